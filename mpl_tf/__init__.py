@@ -1,0 +1,30 @@
+"""Meta Pseudo Labels: a classifier from a few labeled and many unlabeled images."""
+
+import importlib
+
+__version__ = "0.1.0"
+
+# Loaded when first used: TensorFlow takes seconds, and the command line has to quiet it first.
+_PUBLIC = {
+    "MetaPseudoLabels": "mpl_tf.methods.meta_pseudo_labels",
+    "MetaPseudoLabelsConfig": "mpl_tf.methods.meta_pseudo_labels",
+    "Supervised": "mpl_tf.methods.supervised",
+    "SupervisedConfig": "mpl_tf.methods.supervised",
+    "METHODS": "mpl_tf.methods",
+    "NETWORKS": "mpl_tf.networks",
+    "DATASETS": "mpl_tf.data",
+    "WarmupCosine": "mpl_tf.schedules",
+    "ConfigError": "mpl_tf.options",
+}
+
+__all__ = sorted(_PUBLIC)
+
+
+def __getattr__(name):
+    if name not in _PUBLIC:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(_PUBLIC[name]), name)
+
+
+def __dir__():
+    return sorted([*globals(), *_PUBLIC])

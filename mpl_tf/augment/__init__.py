@@ -1,0 +1,1 @@
+"""Image augmentation: batched, stateless, uint8 in and out."""

@@ -1,0 +1,92 @@
+"""Batched image operations: an image's result depends on its own parameters alone."""
+
+import tensorflow as tf
+
+
+def affine(images, matrix, fill=0):
+    """Moves every image by its own affine map, bilinearly.
+
+    Args:
+      images: uint8 [N, H, W, C].
+      matrix: float32 [N, 2, 3]; output pixel (x, y), measured from the image's centre, shows the
+        input at `matrix @ (x, y, 1)`.
+      fill: int in [0, 255], the value outside the input.
+
+    Returns:
+      uint8 [N, H, W, C].
+    """
+    height, width = images.shape[1:3]
+    cx, cy = (width - 1) / 2, (height - 1) / 2
+    a, b, c, d, e, f = tf.unstack(tf.reshape(matrix, [-1, 6]), axis=1)
+    zero = tf.zeros_like(a)
+    # The same map in coordinates that start at the first pixel.
+    rows = [a, b, c + cx - a * cx - b * cy, d, e, f + cy - d * cx - e * cy, zero, zero]
+    moved = tf.raw_ops.ImageProjectiveTransformV3(
+        images=tf.cast(images, tf.float32),
+        transforms=tf.stack(rows, axis=1),
+        output_shape=[height, width],
+        fill_value=float(fill),
+        interpolation="BILINEAR",
+        fill_mode="CONSTANT",
+    )
+    return to_uint8(moved)
+
+
+def to_uint8(images):
+    """Rounds floating images to uint8, values outside [0, 255] clipped."""
+    return tf.cast(tf.round(tf.clip_by_value(images, 0.0, 255.0)), tf.uint8)
+
+
+def translate(images, offset, fill=0):
+    """Moves every image by whole or fractional pixels.
+
+    Args:
+      images: uint8 [N, H, W, C].
+      offset: float32 [N, 2], pixels to the right and down.
+      fill: int in [0, 255], the value that comes in from outside.
+
+    Returns:
+      uint8 [N, H, W, C].
+    """
+    identity = tf.eye(2, batch_shape=[tf.shape(images)[0]])
+    return affine(images, tf.concat([identity, -offset[:, :, None]], axis=2), fill)
+
+
+def enhance(images, contrast, brightness):
+    """`(x - 127.5) * contrast + 127.5 + brightness`, clipped.
+
+    Args:
+      images: uint8 [N, H, W, C].
+      contrast: float32 [N], at least 0; 1 changes nothing.
+      brightness: float32 [N], grey levels added.
+
+    Returns:
+      uint8 [N, H, W, C].
+    """
+    contrast, brightness = (tf.reshape(t, [-1, 1, 1, 1]) for t in (contrast, brightness))
+    return to_uint8((tf.cast(images, tf.float32) - 127.5) * contrast + 127.5 + brightness)
+
+
+def cutout(images, centre, size, fill=128):
+    """Fills a square of every image (DeVries and Taylor 2017), cut off at the image's border.
+
+    Args:
+      images: uint8 [N, H, W, C].
+      centre: float32 [N, 2] in [0, 1), where the square's centre lies, as a share of width and
+        height.
+      size: int, side of the square in pixels.
+      fill: int in [0, 255].
+
+    Returns:
+      uint8 [N, H, W, C].
+    """
+    height, width = images.shape[1:3]
+
+    def inside(length, at):  # [N, length]
+        start = tf.floor(at * length)[:, None] - size // 2
+        position = tf.range(length, dtype=tf.float32)
+        return (position >= start) & (position < start + size)
+
+    columns, rows = inside(width, centre[:, 0]), inside(height, centre[:, 1])
+    square = rows[:, :, None, None] & columns[:, None, :, None]  # [N, H, W, 1]
+    return tf.where(square, tf.cast(fill, tf.uint8), images)

@@ -1,0 +1,182 @@
+"""What happens between the steps of Keras's `fit`: the bar, the log, the guard, the checkpoint."""
+
+import csv
+import math
+import os
+
+import keras
+import tensorflow as tf
+
+from mpl_tf import console
+from mpl_tf.workdir import whole
+
+
+class NonFiniteError(ArithmeticError):
+    """A logged value became NaN or infinite; the message names the step and the value."""
+
+
+class StopOnNonFinite(keras.callbacks.Callback):
+    """Stops a run at the first step whose logs hold NaN or infinity.
+
+    Args:
+      phase: str, for the message.
+      start: int, steps taken before this `fit`.
+    """
+
+    def __init__(self, phase, start=0):
+        super().__init__()
+        self.phase, self.taken = phase, start
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.taken += 1
+        bad = [f"{name} = {value}" for name, value in logs.items() if not math.isfinite(value)]
+        if bad:
+            raise NonFiniteError(f"{self.phase} step {self.taken}: {', '.join(bad)}")
+
+
+class MetricsLog:
+    """The rows of metrics.csv and their twins for TensorBoard.
+
+    One row holds the means of the training logs since the row before, or the values of one
+    evaluation on the validation images; columns that have no value there are empty. Call `rewind`
+    before the first `write`.
+
+    Args:
+      workdir: str, the run folder.
+      names: sequence of str, the columns after `phase` and `step`.
+    """
+
+    _PHASES = ("train", "finetune")
+
+    def __init__(self, workdir, names):
+        self._path = os.path.join(workdir, "metrics.csv")
+        self._columns = ["phase", "step", *names]
+        self._file = None
+        self._events = tf.summary.create_file_writer(os.path.join(workdir, "tensorboard"))
+
+    def rewind(self, phase, step):
+        """Drops the rows of an interrupted run after the step that it continues from."""
+        kept = []
+        if os.path.exists(self._path):
+            with open(self._path, newline="", encoding="utf-8") as file:
+                kept = [r for r in csv.DictReader(file) if self._before(r, phase, step)]
+        if self._file:
+            self._file.close()
+        with whole(self._path) as partial, open(partial, "w", newline="", encoding="utf-8") as file:
+            rows = csv.DictWriter(file, self._columns)
+            rows.writeheader()
+            rows.writerows(kept)
+        # Line-buffered: a run that is killed leaves whole rows.
+        self._file = open(self._path, "a", newline="", encoding="utf-8", buffering=1)
+        self._rows = csv.DictWriter(self._file, self._columns)
+
+    def _before(self, row, phase, step):
+        rank = self._PHASES.index
+        return (rank(row["phase"]), int(row["step"])) <= (rank(phase), step)
+
+    def write(self, phase, step, values):
+        """One row; `values` is a dict of column -> float."""
+        rounded = {name: f"{value:.9g}" for name, value in values.items()}  # all of a float32
+        self._rows.writerow({"phase": phase, "step": step, **rounded})
+        with self._events.as_default():
+            for name, value in values.items():
+                tf.summary.scalar(f"{phase}/{name}", value, step=step)
+
+    def close(self):
+        """Writes what is buffered."""
+        self._file.close()
+        self._events.close()
+
+
+class LogMetrics(keras.callbacks.Callback):
+    """Writes a row of training logs every `every` steps, and a row of every evaluation.
+
+    Args:
+      log: MetricsLog.
+      phase: str, "train" or "finetune".
+      every: int, steps a row averages.
+      start: int, steps taken before this `fit`.
+    """
+
+    def __init__(self, log, phase, every, start=0):
+        super().__init__()
+        self.log, self.phase, self.every, self.taken = log, phase, every, start
+        self._row_written = False
+
+    def on_train_batch_begin(self, batch, logs=None):
+        if self._row_written:  # the next row, and the bar, average from here on
+            for mean in self.model.train_means.values():
+                mean.reset_state()
+            self._row_written = False
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.taken += 1
+        if self.taken % self.every == 0:
+            values = {k: v for k, v in logs.items() if k in self.model.train_means}
+            self.log.write(self.phase, self.taken, values)
+            self._row_written = True
+
+    def on_epoch_end(self, epoch, logs=None):
+        values = {k: v for k, v in (logs or {}).items() if k.startswith("val_")}
+        if values:
+            self.log.write(self.phase, self.taken, values)
+
+
+class Progress(keras.callbacks.ProgbarLogger):
+    """Keras's bar with a headline in steps, showing the few values that tell how it goes.
+
+    Args:
+      phase: str, the headline's first word.
+      total: int, steps of the whole phase.
+      start: int, steps taken before this `fit`.
+    """
+
+    def __init__(self, phase, total, start=0):
+        super().__init__()
+        self.phase, self.total, self.taken = phase, total, start
+
+    def set_params(self, params):
+        super().set_params(params)
+        self.epochs = 1  # no "Epoch 1/4": steps are the unit here
+
+    def on_epoch_begin(self, epoch, logs=None):
+        if self.verbose:
+            first, last = self.taken + 1, self.taken + self.target
+            console.say(f"{self.phase}: steps {first} to {last} of {self.total}")
+        super().on_epoch_begin(epoch, logs)
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.taken += 1
+        super().on_train_batch_end(batch, self._few(logs))
+
+    def on_epoch_end(self, epoch, logs=None):
+        super().on_epoch_end(epoch, self._few(logs))
+
+    @staticmethod
+    def _few(logs):
+        # Words that end in these are worth a place in one line of a terminal.
+        shown = ("student_loss", "teacher_loss", "finetune_loss", "accuracy")
+        return {
+            k.removeprefix("val_"): v
+            for k, v in (logs or {}).items()
+            if k.endswith(shown) and not k.endswith("val_student_loss")
+        }
+
+
+class SaveCheckpoint(keras.callbacks.Callback):
+    """Saves a checkpoint whenever `fit` has run its steps between two evaluations.
+
+    Args:
+      checkpoints: checkpoint.Checkpoints.
+      start: int, steps taken before this `fit`.
+    """
+
+    def __init__(self, checkpoints, start=0):
+        super().__init__()
+        self.checkpoints, self.taken = checkpoints, start
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.taken += 1
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.checkpoints.save(self.taken)

@@ -1,0 +1,69 @@
+"""What the terminal shows: our lines and Keras's bar."""
+
+import contextlib
+import logging
+import os
+import sys
+import tempfile
+import warnings
+
+
+def start(argv):
+    """Imports TensorFlow, silently unless `--verbosity` is among the arguments.
+
+    TensorFlow writes to the process's standard error while it is imported, before it reads any
+    setting, so the file descriptor itself is turned away for that moment. If the import fails,
+    what was written is shown.
+
+    Args:
+      argv: sequence of str, the command line.
+    """
+    if any(argument.lstrip("-").startswith("verbosity") for argument in argv):
+        return
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    warnings.simplefilter("ignore")
+    with _stderr_kept_back():
+        import tensorflow as tf
+
+        tf.config.list_physical_devices()  # looks for accelerators, aloud
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
+    logging.getLogger("absl").setLevel(logging.ERROR)
+
+
+@contextlib.contextmanager
+def _stderr_kept_back():
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with tempfile.TemporaryFile() as away:
+        os.dup2(away.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            os.dup2(kept, 2)
+            away.seek(0)
+            sys.stderr.write(away.read().decode(errors="replace"))
+            raise
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+
+
+def say(text=""):
+    """One line (or more) of ours on standard output, at once."""
+    print(text, flush=True)
+
+
+def bar_mode():
+    """Keras's `verbose`: a moving bar on a terminal, a line an evaluation in a file."""
+    return 1 if sys.stdout.isatty() else 2
+
+
+def complain(text):
+    """One message on standard error."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def table(rows):
+    """Rows of two columns as aligned text, indented by two spaces."""
+    width = max(len(name) for name, _ in rows)
+    return "\n".join(f"  {name:<{width}}  {value}" for name, value in rows)

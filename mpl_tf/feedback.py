@@ -1,0 +1,153 @@
+"""The student's feedback to the teacher: pure functions (Pham et al. 2021, section 2, appendix A).
+
+The student has just taken one step on pseudo labels q of U unlabeled images,
+
+    theta_S' = theta_S - step * g,    g = grad_S mean_i cross_entropy(q_i, S(x_i; theta_S)),
+
+and the teacher is to make L_l(theta_S'), the student's loss on labeled images, small. Two kinds of
+estimators are here. The scalar ones (`sampled`, `dot`) measure one number h, positive when the
+lesson helped, and make the sampled pseudo labels more likely in proportion to it. The `exact` one
+gives every image and every class its own credit, which is the true gradient for soft labels.
+
+Scale: the scalar forms average over the U images a credit that is shared by all of them, so in
+expectation they are 1/U of the exact gradient, and far noisier.
+"""
+
+import tensorflow as tf
+
+
+def step_factor(learning_rate, momentum=0.0, nesterov=False):
+    """How far SGD moves the weights against the gradient of this very step.
+
+    Heavy-ball momentum takes `learning_rate * g` of the newest gradient into the velocity and the
+    whole velocity into the weights; Nesterov's form adds another `momentum` times it. Older
+    gradients in the velocity do not depend on this step's pseudo labels.
+
+    Args:
+      learning_rate: scalar, at least 0.
+      momentum: float in [0, 1).
+      nesterov: bool.
+
+    Returns:
+      Scalar `learning_rate * (1 + momentum)` with Nesterov, else `learning_rate`.
+    """
+    return learning_rate * (1 + momentum) if nesterov else learning_rate
+
+
+def loss_difference(before, after):
+    """Feedback of the `sampled` form: `before - after`, positive when the lesson helped.
+
+    Args:
+      before: scalar, labeled loss of the student before its step.
+      after: scalar, labeled loss after it, same images, same batch statistics, same dropout.
+
+    Returns:
+      Scalar.
+    """
+    return before - after
+
+
+def inner_product(a, b):
+    """`sum_j <a_j, b_j>` over two lists of tensors of the same shapes; a scalar."""
+    return tf.add_n([tf.reduce_sum(x * y) for x, y in zip(a, b, strict=True)])
+
+
+def dot_product(labeled_gradient, lesson_gradient, step):
+    """Feedback of the `dot` form: `step * <grad L_l(theta_S'), g>` (appendix A).
+
+    The first-order part of `loss_difference` that this lesson caused; with momentum the movement
+    that older lessons left in the velocity is not in it.
+
+    Args:
+      labeled_gradient: list of tensors, gradient of the labeled loss at theta_S'.
+      lesson_gradient: list of tensors of the same shapes, the gradient g the optimizer applied.
+      step: scalar, see `step_factor`.
+
+    Returns:
+      Scalar.
+    """
+    return step * inner_product(labeled_gradient, lesson_gradient)
+
+
+def through_clipping(direction, gradient, clip_norm):
+    """The derivative of clipping by global norm, applied to a direction.
+
+    With n = |g| above the limit c, clipping is g -> c * g / n, whose (symmetric) Jacobian is
+    `c / n * (I - g g^T / n^2)`; below the limit it is the identity.
+
+    Args:
+      direction: list of tensors.
+      gradient: list of tensors of the same shapes, the gradient before clipping.
+      clip_norm: float above 0, or None for no clipping.
+
+    Returns:
+      List of tensors.
+    """
+    if clip_norm is None:
+        return direction
+    squared = inner_product(gradient, gradient)
+    clipped = squared > clip_norm**2
+    safe = tf.where(clipped, squared, tf.ones_like(squared))
+    scale = tf.where(clipped, clip_norm * tf.math.rsqrt(safe), tf.ones_like(squared))
+    along = inner_product(direction, gradient) / safe
+    along = tf.where(clipped, along, tf.zeros_like(along))
+    return [scale * (d - along * g) for d, g in zip(direction, gradient, strict=True)]
+
+
+def scalar_term(advantage, pseudo_label, teacher_logits):
+    """The teacher's loss term of the scalar forms (section 2).
+
+        advantage * mean_i cross_entropy(pseudo_label_i, T(x_i))
+
+    Its gradient raises the probability of labels whose lesson helped more than usual.
+
+    Args:
+      advantage: scalar, feedback minus baseline; no gradient passes through it.
+      pseudo_label: floating [U, K], one-hot, exactly the labels the student was taught.
+      teacher_logits: floating [U, K], the logits from which those labels were drawn.
+
+    Returns:
+      Scalar.
+    """
+    credit = -tf.reduce_sum(pseudo_label * tf.nn.log_softmax(teacher_logits), axis=-1)
+    return tf.stop_gradient(advantage) * tf.reduce_mean(credit)
+
+
+def exact_term(credit, teacher_logits):
+    """The teacher's loss term of the exact form, with soft labels q = softmax(T(x)).
+
+        sum_i sum_k q_ik * stop_gradient(credit_ik)
+
+    `credit_ik = d L_l(theta_S') / d q_ik` to first order in the step, so that the gradient of this
+    term is the gradient of L_l(theta_S - step * g(q)) with respect to the teacher.
+
+    Args:
+      credit: floating [U, K]; negative where more of that label would help the student.
+      teacher_logits: floating [U, K].
+
+    Returns:
+      Scalar.
+    """
+    return tf.reduce_sum(tf.nn.softmax(teacher_logits) * tf.stop_gradient(credit))
+
+
+def baseline_value(average, count, decay):
+    """The running mean of the feedback, corrected for its start from 0.
+
+        average / (1 - decay ** count),  0 before the first value
+
+    Args:
+      average: scalar, the uncorrected running mean (see `baseline_update`).
+      count: integer scalar, how many values it holds.
+      decay: float in [0, 1).
+
+    Returns:
+      Scalar of the dtype of `average`.
+    """
+    held = 1 - tf.cast(decay, average.dtype) ** tf.cast(count, average.dtype)
+    return tf.where(count > 0, average / tf.where(count > 0, held, tf.ones_like(held)), 0.0)
+
+
+def baseline_update(average, value, decay):
+    """`decay * average + (1 - decay) * value`; arguments as in `baseline_value`."""
+    return decay * average + (1 - decay) * value

@@ -1,0 +1,102 @@
+"""Losses on logits: pure functions, one value an example, nothing averaged.
+
+Every cross entropy here is written out as -sum(target * log_softmax(logits)). TensorFlow's fused
+softmax cross entropy returns a silent zero when it is differentiated twice through its target, and
+the exact feedback of Meta Pseudo Labels is such a second derivative.
+"""
+
+import tensorflow as tf
+
+
+def one_hot(label, num_classes, smoothing=0.0, dtype=tf.float32):
+    """Class ids as distributions, `smoothing` of their mass spread evenly over all classes.
+
+    Args:
+      label: integer [B], class ids in [0, num_classes).
+      num_classes: int, number of classes K.
+      smoothing: float in [0, 1), the share of mass that goes to the uniform distribution.
+      dtype: floating dtype of the result.
+
+    Returns:
+      [B, K] of `dtype`, rows sum to 1.
+    """
+    return smooth(tf.one_hot(label, num_classes, dtype=dtype), smoothing)
+
+
+def smooth(probs, smoothing):
+    """Label smoothing: `(1 - smoothing) * probs + smoothing / K`.
+
+    Args:
+      probs: floating [B, K], rows sum to 1.
+      smoothing: float in [0, 1).
+
+    Returns:
+      [B, K], the dtype of `probs`.
+    """
+    if not smoothing:
+        return probs
+    return (1 - smoothing) * probs + smoothing / probs.shape[-1]
+
+
+def cross_entropy(target, logits):
+    """Cross entropy of each example: `-sum_k target_k * log_softmax(logits)_k`.
+
+    Twice differentiable in both arguments.
+
+    Args:
+      target: floating [B, K], target distributions.
+      logits: floating [B, K], unnormalised log probabilities, the dtype of `target`.
+
+    Returns:
+      [B], in nats.
+    """
+    return -tf.reduce_sum(target * tf.nn.log_softmax(logits), axis=-1)
+
+
+def sharpen(logits, temperature):
+    """`softmax(logits / temperature)`: below 1 sharper, above 1 flatter.
+
+    Args:
+      logits: floating [B, K].
+      temperature: float above 0.
+
+    Returns:
+      [B, K], rows sum to 1.
+    """
+    return tf.nn.softmax(logits / temperature)
+
+
+def confidence_mask(probs, threshold):
+    """1 for each example whose largest probability reaches the threshold, else 0.
+
+    Args:
+      probs: floating [B, K], rows sum to 1.
+      threshold: float; 0 or less keeps every example, above 1 none.
+
+    Returns:
+      [B], the dtype of `probs`.
+    """
+    return tf.cast(tf.reduce_max(probs, axis=-1) >= threshold, probs.dtype)
+
+
+def consistency(weak_logits, strong_logits, temperature, threshold):
+    """UDA's consistency loss of two views of the same images (Xie et al. 2020, section 2.2).
+
+        target = stop_gradient(softmax(weak_logits / temperature))
+        mask   = max_k target >= threshold
+        loss   = mask * cross_entropy(target, strong_logits)
+
+    The gradient reaches the strong view only.
+
+    Args:
+      weak_logits: floating [U, K], logits of the weakly augmented view.
+      strong_logits: floating [U, K], logits of the strongly augmented view.
+      temperature: float above 0, sharpens the target.
+      threshold: float, least confidence of the sharpened target for an example to count.
+
+    Returns:
+      (loss, mask), each [U]; where the mask is 0 the loss is 0.
+    """
+    target = tf.stop_gradient(sharpen(weak_logits, temperature))
+    mask = confidence_mask(target, threshold)
+    return mask * cross_entropy(target, strong_logits), mask

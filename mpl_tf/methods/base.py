@@ -1,0 +1,141 @@
+"""What all methods share: networks, EMA, finetuning, prediction, export."""
+
+import dataclasses
+
+import keras
+import tensorflow as tf
+
+from mpl_tf import saved_model, schedules
+from mpl_tf.methods.engine import Engine
+from mpl_tf.methods.finetuning import Finetuning
+from mpl_tf.options import check, option
+
+
+@dataclasses.dataclass(frozen=True)
+class MethodConfig:
+    """Abstract: the hyperparameters that every method has."""
+
+    label_smoothing: float = option(
+        0.15, "Label smoothing of supervised and pseudo-label losses, in [0, 1).", low=0, below=1
+    )
+    ema_decay: float = option(
+        0.995, "Decay of the moving average of the student's weights, in [0, 1).", low=0, below=1
+    )
+
+    def __post_init__(self):
+        check(self)
+
+
+class Method(Engine):
+    """Abstract: trains a `student`, and keeps `ema`, the moving average of its weights.
+
+    A concrete method is one file with a Config and a final class that defines `optimizers`,
+    `unlabeled_views`, `train_logs` and `train_step`.
+
+    Attributes:
+      Config: dataclass of its hyperparameters, with help texts and ranges.
+      optimizers: tuple of str, the optimizers that `compile` takes.
+      unlabeled_views: tuple of str, the unlabeled views in a batch, of "weak" and "strong".
+      step: int64 variable, training steps taken.
+      finetuned: the finetuned copy of `ema`, None before `finetune`.
+    """
+
+    Config = MethodConfig
+    optimizers = ("student_optimizer",)
+    unlabeled_views = ()
+    uses_teacher = False
+
+    def __init__(self, config, student, teacher=None, *, seed, strategy, train_logs):
+        super().__init__(strategy, train_logs, name=type(self).__name__)
+        self.config, self.seed = config, seed
+        self.teacher, self.student, self.finetuned = teacher, student, None
+        for role, network in self.networks.items():
+            if not isinstance(network, keras.Model) or not network.built:
+                raise ValueError(f"{role} must be a built keras.Model; received {network!r}.")
+        if teacher is student:
+            raise ValueError("teacher and student must be two networks; received the same object.")
+        if teacher is not None and teacher.output_shape != student.output_shape:
+            raise ValueError(
+                "teacher and student must give logits of the same shape; "
+                f"received {teacher.output_shape} and {student.output_shape}."
+            )
+        with self.distribute_strategy.scope():
+            self.ema = self._copy(student)
+            self.step = self.add_weight(shape=(), dtype="int64", trainable=False, name="step")
+
+    @property
+    def networks(self):
+        every = {
+            "teacher": self.teacher,
+            "student": self.student,
+            "ema": getattr(self, "ema", self.student),
+            "finetuned": self.finetuned,
+        }
+        return {name: network for name, network in every.items() if network is not None}
+
+    @property
+    def deliverable(self):
+        """The network that `call`, `predict` and `export` use: finetuned, or ema before that."""
+        return self.ema if self.finetuned is None else self.finetuned
+
+    @staticmethod
+    def _copy(network):
+        twin = keras.models.clone_model(network)
+        twin.set_weights(network.get_weights())
+        return twin
+
+    def call(self, images, training=False):
+        """Class probabilities [N, K] of images [N, H, W, C]."""
+        return tf.nn.softmax(self.deliverable(images, training=training))
+
+    def update_ema(self):
+        """ema <- d * ema + (1 - d) * student, d = schedules.ema_decay(step), batch norm included."""
+        decay = schedules.ema_decay(self.step, self.config.ema_decay)
+        for average, value in zip(self.ema.weights, self.student.weights, strict=True):
+            d = tf.cast(decay, value.dtype)
+            average.assign(d * average + (1 - d) * value)
+
+    def prepare_finetuning(self, optimizer, **compile_arguments):
+        """A compiled Finetuning engine on a fresh copy of `ema`, which becomes `finetuned`.
+
+        Args:
+          optimizer: keras.optimizers.Optimizer.
+          **compile_arguments: for Finetuning.compile.
+
+        Returns:
+          Finetuning.
+        """
+        with self.distribute_strategy.scope():
+            self.finetuned = self._copy(self.ema)
+        self.test_function = self.predict_function = None  # both were traced without it
+        tuning = Finetuning(self.finetuned, self.distribute_strategy)
+        tuning.compile(optimizer, **compile_arguments)
+        return tuning
+
+    def finetune(self, x, *, steps, optimizer=None, clip_norm=None, weight_decay=0.0, **kwargs):
+        """Finetunes a copy of `ema` on labeled images; afterwards it is what is predicted with.
+
+        Args:
+          x: tf.data.Dataset without end, of dicts with `labeled` and `label`, as `fit` takes.
+          steps: int, optimizer steps.
+          optimizer: keras.optimizers.Optimizer; None is SGD(1e-5), the paper's.
+          clip_norm, weight_decay: as in `compile`.
+          **kwargs: for keras.Model.fit: `callbacks`, `verbose`, `validation_data`.
+
+        Returns:
+          keras.callbacks.History.
+        """
+        if optimizer is None:
+            with self.distribute_strategy.scope():
+                optimizer = keras.optimizers.SGD(1e-5)
+        tuning = self.prepare_finetuning(optimizer, clip_norm=clip_norm, weight_decay=weight_decay)
+        return tuning.fit(x, steps_per_epoch=steps, epochs=1, **kwargs)
+
+    def export(self, filepath, class_names=None):
+        """Writes the deliverable as a SavedModel; see `saved_model.export`.
+
+        Args:
+          filepath: str, the folder to write; it must not exist.
+          class_names: sequence of str, one a class; None names them "0", "1", ...
+        """
+        saved_model.export(self.deliverable, filepath, class_names)

@@ -1,0 +1,59 @@
+"""Supervised learning on the labeled images alone: the baseline of every table."""
+
+import dataclasses
+from typing import final
+
+import tensorflow as tf
+
+from mpl_tf import losses
+from mpl_tf.methods.base import Method, MethodConfig
+
+
+@dataclasses.dataclass(frozen=True)
+class SupervisedConfig(MethodConfig):
+    """Hyperparameters of Supervised."""
+
+
+@final
+class Supervised(Method):
+    """Cross entropy on labels, nothing else.
+
+        w <- optimizer(w, grad mean_i cross_entropy(smooth(label_i), student(x_i; w)))
+        ema <- d * ema + (1 - d) * w
+
+    Args:
+      student: built keras.Model of logits [N, K].
+      seed: int; this method draws no random numbers of its own.
+      strategy: tf.distribute.Strategy of the networks; None is the current one.
+      **hyperparameters: fields of SupervisedConfig.
+    """
+
+    Config = SupervisedConfig
+
+    def __init__(self, student, *, seed=0, strategy=None, **hyperparameters):
+        config = SupervisedConfig(**hyperparameters)
+        logs = ("student_loss", "student_learning_rate")
+        super().__init__(config, student, seed=seed, strategy=strategy, train_logs=logs)
+
+    def compile(self, student_optimizer, **kwargs):
+        """As Engine.compile, with the student's keras.optimizers.Optimizer."""
+        super().compile(**kwargs)
+        variables = self.student.trainable_variables
+        self.student_optimizer = self.prepare_optimizer(
+            student_optimizer, variables, "student_optimizer"
+        )
+
+    def train_step(self, batch):
+        """One step on a dict with `labeled` [B,H,W,C] images and `label` [B] class ids."""
+        variables = self.student.trainable_variables
+        rate = self.student_optimizer.learning_rate
+        with tf.GradientTape() as tape:
+            logits = self.student(batch["labeled"], training=True)
+            target = losses.one_hot(
+                batch["label"], logits.shape[-1], self.config.label_smoothing, logits.dtype
+            )
+            loss = tf.reduce_mean(losses.cross_entropy(target, logits))
+        self.update(self.student_optimizer, tape.gradient(loss, variables), variables)
+        self.update_ema()
+        self.step.assign_add(1)
+        self.log(student_loss=loss, student_learning_rate=rate)

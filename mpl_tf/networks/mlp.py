@@ -1,0 +1,33 @@
+"""A fully connected network, for images so small that position hardly matters, and for tests."""
+
+import keras
+from keras import layers
+
+from mpl_tf.networks.initializers import layer_seeds
+
+
+def build(num_classes, input_shape, seed=0, width=128, dropout=0.2):
+    """Two hidden layers with ReLU on the flattened image.
+
+    Args:
+      num_classes: int, number of classes K.
+      input_shape: (height, width, channels) of the images.
+      seed: int, of the initial weights and the dropout masks.
+      width: int, units of each hidden layer.
+      dropout: float in [0, 1), dropout before the head.
+
+    Returns:
+      keras.Model, images [N, H, W, C] with values 0 to 255 -> logits [N, K].
+    """
+    seeds = layer_seeds(seed)
+
+    def dense(units):
+        initializer = keras.initializers.HeNormal(seed=next(seeds))
+        return layers.Dense(units, kernel_initializer=initializer)
+
+    x = inputs = keras.Input(input_shape)
+    x = layers.Flatten()(layers.Rescaling(1 / 127.5, offset=-1)(x))
+    for _ in range(2):
+        x = layers.ReLU()(dense(width)(x))
+    x = layers.Dropout(dropout, seed=next(seeds))(x)
+    return keras.Model(inputs, dense(num_classes)(x), name="mlp")

@@ -1,0 +1,41 @@
+"""A small convolutional network for tiny images (8 to 32 pixels): 65 thousand parameters."""
+
+import keras
+from keras import layers
+
+from mpl_tf.networks.initializers import he_normal_out, layer_seeds
+
+
+def build(num_classes, input_shape, seed=0, width=32, dropout=0.2):
+    """Two pairs of 3x3 convolutions with batch normalisation, global pooling, a linear head.
+
+    Args:
+      num_classes: int, number of classes K.
+      input_shape: (height, width, channels) of the images, each side at least 4 pixels.
+      seed: int, of the initial weights and the dropout masks.
+      width: int, channels of the first pair; the second has twice as many.
+      dropout: float in [0, 1), dropout before the head.
+
+    Returns:
+      keras.Model, images [N, H, W, C] with values 0 to 255 -> logits [N, K].
+    """
+    seeds = layer_seeds(seed)
+    x = inputs = keras.Input(input_shape)
+    x = layers.Rescaling(1 / 127.5, offset=-1)(x)
+    for group, channels in enumerate((width, 2 * width)):
+        if group:
+            x = layers.MaxPooling2D()(x)
+        for _ in range(2):
+            x = layers.Conv2D(
+                channels,
+                3,
+                padding="same",
+                use_bias=False,
+                kernel_initializer=he_normal_out(next(seeds)),
+            )(x)
+            x = layers.BatchNormalization(momentum=0.99, epsilon=1e-3)(x)
+            x = layers.LeakyReLU(negative_slope=0.2)(x)
+    x = layers.GlobalAveragePooling2D()(x)
+    x = layers.Dropout(dropout, seed=next(seeds))(x)
+    head = keras.initializers.GlorotUniform(seed=next(seeds))
+    return keras.Model(inputs, layers.Dense(num_classes, kernel_initializer=head)(x), name="small")

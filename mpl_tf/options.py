@@ -1,0 +1,86 @@
+"""Dataclass fields that know their help text and their range: flags and checks are made from them."""
+
+import dataclasses
+import math
+import numbers
+
+
+class ConfigError(ValueError):
+    """Input that cannot be used; the message says what was received and what is allowed."""
+
+
+def option(default, help, *, choices=None, low=None, high=None, above=None, below=None):
+    """A dataclass field with a help text and a range.
+
+    Args:
+      default: the default value.
+      help: str, a sentence with unit, range and the paper's symbol.
+      choices: allowed values, if they are few; or a callable that returns them.
+      low: least allowed value.
+      high: greatest allowed value.
+      above: the value must be greater than this.
+      below: the value must be less than this.
+
+    Returns:
+      A `dataclasses.field`.
+    """
+    limits = {"choices": choices, "low": low, "high": high, "above": above, "below": below}
+    return dataclasses.field(default=default, metadata={"help": help, **limits})
+
+
+def faults(config):
+    """What is wrong with the values of a dataclass made of `option` fields.
+
+    Args:
+      config: a dataclass instance.
+
+    Returns:
+      list of str, one sentence a fault; empty if all is well.
+    """
+    found = []
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        reason = _fault(value, field)
+        if reason:
+            found.append(f"{field.name} must be {reason}; received {value!r}.")
+    return found
+
+
+def _fault(value, field):
+    kind = field.type
+    fits = {
+        int: lambda v: isinstance(v, numbers.Integral) and not isinstance(v, bool),
+        float: lambda v: isinstance(v, numbers.Real) and not isinstance(v, bool),
+        bool: lambda v: isinstance(v, bool),
+        str: lambda v: isinstance(v, str),
+    }
+    if not fits[kind](value):
+        return f"of type {kind.__name__}"
+    if kind is float and not math.isfinite(value):
+        return "finite"
+    meta = field.metadata
+    choices = meta["choices"]() if callable(meta["choices"]) else meta["choices"]
+    if choices is not None and value not in choices:
+        return "one of " + ", ".join(sorted(map(str, choices)))
+    tests = {
+        "low": (lambda limit: value >= limit, "at least"),
+        "high": (lambda limit: value <= limit, "at most"),
+        "above": (lambda limit: value > limit, "greater than"),
+        "below": (lambda limit: value < limit, "less than"),
+    }
+    broken = [
+        name
+        for name, (holds, _) in tests.items()
+        if meta[name] is not None and not holds(meta[name])
+    ]
+    if not broken:
+        return None
+    limits = [f"{word} {meta[name]}" for name, (_, word) in tests.items() if meta[name] is not None]
+    return " and ".join(limits)
+
+
+def check(*configs):
+    """Raises ConfigError with every fault of the dataclass instances, if there is one."""
+    found = [fault for config in configs for fault in faults(config)]
+    if found:
+        raise ConfigError(" ".join(found))

@@ -1,0 +1,276 @@
+"""One run from images to export: build, restore, fit, finetune, evaluate, report."""
+
+import dataclasses
+import os
+import time
+import zlib
+
+import keras
+import numpy as np
+
+from mpl_tf import callbacks, config, console, distribution, evaluation, report, schedules, workdir
+from mpl_tf.checkpoint import Checkpoints
+from mpl_tf.data import DATASETS, pipeline, splits
+from mpl_tf.methods import METHODS
+from mpl_tf.networks import NETWORKS
+
+
+@dataclasses.dataclass(frozen=True)
+class Experiment:
+    """What a run is made of.
+
+    Attributes:
+      config: config.Config.
+      split: data.splits.Split.
+      method: methods.base.Method, compiled.
+      path: str, the run folder.
+    """
+
+    config: config.Config
+    split: splits.Split
+    method: keras.Model
+    path: str
+
+    def file(self, *names):
+        """A path inside the run folder."""
+        return os.path.join(self.path, *names)
+
+    def batches(self, phase, start):
+        """Training data of a phase ("train" or "finetune") from step `start` on."""
+        run, dataset = self.config.run, DATASETS[self.config.run.dataset]
+        tuning = phase == "finetune"
+        return pipeline.training_batches(
+            self.split,
+            labeled_batch=self.config.optimizer.finetune_batch if tuning else run.labeled_batch,
+            unlabeled_batch=run.labeled_batch * run.unlabeled_ratio,
+            views=() if tuning else self.method.unlabeled_views,
+            weak=dataset.weak,
+            strong=dataset.strong,
+            seed=derived_seed(run.seed, phase),
+            start=start,
+        )
+
+
+def derived_seed(seed, purpose):
+    """An independent seed, int in [0, 2**31), for one purpose (str) of a run's seed."""
+    key = np.random.SeedSequence([seed, zlib.crc32(purpose.encode())])
+    return int(key.generate_state(1)[0] >> 1)
+
+
+def build(settings, split, path):
+    """Networks, method and optimizers of a run.
+
+    Args:
+      settings: config.Config.
+      split: data.splits.Split.
+      path: str, the run folder.
+
+    Returns:
+      Experiment.
+    """
+    run, rates = settings.run, settings.optimizer
+    kind, strategy = METHODS[run.method], distribution.make_strategy(run.strategy)
+    scale = run.labeled_batch / 256
+
+    def network(role):
+        return NETWORKS[run.network](
+            len(DATASETS[run.dataset].class_names),
+            split.labeled.images.shape[1:],
+            seed=derived_seed(run.seed, role),
+            dropout=run.dropout,
+        )
+
+    def optimizer(role):
+        rate, warmup = (
+            getattr(rates, f"{role}_{what}") for what in ("learning_rate", "warmup_steps")
+        )
+        wait = rates.student_wait_steps if role == "student" else 0
+        schedule = schedules.WarmupCosine(rate * scale, run.steps, wait=wait, warmup=warmup)
+        return keras.optimizers.SGD(schedule, momentum=rates.momentum, nesterov=rates.momentum > 0)
+
+    with strategy.scope():
+        networks = {role: network(role) for role in ("student", "teacher")[: 1 + kind.uses_teacher]}
+        optimizers = {name: optimizer(name.partition("_")[0]) for name in kind.optimizers}
+    hyperparameters = dataclasses.asdict(settings.method)
+    method = kind(
+        **networks, seed=derived_seed(run.seed, "method"), strategy=strategy, **hyperparameters
+    )
+    method.compile(**optimizers, weight_decay=rates.weight_decay, clip_norm=rates.clip_norm or None)
+    return Experiment(settings, split, method, path)
+
+
+def train_and_evaluate(settings, path, flag_lines, overwrite=False):
+    """Runs, or continues, or reports as finished, the run of a folder.
+
+    Args:
+      settings: config.Config.
+      path: str, the run folder.
+      flag_lines: list of str, the configuration as flags, for `run.flags`.
+      overwrite: bool, whether to replace a run that is there.
+
+    Returns:
+      dict, the contents of results.json.
+
+    Raises:
+      ConfigError: the configuration does not fit the data or the folder; nothing was trained.
+      callbacks.NonFiniteError: a loss became NaN or infinite; the last good checkpoint is there.
+    """
+    run, dataset = settings.run, DATASETS[settings.run.dataset]
+    train, test = dataset.load()
+    config.check_data(settings, train, test)
+    state = workdir.prepare(path, settings.flat(), flag_lines, overwrite)
+    results_file = os.path.join(path, "results.json")
+    if state == "finished":
+        console.say(f"This run has finished already; --overwrite would replace it: {path}")
+        results = workdir.read_json(results_file)
+        summarize(results, path)
+        return results
+
+    began = time.time()
+    split = splits.split(train, test, run.num_labeled, dataset.num_validation, run.seed)
+    experiment = build(settings, split, path)
+    announce(experiment)
+    resumed_at = fit(experiment)
+    results = {**finish(experiment), "seconds": round(time.time() - began, 1)}
+    results["resumed_at"] = resumed_at
+    workdir.write_json(results_file, results)
+    summarize(results, path)
+    return results
+
+
+def fit(experiment):
+    """Training, then finetuning, each from its newest checkpoint in the run folder.
+
+    Returns:
+      str, the phase and step it continued from, or None for a run that started at the beginning.
+    """
+    method, run = experiment.method, experiment.config.run
+    names = [f"val_{n}_{what}" for n in method.networks for what in ("accuracy", "loss")]
+    names += ["finetune_loss", "val_finetuned_accuracy", "val_finetuned_loss"]
+    log = callbacks.MetricsLog(experiment.path, [*method.train_means, *names])
+    continued = [run_phase(experiment, method, "train", run.steps, log)]
+    if run.finetune_steps:
+        rate = experiment.config.optimizer.finetune_learning_rate
+        with method.distribute_strategy.scope():
+            optimizer = keras.optimizers.SGD(rate)
+        tuning = method.prepare_finetuning(optimizer, clip_norm=method.clip_norm)
+        continued.append(run_phase(experiment, tuning, "finetune", run.finetune_steps, log))
+    log.close()
+    started = [place for place in continued if place]
+    return started[-1] if started else None
+
+
+def run_phase(experiment, engine, phase, total, log):
+    """Fits an engine from its newest checkpoint to step `total`.
+
+    Args:
+      experiment: Experiment.
+      engine: methods.engine.Engine, compiled.
+      phase: str, "train" or "finetune".
+      total: int, steps of the phase.
+      log: callbacks.MetricsLog.
+
+    Returns:
+      str, the phase and step it continued from, or None.
+    """
+    run = experiment.config.run
+    checkpoints = Checkpoints(engine, experiment.file("checkpoints", phase))
+    restored = taken = checkpoints.restore()
+    log.rewind(phase, taken)
+    if restored:
+        console.say(f"Continuing {phase} after step {restored}.")
+    # Whole stretches between evaluations first, then what is left of the steps.
+    stretches, rest = divmod(total - taken, run.eval_every)
+    for count, length in ((stretches, run.eval_every), (1, rest)):
+        if count and length:
+            engine.fit(
+                experiment.batches(phase, taken),
+                steps_per_epoch=length,
+                epochs=count,
+                verbose=console.bar_mode(),
+                validation_data=pipeline.evaluation_batches(experiment.split.validation),
+                callbacks=[
+                    callbacks.StopOnNonFinite(phase, taken),
+                    callbacks.LogMetrics(log, phase, run.log_every, taken),
+                    callbacks.Progress(phase, total, taken),
+                    callbacks.SaveCheckpoint(checkpoints, taken),
+                ],
+            )
+            taken += count * length
+    return f"{phase} step {restored}" if restored else None
+
+
+def finish(experiment):
+    """Tests every network, exports the delivered one, draws the report.
+
+    Returns:
+      dict, what results.json says apart from the time it took.
+    """
+    method, run, test = experiment.method, experiment.config.run, experiment.split.test
+    class_names = DATASETS[run.dataset].class_names
+    console.say("Testing, exporting and drawing ...")
+    probs = {
+        name: evaluation.probabilities(network, test.images)
+        for name, network in method.networks.items()
+    }
+    accuracy = {
+        name: evaluation.accuracy(probs[name], test.labels) if name in probs else None
+        for name in ("teacher", "student", "ema", "finetuned")
+    }
+    export = experiment.file("export", "1")
+    if not os.path.exists(export):  # a run that was interrupted here has exported the same weights
+        method.export(export, class_names)
+    feedback = getattr(experiment.config.method, "feedback", None)
+    report.draw(
+        experiment.file("report.png"),
+        title=f"{run.method} on {run.dataset}, {run.num_labeled} labels, seed {run.seed}"
+        + (f", feedback: {feedback}" if feedback else ""),
+        metrics_file=experiment.file("metrics.csv"),
+        test_accuracy=accuracy,
+        probs=probs.get("finetuned", probs["ema"]),
+        labels=test.labels,
+        images=test.images,
+        class_names=class_names,
+    )
+    return {
+        "dataset": run.dataset,
+        "method": run.method,
+        "feedback": feedback,
+        "seed": run.seed,
+        "steps": run.steps,
+        "num_labeled": run.num_labeled,
+        "test_accuracy": accuracy,
+        "weights_digest": evaluation.weights_digest(method.networks),
+        "versions": workdir.versions(),
+        "git_revision": workdir.git_revision(),
+    }
+
+
+def announce(experiment):
+    """Says what is about to run, in three lines."""
+    run, split, method = experiment.config.run, experiment.split, experiment.method
+    sizes = ", ".join(
+        f"{len(getattr(split, part))} {part}"
+        for part in ("labeled", "unlabeled", "validation", "test")
+    )
+    console.say(f"{type(method).__name__} on {run.dataset}: {sizes} images")
+    console.say(
+        f"Network {run.network}, {method.student.count_params():,} parameters; "
+        f"{run.steps} steps, then {run.finetune_steps} of finetuning"
+    )
+    console.say(f"Run folder: {experiment.path}")
+
+
+def summarize(results, path):
+    """Says how a run ended and where its files lie."""
+    rows = [(k, f"{v:.4f}") for k, v in results["test_accuracy"].items() if v is not None]
+    rows[-1] = (rows[-1][0], rows[-1][1] + "  (exported)")
+    files = [
+        ("report.png", "curves, confusion matrix, worst mistakes"),
+        ("metrics.csv", "every logged number by step; tensorboard/ has the same"),
+        ("results.json", "these results, package versions, a digest of the weights"),
+        ("run.flags", "this run again: --flagfile=run.flags"),
+        ("export/1", "SavedModel: uint8 images in, classes out"),
+    ]
+    console.say(f"\nTest accuracy\n{console.table(rows)}")
+    console.say(f"{results['seconds']:.0f} seconds. In {path}:\n{console.table(files)}")
