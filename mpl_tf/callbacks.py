@@ -46,8 +46,6 @@ class MetricsLog:
       names: sequence of str, the columns after `phase` and `step`.
     """
 
-    _PHASES = ("train", "finetune")
-
     def __init__(self, workdir, names):
         self._path = os.path.join(workdir, "metrics.csv")
         self._columns = ["phase", "step", *names]
@@ -55,11 +53,12 @@ class MetricsLog:
         self._events = tf.summary.create_file_writer(os.path.join(workdir, "tensorboard"))
 
     def rewind(self, phase, step):
-        """Drops the rows of an interrupted run after the step that it continues from."""
+        """Drops the rows of a phase after the step that it continues from."""
         kept = []
         if os.path.exists(self._path):
             with open(self._path, newline="", encoding="utf-8") as file:
-                kept = [r for r in csv.DictReader(file) if self._before(r, phase, step)]
+                rows = list(csv.DictReader(file))
+            kept = [r for r in rows if r["phase"] != phase or int(r["step"]) <= step]
         if self._file:
             self._file.close()
         with whole(self._path) as partial, open(partial, "w", newline="", encoding="utf-8") as file:
@@ -67,12 +66,8 @@ class MetricsLog:
             rows.writeheader()
             rows.writerows(kept)
         # Line-buffered: a run that is killed leaves whole rows.
-        self._file = open(self._path, "a", newline="", encoding="utf-8", buffering=1)
+        self._file = open(self._path, "a", newline="", encoding="utf-8", buffering=1)  # noqa: SIM115
         self._rows = csv.DictWriter(self._file, self._columns)
-
-    def _before(self, row, phase, step):
-        rank = self._PHASES.index
-        return (rank(row["phase"]), int(row["step"])) <= (rank(phase), step)
 
     def write(self, phase, step, values):
         """One row; `values` is a dict of column -> float."""
@@ -154,13 +149,11 @@ class Progress(keras.callbacks.ProgbarLogger):
 
     @staticmethod
     def _few(logs):
-        # Words that end in these are worth a place in one line of a terminal.
-        shown = ("student_loss", "teacher_loss", "finetune_loss", "accuracy")
-        return {
-            k.removeprefix("val_"): v
-            for k, v in (logs or {}).items()
-            if k.endswith(shown) and not k.endswith("val_student_loss")
-        }
+        """What has room in one line of a terminal: losses and validation accuracies."""
+        losses = ("student_loss", "teacher_loss", "finetune_loss")
+        shown = {k: v for k, v in logs.items() if k in losses}
+        accuracies = {k: v for k, v in logs.items() if k.endswith("accuracy")}
+        return shown | {k.removeprefix("val_"): v for k, v in accuracies.items()}
 
 
 class SaveCheckpoint(keras.callbacks.Callback):

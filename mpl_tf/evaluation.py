@@ -39,7 +39,7 @@ def confusion_matrix(probs, labels):
 
 
 def most_wrong(probs, labels, count):
-    """Positions of the wrongly classified rows with the least probability of the truth, worst first.
+    """Positions of wrongly classified rows, least probability of the truth first.
 
     Args:
       probs: array [N, K].

@@ -33,7 +33,7 @@ class Command:
     overwrite: bool
 
 
-class HelpRequested(Exception):
+class HelpRequested(Exception):  # noqa: N818 - it is no error
     """The command line asks for help; the message is the help text."""
 
 

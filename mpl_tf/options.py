@@ -1,4 +1,4 @@
-"""Dataclass fields that know their help text and their range: flags and checks are made from them."""
+"""Dataclass fields that know their help and their range; flags and checks are made of them."""
 
 import dataclasses
 import math
@@ -68,15 +68,10 @@ def _fault(value, field):
         "above": (lambda limit: value > limit, "greater than"),
         "below": (lambda limit: value < limit, "less than"),
     }
-    broken = [
-        name
-        for name, (holds, _) in tests.items()
-        if meta[name] is not None and not holds(meta[name])
-    ]
-    if not broken:
+    given = {name: limit for name in tests if (limit := meta[name]) is not None}
+    if all(tests[name][0](limit) for name, limit in given.items()):
         return None
-    limits = [f"{word} {meta[name]}" for name, (_, word) in tests.items() if meta[name] is not None]
-    return " and ".join(limits)
+    return " and ".join(f"{tests[name][1]} {limit}" for name, limit in given.items())
 
 
 def check(*configs):

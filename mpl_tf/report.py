@@ -116,12 +116,10 @@ def _confusion(figure, matrix, class_names):
 def _mistakes(figure, probs, labels, images, class_names, rows=2, columns=5):
     worst = evaluation.most_wrong(probs, labels, rows * columns)
     figure.suptitle("Test images it is most wrong about" if len(worst) else "No mistake on test")
-    for axes, index in zip(
-        figure.subplots(rows, columns).flat, [*worst, *[None] * 99], strict=False
-    ):
+    grid = list(figure.subplots(rows, columns).flat)
+    for axes in grid:
         axes.axis("off")
-        if index is None:
-            continue
+    for axes, index in zip(grid, worst, strict=False):
         image, guess = images[index], np.argmax(probs[index])
         axes.imshow(image.squeeze(), cmap="gray", vmin=0, vmax=255)
         axes.set_title(

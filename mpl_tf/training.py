@@ -178,7 +178,7 @@ def run_phase(experiment, engine, phase, total, log):
     restored = taken = checkpoints.restore()
     log.rewind(phase, taken)
     if restored:
-        console.say(f"Continuing {phase} after step {restored}.")
+        console.say(f"{phase}: continuing after step {restored} of {total}")
     # Whole stretches between evaluations first, then what is left of the steps.
     stretches, rest = divmod(total - taken, run.eval_every)
     for count, length in ((stretches, run.eval_every), (1, rest)):

@@ -61,7 +61,9 @@ class Method(Engine):
             )
         with self.distribute_strategy.scope():
             self.ema = self._copy(student)
-            self.step = self.add_weight(shape=(), dtype="int64", trainable=False, name="step")
+            self.step = self.add_weight(
+                shape=(), dtype="int64", initializer="zeros", trainable=False, name="step"
+            )
 
     @property
     def networks(self):
@@ -89,7 +91,7 @@ class Method(Engine):
         return tf.nn.softmax(self.deliverable(images, training=training))
 
     def update_ema(self):
-        """ema <- d * ema + (1 - d) * student, d = schedules.ema_decay(step), batch norm included."""
+        """ema <- d * ema + (1 - d) * student for all weights, batch statistics included."""
         decay = schedules.ema_decay(self.step, self.config.ema_decay)
         for average, value in zip(self.ema.weights, self.student.weights, strict=True):
             d = tf.cast(decay, value.dtype)

@@ -75,7 +75,7 @@ class Engine(keras.Model):
             super().compile(optimizer=None, jit_compile=False, **kwargs)
 
     def prepare_optimizer(self, optimizer, variables, name):
-        """Checks an optimizer and makes its slots now: slots made inside a step crash strategies."""
+        """Checks an optimizer and makes its slots: made inside a step they crash strategies."""
         if not isinstance(optimizer, keras.optimizers.Optimizer):
             raise ValueError(
                 f"{name} must be a keras.optimizers.Optimizer; received {optimizer!r}."

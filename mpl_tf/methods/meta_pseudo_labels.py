@@ -98,7 +98,7 @@ class MetaPseudoLabels(Method):
         logs += ["student_learning_rate", "teacher_learning_rate"]
         super().__init__(config, student, teacher, seed=seed, strategy=strategy, train_logs=logs)
         with self.distribute_strategy.scope():
-            scalar = {"shape": (), "trainable": False}
+            scalar = {"shape": (), "trainable": False, "initializer": "zeros"}
             self.feedback_average = self.add_weight(name="feedback_average", **scalar)
             self.feedback_count = self.add_weight(name="feedback_count", dtype="int64", **scalar)
 
@@ -114,8 +114,8 @@ class MetaPseudoLabels(Method):
             student_optimizer, keras.optimizers.SGD
         ):
             raise ValueError(
-                f"feedback={self.config.feedback!r} differentiates the student's step and knows SGD "
-                f"only; received student_optimizer={type(student_optimizer).__name__}. "
+                f"feedback={self.config.feedback!r} differentiates the student's step and "
+                f"knows SGD only; received {type(student_optimizer).__name__}. "
                 "feedback='sampled' takes any optimizer."
             )
         self.student_optimizer = self.prepare_optimizer(

@@ -1,0 +1,371 @@
+"""Steps of Meta Pseudo Labels against hand-written numpy, and which network moves when."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import mpl_tf
+
+B, U, D, K = 4, 6, 5, 3
+FORMS = ("sampled", "dot", "exact", "none")
+
+
+def softmax(z):
+    e = np.exp(z - z.max(axis=1, keepdims=True))
+    return e / e.sum(axis=1, keepdims=True)
+
+
+def cross_entropy(q, z):
+    return -np.mean(np.sum(q * np.log(softmax(z)), axis=1))
+
+
+def linear_gradient(x, dz):
+    """Gradient of a linear network's (kernel, bias) for the gradient dz of its logits."""
+    return [x.T @ dz, dz.sum(axis=0)]
+
+
+def logits(x, weights):
+    return x @ weights[0] + weights[1]
+
+
+def one_hot(label):
+    return np.eye(K)[label]
+
+
+def smooth(q, s):
+    return (1 - s) * q + s / K
+
+
+def total(a, b):
+    return sum(np.sum(x * y) for x, y in zip(a, b, strict=True))
+
+
+def clipped(gradient, limit):
+    norm = np.sqrt(total(gradient, gradient))
+    return [g * min(1, limit / norm) for g in gradient] if limit else gradient
+
+
+def sgd(weights, velocity, gradient, rate, momentum):
+    """Keras's Nesterov SGD."""
+    velocity = [momentum * v - rate * g for v, g in zip(velocity, gradient, strict=True)]
+    moved = [
+        w + momentum * v - rate * g for w, v, g in zip(weights, velocity, gradient, strict=True)
+    ]
+    return moved, velocity
+
+
+def numpy_step(state, batch, h, form, pseudo_label):
+    """One step of both linear networks, from PAPER's equations; returns the new state."""
+    x_l, y, weak, strong = (batch[k] for k in ("labeled", "label", "weak", "strong"))
+    rate, m, s, wd = h["rate"], h["momentum"], h["smoothing"], h["weight_decay"]
+    teacher, student = state["teacher"], state["student"]
+    z = logits(strong, teacher)
+    soft = softmax(z)
+    q = soft if form in ("exact", "none") else pseudo_label
+
+    # Student: one step on the pseudo labels.
+    dz = (softmax(logits(strong, student)) - smooth(q, s)) / U
+    raw = [g + wd * w for g, w in zip(linear_gradient(strong, dz), student, strict=True)]
+    g = clipped(raw, h["clip"])
+    new_student, v_s = sgd(student, state["v_s"], g, rate, m)
+
+    # Feedback, old minus new or its first order, and the credit of the teacher's logits.
+    before = cross_entropy(one_hot(y), logits(x_l, student))
+    after = cross_entropy(one_hot(y), logits(x_l, new_student))
+    v = linear_gradient(x_l, (softmax(logits(x_l, new_student)) - one_hot(y)) / B)
+    step = rate * (1 + m)
+    if form == "exact":
+        scale = g[0].flat[0] / raw[0].flat[0]  # what clipping multiplied by
+        if scale < 1:
+            along = total(v, raw) / total(raw, raw)
+            v = [scale * (a - along * b) for a, b in zip(v, raw, strict=True)]
+        slope = logits(strong, v)  # d/d eps of the student's logits along v
+        log_slope = slope - np.sum(softmax(logits(strong, student)) * slope, axis=1, keepdims=True)
+        f = (1 - s) * step / U * log_slope
+        term = soft * (f - np.sum(soft * f, axis=1, keepdims=True))
+    elif form == "none":
+        term = np.zeros_like(z)
+    else:
+        value = before - after if form == "sampled" else step * total(v, g)
+        average, count, decay = state["average"], state["count"], h["baseline_decay"]
+        baseline = average / (1 - decay**count) if count else 0.0
+        term = (value - baseline) * (soft - q) / U
+        state = {**state, "average": decay * average + (1 - decay) * value, "count": count + 1}
+
+    # Teacher: feedback, labels, consistency.
+    z_l = logits(x_l, teacher)
+    dz_l = h["supervised_weight"] * (softmax(z_l) - smooth(one_hot(y), s)) / B
+    target = softmax(logits(weak, teacher) / h["temperature"])
+    mask = (target.max(axis=1) >= h["threshold"])[:, None]
+    ramp = min(1, state["step"] / h["ramp"])
+    dz_u = h["feedback_weight"] * term + h["uda_weight"] * ramp * mask * (soft - target) / U
+    g = [
+        a + b + wd * w
+        for a, b, w in zip(
+            linear_gradient(x_l, dz_l), linear_gradient(strong, dz_u), teacher, strict=True
+        )
+    ]
+    new_teacher, v_t = sgd(teacher, state["v_t"], clipped(g, h["clip"]), rate, m)
+    d = min(h["ema_decay"], (1 + state["step"]) / (10 + state["step"]))
+    ema = [d * e + (1 - d) * w for e, w in zip(state["ema"], new_student, strict=True)]
+    return {
+        **state,
+        "teacher": new_teacher,
+        "student": new_student,
+        "ema": ema,
+        "v_s": v_s,
+        "v_t": v_t,
+        "step": state["step"] + 1,
+    }
+
+
+HYPER = {
+    "rate": 0.3,
+    "momentum": 0.9,
+    "smoothing": 0.1,
+    "weight_decay": 0.01,
+    "clip": None,
+    "feedback_weight": 2.0,
+    "supervised_weight": 0.7,
+    "uda_weight": 3.0,
+    "temperature": 0.5,
+    "threshold": 0.8,
+    "ramp": 2,
+    "ema_decay": 0.5,
+    "baseline_decay": 0.6,
+}
+
+
+def make(linear, form, student_rate=0.3, teacher_rate=0.3, momentum=0.9, clip=None, **changes):
+    """A compiled MetaPseudoLabels on linear networks with the hyperparameters of HYPER."""
+    hyperparameters = {
+        "feedback": form,
+        "feedback_weight": HYPER["feedback_weight"],
+        "supervised_weight": HYPER["supervised_weight"],
+        "uda_weight": HYPER["uda_weight"],
+        "uda_temperature": HYPER["temperature"],
+        "uda_threshold": HYPER["threshold"],
+        "uda_ramp_steps": HYPER["ramp"],
+        "label_smoothing": HYPER["smoothing"],
+        "ema_decay": HYPER["ema_decay"],
+        "baseline_decay": HYPER["baseline_decay"],
+    } | changes
+    model = mpl_tf.MetaPseudoLabels(linear(D, K), linear(D, K), **hyperparameters)
+
+    def optimizer(rate):
+        return keras.optimizers.SGD(rate, momentum=momentum, nesterov=momentum > 0)
+
+    model.compile(
+        student_optimizer=optimizer(student_rate),
+        teacher_optimizer=optimizer(teacher_rate),
+        weight_decay=HYPER["weight_decay"],
+        clip_norm=clip,
+    )
+    return model
+
+
+def random_batch(rng):
+    return {
+        "labeled": rng.normal(size=(B, D)),
+        "label": rng.integers(K, size=B),
+        "weak": rng.normal(size=(U, D)),
+        "strong": rng.normal(size=(U, D)),
+    }
+
+
+def endless(batch):
+    return tf.data.Dataset.from_tensors(batch).repeat()
+
+
+def step_on(model, batch):
+    """One training step by Keras's own loop; returns its logs."""
+    history = model.fit(endless(batch), steps_per_epoch=1, verbose=0)
+    return {name: values[-1] for name, values in history.history.items()}
+
+
+@pytest.mark.parametrize("clip", [None, 0.2])
+@pytest.mark.parametrize("form", FORMS)
+def test_three_steps_equal_hand_written_numpy(form, clip, linear, rng, monkeypatch):
+    model = make(linear, form, clip=clip)
+    taught = one_hot(rng.integers(K, size=U))
+    if form in ("sampled", "dot"):
+        monkeypatch.setattr(model, "pseudo_label", lambda logits: tf.constant(taught))
+    zeros = [np.zeros((D, K)), np.zeros(K)]
+    state = {
+        "teacher": model.teacher.get_weights(),
+        "student": model.student.get_weights(),
+        "ema": model.ema.get_weights(),
+        "v_s": zeros,
+        "v_t": zeros,
+        "step": 0,
+        "average": 0.0,
+        "count": 0,
+    }
+    hyper = {**HYPER, "clip": clip}
+    hyper["rate"] = float(np.float32(hyper["rate"]))  # Keras keeps rates in float32
+    for _ in range(3):
+        batch = random_batch(rng)
+        step_on(model, batch)
+        state = numpy_step(state, batch, hyper, form, taught)
+        for name in ("teacher", "student", "ema"):
+            for got, expected in zip(model.networks[name].get_weights(), state[name], strict=True):
+                # The running mean of the feedback and the EMA decay are float32.
+                np.testing.assert_allclose(got, expected, rtol=0, atol=1e-6, err_msg=name)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_teacher_rate_zero_leaves_the_teacher_bit_identical(form, linear, rng):
+    model = make(linear, form, teacher_rate=0.0)
+    teacher, student = model.teacher.get_weights(), model.student.get_weights()
+    step_on(model, random_batch(rng))
+    assert all(np.array_equal(a, b) for a, b in zip(teacher, model.teacher.get_weights()))
+    assert not np.array_equal(student[0], model.student.get_weights()[0])
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_student_rate_zero_leaves_the_student_bit_identical(form, linear, rng):
+    model = make(linear, form, student_rate=0.0)
+    teacher, student = model.teacher.get_weights(), model.student.get_weights()
+    step_on(model, random_batch(rng))
+    assert all(np.array_equal(a, b) for a, b in zip(student, model.student.get_weights()))
+    assert not np.array_equal(teacher[0], model.teacher.get_weights()[0])
+
+
+@pytest.mark.parametrize("form", ["sampled", "dot", "exact"])
+def test_a_frozen_student_gives_feedback_exactly_zero(form, convolutional, rng):
+    """Batch normalisation and dropout included: both losses see the same batch and mask."""
+    model = mpl_tf.MetaPseudoLabels(convolutional(1), convolutional(2), feedback=form)
+    model.compile(keras.optimizers.SGD(0.0), keras.optimizers.SGD(0.1))
+    for _ in range(3):
+        logs = step_on(model, random_image_batch(rng))
+        assert logs["feedback"] == 0.0
+
+
+def random_image_batch(rng):
+    return {
+        "labeled": rng.normal(size=(B, 6, 6, 1)),
+        "label": rng.integers(K, size=B),
+        "weak": rng.normal(size=(U, 6, 6, 1)),
+        "strong": rng.normal(size=(U, 6, 6, 1)),
+    }
+
+
+@pytest.mark.parametrize("form", ["sampled", "dot", "exact"])
+def test_no_feedback_while_the_student_waits(form, linear, rng):
+    """In the wait the teacher moves as without feedback, and the baseline learns nothing."""
+    batch = random_batch(rng)
+    start = linear(D, K).get_weights(), linear(D, K).get_weights()
+    moved = []
+    for feedback in (form, "none"):
+        model = make(linear, feedback)
+        wait = mpl_tf.WarmupCosine(0.3, steps=100, wait=10)
+        model.compile(keras.optimizers.SGD(wait), keras.optimizers.SGD(0.3))
+        model.teacher.set_weights(start[0])
+        model.student.set_weights(start[1])
+        step_on(model, batch)
+        moved.append(model.teacher.get_weights())
+        assert int(model.feedback_count) == 0
+    for a, b in zip(*moved):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_measuring_the_labeled_loss_moves_no_state_of_the_student(convolutional, rng):
+    """With rate 0, the only traces of a step in the student are those of its own lesson."""
+    seen = {}
+    for form in ("none", "sampled", "exact"):
+        teacher, student = convolutional(1), convolutional(2)
+        model = mpl_tf.MetaPseudoLabels(teacher, student, feedback=form)
+        model.compile(keras.optimizers.SGD(0.0), keras.optimizers.SGD(0.1))
+        step_on(model, random_image_batch(np.random.default_rng(5)))
+        seen[form] = [v.numpy() for v in student.non_trainable_variables]
+    for form in ("sampled", "exact"):
+        for a, b in zip(seen["none"], seen[form], strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+def test_the_label_that_is_taught_is_the_label_that_is_credited(linear, rng, monkeypatch):
+    """A teacher that has only the feedback moves towards or away from the drawn labels."""
+    model = make(linear, "sampled", momentum=0.0, supervised_weight=0.0, uda_weight=0.0)
+    model.compile(keras.optimizers.SGD(0.3), keras.optimizers.SGD(0.1))
+    taught = one_hot(rng.integers(K, size=U))
+    monkeypatch.setattr(model, "pseudo_label", lambda logits: tf.constant(taught))
+    batch = random_batch(rng)
+
+    def likelihood():
+        return -cross_entropy(taught, logits(batch["strong"], model.teacher.get_weights()))
+
+    before = likelihood()
+    logs = step_on(model, batch)
+    assert logs["feedback"] != 0
+    assert np.sign(likelihood() - before) == np.sign(logs["feedback"])
+
+
+def test_pseudo_labels_are_drawn_from_the_teacher(linear):
+    model = make(linear, "sampled")
+    z = tf.constant(np.log([[0.7, 0.2, 0.1]]).repeat(20000, axis=0))
+    model.distribute_strategy.run(lambda: None)
+    drawn = model.pseudo_label(z).numpy()
+    np.testing.assert_allclose(drawn.mean(axis=0), [0.7, 0.2, 0.1], atol=0.015)
+    assert set(np.unique(drawn)) == {0.0, 1.0}
+    np.testing.assert_array_equal(drawn, model.pseudo_label(z).numpy())  # (seed, step) decide
+    model.step.assign_add(1)
+    assert not np.array_equal(drawn, model.pseudo_label(z).numpy())
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("weight", ["feedback_weight", "supervised_weight", "uda_weight"])
+def test_any_weight_may_be_zero(form, weight, linear, rng):
+    model = make(linear, form, **{weight: 0.0})
+    assert np.isfinite(step_on(model, random_batch(rng))["teacher_loss"])
+
+
+def test_feedback_weight_zero_equals_no_feedback(linear, rng):
+    batch = random_batch(rng)
+    start = linear(D, K).get_weights(), linear(D, K).get_weights()
+    moved = []
+    for form, weight in (("exact", 0.0), ("none", 1.0)):
+        model = make(linear, form, feedback_weight=weight)
+        model.teacher.set_weights(start[0])
+        model.student.set_weights(start[1])
+        step_on(model, batch)
+        moved.append(model.teacher.get_weights())
+    for a, b in zip(*moved):
+        np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"feedback": "up"},
+        {"uda_temperature": 0.0},
+        {"label_smoothing": 1.0},
+        {"ema_decay": -0.1},
+        {"feedback_weight": float("nan")},
+        {"uda_ramp_steps": 1.5},
+    ],
+)
+def test_wrong_hyperparameters_say_what_is_allowed(wrong, linear):
+    with pytest.raises(mpl_tf.ConfigError, match=next(iter(wrong))):
+        mpl_tf.MetaPseudoLabels(linear(D, K), linear(D, K), **wrong)
+
+
+def test_networks_that_do_not_fit_are_refused(linear):
+    with pytest.raises(ValueError, match="same shape"):
+        mpl_tf.MetaPseudoLabels(linear(D, K), linear(D, K + 1))
+    network = linear(D, K)
+    with pytest.raises(ValueError, match="two networks"):
+        mpl_tf.MetaPseudoLabels(network, network)
+    with pytest.raises(ValueError, match="built"):
+        mpl_tf.MetaPseudoLabels(linear(D, K), keras.Sequential([keras.layers.Dense(K)]))
+
+
+def test_optimizers_that_cannot_be_used_are_refused(linear):
+    model = make(linear, "exact")
+    with pytest.raises(ValueError, match="SGD"):
+        model.compile(keras.optimizers.Adam(), keras.optimizers.SGD(0.1))
+    with pytest.raises(ValueError, match="clipnorm"):
+        model.compile(keras.optimizers.SGD(0.1, clipnorm=1.0), keras.optimizers.SGD(0.1))
+    with pytest.raises(ValueError, match="use_ema"):
+        model.compile(keras.optimizers.SGD(0.1), keras.optimizers.SGD(0.1, use_ema=True))
+    make(linear, "sampled").compile(keras.optimizers.Adam(), keras.optimizers.Adam())
