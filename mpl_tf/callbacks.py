@@ -37,9 +37,9 @@ class StopOnNonFinite(keras.callbacks.Callback):
 class MetricsLog:
     """The rows of metrics.csv and their twins for TensorBoard.
 
-    One row holds the means of the training logs since the row before, or the values of one
-    evaluation on the validation images; columns that have no value there are empty. Call `rewind`
-    before the first `write`.
+    One row holds the means of the training logs since the row or the evaluation before, or the
+    values of one evaluation on the validation images; columns that have no value there are empty.
+    Call `rewind` before the first `write`.
 
     Args:
       workdir: str, the run folder.

@@ -39,7 +39,11 @@ def export(network, filepath, class_names=None):
     shape = [None, *network.input_shape[1:]]
 
     def serve(images):
-        logits = network(tf.cast(images, tf.float32), training=False)
+        # TensorFlow's convolutions give a wrong shape for an empty batch: it gets a blank image.
+        count = tf.shape(images)[0]
+        blank = tf.cast(tf.equal(count, 0), tf.int32)
+        padded = tf.pad(images, [[0, blank], *[[0, 0]] * (len(shape) - 1)])
+        logits = network(tf.cast(padded, tf.float32), training=False)[:count]
         probs = tf.nn.softmax(tf.cast(logits, tf.float32))
         class_ids = tf.argmax(probs, axis=-1)
         return {

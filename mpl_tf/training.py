@@ -145,8 +145,8 @@ def fit(experiment):
       str, the phase and step it continued from, or None for a run that started at the beginning.
     """
     method, run = experiment.method, experiment.config.run
-    names = [f"val_{n}_{what}" for n in method.networks for what in ("accuracy", "loss")]
-    names += ["finetune_loss", "val_finetuned_accuracy", "val_finetuned_loss"]
+    names = [f"val_{n}_{what}" for n in method.networks for what in ("accuracy", "cross_entropy")]
+    names += ["finetune_loss", "val_finetuned_accuracy", "val_finetuned_cross_entropy"]
     log = callbacks.MetricsLog(experiment.path, [*method.train_means, *names])
     continued = [run_phase(experiment, method, "train", run.steps, log)]
     if run.finetune_steps:

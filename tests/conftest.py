@@ -1,4 +1,4 @@
-"""Shared by all tests: quiet TensorFlow, and linear networks small enough for hand-written steps."""
+"""Shared by all tests: quiet TensorFlow, and networks small enough for hand-written steps."""
 
 import os
 

@@ -23,7 +23,7 @@ import matplotlib
 from scipy import stats
 
 matplotlib.use("Agg")
-from matplotlib import pyplot as plt  # noqa: E402
+from matplotlib import pyplot as plt
 
 
 @dataclasses.dataclass(frozen=True)
@@ -130,10 +130,15 @@ def grouped(done):
     return groups
 
 
+def measured_columns(options, groups):
+    """The numbers of labels of which a cell is done, in the order asked for."""
+    return [n for n in options.num_labeled if any(count == n for _, count in groups)]
+
+
 def write_markdown(path, options, done, command):
     """Mean and standard deviation of the test accuracy, a row a method."""
     groups = grouped(done)
-    columns = [n for n in options.num_labeled if any(key[1] == n for key in groups)]
+    columns = measured_columns(options, groups)
     lines = [
         f"Test accuracy (%) on {options.dataset}, mean ± standard deviation over "
         f"{options.seeds} seeds of the finetuned student, and the time of a run.",
@@ -169,14 +174,15 @@ def write_csv(path, done):
 def draw(path, options, done):
     """A dot a run, the mean of each method, and its 95% interval."""
     groups = grouped(done)
+    columns = measured_columns(options, groups)
     figure, panels = plt.subplots(
         1,
-        len(options.num_labeled),
-        figsize=(1 + 4 * len(options.num_labeled), 4),
+        len(columns),
+        figsize=(1 + 4 * len(columns), 4),
         squeeze=False,
         layout="constrained",
     )
-    for axes, n in zip(panels[0], options.num_labeled, strict=True):
+    for axes, n in zip(panels[0], columns, strict=True):
         methods = [method for method, count in groups if count == n]
         for x, method in enumerate(methods):
             values = [delivered(r) for r in groups[method, n]]

@@ -30,7 +30,7 @@ class Engine(keras.Model):
         self._strategy = strategy or distribution.current_strategy()
         with self._strategy.scope():
             self.train_means = {n: keras.metrics.Mean(name=n) for n in train_logs}
-            self.test_accuracies, self.test_losses = {}, {}
+            self.test_metrics = {}
         self.weight_decay, self.clip_norm = 0.0, None
         self.built = True  # its networks are: nothing is left to build from a first batch
 
@@ -45,11 +45,8 @@ class Engine(keras.Model):
 
     @property
     def metrics(self):
-        return [
-            *self.train_means.values(),
-            *self.test_accuracies.values(),
-            *self.test_losses.values(),
-        ]
+        tests = (metric for pair in self.test_metrics.values() for metric in pair)
+        return [*self.train_means.values(), *tests]
 
     def compile(self, *, weight_decay=0.0, clip_norm=None, **kwargs):
         """Sets what every update of this engine does to its gradients.
@@ -109,17 +106,21 @@ class Engine(keras.Model):
         if self.test_function is None or force:
             with self.distribute_strategy.scope():
                 for name in self.networks:
-                    if name not in self.test_accuracies:
-                        self.test_accuracies[name] = keras.metrics.Mean(name=f"{name}_accuracy")
-                        self.test_losses[name] = keras.metrics.Mean(name=f"{name}_loss")
-            means = {m.name: m for m in self.metrics if m not in self.train_means.values()}
-            self.test_function = self._function(self.test_step, means)
+                    if name not in self.test_metrics:
+                        self.test_metrics[name] = [
+                            keras.metrics.SparseCategoricalAccuracy(f"{name}_accuracy"),
+                            keras.metrics.SparseCategoricalCrossentropy(
+                                f"{name}_cross_entropy", from_logits=True
+                            ),
+                        ]
+            metrics = {m.name: m for pair in self.test_metrics.values() for m in pair}
+            self.test_function = self._function(self.test_step, metrics)
         return self.test_function
 
-    def _function(self, step, means):
+    def _function(self, step, metrics):
         def execute(iterator):
             self.distribute_strategy.run(step, args=(next(iterator),))
-            return {name: mean.result() for name, mean in means.items()}
+            return {name: metric.result() for name, metric in metrics.items()}
 
         return execute if self.run_eagerly else tf.function(execute, autograph=False)
 
@@ -128,11 +129,8 @@ class Engine(keras.Model):
         images, label = data
         for name, network in self.networks.items():
             logits = network(images, training=False)
-            hits = tf.equal(tf.argmax(logits, -1), tf.cast(label, tf.int64))
-            self.test_accuracies[name].update_state(tf.cast(hits, tf.float32))
-            self.test_losses[name].update_state(
-                tf.nn.sparse_softmax_cross_entropy_with_logits(label, logits)
-            )
+            for metric in self.test_metrics[name]:
+                metric.update_state(label, logits)
 
     def log(self, **values):
         """Adds this step's scalars to the running means that the bar and the files show."""

@@ -1,0 +1,107 @@
+"""Batches are a function of (seed, step)."""
+
+import itertools
+
+import numpy as np
+import pytest
+
+from mpl_tf.data import DATASETS, pipeline, splits
+
+
+@pytest.fixture(scope="module")
+def split():
+    train, test = DATASETS["digits"].load()
+    return splits.split(train, test, 50, 200, 0)
+
+
+def batches(split, start=0, seed=3, views=("weak", "strong"), count=4, **policies):
+    digits = DATASETS["digits"]
+    data = pipeline.training_batches(
+        split,
+        labeled_batch=20,
+        unlabeled_batch=60,
+        views=views,
+        weak=policies.get("weak", digits.weak),
+        strong=policies.get("strong", digits.strong),
+        seed=seed,
+        start=start,
+    )
+    return list(itertools.islice(data.as_numpy_iterator(), count))
+
+
+def assert_same(a, b):
+    assert a.keys() == b.keys()
+    for name in a:
+        np.testing.assert_array_equal(a[name], b[name])
+
+
+def test_a_late_start_gives_the_same_batches(split):
+    straight = batches(split, count=42)
+    for start in (1, 2, 17, 38):  # within the first epoch, and after several
+        for a, b in zip(straight[start:], batches(split, start=start), strict=False):
+            assert_same(a, b)
+
+
+def test_a_very_late_start_costs_nothing(split):
+    assert batches(split, start=10**8, count=1)[0]["labeled"].shape == (20, 8, 8, 1)
+
+
+def test_seeds_differ_and_repeat(split):
+    assert_same(batches(split)[0], batches(split)[0])
+    assert not np.array_equal(batches(split)[0]["label"], batches(split, seed=4)[0]["label"])
+
+
+def test_every_epoch_shows_every_image_once_in_a_new_order():
+    data = pipeline.order(count=12, batch=5, seed=0, stream=0, start=0)
+    drawn = np.concatenate(list(itertools.islice(data.as_numpy_iterator(), 12)))
+    epochs = drawn.reshape(5, 12)
+    assert all(sorted(epoch) == list(range(12)) for epoch in epochs)
+    assert len({tuple(epoch) for epoch in epochs}) == 5
+
+
+def test_consecutive_epochs_are_uncorrelated():
+    data = pipeline.order(count=2000, batch=2000, seed=0, stream=1, start=0)
+    a, b = itertools.islice(data.as_numpy_iterator(), 2)
+    assert abs(np.corrcoef(np.argsort(a), np.argsort(b))[0, 1]) < 0.1
+
+
+def test_both_views_show_the_same_images(split):
+    def identity(images, seed):
+        return images
+
+    batch = batches(split, weak=identity, strong=identity)[0]
+    np.testing.assert_array_equal(batch["weak"], batch["strong"])
+    pool = {image.tobytes() for image in split.unlabeled.images}
+    assert all(image.tobytes() in pool for image in batch["weak"])
+
+
+def test_views_of_one_step_and_of_two_steps_are_drawn_apart(split):
+    first, second = batches(split, count=2)
+    assert not np.array_equal(first["weak"], first["strong"])
+    assert not np.array_equal(first["strong"], second["strong"])
+
+
+def test_labels_belong_to_their_images(split):
+    def identity(images, seed):
+        return images
+
+    of = {i.tobytes(): k for i, k in zip(split.labeled.images, split.labeled.labels, strict=True)}
+    batch = batches(split, weak=identity)[0]
+    assert [of[image.tobytes()] for image in batch["labeled"]] == list(batch["label"])
+
+
+def test_a_method_without_views_reads_no_unlabeled_image(split):
+    assert batches(split, views=())[0].keys() == {"labeled", "label"}
+
+
+def test_images_stay_uint8(split):
+    batch = batches(split)[0]
+    assert {batch[name].dtype for name in ("labeled", "weak", "strong")} == {np.dtype("uint8")}
+
+
+def test_evaluation_shows_everything_once_in_order(split):
+    data = list(pipeline.evaluation_batches(split.validation, batch=64).as_numpy_iterator())
+    assert [len(label) for _, label in data] == [64, 64, 64, 8]
+    np.testing.assert_array_equal(
+        np.concatenate([label for _, label in data]), split.validation.labels
+    )

@@ -1,0 +1,240 @@
+"""`python -m mpl_tf.train` from flags to files, interrupted, repeated and misused."""
+
+import csv
+import json
+import os
+import pathlib
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import mpl_tf
+from mpl_tf import checkpoint, train, workdir
+
+SMOKE = pathlib.Path(__file__).parents[2] / "flags" / "smoke"
+
+
+def run(path, *flags, method="mpl"):
+    return train.main([f"--flagfile={SMOKE / method}.flags", f"--workdir={path}", *flags])
+
+
+def results(path):
+    return json.loads((path / "results.json").read_text())
+
+
+def read_csv(path):
+    with open(path / "metrics.csv", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """The folder of a finished smoke run; tests must not change it."""
+    path = tmp_path_factory.mktemp("finished") / "run"
+    assert run(path) == train.FINISHED
+    return path
+
+
+def test_everything_is_there(finished):
+    assert set(os.listdir(finished)) == set(workdir.ARTIFACTS)
+    found = results(finished)
+    assert {k: found[k] for k in ("dataset", "method", "feedback", "seed", "steps")} == {
+        "dataset": "digits",
+        "method": "mpl",
+        "feedback": "exact",
+        "seed": 0,
+        "steps": 6,
+    }
+    assert found["num_labeled"] == 20
+    assert found["test_accuracy"].keys() == {"teacher", "student", "ema", "finetuned"}
+    assert all(0 <= v <= 1 for v in found["test_accuracy"].values())
+    assert len(found["weights_digest"]) == 64
+    assert found["seconds"] > 0
+    assert {"versions", "git_revision", "resumed_at"} <= found.keys()
+    assert (finished / "report.png").read_bytes().startswith(b"\x89PNG")
+    assert any((finished / "tensorboard").iterdir())
+
+
+def test_metrics_have_a_row_for_every_log_and_evaluation(finished):
+    rows = read_csv(finished)
+    places = [(r["phase"], r["step"], "loss" if r["student_loss"] else "val") for r in rows]
+    assert places == [
+        ("train", "2", "loss"),
+        ("train", "4", "loss"),
+        ("train", "4", "val"),
+        ("train", "6", "loss"),
+        ("train", "6", "val"),
+        ("finetune", "2", "val"),  # finetuning logs another loss
+        ("finetune", "3", "val"),
+    ]
+    assert rows[5]["finetune_loss"]
+    assert rows[6]["val_finetuned_accuracy"]
+    assert all(rows[0][k] for k in ("teacher_loss", "uda_loss", "feedback", "mask_rate"))
+
+
+def test_the_export_answers_like_the_finetuned_student(finished):
+    """Restored from the checkpoint by hand, so that nothing of the run itself is trusted."""
+    student = mpl_tf.NETWORKS["mlp"](10, (8, 8, 1), seed=5)
+    model = mpl_tf.Supervised(student)
+    tuning = model.prepare_finetuning(tf.keras.optimizers.SGD(0.001))
+    checkpoint.Checkpoints(tuning, str(finished / "checkpoints" / "finetune")).restore()
+    _, test = mpl_tf.DATASETS["digits"].load()
+    expected = model.predict(test.images.astype(np.float32), verbose=0)
+
+    served = tf.saved_model.load(str(finished / "export" / "1")).signatures["serving_default"]
+    out = served(images=tf.constant(test.images))
+    np.testing.assert_allclose(out["probabilities"], expected, atol=1e-5)
+    accuracy = np.mean(out["class_ids"].numpy() == test.labels)
+    assert accuracy == pytest.approx(results(finished)["test_accuracy"]["finetuned"])
+    assert out["class_names"].numpy()[0] == str(out["class_ids"].numpy()[0]).encode()
+
+
+def test_the_same_seed_gives_the_same_weights_and_another_another(finished, tmp_path):
+    flags_of_the_run = finished / "run.flags"
+    assert train.main([f"--flagfile={flags_of_the_run}", f"--workdir={tmp_path / 'same'}"]) == 0
+    assert results(tmp_path / "same")["weights_digest"] == results(finished)["weights_digest"]
+    assert (tmp_path / "same/metrics.csv").read_text() == (finished / "metrics.csv").read_text()
+    assert run(tmp_path / "other", "--seed=1") == 0
+    assert results(tmp_path / "other")["weights_digest"] != results(finished)["weights_digest"]
+
+
+def test_the_supervised_method_runs_the_same_pipeline(tmp_path):
+    assert run(tmp_path / "run", method="supervised") == 0
+    found = results(tmp_path / "run")
+    assert found["test_accuracy"]["teacher"] is None
+    assert found["test_accuracy"]["finetuned"] is not None
+    assert found["feedback"] is None
+
+
+@pytest.mark.parametrize("feedback", ["sampled", "dot", "none"])
+def test_every_feedback_runs(feedback, tmp_path):
+    assert run(tmp_path / "run", f"--feedback={feedback}", "--finetune_steps=0") == 0
+    found = results(tmp_path / "run")
+    assert found["test_accuracy"]["finetuned"] is None  # left out on request
+    assert (tmp_path / "run" / "export" / "1" / "saved_model.pb").exists()
+
+
+def test_a_finished_run_is_reported_and_kept(finished, capsys):
+    before = {p: p.stat().st_mtime_ns for p in finished.rglob("*") if p.is_file()}
+    assert run(finished) == train.FINISHED
+    assert "has finished already" in capsys.readouterr().out
+    assert before == {p: p.stat().st_mtime_ns for p in finished.rglob("*") if p.is_file()}
+
+
+def test_overwriting_starts_again(finished, tmp_path):
+    path = tmp_path / "run"
+    shutil.copytree(finished, path)
+    assert run(path, "--steps=4", "--overwrite") == 0
+    assert results(path)["steps"] == 4
+    assert max(int(r["step"]) for r in read_csv(path)) == 4
+
+
+@pytest.mark.parametrize("line", ["train: steps 5 to 6", "finetune: steps 1 to 3"])
+def test_a_killed_run_continues_to_the_same_end(finished, tmp_path, line):
+    path = tmp_path / "run"
+    command = [sys.executable, "-m", "mpl_tf.train", f"--flagfile={SMOKE}/mpl.flags"]
+    process = subprocess.Popen(
+        [*command, f"--workdir={path}"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    for text in process.stdout:
+        if text.startswith(line):
+            process.send_signal(signal.SIGKILL)
+            break
+    process.wait()
+    process.stdout.close()
+    assert not (path / "results.json").exists()
+    assert run(path) == train.FINISHED
+    assert results(path)["resumed_at"].startswith("train step")
+    assert results(path)["weights_digest"] == results(finished)["weights_digest"]
+    assert read_csv(path) == read_csv(finished)
+
+
+def test_a_loss_that_is_no_number_stops_the_run(tmp_path, capsys):
+    """The student waits two steps, then leaps: steps 1 and 2 are good, step 3 is not."""
+    path = tmp_path / "run"
+    flags = ("--student_learning_rate=1e30", "--student_wait_steps=2", "--eval_every=1")
+    assert run(path, *flags) == train.FAILED
+    shown = capsys.readouterr()
+    assert "Stopped: train step 3: " in shown.err
+    assert "student_labeled_loss = " in shown.err
+    newest = tf.train.latest_checkpoint(str(path / "checkpoints" / "train"))
+    assert newest.endswith("ckpt-2")
+    reader = tf.train.load_checkpoint(newest)
+    for name, dtype in reader.get_variable_to_dtype_map().items():
+        if dtype.is_floating:
+            assert np.isfinite(reader.get_tensor(name)).all(), name
+
+
+@pytest.mark.parametrize(
+    ("flag", "message"),
+    [
+        ("--dataset=moon", "one of digits"),
+        ("--method=magic", "one of mpl, supervised"),
+        ("--network=vgg", "one of mlp, small"),
+        ("--feedback=up", "one of dot, exact, none, sampled"),
+        ("--num_labeled=5", "multiple of the 10 classes"),
+        ("--num_labeled=25", "multiple of the 10 classes"),
+        ("--num_labeled=5000", "from 10 to 1040"),
+        ("--labeled_batch=30", "at most num_labeled=20"),
+        ("--unlabeled_ratio=900", "unlabeled images"),
+        ("--steps=-1", "at least 1"),
+        ("--steps=0", "at least 1"),
+        ("--stepz=1", "Did you mean"),
+        ("--workdir=/proc/no/such", "cannot be written"),
+    ],
+)
+def test_bad_input_ends_with_status_2_before_anything_is_written(flag, message, tmp_path, capsys):
+    path = tmp_path / "run"
+    assert run(path, flag) == train.MISUSED
+    shown = capsys.readouterr()
+    assert message in shown.err
+    assert "Traceback" not in shown.err + shown.out
+    assert not path.exists()
+
+
+def test_a_folder_with_something_else_is_refused(tmp_path, capsys):
+    (tmp_path / "notes").write_text("mine")
+    assert run(tmp_path) == train.MISUSED
+    assert "holds something that is no run" in capsys.readouterr().err
+
+
+def test_a_run_of_another_configuration_is_refused(finished, capsys):
+    assert run(finished, "--feedback=none") == train.MISUSED
+    assert "feedback is exact there and none here" in capsys.readouterr().err
+
+
+def test_help_ends_well(capsys):
+    assert train.main(["--help"]) == 0
+    assert "--feedback=dot|exact|none|sampled" in capsys.readouterr().out
+
+
+def test_the_terminal_shows_our_lines_only(tmp_path):
+    """In a process of its own: TensorFlow writes past Python's standard error."""
+    command = [sys.executable, "-m", "mpl_tf.train", f"--flagfile={SMOKE}/supervised.flags"]
+    environment = {k: v for k, v in os.environ.items() if k != "TF_CPP_MIN_LOG_LEVEL"}
+    began = time.time()
+    done = subprocess.run(
+        [*command, f"--workdir={tmp_path / 'run'}"],
+        capture_output=True,
+        text=True,
+        env=environment,
+        check=True,
+    )
+    assert time.time() - began < 300
+    assert done.stderr == ""
+    starts = ("Supervised on digits", "Network ", "Run folder", "train: ", "finetune: ", "Testing")
+    starts += ("Test accuracy", "  ")
+    for line in done.stdout.splitlines():
+        assert not line or line.startswith(starts) or "step - " in line or "seconds. In" in line
+
+
+def test_main_can_be_called_from_python(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["train", "--help"])
+    assert train.main() == 0
+    assert capsys.readouterr().out.startswith("Train a method")

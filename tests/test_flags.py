@@ -1,0 +1,73 @@
+"""The command line."""
+
+import pathlib
+
+import pytest
+
+from mpl_tf import config, flags
+from mpl_tf.options import ConfigError
+
+FLAG_FILES = sorted((pathlib.Path(__file__).parent.parent / "flags").rglob("*.flags"))
+
+
+@pytest.mark.parametrize("path", FLAG_FILES, ids=lambda p: f"{p.parent.name}/{p.name}")
+def test_every_flag_file_parses(path):
+    command = flags.parse([f"--flagfile={path}"])
+    assert command.config.run.method == path.stem
+    if path.parent.name != "smoke":
+        header = path.read_text(encoding="utf-8")
+        for word in ("Source:", "Expected:", "Measured:", "Cost:", "Run:"):
+            assert f"# {word}" in header, word
+
+
+@pytest.mark.parametrize("method", ["mpl", "supervised"])
+def test_the_digits_flag_files_are_the_default_runs_written_out(method):
+    path = next(p for p in FLAG_FILES if p.parent.name == "digits" and p.stem == method)
+    written = [line for line in path.read_text(encoding="utf-8").splitlines() if line[:2] == "--"]
+    assert written == flags.to_lines(config.make({"method": method}))
+    assert flags.parse([f"--flagfile={path}"]).config == config.make({"method": method})
+
+
+def test_flags_written_by_a_run_repeat_it(tmp_path):
+    made = config.make({"feedback": "sampled", "steps": 30, "student_learning_rate": 1e-7})
+    file = tmp_path / "run.flags"
+    file.write_text("\n".join(flags.to_lines(made)))
+    assert flags.parse([f"--flagfile={file}"]).config == made
+
+
+def test_later_flags_win_over_a_file():
+    command = flags.parse([f"--flagfile={FLAG_FILES[0]}", "--seed=9", "--workdir=here"])
+    assert command.config.run.seed == 9
+    assert command.workdir == "here"
+
+
+def test_the_default_run_folder():
+    assert flags.parse(["--method=supervised", "--seed=3"]).workdir == "runs/digits-supervised-3"
+
+
+@pytest.mark.parametrize(
+    ("argument", "message"),
+    [
+        ("--stepz=3", "Unknown command line flag 'stepz'. Did you mean: steps"),
+        ("--steps=many", "invalid literal for int"),
+        ("--ema_decay=high", "could not convert string to float"),
+        ("--flagfile=/no/such/file", "Unable to open flagfile"),
+        ("steps=3", "unexpected argument 'steps=3'"),
+        ("--steps", "Missing value for flag --steps"),
+    ],
+)
+def test_mistyped_flags_are_refused_in_words(argument, message):
+    with pytest.raises(ConfigError) as error:
+        flags.parse([argument])
+    assert message in str(error.value)
+
+
+def test_help_shows_every_flag_with_its_resolved_default():
+    with pytest.raises(flags.HelpRequested) as shown:
+        flags.parse(["--help", "--steps=50"])
+    text = str(shown.value)
+    for name in config.make({}).flat():
+        assert f"--{name}=" in text
+    assert "--student_wait_steps=int  [5]" in text
+    assert "--feedback=dot|exact|none|sampled  [exact]" in text
+    assert max(map(len, text.splitlines())) <= 100
