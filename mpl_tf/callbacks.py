@@ -16,7 +16,10 @@ class NonFiniteError(ArithmeticError):
 
 
 class StopOnNonFinite(keras.callbacks.Callback):
-    """Stops a run at the first step whose logs hold NaN or infinity.
+    """Stops a run at the first step, or evaluation, whose logs hold NaN or infinity.
+
+    Goes before `SaveCheckpoint`: an update can break weights that no training loss has seen yet,
+    and the evaluation sees them before they are saved.
 
     Args:
       phase: str, for the message.
@@ -29,6 +32,12 @@ class StopOnNonFinite(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch, logs=None):
         self.taken += 1
+        self._check(logs)
+
+    def on_epoch_end(self, epoch, logs=None):
+        self._check(logs)
+
+    def _check(self, logs):
         bad = [f"{name} = {value}" for name, value in logs.items() if not math.isfinite(value)]
         if bad:
             raise NonFiniteError(f"{self.phase} step {self.taken}: {', '.join(bad)}")

@@ -51,6 +51,13 @@ def test_a_loss_that_is_no_number_stops_with_step_and_name(bad):
         guard.on_train_batch_end(1, {"loss": 1.0, "other": bad})
 
 
+def test_weights_that_only_the_evaluation_finds_broken_stop_the_run_too():
+    guard = callbacks.StopOnNonFinite("train")
+    guard.on_train_batch_end(0, {"loss": 1.0})
+    with pytest.raises(callbacks.NonFiniteError, match="train step 1: val_ema_cross_entropy"):
+        guard.on_epoch_end(0, {"loss": 1.0, "val_ema_cross_entropy": float("nan")})
+
+
 def test_the_bar_shows_the_loss_of_training_not_of_validation():
     logs = {"student_loss": 1.0, "val_student_accuracy": 0.5, "val_student_cross_entropy": 9.0}
     assert callbacks.Progress._few(logs) == {"student_loss": 1.0, "student_accuracy": 0.5}

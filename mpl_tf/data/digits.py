@@ -36,7 +36,7 @@ DIGITS = Dataset(
         "labeled_batch": 32,
         "unlabeled_ratio": 7,
         "steps": 1000,
-        "eval_every": 250,
+        "eval_every": 100,
         "student_learning_rate": 0.4,
         "teacher_learning_rate": 0.4,
         "finetune_learning_rate": 1e-3,

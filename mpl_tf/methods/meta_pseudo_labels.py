@@ -141,7 +141,8 @@ class MetaPseudoLabels(Method):
         with tf.GradientTape() as tape:
             # The teacher predicts on both parts in one batch, and labels the unlabeled one.
             logits = self.teacher(tf.concat([labeled, strong], 0), training=True)  # [B + U, K]
-            labeled_logits, strong_logits = tf.split(logits, [labeled.shape[0], strong.shape[0]])
+            size = labeled.shape[0] or tf.shape(labeled)[0]  # static where the data says it
+            labeled_logits, strong_logits = logits[:size], logits[size:]
             with tape.stop_recording():
                 pseudo_label = self.pseudo_label(strong_logits)  # [U, K]
                 # The student steps on those labels; how much did that help on labeled images?
