@@ -258,7 +258,11 @@ def random_image_batch(rng):
 
 @pytest.mark.parametrize("form", ["sampled", "dot", "exact"])
 def test_no_feedback_while_the_student_waits(form, linear, rng):
-    """In the wait the teacher moves as without feedback, and the baseline learns nothing."""
+    """In the wait the teacher moves as without feedback, and the baseline learns nothing.
+
+    The baseline holds a value already, as after a rate that went back to 0: without the gate,
+    feedback minus baseline would not be 0.
+    """
     batch = random_batch(rng)
     start = linear(D, K).get_weights(), linear(D, K).get_weights()
     moved = []
@@ -268,9 +272,12 @@ def test_no_feedback_while_the_student_waits(form, linear, rng):
         model.compile(keras.optimizers.SGD(wait), keras.optimizers.SGD(0.3))
         model.teacher.set_weights(start[0])
         model.student.set_weights(start[1])
+        model.feedback_average.assign(0.5)
+        model.feedback_count.assign(1)
         step_on(model, batch)
         moved.append(model.teacher.get_weights())
-        assert int(model.feedback_count) == 0
+        assert int(model.feedback_count) == 1
+        assert float(model.feedback_average) == 0.5
     assert_identical(*moved)
 
 
