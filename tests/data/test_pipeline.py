@@ -4,6 +4,7 @@ import itertools
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from mpl_tf.data import DATASETS, pipeline, splits
 
@@ -76,9 +77,14 @@ def test_both_views_show_the_same_images(split):
 
 
 def test_views_of_one_step_and_of_two_steps_are_drawn_apart(split):
-    first, second = batches(split, count=2)
+    def noise(images, seed):  # shows the seed, not the image
+        values = tf.random.stateless_uniform(tf.shape(images), seed, 0, 256, tf.int32)
+        return tf.cast(values, tf.uint8)
+
+    first, second = batches(split, count=2, weak=noise, strong=noise)
     assert not np.array_equal(first["weak"], first["strong"])
-    assert not np.array_equal(first["strong"], second["strong"])
+    for view in ("labeled", "weak", "strong"):
+        assert not np.array_equal(first[view], second[view])
 
 
 def test_labels_belong_to_their_images(split):
