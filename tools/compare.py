@@ -175,12 +175,9 @@ def draw(path, options, done):
     """A dot a run, the mean of each method, and its 95% interval."""
     groups = grouped(done)
     columns = measured_columns(options, groups)
+    width = 1.5 * max(len(set(method for method, _ in groups)), 2)
     figure, panels = plt.subplots(
-        1,
-        len(columns),
-        figsize=(1 + 4 * len(columns), 4),
-        squeeze=False,
-        layout="constrained",
+        1, len(columns), figsize=(1 + width * len(columns), 4), squeeze=False, layout="constrained"
     )
     for axes, n in zip(panels[0], columns, strict=True):
         methods = [method for method, count in groups if count == n]
