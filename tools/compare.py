@@ -175,7 +175,7 @@ def draw(path, options, done):
     """A dot a run, the mean of each method, and its 95% interval."""
     groups = grouped(done)
     columns = measured_columns(options, groups)
-    width = 1.5 * max(len(set(method for method, _ in groups)), 2)
+    width = 1.5 * max(len({method for method, _ in groups}), 2)
     figure, panels = plt.subplots(
         1, len(columns), figsize=(1 + width * len(columns), 4), squeeze=False, layout="constrained"
     )
