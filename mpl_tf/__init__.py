@@ -8,6 +8,8 @@ __version__ = "0.1.0"
 _PUBLIC = {
     "MetaPseudoLabels": "mpl_tf.methods.meta_pseudo_labels",
     "MetaPseudoLabelsConfig": "mpl_tf.methods.meta_pseudo_labels",
+    "PseudoLabel": "mpl_tf.methods.pseudo_label",
+    "PseudoLabelConfig": "mpl_tf.methods.pseudo_label",
     "Supervised": "mpl_tf.methods.supervised",
     "SupervisedConfig": "mpl_tf.methods.supervised",
     "METHODS": "mpl_tf.methods",

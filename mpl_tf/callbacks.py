@@ -97,7 +97,7 @@ class LogMetrics(keras.callbacks.Callback):
 
     Args:
       log: MetricsLog.
-      phase: str, "train" or "finetune".
+      phase: str.
       every: int, steps a row averages.
       start: int, steps taken before this `fit`.
     """
@@ -159,7 +159,7 @@ class Progress(keras.callbacks.ProgbarLogger):
     @staticmethod
     def _few(logs):
         """What has room in one line of a terminal: losses and validation accuracies."""
-        losses = ("student_loss", "teacher_loss", "finetune_loss")
+        losses = ("student_loss", "teacher_loss", "finetuned_loss")
         shown = {k: v for k, v in logs.items() if k in losses}
         accuracies = {k: v for k, v in logs.items() if k.endswith("accuracy")}
         return shown | {k.removeprefix("val_"): v for k, v in accuracies.items()}

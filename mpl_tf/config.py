@@ -18,7 +18,8 @@ class RunConfig:
     dataset: str = option("digits", "The images.", choices=DATASETS.keys)
     method: str = option(
         "mpl",
-        "mpl: Meta Pseudo Labels. supervised: the labeled images alone.",
+        "mpl: Meta Pseudo Labels. pseudo_label: a student of a fixed teacher that has learned the "
+        "labels. supervised: the labeled images alone.",
         choices=METHODS.keys,
     )
     network: str = option("small", "Network of teacher and student.", choices=NETWORKS.keys)
@@ -55,7 +56,7 @@ class OptimizerConfig:
     )
     student_wait_steps: int = option(
         3000,
-        "Steps at rate 0 in which only the teacher learns (methods with a teacher).",
+        "Steps at rate 0 in which only the teacher learns.",
         low=0,
     )
     student_warmup_steps: int = option(5000, "Steps of the student's warm-up.", low=0)
@@ -91,8 +92,6 @@ class Config:
         return {k: v for k, v in every.items() if applies(k, self.run.method)}
 
 
-# Options that only methods with a teacher have a use for.
-_OF_TEACHER = {"student_wait_steps", "teacher_learning_rate", "teacher_warmup_steps"}
 # Defaults of these give way in a short run, to a tenth of its steps.
 _STRETCHES = (
     "student_wait_steps",
@@ -105,12 +104,9 @@ _STRETCHES = (
 def applies(name, method):
     """Whether the option `name` means anything to the method of that name."""
     kind = METHODS[method]
-    if name in _OF_TEACHER:
-        return kind.uses_teacher
-    if name == "unlabeled_ratio":
-        return bool(kind.unlabeled_views)
     parts = (RunConfig, OptimizerConfig, kind.Config)
-    return any(name == f.name for part in parts for f in dataclasses.fields(part))
+    known = any(name == f.name for part in parts for f in dataclasses.fields(part))
+    return known and name not in kind.idle_options
 
 
 def make(settings):
@@ -150,8 +146,7 @@ def make(settings):
     for name, limit in limits.items():
         if name in values and name not in settings:
             values[name] = min(values[name], limit)
-    if not kind.uses_teacher:
-        values["student_wait_steps"] = 0
+    values |= dict.fromkeys(kind.idle_options.intersection(_STRETCHES), 0)
     config = Config(*map(build, parts))
     check_schedule(config)
     return config

@@ -36,14 +36,16 @@ class Experiment:
         return os.path.join(self.path, *names)
 
     def batches(self, phase, start):
-        """Training data of a phase ("train" or "finetune") from step `start` on."""
+        """Training data of a phase from step `start` on; only "train" sees unlabeled images."""
         run, dataset = self.config.run, DATASETS[self.config.run.dataset]
-        tuning = phase == "finetune"
+        batch = run.labeled_batch
+        if phase == "finetune":
+            batch = self.config.optimizer.finetune_batch
         return pipeline.training_batches(
             self.split,
-            labeled_batch=self.config.optimizer.finetune_batch if tuning else run.labeled_batch,
+            labeled_batch=batch,
             unlabeled_batch=run.labeled_batch * run.unlabeled_ratio,
-            views=() if tuning else self.method.unlabeled_views,
+            views=self.method.unlabeled_views if phase == "train" else (),
             weak=dataset.weak,
             strong=dataset.strong,
             seed=derived_seed(run.seed, phase),
@@ -89,8 +91,9 @@ def build(settings, split, path):
         return keras.optimizers.SGD(schedule, momentum=rates.momentum, nesterov=rates.momentum > 0)
 
     with strategy.scope():
-        networks = {role: network(role) for role in ("student", "teacher")[: 1 + kind.uses_teacher]}
-        optimizers = {name: optimizer(name.partition("_")[0]) for name in kind.optimizers}
+        roles = [name.removesuffix("_optimizer") for name in kind.optimizers]
+        networks = {role: network(role) for role in roles}
+        optimizers = {f"{role}_optimizer": optimizer(role) for role in roles}
     hyperparameters = dataclasses.asdict(settings.method)
     method = kind(
         **networks, seed=derived_seed(run.seed, "method"), strategy=strategy, **hyperparameters
@@ -139,16 +142,20 @@ def train_and_evaluate(settings, path, flag_lines, overwrite=False):
 
 
 def fit(experiment):
-    """Training, then finetuning, each from its newest checkpoint in the run folder.
+    """All phases of a run, each from its newest checkpoint in the run folder.
 
     Returns:
       str, the phase and step it continued from, or None for a run that started at the beginning.
     """
     method, run = experiment.method, experiment.config.run
-    names = [f"val_{n}_{what}" for n in method.networks for what in ("accuracy", "cross_entropy")]
-    names += ["finetune_loss", "val_finetuned_accuracy", "val_finetuned_cross_entropy"]
-    log = callbacks.MetricsLog(experiment.path, [*method.train_means, *names])
-    continued = [run_phase(experiment, method, "train", run.steps, log)]
+    phases = {**method.preparations(), "train": method}
+    names = [name for engine in phases.values() for name in engine.train_means]
+    for network in (*method.networks, "finetuned"):
+        names += [f"val_{network}_accuracy", f"val_{network}_cross_entropy"]
+    log = callbacks.MetricsLog(experiment.path, [*names, "finetuned_loss"])
+    continued = [
+        run_phase(experiment, engine, phase, run.steps, log) for phase, engine in phases.items()
+    ]
     if run.finetune_steps:
         rate = experiment.config.optimizer.finetune_learning_rate
         with method.distribute_strategy.scope():
@@ -166,7 +173,7 @@ def run_phase(experiment, engine, phase, total, log):
     Args:
       experiment: Experiment.
       engine: methods.engine.Engine, compiled.
-      phase: str, "train" or "finetune".
+      phase: str, "train", "finetune" or the name of a preparation.
       total: int, steps of the phase.
       log: callbacks.MetricsLog.
 

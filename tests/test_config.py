@@ -36,7 +36,10 @@ def test_batches_shrink_to_the_labels_unless_they_are_set():
     ("settings", "message"),
     [
         ({"dataset": "moon"}, "dataset must be one of digits; received 'moon'"),
-        ({"method": "magic"}, "method must be one of mpl, supervised; received 'magic'"),
+        (
+            {"method": "magic"},
+            "method must be one of mpl, pseudo_label, supervised; received 'magic'",
+        ),
         ({"network": "vgg"}, "network must be one of mlp, small; received 'vgg'"),
         ({"feedback": "up"}, "feedback must be one of dot, exact, none, sampled"),
         ({"strategy": "tpu"}, "strategy must be one of auto, cpu; received 'tpu'"),

@@ -1,9 +1,11 @@
 """The methods, by the name that `--method` takes."""
 
 from mpl_tf.methods.meta_pseudo_labels import MetaPseudoLabels
+from mpl_tf.methods.pseudo_label import PseudoLabel
 from mpl_tf.methods.supervised import Supervised
 
 METHODS = {
     "mpl": MetaPseudoLabels,
+    "pseudo_label": PseudoLabel,
     "supervised": Supervised,
 }

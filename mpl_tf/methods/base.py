@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from mpl_tf import saved_model, schedules
 from mpl_tf.methods.engine import Engine
-from mpl_tf.methods.finetuning import Finetuning
+from mpl_tf.methods.label_training import LabelTraining
 from mpl_tf.options import check, option
 
 
@@ -36,6 +36,7 @@ class Method(Engine):
       Config: dataclass of its hyperparameters, with help texts and ranges.
       optimizers: tuple of str, the optimizers that `compile` takes.
       unlabeled_views: tuple of str, the unlabeled views in a batch, of "weak" and "strong".
+      idle_options: set of str, options of runs and optimizers that mean nothing to the method.
       step: int64 variable, training steps taken.
       finetuned: the finetuned copy of `ema`, None before `finetune`.
     """
@@ -43,7 +44,7 @@ class Method(Engine):
     Config = MethodConfig
     optimizers = ("student_optimizer",)
     unlabeled_views = ()
-    uses_teacher = False
+    idle_options = frozenset()
 
     def __init__(self, config, student, teacher=None, *, seed, strategy, train_logs):
         super().__init__(strategy, train_logs, name=type(self).__name__)
@@ -75,6 +76,10 @@ class Method(Engine):
         }
         return {name: network for name, network in every.items() if network is not None}
 
+    def preparations(self):
+        """dict of phase name -> compiled Engine that is to be fitted on labels before this one."""
+        return {}
+
     @property
     def deliverable(self):
         """The network that `call`, `predict` and `export` use: finetuned, or ema before that."""
@@ -98,19 +103,19 @@ class Method(Engine):
             average.assign(d * average + (1 - d) * value)
 
     def prepare_finetuning(self, optimizer, **compile_arguments):
-        """A compiled Finetuning engine on a fresh copy of `ema`, which becomes `finetuned`.
+        """A compiled engine that trains a fresh copy of `ema`, which becomes `finetuned`.
 
         Args:
           optimizer: keras.optimizers.Optimizer.
-          **compile_arguments: for Finetuning.compile.
+          **compile_arguments: for LabelTraining.compile.
 
         Returns:
-          Finetuning.
+          LabelTraining.
         """
         with self.distribute_strategy.scope():
             self.finetuned = self._copy(self.ema)
         self.test_function = self.predict_function = None  # both were traced without it
-        tuning = Finetuning(self.finetuned, self.distribute_strategy)
+        tuning = LabelTraining(self.finetuned, "finetuned", strategy=self.distribute_strategy)
         tuning.compile(optimizer, **compile_arguments)
         return tuning
 

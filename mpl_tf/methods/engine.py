@@ -48,7 +48,7 @@ class Engine(keras.Model):
         tests = (metric for pair in self.test_metrics.values() for metric in pair)
         return [*self.train_means.values(), *tests]
 
-    def compile(self, *, weight_decay=0.0, clip_norm=None, **kwargs):
+    def compile(self, *, weight_decay=0.0, clip_norm=None, jit_compile=False, **kwargs):
         """Sets what every update of this engine does to its gradients.
 
         Args:
@@ -56,6 +56,7 @@ class Engine(keras.Model):
             of kernels and biases, not of normalisation parameters.
           clip_norm: float above 0, gradients of a network are scaled down to this global norm after
             they were averaged over replicas; None never clips.
+          jit_compile: bool, whether XLA compiles the training step; on one replica.
           **kwargs: for keras.Model.compile: `run_eagerly`.
 
         Raises:
@@ -66,10 +67,12 @@ class Engine(keras.Model):
                 "weight_decay must be at least 0 and clip_norm greater than 0 or None; "
                 f"received weight_decay={weight_decay!r}, clip_norm={clip_norm!r}."
             )
+        if jit_compile and self.distribute_strategy.num_replicas_in_sync > 1:
+            raise ValueError("jit_compile works on one replica only.")
         self.weight_decay, self.clip_norm = weight_decay, clip_norm
         with self.distribute_strategy.scope():
             # Without optimizer=None Keras would make an RMSprop that nobody uses.
-            super().compile(optimizer=None, jit_compile=False, **kwargs)
+            super().compile(optimizer=None, jit_compile=jit_compile, **kwargs)
 
     def prepare_optimizer(self, optimizer, variables, name):
         """Checks an optimizer and makes its slots: made inside a step they crash strategies."""
@@ -99,7 +102,10 @@ class Engine(keras.Model):
 
     def make_train_function(self, force=False):
         if self.train_function is None or force:
-            self.train_function = self._function(self.train_step, self.train_means)
+            step = self.train_step
+            if self.jit_compile and not self.run_eagerly:
+                step = tf.function(step, jit_compile=True, autograph=False)
+            self.train_function = self._function(step, self.train_means)
         return self.train_function
 
     def make_test_function(self, force=False):

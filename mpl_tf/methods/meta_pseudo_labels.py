@@ -87,7 +87,6 @@ class MetaPseudoLabels(Method):
     Config = MetaPseudoLabelsConfig
     optimizers = ("student_optimizer", "teacher_optimizer")
     unlabeled_views = ("weak", "strong")
-    uses_teacher = True
 
     def __init__(self, teacher, student, *, seed=0, strategy=None, **hyperparameters):
         config = MetaPseudoLabelsConfig(**hyperparameters)

@@ -29,6 +29,14 @@ class Supervised(Method):
     """
 
     Config = SupervisedConfig
+    idle_options = frozenset(
+        {
+            "unlabeled_ratio",
+            "student_wait_steps",
+            "teacher_learning_rate",
+            "teacher_warmup_steps",
+        }
+    )
 
     def __init__(self, student, *, seed=0, strategy=None, **hyperparameters):
         config = SupervisedConfig(**hyperparameters)

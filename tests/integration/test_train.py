@@ -73,7 +73,7 @@ def test_metrics_have_a_row_for_every_log_and_evaluation(finished):
         ("finetune", "2", "val"),  # finetuning logs another loss
         ("finetune", "3", "val"),
     ]
-    assert rows[5]["finetune_loss"]
+    assert rows[5]["finetuned_loss"]
     assert rows[6]["val_finetuned_accuracy"]
     assert all(rows[0][k] for k in ("teacher_loss", "uda_loss", "feedback", "mask_rate"))
 
@@ -110,6 +110,15 @@ def test_the_supervised_method_runs_the_same_pipeline(tmp_path):
     assert found["test_accuracy"]["teacher"] is None
     assert found["test_accuracy"]["finetuned"] is not None
     assert found["feedback"] is None
+
+
+def test_pseudo_labels_train_their_teacher_first(tmp_path):
+    assert run(tmp_path / "run", method="pseudo_label") == 0
+    rows = read_csv(tmp_path / "run")
+    assert list(dict.fromkeys(r["phase"] for r in rows)) == ["teacher", "train", "finetune"]
+    teacher = [r["val_teacher_cross_entropy"] for r in rows if r["val_teacher_cross_entropy"]]
+    assert teacher[0] != teacher[1]  # it learned
+    assert len(set(teacher[1:])) == 1  # and then stayed as it was
 
 
 @pytest.mark.parametrize("feedback", ["sampled", "dot", "none"])
@@ -175,7 +184,7 @@ def test_a_loss_that_is_no_number_stops_the_run(tmp_path, capsys):
     ("flag", "message"),
     [
         ("--dataset=moon", "one of digits"),
-        ("--method=magic", "one of mpl, supervised"),
+        ("--method=magic", "one of mpl, pseudo_label, supervised"),
         ("--network=vgg", "one of mlp, small"),
         ("--feedback=up", "one of dot, exact, none, sampled"),
         ("--num_labeled=5", "multiple of the 10 classes"),

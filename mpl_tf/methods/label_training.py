@@ -1,4 +1,4 @@
-"""Finetuning on the labeled images alone, the last phase of every method that has one."""
+"""Training of one network on labels: finetuning, and the teachers of two-stage methods."""
 
 from typing import final
 
@@ -9,23 +9,25 @@ from mpl_tf.methods.engine import Engine
 
 
 @final
-class Finetuning(Engine):
-    """Trains one network on labels with plain cross entropy (Pham et al. 2021, section 3.2).
+class LabelTraining(Engine):
+    """Cross entropy on labels, one network, no moving average.
 
-        w <- optimizer(w, grad mean_i cross_entropy(label_i, network(x_i; w)))
+        w <- optimizer(w, grad mean_i cross_entropy(smooth(label_i), network(x_i; w)))
 
     Args:
       network: keras.Model of logits; trained in place.
+      role: str, the network's name in logs: `<role>_loss`, `<role>_accuracy`.
+      label_smoothing: float in [0, 1).
       strategy: tf.distribute.Strategy the network was built under; None is the current one.
     """
 
-    def __init__(self, network, strategy=None):
-        super().__init__(strategy, ("finetune_loss",), name="finetuning")
-        self.network = network
+    def __init__(self, network, role, *, label_smoothing=0.0, strategy=None):
+        super().__init__(strategy, (f"{role}_loss",), name=f"{role}_training")
+        self.network, self.role, self.label_smoothing = network, role, label_smoothing
 
     @property
     def networks(self):
-        return {"finetuned": self.network}
+        return {self.role: self.network}
 
     def compile(self, optimizer, **kwargs):
         """As Engine.compile, with the optimizer (keras.optimizers.Optimizer) of the network."""
@@ -38,7 +40,9 @@ class Finetuning(Engine):
         variables = self.network.trainable_variables
         with tf.GradientTape() as tape:
             logits = self.network(batch["labeled"], training=True)
-            target = losses.one_hot(batch["label"], logits.shape[-1], dtype=logits.dtype)
+            target = losses.one_hot(
+                batch["label"], logits.shape[-1], self.label_smoothing, logits.dtype
+            )
             loss = tf.reduce_mean(losses.cross_entropy(target, logits))
         self.update(self.network_optimizer, tape.gradient(loss, variables), variables)
-        self.log(finetune_loss=loss)
+        self.log(**{f"{self.role}_loss": loss})
