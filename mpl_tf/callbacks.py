@@ -43,33 +43,20 @@ class StopOnNonFinite(keras.callbacks.Callback):
             raise NonFiniteError(f"{self.phase} step {self.taken}: {', '.join(bad)}")
 
 
-class MetricsLog:
-    """The rows of metrics.csv and their twins for TensorBoard.
+class _Table:
+    """A CSV file that is written row by row and can lose its last rows again."""
 
-    One row holds the means of the training logs since the row or the evaluation before, or the
-    values of one evaluation on the validation images; columns that have no value there are empty.
-    Call `rewind` before the first `write`.
-
-    Args:
-      workdir: str, the run folder.
-      names: sequence of str, the columns after `phase` and `step`.
-    """
-
-    def __init__(self, workdir, names):
-        self._path = os.path.join(workdir, "metrics.csv")
-        self._columns = ["phase", "step", *names]
-        self._file = None
-        self._events = tf.summary.create_file_writer(os.path.join(workdir, "tensorboard"))
+    def __init__(self, path, columns):
+        self._path, self._columns, self._file = path, columns, None
 
     def rewind(self, phase, step):
-        """Drops the rows of a phase after the step that it continues from."""
+        """Drops the rows of a phase after a step; call it before the first `write`."""
+        self.close()
         kept = []
         if os.path.exists(self._path):
             with open(self._path, newline="", encoding="utf-8") as file:
                 rows = list(csv.DictReader(file))
             kept = [r for r in rows if r["phase"] != phase or int(r["step"]) <= step]
-        if self._file:
-            self._file.close()
         with whole(self._path) as partial, open(partial, "w", newline="", encoding="utf-8") as file:
             rows = csv.DictWriter(file, self._columns)
             rows.writeheader()
@@ -82,13 +69,59 @@ class MetricsLog:
         """One row; `values` is a dict of column -> float."""
         rounded = {name: f"{value:.9g}" for name, value in values.items()}  # all of a float32
         self._rows.writerow({"phase": phase, "step": step, **rounded})
+
+    def close(self):
+        """Closes the file; the table can be rewound and written again."""
+        if self._file:
+            self._file.close()
+            self._file = None
+
+
+class MetricsLog:
+    """metrics.csv, pseudo_labels.csv, and their twins for TensorBoard.
+
+    One row of metrics.csv holds the training logs since the row or the evaluation before, or the
+    values of one evaluation on the validation images; columns that have no value there are empty.
+    A row of pseudo_labels.csv holds the share of each class among the pseudo labels of the same
+    steps. Call `rewind` before the first `write`.
+
+    Args:
+      workdir: str, the run folder.
+      names: sequence of str, the columns of metrics.csv after `phase` and `step`.
+      class_names: sequence of str, the columns of pseudo_labels.csv; None writes no such file.
+    """
+
+    def __init__(self, workdir, names, class_names=None):
+        columns = ["phase", "step"]
+        self._metrics = _Table(os.path.join(workdir, "metrics.csv"), [*columns, *names])
+        self._shares, self._class_names = None, class_names
+        if class_names:
+            path = os.path.join(workdir, "pseudo_labels.csv")
+            self._shares = _Table(path, [*columns, *class_names])
+        self._events = tf.summary.create_file_writer(os.path.join(workdir, "tensorboard"))
+
+    def rewind(self, phase, step):
+        """Drops the rows of a phase after the step that it continues from."""
+        for table in filter(None, (self._metrics, self._shares)):
+            table.rewind(phase, step)
+
+    def write(self, phase, step, values):
+        """One row of metrics.csv; `values` is a dict of column -> float."""
+        self._metrics.write(phase, step, values)
         with self._events.as_default():
             for name, value in values.items():
                 tf.summary.scalar(f"{phase}/{name}", value, step=step)
 
+    def write_shares(self, phase, step, shares):
+        """One row of pseudo_labels.csv; `shares` is float [K]."""
+        self._shares.write(phase, step, dict(zip(self._class_names, shares, strict=True)))
+        with self._events.as_default():
+            tf.summary.histogram(f"{phase}/pseudo_labels", shares, step=step)
+
     def close(self):
         """Writes what is buffered."""
-        self._file.close()
+        for table in filter(None, (self._metrics, self._shares)):
+            table.close()
         self._events.close()
 
 
@@ -98,7 +131,7 @@ class LogMetrics(keras.callbacks.Callback):
     Args:
       log: MetricsLog.
       phase: str.
-      every: int, steps a row averages.
+      every: int, steps a row sums up.
       start: int, steps taken before this `fit`.
     """
 
@@ -108,16 +141,19 @@ class LogMetrics(keras.callbacks.Callback):
         self._row_written = False
 
     def on_train_batch_begin(self, batch, logs=None):
-        if self._row_written:  # the next row, and the bar, average from here on
-            for mean in self.model.train_means.values():
-                mean.reset_state()
+        if self._row_written:  # the next row, and the bar, sum up from here on
+            for metric in self.model.window_metrics:
+                metric.reset_state()
             self._row_written = False
 
     def on_train_batch_end(self, batch, logs=None):
         self.taken += 1
         if self.taken % self.every == 0:
-            values = {k: v for k, v in logs.items() if k in self.model.train_means}
+            values = {k: v for k, v in logs.items() if k in self.model.train_metrics}
             self.log.write(self.phase, self.taken, values)
+            if self.model.pseudo_label_shares is not None:
+                shares = self.model.pseudo_label_shares.result().numpy()
+                self.log.write_shares(self.phase, self.taken, shares)
             self._row_written = True
 
     def on_epoch_end(self, epoch, logs=None):

@@ -1,6 +1,7 @@
 """report.png: one run at a glance."""
 
 import csv
+import os
 
 import matplotlib
 import numpy as np
@@ -23,8 +24,9 @@ def read_metrics(path):
     """metrics.csv as a dict of phase -> column -> (steps, values), float arrays without gaps."""
     with open(path, newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
-    curves = {"train": {}, "finetune": {}}
-    for phase, columns in curves.items():
+    curves = {}
+    for phase in dict.fromkeys(["train", *(r["phase"] for r in rows)]):
+        columns = curves[phase] = {}
         mine = [r for r in rows if r["phase"] == phase]
         for name in rows[0].keys() - {"phase", "step"} if rows else ():
             points = [(float(r["step"]), float(r[name])) for r in mine if r[name]]
@@ -33,30 +35,47 @@ def read_metrics(path):
     return curves
 
 
-def draw(path, *, title, metrics_file, test_accuracy, probs, labels, images, class_names):
-    """Draws a run: accuracy, losses, feedback, confusion matrix, worst mistakes.
+def read_shares(path):
+    """The last row of pseudo_labels.csv as float [K], or None if there is no such file or row."""
+    if not os.path.exists(path):
+        return None
+    with open(path, newline="", encoding="utf-8") as file:
+        rows = list(csv.reader(file))[1:]
+    return np.array(rows[-1][2:], float) if rows else None
+
+
+def draw(path, *, title, workdir, test_accuracy, probs, test, labeled, class_names):
+    """Draws a run: accuracy, losses, feedback, pseudo labels, confusion matrix, worst mistakes.
 
     Args:
       path: str, the PNG to write.
       title: str.
-      metrics_file: str, the run's metrics.csv.
+      workdir: str, the run folder, with metrics.csv and, if there were any, pseudo_labels.csv.
       test_accuracy: dict of network -> float in [0, 1] or None.
       probs: float [N, K], the delivered network's class probabilities on the test images.
-      labels: integer [N], true classes of the test images.
-      images: uint8 [N, H, W, C], the test images.
+      test: data.dataset.Images, the N test images.
+      labeled: data.dataset.Images, the labeled images.
       class_names: sequence of K str.
     """
-    curves = read_metrics(metrics_file)["train"]
-    figure = plt.figure(figsize=(15, 8.5), layout="constrained")
+    curves = read_metrics(os.path.join(workdir, "metrics.csv"))["train"]
+    shares = read_shares(os.path.join(workdir, "pseudo_labels.csv"))
+    rows = 2 if shares is None else 3
+    figure = plt.figure(figsize=(15, 4.2 * rows), layout="constrained")
     figure.suptitle(title, fontsize=13)
-    top, bottom = figure.subfigures(2, 1, height_ratios=(1, 1.15))
-    left, middle, right = top.subplots(1, 3)
+    bands = figure.subfigures(rows, 1, height_ratios=[1] * (rows - 1) + [1.15])
+    left, middle, right = bands[0].subplots(1, 3)
     _accuracy(left, curves, test_accuracy)
     _losses(middle, curves)
     _feedback(right, curves)
-    matrix, mistakes = bottom.subfigures(1, 2, width_ratios=(1, 1.4))
-    _confusion(matrix, evaluation.confusion_matrix(probs, labels), class_names)
-    _mistakes(mistakes, probs, labels, images, class_names)
+    if shares is not None:
+        left, middle, right = bands[1].subplots(1, 3)
+        _rates(left, curves)
+        _signal_to_noise(middle, curves)
+        own = np.bincount(labeled.labels, minlength=len(class_names)) / len(labeled)
+        _classes(right, shares, own, class_names)
+    matrix, mistakes = bands[-1].subfigures(1, 2, width_ratios=(1, 1.4))
+    _confusion(matrix, evaluation.confusion_matrix(probs, test.labels), class_names)
+    _mistakes(mistakes, probs, test.labels, test.images, class_names)
     with whole(path) as partial:
         figure.savefig(partial, dpi=100)
     plt.close(figure)
@@ -86,16 +105,60 @@ def _losses(axes, curves):
 
 def _feedback(axes, curves):
     if "feedback" not in curves:
-        axes.axis("off")
-        axes.text(0.5, 0.5, "no feedback in this run", ha="center", color="gray")
-        return
-    axes.plot(*curves["feedback"], label="feedback", color="tab:purple")
+        return _nothing(axes, "no feedback in this run")
+    steps, mean = curves["feedback"]
+    deviation = curves["feedback_std"][1]
+    axes.plot(steps, mean, label="mean", color="tab:purple")
+    band = {"color": "tab:purple", "alpha": 0.2, "linewidth": 0}
+    axes.fill_between(steps, mean - deviation, mean + deviation, label="± std", **band)
     if np.any(curves["baseline"][1]):
-        axes.plot(*curves["baseline"], label="its baseline", color="gray")
+        axes.plot(*curves["baseline"], label="baseline", color="gray")
     axes.axhline(0, color="black", linewidth=0.8)
     axes.set(title="Feedback (above 0: the lesson helped)", xlabel="step")
     axes.grid(alpha=0.3)
-    axes.legend()
+    return axes.legend()
+
+
+def _rates(axes, curves):
+    titles = {
+        "mask_rate": "confident enough (mask rate)",
+        "positive_credit": "of positive credit",
+        "pseudo_label_accuracy": "labeled right (hidden labels, log only)",
+    }
+    for name, label in titles.items():
+        if name in curves:
+            axes.plot(*curves[name], label=label)
+    axes.set(title="Share of unlabeled images", xlabel="step", ylim=(-0.03, 1.03))
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize="small")
+
+
+def _signal_to_noise(axes, curves):
+    if "feedback_snr" not in curves:
+        return _nothing(axes, "no feedback in this run")
+    axes.plot(*curves["feedback_snr"], color="tab:brown")
+    axes.set(title="Feedback: |mean| / std over the steps of a log row", xlabel="step", ylim=0)
+    return axes.grid(alpha=0.3)
+
+
+def _classes(axes, shares, labeled_shares, class_names):
+    at = np.arange(len(class_names))
+    axes.bar(at - 0.2, labeled_shares, 0.4, label="labels", color="gray")
+    axes.bar(at + 0.2, shares, 0.4, label="pseudo labels, last log row", color="tab:blue")
+    if len(class_names) <= 20:
+        axes.set_xticks(at, class_names, rotation=_tilt(class_names))
+    axes.set(title="Share of each class", ylim=(0, 1.3 * max(*shares, *labeled_shares)))
+    axes.grid(axis="y", alpha=0.3)
+    axes.legend(fontsize="small")
+
+
+def _nothing(axes, text):
+    axes.axis("off")
+    axes.text(0.5, 0.5, text, ha="center", color="gray")
+
+
+def _tilt(class_names):
+    return 90 if max(map(len, class_names)) > 3 else 0
 
 
 def _confusion(figure, matrix, class_names):
@@ -104,7 +167,7 @@ def _confusion(figure, matrix, class_names):
     axes.imshow(share, cmap="Blues", vmin=0, vmax=1)
     ticks = range(len(class_names))
     axes.set(title="Test images: true class (row), predicted (column)")
-    axes.set_xticks(ticks, class_names, rotation=90 if len(max(class_names, key=len)) > 3 else 0)
+    axes.set_xticks(ticks, class_names, rotation=_tilt(class_names))
     axes.set_yticks(ticks, class_names)
     if len(class_names) <= 20:
         for (row, column), count in np.ndenumerate(matrix):

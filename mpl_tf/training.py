@@ -8,7 +8,16 @@ import zlib
 import keras
 import numpy as np
 
-from mpl_tf import callbacks, config, console, distribution, evaluation, report, schedules, workdir
+from mpl_tf import (
+    callbacks,
+    config,
+    console,
+    diagnostics,
+    distribution,
+    results,
+    schedules,
+    workdir,
+)
 from mpl_tf.checkpoint import Checkpoints
 from mpl_tf.data import DATASETS, pipeline, splits
 from mpl_tf.methods import METHODS
@@ -125,20 +134,20 @@ def train_and_evaluate(settings, path, flag_lines, overwrite=False):
     results_file = os.path.join(path, "results.json")
     if state == "finished":
         console.say(f"This run has finished already; --overwrite would replace it: {path}")
-        results = workdir.read_json(results_file)
-        summarize(results, path)
-        return results
+        found = workdir.read_json(results_file)
+        results.summarize(found, path)
+        return found
 
     began = time.time()
     split = splits.split(train, test, run.num_labeled, dataset.num_validation, run.seed)
     experiment = build(settings, split, path)
-    announce(experiment)
+    results.announce(experiment)
     resumed_at = fit(experiment)
-    results = {**finish(experiment), "seconds": round(time.time() - began, 1)}
-    results["resumed_at"] = resumed_at
-    workdir.write_json(results_file, results)
-    summarize(results, path)
-    return results
+    found = {**results.finish(experiment), "seconds": round(time.time() - began, 1)}
+    found["resumed_at"] = resumed_at
+    workdir.write_json(results_file, found)
+    results.summarize(found, path)
+    return found
 
 
 def fit(experiment):
@@ -149,10 +158,11 @@ def fit(experiment):
     """
     method, run = experiment.method, experiment.config.run
     phases = {**method.preparations(), "train": method}
-    names = [name for engine in phases.values() for name in engine.train_means]
+    names = [name for engine in phases.values() for name in engine.train_metrics]
     for network in (*method.networks, "finetuned"):
         names += [f"val_{network}_accuracy", f"val_{network}_cross_entropy"]
-    log = callbacks.MetricsLog(experiment.path, [*names, "finetuned_loss"])
+    class_names = DATASETS[run.dataset].class_names if method.unlabeled_views else None
+    log = callbacks.MetricsLog(experiment.path, [*names, "finetuned_loss"], class_names)
     continued = [
         run_phase(experiment, engine, phase, run.steps, log) for phase, engine in phases.items()
     ]
@@ -199,6 +209,7 @@ def run_phase(experiment, engine, phase, total, log):
                 callbacks=[
                     callbacks.StopOnNonFinite(phase, taken),
                     callbacks.LogMetrics(log, phase, run.log_every, taken),
+                    collapse_warning(experiment, taken),
                     callbacks.Progress(phase, total, taken),
                     callbacks.SaveCheckpoint(checkpoints, taken),
                 ],
@@ -207,77 +218,14 @@ def run_phase(experiment, engine, phase, total, log):
     return f"{phase} step {restored}" if restored else None
 
 
-def finish(experiment):
-    """Tests every network, exports the delivered one, draws the report.
-
-    Returns:
-      dict, what results.json says apart from the time it took.
-    """
-    method, run, test = experiment.method, experiment.config.run, experiment.split.test
-    class_names = DATASETS[run.dataset].class_names
-    console.say("Testing, exporting and drawing ...")
-    probs = {
-        name: evaluation.probabilities(network, test.images)
-        for name, network in method.networks.items()
-    }
-    accuracy = {
-        name: evaluation.accuracy(probs[name], test.labels) if name in probs else None
-        for name in ("teacher", "student", "ema", "finetuned")
-    }
-    export = experiment.file("export", "1")
-    if not os.path.exists(export):  # a run that was interrupted here has exported the same weights
-        method.export(export, class_names)
-    feedback = getattr(experiment.config.method, "feedback", None)
-    report.draw(
-        experiment.file("report.png"),
-        title=f"{run.method} on {run.dataset}, {run.num_labeled} labels, seed {run.seed}"
-        + (f", feedback: {feedback}" if feedback else ""),
-        metrics_file=experiment.file("metrics.csv"),
-        test_accuracy=accuracy,
-        probs=probs.get("finetuned", probs["ema"]),
-        labels=test.labels,
-        images=test.images,
-        class_names=class_names,
+def collapse_warning(experiment, start):
+    """A diagnostics.WarnOfCollapse for this run, from step `start` on."""
+    settings = experiment.config
+    class_names = DATASETS[settings.run.dataset].class_names
+    counts = np.bincount(experiment.split.labeled.labels, minlength=len(class_names))
+    return diagnostics.WarnOfCollapse(
+        settings.run.log_every,
+        class_names,
+        counts / counts.sum(),
+        start=start,
     )
-    return {
-        "dataset": run.dataset,
-        "method": run.method,
-        "feedback": feedback,
-        "seed": run.seed,
-        "steps": run.steps,
-        "num_labeled": run.num_labeled,
-        "test_accuracy": accuracy,
-        "weights_digest": evaluation.weights_digest(method.networks),
-        "versions": workdir.versions(),
-        "git_revision": workdir.git_revision(),
-    }
-
-
-def announce(experiment):
-    """Says what is about to run, in three lines."""
-    run, split, method = experiment.config.run, experiment.split, experiment.method
-    sizes = ", ".join(
-        f"{len(getattr(split, part))} {part}"
-        for part in ("labeled", "unlabeled", "validation", "test")
-    )
-    console.say(f"{type(method).__name__} on {run.dataset}: {sizes} images")
-    console.say(
-        f"Network {run.network}, {method.student.count_params():,} parameters; "
-        f"{run.steps} steps, then {run.finetune_steps} of finetuning"
-    )
-    console.say(f"Run folder: {experiment.path}")
-
-
-def summarize(results, path):
-    """Says how a run ended and where its files lie."""
-    rows = [(k, f"{v:.4f}") for k, v in results["test_accuracy"].items() if v is not None]
-    rows[-1] = (rows[-1][0], rows[-1][1] + "  (exported)")
-    files = [
-        ("report.png", "curves, confusion matrix, worst mistakes"),
-        ("metrics.csv", "every logged number by step; tensorboard/ has the same"),
-        ("results.json", "these results, package versions, a digest of the weights"),
-        ("run.flags", "this run again: --flagfile=run.flags"),
-        ("export/1", "SavedModel: uint8 images in, classes out"),
-    ]
-    console.say(f"\nTest accuracy\n{console.table(rows)}")
-    console.say(f"{results['seconds']:.0f} seconds. In {path}:\n{console.table(files)}")

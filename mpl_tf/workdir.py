@@ -16,6 +16,7 @@ ARTIFACTS = (
     "config.json",
     "run.flags",
     "metrics.csv",
+    "pseudo_labels.csv",
     "tensorboard",
     "checkpoints",
     "results.json",

@@ -48,7 +48,7 @@ def training_batches(split, *, labeled_batch, unlabeled_batch, views, weak, stro
 
     Returns:
       tf.data.Dataset of dicts: `labeled` uint8 [B,H,W,C], `label` int64 [B], and the views, uint8
-      [U,H,W,C] each, of the same images.
+      [U,H,W,C] each, of the same images, with `hidden_label` int64 [U], for diagnostics alone.
     """
     labeled, unlabeled = split.labeled, split.unlabeled
     parts = [
@@ -58,7 +58,7 @@ def training_batches(split, *, labeled_batch, unlabeled_batch, views, weak, stro
     if views:
         parts.append(order(len(unlabeled), unlabeled_batch, seed, _UNLABELED, start))
     images, labels = tf.constant(labeled.images), tf.constant(labeled.labels)
-    pool = tf.constant(unlabeled.images)
+    pool, hidden = tf.constant(unlabeled.images), tf.constant(unlabeled.labels)
     policies = {"weak": (weak, _WEAK), "strong": (strong, _STRONG)}
 
     def load(step, index, unlabeled_index=None):
@@ -78,6 +78,8 @@ def training_batches(split, *, labeled_batch, unlabeled_batch, views, weak, stro
         for name in views:
             policy, stream = policies[name]
             batch[name] = view(policy, stream, pool, unlabeled_index)
+        if views:
+            batch["hidden_label"] = tf.gather(hidden, unlabeled_index)
         return batch
 
     options = tf.data.Options()

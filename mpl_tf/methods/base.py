@@ -8,6 +8,7 @@ import tensorflow as tf
 from mpl_tf import saved_model, schedules
 from mpl_tf.methods.engine import Engine
 from mpl_tf.methods.label_training import LabelTraining
+from mpl_tf.metrics import ClassShares
 from mpl_tf.options import check, option
 
 
@@ -62,6 +63,9 @@ class Method(Engine):
             )
         with self.distribute_strategy.scope():
             self.ema = self._copy(student)
+            if self.unlabeled_views:
+                shares = ClassShares(student.output_shape[-1], name="pseudo_label_shares")
+                self.pseudo_label_shares = shares
             self.step = self.add_weight(
                 shape=(), dtype="int64", initializer="zeros", trainable=False, name="step"
             )
@@ -94,6 +98,18 @@ class Method(Engine):
     def call(self, images, training=False):
         """Class probabilities [N, K] of images [N, H, W, C]."""
         return tf.nn.softmax(self.deliverable(images, training=training))
+
+    def log_pseudo_labels(self, probs, batch):
+        """Logs what was taught: class shares, and accuracy where hidden labels are known.
+
+        Args:
+          probs: floating [U, K], the pseudo labels.
+          batch: dict; `hidden_label` [U], the true classes, is read here and nowhere else.
+        """
+        self.pseudo_label_shares.update_state(probs)
+        if "hidden_label" in batch:
+            right = tf.equal(tf.argmax(probs, axis=-1), tf.cast(batch["hidden_label"], tf.int64))
+            self.log(pseudo_label_accuracy=tf.reduce_mean(tf.cast(right, tf.float32)))
 
     def update_ema(self):
         """ema <- d * ema + (1 - d) * student for all weights, batch statistics included."""

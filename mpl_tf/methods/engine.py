@@ -18,8 +18,12 @@ class Engine(keras.Model):
 
     Args:
       strategy: tf.distribute.Strategy; None is the current one.
-      train_logs: sequence of str, the scalars that `train_step` logs.
+      train_logs: the scalars that `train_step` may log: names, or a dict of name -> class of the
+        keras.metrics.Metric that sums them up over steps; a name alone means keras.metrics.Mean.
       **kwargs: for keras.Model.
+
+    Attributes:
+      pseudo_label_shares: metrics.ClassShares of the pseudo labels taught, or None.
     """
 
     def __init__(self, strategy, train_logs, **kwargs):
@@ -29,8 +33,13 @@ class Engine(keras.Model):
         super().__init__(**kwargs)
         self._strategy = strategy or distribution.current_strategy()
         with self._strategy.scope():
-            self.train_means = {n: keras.metrics.Mean(name=n) for n in train_logs}
+            kinds = train_logs
+            if not isinstance(kinds, dict):
+                kinds = dict.fromkeys(kinds, keras.metrics.Mean)
+            self.train_metrics = {name: kind(name=name) for name, kind in kinds.items()}
             self.test_metrics = {}
+        self._logged = set()  # names that the step turned out to log, known when it is traced
+        self.pseudo_label_shares = None
         self.weight_decay, self.clip_norm = 0.0, None
         self.built = True  # its networks are: nothing is left to build from a first batch
 
@@ -44,9 +53,15 @@ class Engine(keras.Model):
         return self._strategy
 
     @property
+    def window_metrics(self):
+        """list of the metrics that sum up training steps, since they were reset last."""
+        shares = [] if self.pseudo_label_shares is None else [self.pseudo_label_shares]
+        return [*self.train_metrics.values(), *shares]
+
+    @property
     def metrics(self):
         tests = (metric for pair in self.test_metrics.values() for metric in pair)
-        return [*self.train_means.values(), *tests]
+        return [*self.window_metrics, *tests]
 
     def compile(self, *, weight_decay=0.0, clip_norm=None, jit_compile=False, **kwargs):
         """Sets what every update of this engine does to its gradients.
@@ -105,7 +120,7 @@ class Engine(keras.Model):
             step = self.train_step
             if self.jit_compile and not self.run_eagerly:
                 step = tf.function(step, jit_compile=True, autograph=False)
-            self.train_function = self._function(step, self.train_means)
+            self.train_function = self._function(step, self.train_metrics, self._logged)
         return self.train_function
 
     def make_test_function(self, force=False):
@@ -120,13 +135,13 @@ class Engine(keras.Model):
                             ),
                         ]
             metrics = {m.name: m for pair in self.test_metrics.values() for m in pair}
-            self.test_function = self._function(self.test_step, metrics)
+            self.test_function = self._function(self.test_step, metrics, metrics.keys())
         return self.test_function
 
-    def _function(self, step, metrics):
+    def _function(self, step, metrics, logged):
         def execute(iterator):
             self.distribute_strategy.run(step, args=(next(iterator),))
-            return {name: metric.result() for name, metric in metrics.items()}
+            return {name: m.result() for name, m in metrics.items() if name in logged}
 
         return execute if self.run_eagerly else tf.function(execute, autograph=False)
 
@@ -139,9 +154,10 @@ class Engine(keras.Model):
                 metric.update_state(label, logits)
 
     def log(self, **values):
-        """Adds this step's scalars to the running means that the bar and the files show."""
+        """Adds this step's scalars to the metrics that the bar and the files show."""
         for name, value in values.items():
-            self.train_means[name].update_state(value)
+            self._logged.add(name)
+            self.train_metrics[name].update_state(value)
 
     def reduce_gradient(self, gradient, variables):
         """Mean over replicas plus the L2 term: the gradient before clipping.

@@ -8,9 +8,28 @@ import tensorflow as tf
 
 from mpl_tf import distribution, feedback, losses, schedules
 from mpl_tf.methods.base import Method, MethodConfig
+from mpl_tf.metrics import Deviation, SignalToNoise
 from mpl_tf.options import option
 
 FEEDBACK = ("sampled", "dot", "exact", "none")
+
+_LOGS = dict.fromkeys(
+    (
+        "student_loss",
+        "teacher_loss",
+        "supervised_loss",
+        "uda_loss",
+        "mask_rate",
+        "pseudo_label_accuracy",
+        "student_labeled_loss",
+        "feedback",
+        "baseline",
+        "positive_credit",
+        "student_learning_rate",
+        "teacher_learning_rate",
+    ),
+    keras.metrics.Mean,
+) | {"feedback_std": Deviation, "feedback_snr": SignalToNoise}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,12 +109,7 @@ class MetaPseudoLabels(Method):
 
     def __init__(self, teacher, student, *, seed=0, strategy=None, **hyperparameters):
         config = MetaPseudoLabelsConfig(**hyperparameters)
-        logs = ["student_loss", "teacher_loss", "supervised_loss"]
-        logs += ["uda_loss", "mask_rate"] if config.uda_weight else []
-        if config.feedback != "none":
-            logs += ["feedback", "baseline", "student_labeled_loss"]
-        logs += ["student_learning_rate", "teacher_learning_rate"]
-        super().__init__(config, student, teacher, seed=seed, strategy=strategy, train_logs=logs)
+        super().__init__(config, student, teacher, seed=seed, strategy=strategy, train_logs=_LOGS)
         with self.distribute_strategy.scope():
             scalar = {"shape": (), "trainable": False, "initializer": "zeros"}
             self.feedback_average = self.add_weight(name="feedback_average", **scalar)
@@ -144,6 +158,7 @@ class MetaPseudoLabels(Method):
             labeled_logits, strong_logits = logits[:size], logits[size:]
             with tape.stop_recording():
                 pseudo_label = self.pseudo_label(strong_logits)  # [U, K]
+                self.log_pseudo_labels(pseudo_label, batch)
                 # The student steps on those labels; how much did that help on labeled images?
                 credit = self.teach(strong, pseudo_label, labeled, label)
             # The teacher learns from feedback, labels and consistency.
@@ -165,7 +180,9 @@ class MetaPseudoLabels(Method):
             teacher_learning_rate=self.teacher_optimizer.learning_rate,
         )
         if c.uda_weight:
-            self.log(uda_loss=consistency, mask_rate=tf.reduce_mean(mask))
+            self.log(uda_loss=consistency)
+            if c.uda_threshold:  # else all pass, on purpose
+                self.log(mask_rate=tf.reduce_mean(mask))
         self.update(self.teacher_optimizer, tape.gradient(loss, variables), variables)
         self.update_ema()
         self.step.assign_add(1)
@@ -229,14 +246,18 @@ class MetaPseudoLabels(Method):
         helped = feedback.dot_product(gradient, applied, step)
         if form == "dot":
             return self.advantage(helped, rate, after)
-        self.log(feedback=helped, baseline=0.0, student_labeled_loss=after)
         # Differentiating the lesson's own gradient once more, along the labeled gradient, is one
         # reverse pass over a pass that has been made already, exact, and right under
         # synchronised batch normalisation, where forward-mode differentiation is not.
         direction = feedback.through_clipping(gradient, reduced, self.clip_norm)
         used = [(g, d) for g, d in zip(lesson, direction, strict=True) if g is not None]
         lesson, direction = zip(*used, strict=True)
-        return -step * credit_tape.gradient(lesson, pseudo_label, output_gradients=direction)
+        credit = -step * credit_tape.gradient(
+            lesson, pseudo_label, output_gradients=direction
+        )  # [U, K]
+        gain = -tf.reduce_sum(pseudo_label * credit, axis=-1)  # [U], what each lesson brought
+        self.log_feedback(helped, 0.0, gain > 0, after)
+        return credit
 
     def labeled_loss(self, labeled, label, state, derive=False):
         """The student's mean cross entropy on labeled images, without a trace in the student.
@@ -267,12 +288,23 @@ class MetaPseudoLabels(Method):
         active = rate > 0
         average, decay = tf.convert_to_tensor(self.feedback_average), self.config.baseline_decay
         baseline = feedback.baseline_value(average, self.feedback_count, decay)
-        self.log(feedback=value, baseline=baseline, student_labeled_loss=labeled_loss)
+        self.log_feedback(value, baseline, value > tf.cast(baseline, value.dtype), labeled_loss)
         updated = feedback.baseline_update(average, tf.cast(value, average.dtype), decay)
         self.feedback_average.assign(tf.where(active, updated, average))
         self.feedback_count.assign_add(tf.cast(active, tf.int64))
         advantage = value - tf.cast(baseline, value.dtype)
         return tf.where(active, advantage, tf.zeros_like(advantage))
+
+    def log_feedback(self, value, baseline, positive, labeled_loss):
+        """Logs a step's feedback; `positive` (bool) says which unlabeled images are credited."""
+        self.log(
+            feedback=value,
+            feedback_std=value,
+            feedback_snr=value,
+            baseline=baseline,
+            positive_credit=tf.reduce_mean(tf.cast(positive, tf.float32)),
+            student_labeled_loss=labeled_loss,
+        )
 
     def feedback_term(self, credit, pseudo_label, teacher_logits):
         """The feedback part of the teacher's loss, a scalar; arguments as returned by `teach`."""

@@ -54,7 +54,7 @@ class PseudoLabel(Method):
 
     def __init__(self, teacher, student, *, seed=0, strategy=None, **hyperparameters):
         config = PseudoLabelConfig(**hyperparameters)
-        logs = ("student_loss", "mask_rate", "student_learning_rate")
+        logs = ("student_loss", "mask_rate", "pseudo_label_accuracy", "student_learning_rate")
         super().__init__(config, student, teacher, seed=seed, strategy=strategy, train_logs=logs)
 
     def compile(self, student_optimizer, teacher_optimizer, **kwargs):
@@ -99,6 +99,7 @@ class PseudoLabel(Method):
         mask = losses.confidence_mask(probs, self.config.pseudo_label_threshold)  # [U]
         if self.config.hard_labels:
             probs = tf.one_hot(tf.argmax(probs, axis=-1), probs.shape[-1], dtype=probs.dtype)
+        self.log_pseudo_labels(probs, batch)
         taught = losses.smooth(probs, self.config.label_smoothing)
         with tf.GradientTape() as tape:
             logits = self.student(batch["strong"], training=True)
@@ -106,4 +107,6 @@ class PseudoLabel(Method):
         self.update(self.student_optimizer, tape.gradient(loss, variables), variables)
         self.update_ema()
         self.step.assign_add(1)
-        self.log(student_loss=loss, mask_rate=tf.reduce_mean(mask), student_learning_rate=rate)
+        self.log(student_loss=loss, student_learning_rate=rate)
+        if self.config.pseudo_label_threshold:  # else all pass, on purpose
+            self.log(mask_rate=tf.reduce_mean(mask))

@@ -8,10 +8,11 @@ import mpl_tf
 PACKAGE = pathlib.Path(mpl_tf.__file__).parent
 # From the bottom up; a package stands for all of its modules.
 LEVELS = (
-    ("losses", "feedback", "schedules", "augment", "options", "console"),
+    ("losses", "feedback", "schedules", "augment", "options", "console", "metrics"),
     ("networks", "data", "distribution", "saved_model", "evaluation", "workdir"),
     ("methods",),
-    ("config", "checkpoint", "callbacks", "report"),
+    ("config", "checkpoint", "callbacks", "diagnostics", "report"),
+    ("results",),
     ("training",),
     ("flags",),
     ("train",),

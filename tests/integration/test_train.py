@@ -42,7 +42,7 @@ def finished(tmp_path_factory):
 
 
 def test_everything_is_there(finished):
-    assert set(os.listdir(finished)) == set(workdir.ARTIFACTS)
+    assert set(os.listdir(finished)) == set(workdir.ARTIFACTS)  # no more, no less
     found = results(finished)
     assert {k: found[k] for k in ("dataset", "method", "feedback", "seed", "steps")} == {
         "dataset": "digits",
@@ -75,7 +75,10 @@ def test_metrics_have_a_row_for_every_log_and_evaluation(finished):
     ]
     assert rows[5]["finetuned_loss"]
     assert rows[6]["val_finetuned_accuracy"]
-    assert all(rows[0][k] for k in ("teacher_loss", "uda_loss", "feedback", "mask_rate"))
+    for name in ("teacher_loss", "uda_loss", "mask_rate", "pseudo_label_accuracy"):
+        assert rows[0][name]
+    for name in ("feedback", "feedback_std", "feedback_snr", "baseline", "positive_credit"):
+        assert rows[0][name]
 
 
 def test_the_export_answers_like_the_finetuned_student(finished):
@@ -104,6 +107,35 @@ def test_the_same_seed_gives_the_same_weights_and_another_another(finished, tmp_
     assert results(tmp_path / "other")["weights_digest"] != results(finished)["weights_digest"]
 
 
+def test_pseudo_labels_have_a_row_for_every_log(finished):
+    with open(finished / "pseudo_labels.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [r["step"] for r in rows] == ["2", "4", "6"]
+    assert list(rows[0]) == ["phase", "step", *"0123456789"]
+    for row in rows:
+        assert sum(float(row[k]) for k in "0123456789") == pytest.approx(1, abs=1e-5)
+
+
+def test_hidden_labels_reach_the_log_and_nothing_else(finished, tmp_path, monkeypatch):
+    """With other labels on the unlabeled images, the weights are the same to the bit."""
+    from mpl_tf.data import splits
+
+    original = splits.split
+
+    def with_wrong_hidden_labels(*arguments):
+        split = original(*arguments)
+        split.unlabeled.labels[:] = 3
+        return split
+
+    monkeypatch.setattr(splits, "split", with_wrong_hidden_labels)
+    assert run(tmp_path / "run") == 0
+    assert results(tmp_path / "run")["weights_digest"] == results(finished)["weights_digest"]
+    accuracies = [
+        next(r["pseudo_label_accuracy"] for r in read_csv(p)) for p in (tmp_path / "run", finished)
+    ]
+    assert accuracies[0] != accuracies[1]
+
+
 def test_the_supervised_method_runs_the_same_pipeline(tmp_path):
     assert run(tmp_path / "run", method="supervised") == 0
     found = results(tmp_path / "run")
@@ -116,6 +148,7 @@ def test_pseudo_labels_train_their_teacher_first(tmp_path):
     assert run(tmp_path / "run", method="pseudo_label") == 0
     rows = read_csv(tmp_path / "run")
     assert list(dict.fromkeys(r["phase"] for r in rows)) == ["teacher", "train", "finetune"]
+    assert not any(r["mask_rate"] for r in rows)  # a threshold of 0 masks nothing
     teacher = [r["val_teacher_cross_entropy"] for r in rows if r["val_teacher_cross_entropy"]]
     assert teacher[0] != teacher[1]  # it learned
     assert len(set(teacher[1:])) == 1  # and then stayed as it was

@@ -1,0 +1,51 @@
+"""Warnings of a collapse: said once, in words that say what to try."""
+
+import types
+
+import numpy as np
+import pytest
+
+from mpl_tf import diagnostics
+
+
+@pytest.fixture
+def callback():
+    callback = diagnostics.WarnOfCollapse(2, ["cat", "dog"], np.array([0.5, 0.5]))
+    shares = types.SimpleNamespace(value=[0.5, 0.5], result=lambda: shares.value)
+    callback.set_model(types.SimpleNamespace(pseudo_label_shares=shares))
+    return callback
+
+
+def steps(callback, count, **logs):
+    for _ in range(count):
+        callback.on_train_batch_end(0, logs)
+
+
+def test_one_class_that_takes_over_is_named_once(callback, capsys):
+    steps(callback, 2)
+    assert capsys.readouterr().err == ""
+    callback.model.pseudo_label_shares.value = [0.05, 0.95]
+    steps(callback, 1)
+    assert capsys.readouterr().err == ""  # looked at with the rows of the log
+    steps(callback, 5)
+    said = capsys.readouterr().err
+    assert said.count("Warning at step 4") == 1
+    assert "95% of the pseudo labels are class 'dog', which has 50% of the labels" in said
+    assert "Try a smaller uda_weight" in said
+
+
+@pytest.mark.parametrize(("rate", "advice"), [(0.0, "lower uda_threshold"), (1.0, "higher")])
+def test_a_mask_that_stays_is_named_once(callback, capsys, rate, advice):
+    steps(callback, 2 * diagnostics.STUCK_ROWS - 2, mask_rate=rate)
+    assert capsys.readouterr().err == ""
+    steps(callback, 8, mask_rate=rate)
+    said = capsys.readouterr().err
+    assert said.count("Warning") == 1
+    assert advice in said
+
+
+def test_a_mask_that_moves_is_fine(callback, capsys):
+    for rate in (0.0, 0.0, 0.0, 0.0, 0.01, 0.0, 0.0):
+        steps(callback, 2, mask_rate=rate)
+    steps(callback, 20)  # and a method without one
+    assert capsys.readouterr().err == ""
