@@ -77,6 +77,28 @@ def test_exact_term_moves_mass_to_classes_of_negative_credit():
     np.testing.assert_allclose(tape.gradient(loss, logits), [[-1 / 3, 0, 1 / 3]], rtol=1e-6)
 
 
+def test_the_published_term_has_no_gradient_and_ours_has():
+    """Soft labels of the teacher under stop_gradient, credited to the same logits: q - q = 0."""
+    logits = tf.constant([[0.2, -0.1, 0.4], [1.0, 0.0, -1.0]])
+    credit = tf.constant([[0.3, 0.1, -0.2], [0.0, 0.5, -0.5]])
+
+    def gradient(term):
+        with tf.GradientTape() as tape:
+            tape.watch(logits)
+            value = term()
+        return np.abs(tape.gradient(value, logits)).max()
+
+    def published():
+        return feedback.scalar_term(
+            tf.constant(0.7), tf.stop_gradient(tf.nn.softmax(logits)), logits
+        )
+
+    assert gradient(published) < 1e-7
+    assert gradient(lambda: feedback.exact_term(credit, logits)) > 0.01
+    drawn = tf.one_hot([1, 0], 3)
+    assert gradient(lambda: feedback.scalar_term(tf.constant(0.7), drawn, logits)) > 0.01
+
+
 def test_baseline_starts_at_zero_and_is_the_plain_mean_at_first():
     average = tf.constant(0.0)
     assert float(feedback.baseline_value(average, 0, 0.9)) == 0.0

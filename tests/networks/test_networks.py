@@ -47,5 +47,12 @@ def test_it_can_be_cloned(build):
     assert keras.models.clone_model(network).count_params() == network.count_params()
 
 
+def test_batch_statistics_are_averages_over_many_batches(build):
+    """Keras's momentum is the decay; 0.01 in its place would follow the last batch."""
+    for layer in build(3, (8, 8, 1)).layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            assert layer.momentum == 0.99
+
+
 def test_the_small_network_has_the_stated_size():
     assert 64_000 < NETWORKS["small"](10, (8, 8, 1)).count_params() < 67_000
