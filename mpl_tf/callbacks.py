@@ -197,7 +197,7 @@ class Progress(keras.callbacks.ProgbarLogger):
         """What has room in one line of a terminal: losses and validation accuracies."""
         losses = ("student_loss", "teacher_loss", "finetuned_loss")
         shown = {k: v for k, v in logs.items() if k in losses}
-        accuracies = {k: v for k, v in logs.items() if k.endswith("accuracy")}
+        accuracies = {k: v for k, v in logs.items() if k.endswith("accuracy") and k[:4] == "val_"}
         return shown | {k.removeprefix("val_"): v for k, v in accuracies.items()}
 
 

@@ -60,4 +60,5 @@ def test_weights_that_only_the_evaluation_finds_broken_stop_the_run_too():
 
 def test_the_bar_shows_the_loss_of_training_not_of_validation():
     logs = {"student_loss": 1.0, "val_student_accuracy": 0.5, "val_student_cross_entropy": 9.0}
+    logs["pseudo_label_accuracy"] = 0.1
     assert callbacks.Progress._few(logs) == {"student_loss": 1.0, "student_accuracy": 0.5}

@@ -75,7 +75,10 @@ class PseudoLabel(Method):
             strategy=self.distribute_strategy,
         )
         training.compile(
-            self.teacher_optimizer, weight_decay=self.weight_decay, clip_norm=self.clip_norm
+            self.teacher_optimizer,
+            weight_decay=self.weight_decay,
+            clip_norm=self.clip_norm,
+            jit_compile=self.jit_compile,
         )
         return {"teacher": training}
 
