@@ -8,11 +8,14 @@ from the same computed in float64. Rounds are interleaved; medians and the middl
 """
 
 import argparse
-import os
 import statistics
+import sys
 import time
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+from mpl_tf import console
+
+if __name__ == "__main__":
+    console.start(sys.argv)  # first, because it imports TensorFlow without its messages
 
 import keras
 import numpy as np

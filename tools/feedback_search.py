@@ -12,11 +12,14 @@ EMA student without feedback, and for each form the paired difference to it with
 import argparse
 import csv
 import dataclasses
-import os
 import pathlib
 import statistics
+import sys
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+from mpl_tf import console
+
+if __name__ == "__main__":
+    console.start(sys.argv)  # first, because it imports TensorFlow without its messages
 
 import keras
 import numpy as np
@@ -85,7 +88,6 @@ FORMS = {
     "none": {"feedback": "none"},
     "sampled": {"feedback": "sampled"},
     "exact": {"feedback": "exact"},
-    "exact x0.1": {"feedback": "exact", "feedback_weight": 0.1},
 }
 
 
@@ -127,6 +129,9 @@ class Trainer:
         self.method.compile(
             optimizer("student"), optimizer("teacher"), weight_decay=rates.weight_decay
         )
+        optimizers = self.method.student_optimizer, self.method.teacher_optimizer
+        self.variables = [*self.method.variables, *(v for o in optimizers for v in o.variables)]
+        self.initial = [v.numpy() for v in self.variables]
 
     def network(self, role, seed):
         """A freshly initialised network."""
@@ -136,14 +141,12 @@ class Trainer:
     def run(self, split, seed):
         """Trains from the start; returns test accuracies of teacher, student and EMA."""
         method, dataset = self.method, mpl_tf.DATASETS["digits"]
-        method.seed = seed
+        for variable, value in zip(self.variables, self.initial, strict=True):
+            variable.assign(value)  # counters, momentum, states of dropout
+        method.seed.assign(seed)
         for role in ("teacher", "student"):
             method.networks[role].set_weights(self.network(role, seed).get_weights())
         method.ema.set_weights(method.student.get_weights())
-        counters = [method.step, method.feedback_average, method.feedback_count]
-        slots = [*method.student_optimizer.variables, *method.teacher_optimizer.variables]
-        for variable in [*counters, *slots]:
-            variable.assign(np.zeros(variable.shape, variable.dtype))
         data = pipeline.training_batches(
             split,
             labeled_batch=self.batch,

@@ -28,7 +28,6 @@ import math
 import pathlib
 import shlex
 import sys
-import time
 
 from mpl_tf import console
 
@@ -43,6 +42,7 @@ from scipy import stats
 from sklearn import datasets
 
 import mpl_tf
+from mpl_tf import callbacks
 
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt
@@ -163,9 +163,14 @@ def build(kind, hyperparameters, seeds):
 
 def fit(method, data, sigma, steps):
     """Trains a method for `steps` steps, before that its teacher if that is a phase of its own."""
+
+    def bar(phase):
+        progress = callbacks.Progress(phase, steps)
+        return {"verbose": console.bar_mode(), "callbacks": [progress]}
+
     if method.preparations():
-        method.train_teacher(batches(data, sigma), steps=steps, verbose=0)
-    method.fit(batches(data, sigma), steps_per_epoch=steps, verbose=0)
+        method.train_teacher(batches(data, sigma), steps=steps, **bar("teacher"))
+    method.fit(batches(data, sigma), steps_per_epoch=steps, **bar("train"))
 
 
 def correct(method, data):
@@ -289,18 +294,17 @@ def main(argv=None):
     out, data = pathlib.Path(options.out), stacked(options.seeds, options.noise)
     methods, accuracies = {}, {}
     for count, (name, row) in enumerate(ROWS.items(), 1):
-        print(f"[{count}/{len(ROWS)}] {name}: ", end="", flush=True)
-        began = time.time()
+        console.say(f"[{count}/{len(ROWS)}] {name}")
         methods[name] = build(*row, options.seeds)
         fit(methods[name], data, options.sigma, options.steps)
         accuracies[name] = correct(methods[name], data)
-        print(f"{np.mean(accuracies[name]):.3f} ({time.time() - began:.0f} s)", flush=True)
+        console.say(f"mean accuracy {np.mean(accuracies[name]):.3f}\n")
     command = shlex.join(["python", "tools/two_moons.py", *argv])
     write_markdown(out / "table.md", options, accuracies, command)
     write_csv(out / "table.csv", accuracies)
     draw(out / "two_moons.png", data, methods, accuracies)
-    print("\n" + (out / "table.md").read_text(encoding="utf-8"))
-    print(f"In {out}: table.md, table.csv, two_moons.png")
+    console.say((out / "table.md").read_text(encoding="utf-8"))
+    console.say(f"In {out}: table.md, table.csv, two_moons.png")
 
 
 if __name__ == "__main__":

@@ -38,7 +38,7 @@ class Method(Engine):
       optimizers: tuple of str, the optimizers that `compile` takes.
       unlabeled_views: tuple of str, the unlabeled views in a batch, of "weak" and "strong".
       idle_options: set of str, options of runs and optimizers that mean nothing to the method.
-      step: int64 variable, training steps taken.
+      step, seed: int64 variables, training steps taken, and the seed of what a step draws.
       finetuned: the finetuned copy of `ema`, None before `finetune`.
     """
 
@@ -49,7 +49,7 @@ class Method(Engine):
 
     def __init__(self, config, student, teacher=None, *, seed, strategy, train_logs):
         super().__init__(strategy, train_logs, name=type(self).__name__)
-        self.config, self.seed = config, seed
+        self.config = config
         self.teacher, self.student, self.finetuned = teacher, student, None
         for role, network in self.networks.items():
             if not isinstance(network, keras.Model) or not network.built:
@@ -66,9 +66,11 @@ class Method(Engine):
             if self.unlabeled_views:
                 shares = ClassShares(student.output_shape[-1], name="pseudo_label_shares")
                 self.pseudo_label_shares = shares
-            self.step = self.add_weight(
-                shape=(), dtype="int64", initializer="zeros", trainable=False, name="step"
-            )
+            # Variables, so that a compiled step follows them: (seed, step) name all that it draws.
+            scalar = {"shape": (), "dtype": "int64", "trainable": False}
+            self.step = self.add_weight(name="step", initializer="zeros", **scalar)
+            self.seed = self.add_weight(name="seed", initializer="zeros", **scalar)
+            self.seed.assign(seed)
 
     @property
     def networks(self):

@@ -200,7 +200,7 @@ class MetaPseudoLabels(Method):
             return tf.stop_gradient(tf.nn.softmax(logits))
         index, _ = distribution.replica()
         seed = tf.random.experimental.stateless_fold_in(
-            tf.stack([tf.cast(self.seed, tf.int64), tf.convert_to_tensor(self.step)]), index
+            tf.stack([tf.convert_to_tensor(v) for v in (self.seed, self.step)]), index
         )
         drawn = tf.random.stateless_categorical(logits, 1, seed)[:, 0]
         return tf.one_hot(drawn, logits.shape[-1], dtype=logits.dtype)

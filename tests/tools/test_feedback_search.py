@@ -1,0 +1,94 @@
+"""tools/feedback_search.py: damaged splits, paired table."""
+
+import csv
+import importlib.util
+import pathlib
+
+import numpy as np
+import pytest
+
+import mpl_tf
+
+PATH = pathlib.Path(__file__).parents[2] / "tools" / "feedback_search.py"
+
+
+@pytest.fixture(scope="module")
+def search():
+    spec = importlib.util.spec_from_file_location("feedback_search", PATH)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize(("share", "wrong"), [(0.2, 1), (0.4, 2)])
+def test_a_share_of_every_class_is_labeled_wrong(search, share, wrong):
+    right = search.make_split("50 labels", 3)
+    damaged = search.wrong_labels(right, share, 3)
+    of = right.labeled.labels
+    for k in range(10):
+        assert (damaged.labeled.labels[of == k] != k).sum() == wrong
+    np.testing.assert_array_equal(damaged.labeled.images, right.labeled.images)
+    np.testing.assert_array_equal(
+        right.labeled.labels, search.make_split("50 labels", 3).labeled.labels
+    )
+    again = search.wrong_labels(right, share, 3).labeled.labels
+    np.testing.assert_array_equal(damaged.labeled.labels, again)
+
+
+def test_foreign_classes_are_in_the_unlabeled_images_alone(search):
+    split = search.make_split("50 labels of 5 classes, 10 unlabeled", 0)
+    for part in (split.labeled, split.validation, split.test):
+        assert set(part.labels) == set(range(5))
+    assert set(split.unlabeled.labels) == set(range(10))
+
+
+def test_unbalanced_classes_fall_to_a_tenth(search):
+    split = search.make_split("50 labels, unlabeled 10:1", 0)
+    counts = np.sort(np.bincount(split.unlabeled.labels))
+    assert counts[-1] / counts[0] == pytest.approx(10, rel=0.15)
+    np.testing.assert_array_equal(np.bincount(split.labeled.labels), [5] * 10)
+
+
+def test_runs_are_kept_and_do_not_depend_on_each_other(search, tmp_path, monkeypatch, capsys):
+    """Networks and compiled steps are used again: a seed must find them as new."""
+    for name, keys in (("CONDITIONS", ["20 labels"]), ("FORMS", ["none", "sampled"])):
+        kept = {k: getattr(search, name)[k] for k in keys}
+        monkeypatch.setattr(search, name, kept)
+
+    def rows(folder):
+        with open(tmp_path / folder / "runs.csv", newline="") as file:
+            return list(csv.DictReader(file))
+
+    search.main(["--seeds=2", "--steps=12", f"--out={tmp_path / 'a'}"])
+    assert "| 20 labels | 2 |" in (tmp_path / "a" / "table.md").read_text()
+    whole = rows("a")
+    (tmp_path / "b").mkdir()
+    with open(tmp_path / "b" / "runs.csv", "w", newline="") as file:
+        writer = csv.DictWriter(file, whole[0])
+        writer.writeheader()
+        writer.writerows(whole[:2])  # seed 0 only: seed 1 now comes first
+    search.main(["--seeds=2", "--steps=12", f"--out={tmp_path / 'b'}"])
+    assert rows("b") == whole
+    capsys.readouterr()
+    search.main(["--seeds=2", "--steps=12", f"--out={tmp_path / 'b'}"])
+    assert "[" not in capsys.readouterr().out.split("Test accuracy")[0]  # nothing left to run
+    with pytest.raises(SystemExit):
+        search.main(["--steps=13", f"--out={tmp_path / 'b'}"])
+
+
+def test_the_table_is_paired(search, tmp_path):
+    def row(form, seed, ema):
+        return {"condition": "20 labels", "form": form, "seed": seed, "ema": ema}
+
+    rows = [row("none", s, e) for s, e in ((0, 0.5), (1, 0.9))]
+    for form in search.FORMS:
+        if form != "none":
+            rows += [row(form, 0, 0.52), row(form, 1, 0.94)]
+    search.write_table(tmp_path / "t.md", rows, "command")
+    # Gains 2 and 4: mean 3, standard error 1, t(0.975, 1) = 12.71.
+    assert "| +3.00 [-9.71, +15.71] |" in (tmp_path / "t.md").read_text()
+
+
+def test_the_forms_are_options_of_the_method(search):
+    for settings in search.FORMS.values():
+        mpl_tf.MetaPseudoLabelsConfig(**settings)
