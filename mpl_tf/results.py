@@ -53,7 +53,7 @@ def finish(experiment):
 
 
 def announce(experiment):
-    """Says what is about to run, in three lines."""
+    """Says what is about to run."""
     run, split, method = experiment.config.run, experiment.split, experiment.method
     sizes = ", ".join(
         f"{len(getattr(split, part))} {part}"
@@ -64,6 +64,8 @@ def announce(experiment):
         f"Network {run.network}, {method.student.count_params():,} parameters; "
         f"{run.steps} steps, then {run.finetune_steps} of finetuning"
     )
+    if method.unlabeled_views:
+        console.say("Hidden labels of unlabeled images: for pseudo_label_accuracy in the log alone")
     console.say(f"Run folder: {experiment.path}")
 
 

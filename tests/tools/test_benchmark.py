@@ -1,20 +1,12 @@
 """tools/benchmark.py: three ways to one credit."""
 
-import importlib.util
-import pathlib
-
 import numpy as np
 import pytest
 
-PATH = pathlib.Path(__file__).parents[2] / "tools" / "benchmark.py"
-
 
 @pytest.fixture(scope="module")
-def benchmark():
-    spec = importlib.util.spec_from_file_location("benchmark", PATH)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def benchmark(load_tool):
+    return load_tool("benchmark")
 
 
 def test_the_ways_to_the_credit_agree_in_float64(benchmark):

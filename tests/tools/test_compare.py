@@ -1,21 +1,14 @@
 """tools/compare.py: cells, resuming, tables."""
 
 import csv
-import importlib.util
 import json
-import pathlib
 
 import pytest
 
-PATH = pathlib.Path(__file__).parents[2] / "tools" / "compare.py"
-
 
 @pytest.fixture(scope="module")
-def compare():
-    spec = importlib.util.spec_from_file_location("compare", PATH)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def compare(load_tool):
+    return load_tool("compare")
 
 
 ARGUMENTS = [

@@ -1,23 +1,16 @@
 """tools/feedback_search.py: damaged splits, paired table."""
 
 import csv
-import importlib.util
-import pathlib
 
 import numpy as np
 import pytest
 
 import mpl_tf
 
-PATH = pathlib.Path(__file__).parents[2] / "tools" / "feedback_search.py"
-
 
 @pytest.fixture(scope="module")
-def search():
-    spec = importlib.util.spec_from_file_location("feedback_search", PATH)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def search(load_tool):
+    return load_tool("feedback_search")
 
 
 @pytest.mark.parametrize(("share", "wrong"), [(0.2, 1), (0.4, 2)])

@@ -1,22 +1,15 @@
 """tools/two_moons.py: data, seeds side by side, tables."""
 
 import csv
-import importlib.util
-import pathlib
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
-PATH = pathlib.Path(__file__).parents[2] / "tools" / "two_moons.py"
-
 
 @pytest.fixture(scope="module")
-def tool():
-    spec = importlib.util.spec_from_file_location("two_moons", PATH)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def tool(load_tool):
+    return load_tool("two_moons")
 
 
 def test_the_data_of_a_seed(tool):
@@ -182,7 +175,7 @@ def test_sigma_follows_noise_unless_given(tool, tmp_path):
         ("--noise=-0.1", "must be at least 0; received -0.1"),
         ("--noise=nan", "must be at least 0; received nan"),
         ("--sigma=wide", "invalid float value: 'wide'"),
-        (f"--out={PATH}", "--out cannot be made a folder"),
+        (f"--out={__file__}", "--out cannot be made a folder"),
         ("--what=1", "unrecognized arguments"),
     ],
 )
