@@ -98,7 +98,7 @@ class MetricsLog:
         if class_names:
             path = os.path.join(workdir, "pseudo_labels.csv")
             self._shares = _Table(path, [*columns, *class_names])
-        self._events = tf.summary.create_file_writer(os.path.join(workdir, "tensorboard"))
+        self._folder, self._writers = os.path.join(workdir, "tensorboard"), {}
 
     def rewind(self, phase, step):
         """Drops the rows of a phase after the step that it continues from."""
@@ -108,21 +108,29 @@ class MetricsLog:
     def write(self, phase, step, values):
         """One row of metrics.csv; `values` is a dict of column -> float."""
         self._metrics.write(phase, step, values)
-        with self._events.as_default():
+        with self._events(phase):
             for name, value in values.items():
-                tf.summary.scalar(f"{phase}/{name}", value, step=step)
+                tf.summary.scalar(name, value, step=step)
 
     def write_shares(self, phase, step, shares):
         """One row of pseudo_labels.csv; `shares` is float [K]."""
         self._shares.write(phase, step, dict(zip(self._class_names, shares, strict=True)))
-        with self._events.as_default():
-            tf.summary.histogram(f"{phase}/pseudo_labels", shares, step=step)
+        with self._events(phase):
+            tf.summary.histogram("pseudo_labels", shares, step=step)
+
+    def _events(self, phase):
+        """Events of a phase go to a folder of their own: its steps count from 1 again."""
+        if phase not in self._writers:
+            folder = os.path.join(self._folder, phase)
+            self._writers[phase] = tf.summary.create_file_writer(folder)
+        return self._writers[phase].as_default()
 
     def close(self):
         """Writes what is buffered."""
         for table in filter(None, (self._metrics, self._shares)):
             table.close()
-        self._events.close()
+        for writer in self._writers.values():
+            writer.close()
 
 
 class LogMetrics(keras.callbacks.Callback):

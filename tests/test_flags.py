@@ -20,7 +20,7 @@ def test_every_flag_file_parses(path):
             assert f"# {word}" in header, word
 
 
-@pytest.mark.parametrize("method", ["mpl", "supervised"])
+@pytest.mark.parametrize("method", ["mpl", "pseudo_label", "supervised"])
 def test_the_digits_flag_files_are_the_default_runs_written_out(method):
     path = next(p for p in FLAG_FILES if p.parent.name == "digits" and p.stem == method)
     written = [line for line in path.read_text(encoding="utf-8").splitlines() if line[:2] == "--"]

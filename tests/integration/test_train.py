@@ -58,7 +58,7 @@ def test_everything_is_there(finished):
     assert found["seconds"] > 0
     assert {"versions", "git_revision", "resumed_at"} <= found.keys()
     assert (finished / "report.png").read_bytes().startswith(b"\x89PNG")
-    assert any((finished / "tensorboard").iterdir())
+    assert {p.name for p in (finished / "tensorboard").iterdir()} == {"train", "finetune"}
 
 
 def test_metrics_have_a_row_for_every_log_and_evaluation(finished):
