@@ -2,7 +2,7 @@
 
     python tools/feedback_search.py --seeds=10 --out=feedback_search
 
-trains the `mlp` network on digits under conditions that make labels scarce, wrong, foreign or
+trains a network on digits under conditions that make labels scarce, wrong, foreign or
 unbalanced, with every form of feedback, the same seeds for all: split, damage, initial weights and
 batches of a seed are the same for every form. Finished runs are kept in `runs.csv`; start the same
 command again and it continues. `table.md` has, for each condition, the mean test accuracy of the
@@ -13,6 +13,7 @@ import argparse
 import csv
 import dataclasses
 import pathlib
+import shlex
 import statistics
 import sys
 
@@ -103,16 +104,16 @@ class Trainer:
     """One compiled method for all seeds of a number of classes and a form of feedback.
 
     Args:
+      network: str, of mpl_tf.NETWORKS.
       classes: int.
       form: str, of FORMS.
       batch: int, labeled images a step.
       steps: int.
     """
 
-    def __init__(self, classes, form, batch, steps):
+    def __init__(self, network, classes, form, batch, steps):
         self.classes, self.batch = classes, batch
-        settings = {"network": "mlp", "steps": steps, **FORMS[form]}
-        self.settings = config.make(settings)
+        self.settings = config.make({"network": network, "steps": steps, **FORMS[form]})
         rates = self.settings.optimizer
 
         def optimizer(role):
@@ -135,7 +136,7 @@ class Trainer:
 
     def network(self, role, seed):
         """A freshly initialised network."""
-        build = mpl_tf.NETWORKS["mlp"]
+        build = mpl_tf.NETWORKS[self.settings.run.network]
         return build(self.classes, (8, 8, 1), seed=training.derived_seed(seed, role))
 
     def run(self, split, seed):
@@ -168,7 +169,7 @@ class Trainer:
 def write_table(path, rows, command):
     """Paired differences to the run without feedback, in percent."""
     done = {(r["condition"], r["form"], int(r["seed"])): 100 * float(r["ema"]) for r in rows}
-    others = [form for form in FORMS if form != "none"]
+    others = [f for f in FORMS if f != "none" and any(form == f for _, form, _ in done)]
     lines = [
         "Test accuracy (%) of the EMA student on digits; forms of feedback as paired differences "
         "to none, mean [95% interval].",
@@ -197,10 +198,28 @@ def write_table(path, rows, command):
     path.write_text("\n".join([*lines, "", f"`{command}`", ""]), encoding="utf-8")
 
 
+def chosen(names):
+    """An argparse type: the members of `names` that hold one of the comma-separated parts."""
+
+    def convert(text):
+        found = [name for name in names if any(part in name for part in text.split(","))]
+        if not found:
+            raise argparse.ArgumentTypeError(f"must be parts of {', '.join(names)}")
+        return found
+
+    return convert
+
+
 def main(argv=None):
     """Runs what is missing and writes the table."""
+    argv = sys.argv[1:] if argv is None else argv
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--network", default="mlp", choices=mpl_tf.NETWORKS, help="[mlp]")
+    every = "comma-separated parts of names [all]"
+    parser.add_argument(
+        "--conditions", type=chosen(CONDITIONS), default=list(CONDITIONS), help=every
     )
     parser.add_argument("--seeds", type=int, default=10, help="seeds 0, 1, ... [10]")
     parser.add_argument("--steps", type=int, default=1000, help="steps of a run [1000]")
@@ -210,18 +229,19 @@ def main(argv=None):
         parser.error("--seeds and --steps must be at least 1")
     out = pathlib.Path(options.out)
     out.mkdir(parents=True, exist_ok=True)
-    columns = ["condition", "form", "seed", "steps", "teacher", "student", "ema"]
+    columns = ["network", "condition", "form", "seed", "steps", "teacher", "student", "ema"]
     file = out / "runs.csv"
     rows = []
     if file.exists():
         with open(file, newline="", encoding="utf-8") as source:
             rows = list(csv.DictReader(source))
-    if any(int(r["steps"]) != options.steps for r in rows):
-        parser.error(f"{file} has runs of another number of steps; choose another --out")
+    same = {"network": options.network, "steps": str(options.steps)}
+    if any(r[name] != value for r in rows for name, value in same.items()):
+        parser.error(f"{file} has runs of another network or number of steps; choose another --out")
     done = {(r["condition"], r["form"], int(r["seed"])) for r in rows}
     trainers = {}
-    command = f"python tools/feedback_search.py --seeds={options.seeds} --steps={options.steps}"
-    cells = [(c, f, s) for s in range(options.seeds) for c in CONDITIONS for f in FORMS]
+    command = shlex.join(["python", "tools/feedback_search.py", *argv])
+    cells = [(c, f, s) for s in range(options.seeds) for c in options.conditions for f in FORMS]
     for number, (condition, form, seed) in enumerate(cells, 1):
         if (condition, form, seed) in done:
             continue
@@ -229,11 +249,9 @@ def main(argv=None):
         classes, batch = int(split.test.labels.max()) + 1, min(32, len(split.labeled))
         key = (classes, form, batch)
         if key not in trainers:
-            trainers[key] = Trainer(*key, options.steps)
+            trainers[key] = Trainer(options.network, *key, options.steps)
         accuracy = trainers[key].run(split, seed)
-        rows.append(
-            {"condition": condition, "form": form, "seed": seed, "steps": options.steps, **accuracy}
-        )
+        rows.append({**same, "condition": condition, "form": form, "seed": seed, **accuracy})
         with open(file, "w", newline="", encoding="utf-8") as target:
             writer = csv.DictWriter(target, columns)
             writer.writeheader()

@@ -82,6 +82,14 @@ def test_the_table_is_paired(search, tmp_path):
     assert "| +3.00 [-9.71, +15.71] |" in (tmp_path / "t.md").read_text()
 
 
+def test_conditions_are_chosen_by_parts_of_their_names(search):
+    convert = search.chosen(search.CONDITIONS)
+    assert convert("wrong") == ["50 labels, 20% wrong", "50 labels, 40% wrong"]
+    assert convert("20 labels,10:1") == ["20 labels", "50 labels, unlabeled 10:1"]
+    with pytest.raises(SystemExit):
+        search.main(["--conditions=sunny"])
+
+
 def test_the_forms_are_options_of_the_method(search):
     for settings in search.FORMS.values():
         mpl_tf.MetaPseudoLabelsConfig(**settings)
