@@ -20,18 +20,15 @@ _COLORS = {
 }
 
 
-def read_metrics(path):
-    """metrics.csv as a dict of phase -> column -> (steps, values), float arrays without gaps."""
+def read_curves(path):
+    """The training rows of metrics.csv: dict of column -> float [2, n], steps and values."""
     with open(path, newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
+        rows = [row for row in csv.DictReader(file) if row["phase"] == "train"]
     curves = {}
-    for phase in dict.fromkeys(["train", *(r["phase"] for r in rows)]):
-        columns = curves[phase] = {}
-        mine = [r for r in rows if r["phase"] == phase]
-        for name in rows[0].keys() - {"phase", "step"} if rows else ():
-            points = [(float(r["step"]), float(r[name])) for r in mine if r[name]]
-            if points:
-                columns[name] = np.array(points).T
+    for name in rows[0].keys() - {"phase", "step"} if rows else ():
+        points = [(float(row["step"]), float(row[name])) for row in rows if row[name]]
+        if points:
+            curves[name] = np.array(points).T
     return curves
 
 
@@ -57,7 +54,7 @@ def draw(path, *, title, workdir, test_accuracy, probs, test, labeled, class_nam
       labeled: data.dataset.Images, the labeled images.
       class_names: sequence of K str.
     """
-    curves = read_metrics(os.path.join(workdir, "metrics.csv"))["train"]
+    curves = read_curves(os.path.join(workdir, "metrics.csv"))
     shares = read_shares(os.path.join(workdir, "pseudo_labels.csv"))
     rows = 2 if shares is None else 3
     figure = plt.figure(figsize=(15, 4.2 * rows), layout="constrained")
