@@ -6,7 +6,7 @@ from keras import layers
 from mpl_tf.networks.initializers import layer_seeds
 
 
-def build(num_classes, input_shape, seed=0, width=128, dropout=0.2):
+def build(num_classes, input_shape, seed=0, width=128, dropout=0.2, synchronized=False):
     """Two hidden layers with ReLU on the flattened image.
 
     Args:
@@ -15,6 +15,7 @@ def build(num_classes, input_shape, seed=0, width=128, dropout=0.2):
       seed: int, of the initial weights and the dropout masks.
       width: int, units of each hidden layer.
       dropout: float in [0, 1), dropout before the head.
+      synchronized: bool, taken because every builder takes it; there are no batch statistics.
 
     Returns:
       keras.Model, images [N, H, W, C] with values 0 to 255 -> logits [N, K].

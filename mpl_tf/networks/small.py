@@ -6,7 +6,7 @@ from keras import layers
 from mpl_tf.networks.initializers import he_normal_out, layer_seeds
 
 
-def build(num_classes, input_shape, seed=0, width=32, dropout=0.2):
+def build(num_classes, input_shape, seed=0, width=32, dropout=0.2, synchronized=False):
     """Two pairs of 3x3 convolutions with batch normalisation, global pooling, a linear head.
 
     Args:
@@ -15,6 +15,7 @@ def build(num_classes, input_shape, seed=0, width=32, dropout=0.2):
       seed: int, of the initial weights and the dropout masks.
       width: int, channels of the first pair; the second has twice as many.
       dropout: float in [0, 1), dropout before the head.
+      synchronized: bool, whether batch statistics are taken over all replicas.
 
     Returns:
       keras.Model, images [N, H, W, C] with values 0 to 255 -> logits [N, K].
@@ -33,7 +34,8 @@ def build(num_classes, input_shape, seed=0, width=32, dropout=0.2):
                 use_bias=False,
                 kernel_initializer=he_normal_out(next(seeds)),
             )(x)
-            x = layers.BatchNormalization(momentum=0.99, epsilon=1e-3)(x)
+            norm = layers.BatchNormalization(momentum=0.99, epsilon=1e-3, synchronized=synchronized)
+            x = norm(x)
             x = layers.LeakyReLU(negative_slope=0.2)(x)
     x = layers.GlobalAveragePooling2D()(x)
     x = layers.Dropout(dropout, seed=next(seeds))(x)

@@ -1,11 +1,12 @@
-"""Every network: shapes, seeds, gradients, cloning, images of either type."""
+"""Every network: shapes, seeds, gradients, cloning, images of either type; and finding them."""
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from mpl_tf.networks import NETWORKS
+from mpl_tf.networks import NETWORKS, find
+from mpl_tf.options import ConfigError
 
 
 @pytest.fixture(params=sorted(NETWORKS))
@@ -13,22 +14,30 @@ def build(request):
     return NETWORKS[request.param]
 
 
-def test_it_gives_logits(build, rng):
+@pytest.fixture
+def images(rng):
+    return rng.integers(0, 256, (5, 8, 8, 1)).astype(np.uint8)
+
+
+def test_it_gives_logits(build, images):
     network = build(7, (8, 8, 1))
-    images = rng.integers(0, 256, (5, 8, 8, 1))
-    logits = network.predict(images.astype(np.uint8), verbose=0)
+    logits = network(images).numpy()
     assert logits.shape == (5, 7)
     assert logits.min() < 0  # no softmax at the end
-    np.testing.assert_allclose(
-        logits, network.predict(images.astype(np.float32), verbose=0), rtol=1e-5
-    )
+    np.testing.assert_allclose(logits, network(images.astype(np.float32)), rtol=1e-5)
 
 
 def test_initial_weights_depend_on_the_seed_alone(build):
     one, same, other = (build(3, (8, 8, 1), seed=s).get_weights() for s in (4, 4, 5))
     for a, b in zip(one, same, strict=True):
         np.testing.assert_array_equal(a, b)
-    assert any(not np.array_equal(a, b) for a, b in zip(one, other, strict=True))
+    for a, b in zip(one, other, strict=True):
+        assert np.ptp(a) == 0 or not np.array_equal(a, b)  # biases and batch norm are constant
+
+
+def test_no_two_kernels_share_their_draws(build):
+    kernels = [w for w in build(3, (8, 8, 1)).get_weights() if w.ndim > 1]
+    assert len({w.ravel()[:8].tobytes() for w in kernels}) == len(kernels)
 
 
 def test_every_trainable_weight_gets_a_gradient(build, rng):
@@ -42,17 +51,68 @@ def test_every_trainable_weight_gets_a_gradient(build, rng):
         assert np.any(gradient), variable.path
 
 
-def test_it_can_be_cloned(build):
+def test_a_clone_with_its_weights_is_its_equal(build, images):
     network = build(3, (8, 8, 1))
-    assert keras.models.clone_model(network).count_params() == network.count_params()
+    network(images, training=True)  # moves batch statistics away from their initial values
+    clone = keras.models.clone_model(network)
+    clone.set_weights(network.get_weights())
+    np.testing.assert_array_equal(clone(images), network(images))
 
 
-def test_batch_statistics_are_averages_over_many_batches(build):
+@pytest.mark.parametrize("synchronized", [False, True])
+def test_batch_statistics_are_averages_over_many_batches(build, synchronized):
     """Keras's momentum is the decay; 0.01 in its place would follow the last batch."""
-    for layer in build(3, (8, 8, 1)).layers:
+    for layer in build(3, (8, 8, 1), synchronized=synchronized).layers:
         if isinstance(layer, keras.layers.BatchNormalization):
-            assert layer.momentum == 0.99
+            assert (layer.momentum, layer.epsilon) == (0.99, 1e-3)
+            assert layer.synchronized == synchronized
 
 
 def test_the_small_network_has_the_stated_size():
     assert 64_000 < NETWORKS["small"](10, (8, 8, 1)).count_params() < 67_000
+
+
+@pytest.mark.parametrize("name", sorted(NETWORKS))
+def test_registered_networks_are_found(name):
+    assert find(name) is NETWORKS[name]
+
+
+def test_a_wide_resnet_is_found_by_depth_and_width():
+    def counts(network):
+        return network.name, network.count_params()
+
+    built = find("wide_resnet_10_1")(3, (8, 8, 1), seed=2, dropout=0.0)
+    expected = NETWORKS["wide_resnet"](3, (8, 8, 1), depth=10, width=1)
+    assert counts(built) == counts(expected)
+
+
+def test_a_small_network_is_found_by_its_width():
+    built = find("small_16")(3, (8, 8, 1), seed=2)
+    assert built.count_params() == NETWORKS["small"](3, (8, 8, 1), width=16).count_params()
+    with pytest.raises(ConfigError, match="received 'small_0'"):
+        find("small_0")
+
+
+def test_a_wrong_depth_is_refused_when_the_network_is_looked_up():
+    with pytest.raises(ConfigError, match="received 27, the nearest is 28"):
+        find("wide_resnet_27_2")
+
+
+def test_a_network_of_keras_is_found_in_any_case():
+    assert find("Keras:mobilenetv3SMALL").keywords == {"name": "MobileNetV3Small"}
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("smal", "Did you mean small"),
+        ("wide_resnet_28", "Did you mean wide_resnet"),
+        ("resnet50", "Did you mean keras:ResNet50"),
+        ("", "received ''.$"),
+    ],
+)
+def test_an_unknown_name_is_answered_with_what_there_is(name, hint):
+    with pytest.raises(ConfigError, match=hint) as error:
+        find(name)
+    for choice in (*NETWORKS, "small_WIDTH", "wide_resnet_DEPTH_WIDTH", "keras:NAME"):
+        assert choice in str(error.value)

@@ -1,0 +1,94 @@
+"""What a network must be to serve as teacher or student."""
+
+import keras
+
+from mpl_tf.options import ConfigError
+
+# Names of functions, and of the operations and layers that apply them, whose values are
+# probabilities.
+_PROBABILITIES = {"softmax", "sparsemax", "sigmoid", "hardsigmoid", "sparsesigmoid"}
+_PASSING = (
+    keras.layers.Dropout,
+    keras.layers.Flatten,
+    keras.layers.Identity,
+    keras.layers.Reshape,
+)
+
+
+def check_logits(network, role):
+    """Refuses a network that does not give logits, as far as its structure shows.
+
+    Looked at are the output's rank and type, and the operation that makes it, also in nested
+    models. A subclassed model hides both; it passes.
+
+    Args:
+      network: keras.Model.
+      role: str, what the network is to be, for the message: "teacher" or "student".
+
+    Raises:
+      ConfigError: the output is not one floating tensor [N, K] with K at least 2, or a softmax or
+        sigmoid makes it.
+    """
+    outputs = getattr(network, "outputs", None)  # a subclassed or unbuilt model has none
+    if not outputs:
+        return
+    structure = getattr(network, "output", None)  # a Sequential model may have none
+    if len(outputs) > 1 or isinstance(structure, dict):
+        raise ConfigError(
+            f"{role} must give one tensor, the logits [N, K]; received a "
+            f"{type(structure).__name__} of {len(outputs)}."
+        )
+    shape, dtype = tuple(outputs[0].shape), outputs[0].dtype
+    if len(shape) != 2 or shape[1] is None or not keras.backend.is_float_dtype(dtype):
+        raise ConfigError(
+            f"{role} must give floating logits of shape [N, K] with a known number of classes K; "
+            f"received shape {shape} and type {dtype}."
+        )
+    if shape[1] < 2:
+        raise ConfigError(
+            f"{role} must give one logit a class, at least 2; received shape {shape}. A yes-or-no "
+            "question has two classes: Dense(2)."
+        )
+    operation = _last_operation(outputs[0])
+    function = _probability_function(operation)
+    if function:
+        raise ConfigError(
+            f"{role} must give logits, and its last layer {operation.name!r} applies {function}: "
+            "the losses take the softmax themselves, and a second one flattens every gradient. "
+            "Remedy: activation=None in the last Dense layer, and no activation layer after it."
+        )
+
+
+def _last_operation(tensor):
+    """The operation that makes a symbolic tensor's values; None where that cannot be told."""
+    history = getattr(tensor, "_keras_history", None)
+    if history is None:
+        return None
+    operation = history.operation
+    if isinstance(operation, keras.Model):
+        inner = getattr(operation, "outputs", None)
+        return _last_operation(inner[history.tensor_index]) if inner else None
+    if _passes_values(operation):
+        try:
+            return _last_operation(operation.input)
+        except (AttributeError, ValueError):  # it is used more than once
+            return None
+    return operation
+
+
+def _passes_values(operation):
+    linear = getattr(operation, "activation", None) is keras.activations.linear
+    return isinstance(operation, _PASSING) or (
+        linear and isinstance(operation, keras.layers.Activation)
+    )
+
+
+def _probability_function(operation):
+    activation = getattr(operation, "activation", None)
+    candidates = [type(operation).__name__, type(activation).__name__]
+    candidates.append(getattr(activation, "__name__", ""))
+    for name in candidates:
+        plain = name.lower().replace("_", "").removesuffix("v2")  # tf.nn.softmax is softmax_v2
+        if plain in _PROBABILITIES:
+            return name
+    return None

@@ -1,0 +1,216 @@
+"""The networks of keras.applications, with seeded weights and their own input scaling."""
+
+import contextlib
+import difflib
+import os
+import random
+
+import keras
+import numpy as np
+from keras import layers
+
+from mpl_tf.networks.initializers import layer_seeds
+from mpl_tf.options import ConfigError
+
+_IMAGENET_MEAN = np.array([0.485, 0.456, 0.406])  # of red, green, blue in [0, 1]
+_IMAGENET_STD = np.array([0.229, 0.224, 0.225])
+
+# What the family's module in keras.applications does to images with values 0 to 255, by Keras's
+# names: caffe: BGR minus mean; tf: [-1, 1]; torch: (x / 255 - mean) / std; inside: the network
+# does it itself.
+_SCALING = {
+    "convnext": "inside",
+    "densenet": "torch",
+    "efficientnet": "inside",
+    "efficientnet_v2": "inside",
+    "inception_resnet_v2": "tf",
+    "inception_v3": "tf",
+    "mobilenet": "tf",
+    "mobilenet_v2": "tf",
+    "mobilenet_v3": "inside",
+    "nasnet": "tf",
+    "resnet": "caffe",
+    "resnet_v2": "tf",
+    "vgg16": "caffe",
+    "vgg19": "caffe",
+    "xception": "tf",
+}
+# Least height and width; of the families that are not here, 32.
+_LEAST_SIZE = {"inception_resnet_v2": 75, "inception_v3": 75, "xception": 71}
+
+
+def names():
+    """list of str, the networks of keras.applications that `build` makes, in alphabetical order."""
+    every = vars(keras.applications).items()
+    return sorted(n for n, f in every if n[0].isupper() and callable(f) and _family(n) in _SCALING)
+
+
+def _family(name):
+    return getattr(keras.applications, name).__module__.rsplit(".", 1)[-1]
+
+
+def canonical(name):
+    """The name of a network as keras.applications spells it.
+
+    Args:
+      name: str, in upper or lower case.
+
+    Returns:
+      str, one of `names()`.
+
+    Raises:
+      ConfigError: there is no such network; the message lists what there is, close ones first.
+    """
+    known = {n.lower(): n for n in names()}
+    if name.lower() in known:
+        return known[name.lower()]
+    close = difflib.get_close_matches(name.lower(), known, n=3)
+    ordered = close + [n for n in known if n not in close]
+    raise ConfigError(
+        f"keras:NAME must name one of {', '.join(known[n] for n in ordered)}; received {name!r}."
+    )
+
+
+def build(
+    num_classes, input_shape, seed=0, dropout=0.2, synchronized=False, weights_file="", *, name
+):
+    """A network of keras.applications with global average pooling, dropout and a linear head.
+
+    Every weight is drawn by the initializer that Keras has for it, from `seed`; so are the masks
+    of dropout inside the network. Global random states are left as they were found.
+
+    Images are scaled as the family's published weights expect it. EfficientNetB0 to B7 normalise
+    with ImageNet's mean and standard deviation unless a weights file brings other statistics.
+
+    Args:
+      num_classes: int, number of classes K.
+      input_shape: (height, width, channels) of the images: 3 channels, or 1, which is repeated.
+        Height and width are at least 32; 71 for Xception, 75 for InceptionV3, InceptionResNetV2.
+      seed: int, of the initial weights and the dropout masks.
+      dropout: float in [0, 1), dropout before the head.
+      synchronized: bool, whether batch statistics are taken over all replicas.
+      weights_file: str, a file with weights of the network without its head, on 3 channels: .h5 as
+        keras.applications publishes it ("notop"), .weights.h5 or .keras; "" keeps random weights.
+      name: str, one of `names()`, in upper or lower case.
+
+    Returns:
+      keras.Model, images [N, H, W, C] with values 0 to 255 -> logits [N, K].
+
+    Raises:
+      ConfigError: the name is unknown, the images are too small or have another number of
+        channels, the file does not exist or does not fit.
+    """
+    name = canonical(name)
+    family = _family(name)
+    _check_input_shape(name, input_shape)
+    if weights_file:
+        _check_file(weights_file)
+
+    inputs = keras.Input(input_shape)
+    x = inputs if input_shape[-1] == 3 else layers.Concatenate()([inputs] * 3)
+    with _unchanged_random_state():  # Keras seeds what has no seed from Python's generator
+        backbone = getattr(keras.applications, name)(
+            include_top=False,
+            weights=None,
+            input_tensor=_scale(x, _SCALING[family]),
+            input_shape=(*input_shape[:2], 3),
+            pooling="avg",
+        )
+        if weights_file:
+            _load(backbone, weights_file, name)
+        x = layers.Dropout(dropout)(backbone.outputs[0])
+        unseeded = keras.Model(inputs, layers.Dense(num_classes)(x), name=name.lower())
+
+    seeds = layer_seeds(seed)
+
+    def remake(layer):
+        if isinstance(layer, layers.Normalization) and layer.weights:
+            return _constant_normalization(layer, loaded=bool(weights_file))
+        config = _with_seeds(layer.get_config(), seeds)
+        if isinstance(layer, layers.BatchNormalization):
+            config["synchronized"] = synchronized
+        return type(layer).from_config(config)
+
+    network = keras.models.clone_model(unseeded, clone_function=remake)
+    if weights_file:
+        for layer in backbone.layers:
+            if layer.weights and not isinstance(layer, layers.Normalization):
+                network.get_layer(layer.name).set_weights(layer.get_weights())
+    return network
+
+
+def _check_input_shape(name, input_shape):
+    least = _LEAST_SIZE.get(_family(name), 32)
+    height, width, channels = input_shape
+    if min(height, width) < least:
+        raise ConfigError(
+            f"keras:{name} needs images of at least {least}x{least} pixels; "
+            f"received {height}x{width}."
+        )
+    if channels not in (1, 3):
+        raise ConfigError(f"keras:{name} needs images of 1 or 3 channels; received {channels}.")
+
+
+def _check_file(path):
+    if not path.endswith((".h5", ".keras")):
+        raise ConfigError(f"weights_file must end in .h5, .weights.h5 or .keras; received {path}.")
+    if not os.path.isfile(path):
+        raise ConfigError(f"weights_file must be a file; there is none at {path}.")
+
+
+def _load(backbone, path, name):
+    try:
+        backbone.load_weights(path)
+    except Exception as error:  # h5py, zipfile and Keras raise all kinds for a file that is wrong
+        reason = " ".join(str(error).split())[:300]
+        raise ConfigError(
+            f"weights_file must hold the weights of keras:{name} without its head "
+            f"(include_top=False, 3 channels); {path} does not fit: {reason}"
+        ) from error
+
+
+def _scale(x, scaling):
+    """What `preprocess_input` does, as layers that can be cloned and exported."""
+    if scaling == "tf":
+        return layers.Rescaling(1 / 127.5, offset=-1)(x)
+    if scaling == "torch":
+        scale, offset = 1 / (255 * _IMAGENET_STD), -_IMAGENET_MEAN / _IMAGENET_STD
+        return layers.Rescaling(scale.tolist(), offset=offset.tolist())(x)
+    if scaling == "caffe":
+        return layers.Rescaling(1.0, offset=[-103.939, -116.779, -123.68])(keras.ops.flip(x, -1))
+    return x
+
+
+def _constant_normalization(layer, loaded):
+    """`layer` with constants in place of weights, which `set_weights` would not bring into use."""
+    if loaded:
+        mean, variance, _ = layer.get_weights()
+        # The published files hold the standard deviation where the layer takes the variance.
+        if np.allclose(variance, _IMAGENET_STD, atol=1e-4):
+            variance = variance**2
+    else:
+        mean, variance = _IMAGENET_MEAN, _IMAGENET_STD**2
+    return layers.Normalization(
+        axis=layer.axis, mean=mean.tolist(), variance=variance.tolist(), name=layer.name
+    )
+
+
+def _with_seeds(config, seeds):
+    """A layer's configuration with every `seed` that is None replaced, nested ones included."""
+    if isinstance(config, dict):
+        return {
+            key: next(seeds) if key == "seed" and value is None else _with_seeds(value, seeds)
+            for key, value in config.items()
+        }
+    if isinstance(config, list):
+        return [_with_seeds(value, seeds) for value in config]
+    return config
+
+
+@contextlib.contextmanager
+def _unchanged_random_state():
+    state = random.getstate()
+    try:
+        yield
+    finally:
+        random.setstate(state)
