@@ -19,14 +19,19 @@ _PUBLIC = {
     "ConfigError": "mpl_tf.options",
 }
 
+# `mpl_tf.data.pair` and so on, after `import mpl_tf` alone.
+_SUBMODULES = ("data", "networks", "methods", "augment")
+
 __all__ = sorted(_PUBLIC)
 
 
 def __getattr__(name):
+    if name in _SUBMODULES:
+        return importlib.import_module(f"mpl_tf.{name}")
     if name not in _PUBLIC:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(importlib.import_module(_PUBLIC[name]), name)
 
 
 def __dir__():
-    return sorted([*globals(), *_PUBLIC])
+    return sorted([*globals(), *_PUBLIC, *_SUBMODULES])

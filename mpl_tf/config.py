@@ -2,12 +2,12 @@
 
 import dataclasses
 
-from mpl_tf import options
-from mpl_tf.data import DATASETS
+from mpl_tf import data, networks, options
+from mpl_tf.data import splits
+from mpl_tf.data.dataset import DataConfig, Images
 from mpl_tf.distribution import STRATEGIES
 from mpl_tf.methods import METHODS
 from mpl_tf.methods.base import MethodConfig
-from mpl_tf.networks import NETWORKS
 from mpl_tf.options import ConfigError, option
 
 
@@ -15,20 +15,29 @@ from mpl_tf.options import ConfigError, option
 class RunConfig:
     """What is trained on what, and for how long."""
 
-    dataset: str = option("digits", "The images.", choices=DATASETS.keys)
+    dataset: str = option(
+        "digits",
+        f"The images: {', '.join(data.DATASETS)}, any other image classification set of TensorFlow "
+        "Datasets, folder:PATH (labeled/<class>/*, unlabeled/**), or tfrecord:PATTERN.",
+    )
     method: str = option(
         "mpl",
         "mpl: Meta Pseudo Labels. pseudo_label: a student of a fixed teacher that has learned the "
         "labels. supervised: the labeled images alone.",
         choices=METHODS.keys,
     )
-    network: str = option("small", "Network of teacher and student.", choices=NETWORKS.keys)
+    network: str = option(
+        "wide_resnet_28_2",
+        "Network of teacher and student: mlp, small, small_WIDTH, wide_resnet_DEPTH_WIDTH, or "
+        "keras:NAME for a network of keras.applications.",
+    )
+    teacher_network: str = option("", "Network of the teacher, if it is another one.")
+    network_weights: str = option(
+        "", "File of weights that keras:NAME starts from, without its top; if empty, random ones."
+    )
     dropout: float = option(0.2, "Dropout before the network's head, in [0, 1).", low=0, below=1)
     seed: int = option(
         0, "Seed of split, initial weights, batches, views and pseudo labels.", low=0, high=2**31
-    )
-    num_labeled: int = option(
-        4000, "Images with labels, the same number of each class; the others lose theirs.", low=1
     )
     labeled_batch: int = option(128, "Labeled images a step (the paper's B).", low=1)
     unlabeled_ratio: int = option(7, "Unlabeled images a labeled one (the paper's mu).", low=1)
@@ -82,12 +91,13 @@ class Config:
     """One run. Make it with `make`."""
 
     run: RunConfig
+    data: DataConfig
     optimizer: OptimizerConfig
     method: MethodConfig
 
     def flat(self):
         """dict of every option name -> value."""
-        parts = (self.run, self.optimizer, self.method)
+        parts = (self.run, self.data, self.optimizer, self.method)
         every = {k: v for part in parts for k, v in dataclasses.asdict(part).items()}
         return {k: v for k, v in every.items() if applies(k, self.run.method)}
 
@@ -104,7 +114,7 @@ _STRETCHES = (
 def applies(name, method):
     """Whether the option `name` means anything to the method of that name."""
     kind = METHODS[method]
-    parts = (RunConfig, OptimizerConfig, kind.Config)
+    parts = (RunConfig, DataConfig, OptimizerConfig, kind.Config)
     known = any(name == f.name for part in parts for f in dataclasses.fields(part))
     return known and name not in kind.idle_options
 
@@ -114,7 +124,8 @@ def make(settings):
 
     A value comes from `settings`, else from the dataset's recipe, else from the option's default.
     A default that does not fit what was set is made to: batches never exceed the labeled images,
-    and waits, warm-ups and ramps end within a tenth of the steps. A setting is never changed.
+    and waits, warm-ups and ramps end within a tenth of the steps, or the share that a recipe
+    gives them. A setting is never changed.
 
     Args:
       settings: dict of option name -> value, those that were set explicitly.
@@ -127,22 +138,32 @@ def make(settings):
     """
     chosen = RunConfig(**{k: settings[k] for k in ("dataset", "method") if k in settings})
     options.check(chosen)
-    kind, recipe = METHODS[chosen.method], DATASETS[chosen.dataset].recipe
+    kind, dataset = METHODS[chosen.method], data.find(chosen.dataset, settings.get("data_dir", ""))
     idle = [name for name in settings if not applies(name, chosen.method)]
     if idle:
         raise ConfigError(f"method={chosen.method} has no use for {', '.join(sorted(idle))}.")
 
-    parts = (RunConfig, OptimizerConfig, kind.Config)
+    parts = (RunConfig, DataConfig, OptimizerConfig, kind.Config)
     values = {f.name: f.default for part in parts for f in dataclasses.fields(part)}
-    values |= {k: v for k, v in recipe.items() if k in values} | settings
+    values |= {k: v for k, v in dataset.recipe.items() if k in values} | settings
 
     def build(part):
         return part(**{f.name: values[f.name] for f in dataclasses.fields(part)})
 
-    options.check(build(RunConfig), build(OptimizerConfig))
-    limits = dict.fromkeys(_STRETCHES, values["steps"] // 10)
+    options.check(build(RunConfig), build(DataConfig), build(OptimizerConfig))
+    for name in {values["network"], values["teacher_network"] or values["network"]}:
+        networks.find(name)
+    if values["split_file"]:
+        _follow_split_file(values, settings)
+    share = values["steps"] / dataset.recipe.get("steps", values["steps"])
+    limits = {
+        name: max(values["steps"] // 10, int(dataset.recipe.get(name, 0) * share))
+        for name in _STRETCHES
+    }
     limits |= {"eval_every": values["steps"]}
-    limits |= dict.fromkeys(("labeled_batch", "finetune_batch"), values["num_labeled"])
+    labels = values["num_labeled"] or (dataset.available or 0) - values["num_validation"]
+    if labels > 0:
+        limits |= dict.fromkeys(("labeled_batch", "finetune_batch"), labels)
     for name, limit in limits.items():
         if name in values and name not in settings:
             values[name] = min(values[name], limit)
@@ -150,6 +171,18 @@ def make(settings):
     config = Config(*map(build, parts))
     check_schedule(config)
     return config
+
+
+def _follow_split_file(values, settings):
+    """The numbers of images are those of the file."""
+    found = splits.read_ids(values["split_file"])
+    for name, part in (("num_labeled", "labeled"), ("num_validation", "validation")):
+        if name in settings and settings[name] != len(found[part]):
+            raise ConfigError(
+                f"split_file {values['split_file']} has {len(found[part])} {part} images; received "
+                f"{name}={settings[name]}. Leave {name} out."
+            )
+        values[name] = len(found[part])
 
 
 def check_schedule(config):
@@ -165,38 +198,55 @@ def check_schedule(config):
             raise ConfigError(f"{name} must be less than steps={run.steps}; received {total}.")
 
 
-def check_data(config, train, test):
-    """Checks a run's sizes against its dataset's.
+def check_data(config, source):
+    """Checks a run's sizes against its images.
 
     Args:
       config: Config.
-      train: data.dataset.Images, all training images.
-      test: data.dataset.Images.
+      source: data.dataset.Source.
 
     Raises:
       ConfigError: a size does not fit; the message says what would.
     """
-    run, dataset = config.run, DATASETS[config.run.dataset]
-    classes = len(dataset.class_names)
-    available = len(train) - dataset.num_validation
-    smallest = min((train.labels == k).sum() for k in range(classes))
-    most = (smallest - dataset.num_validation // classes) * classes
-    if run.num_labeled % classes or run.num_labeled > most:
+    run, chosen = config.run, config.data
+    train, classes = source.train, len(source.class_names)
+    labels = train.labels
+    if labels.min() < 0 or labels.max() >= classes:
+        raise ConfigError(
+            f"labels must be from 0 to {classes - 1}; received {labels.min()} to {labels.max()}."
+        )
+    carved = 0 if source.validation is not None else chosen.num_validation
+    smallest = min((labels == k).sum() for k in range(classes))
+    if carved % classes or carved >= smallest * classes:
+        raise ConfigError(
+            f"num_validation must be a multiple of the {classes} classes of {run.dataset}, less "
+            f"than {smallest * classes}; received {carved}."
+        )
+    most = (smallest - carved // classes) * classes
+    wanted = chosen.num_labeled
+    if not chosen.split_file and (wanted % classes or wanted > most):
         raise ConfigError(
             f"num_labeled must be a multiple of the {classes} classes of {run.dataset}, from "
-            f"{classes} to {most}; received {run.num_labeled}."
+            f"{classes} to {most}, or 0 for all; received {wanted}."
         )
+    known = wanted or len(train) - carved
     for name, batch in (
         ("labeled_batch", run.labeled_batch),
         ("finetune_batch", config.optimizer.finetune_batch),
     ):
-        if batch > run.num_labeled:
+        if batch > known:
+            raise ConfigError(f"{name} must be at most num_labeled={known}; received {batch}.")
+    if METHODS[run.method].unlabeled_views:
+        pool = len(train) - carved - (known if chosen.exclude_labeled else 0)
+        if source.unlabeled is None and known == len(train) - carved:
             raise ConfigError(
-                f"{name} must be at most num_labeled={run.num_labeled}; received {batch}."
+                f"{run.dataset} has no unlabeled image: all {known} are labeled. Take fewer with "
+                "--num_labeled, or add unlabeled ones."
             )
-    unlabeled = available - run.num_labeled
-    if METHODS[run.method].unlabeled_views and run.labeled_batch * run.unlabeled_ratio > unlabeled:
-        raise ConfigError(
-            f"labeled_batch * unlabeled_ratio must be at most the {unlabeled} unlabeled images; "
-            f"received {run.labeled_batch} * {run.unlabeled_ratio}."
-        )
+        streamed = source.unlabeled is not None and not isinstance(source.unlabeled, Images)
+        pool = len(source.unlabeled) if streamed else pool + len(source.unlabeled or ())
+        if run.labeled_batch * run.unlabeled_ratio > pool:
+            raise ConfigError(
+                f"labeled_batch * unlabeled_ratio must be at most the {pool} unlabeled images; "
+                f"received {run.labeled_batch} * {run.unlabeled_ratio}."
+            )

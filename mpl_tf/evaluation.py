@@ -6,18 +6,17 @@ import numpy as np
 import tensorflow as tf
 
 
-def probabilities(network, images, batch=500):
+def probabilities(network, data):
     """Class probabilities of a network of logits.
 
     Args:
       network: keras.Model, images -> logits [N, K].
-      images: array [N, H, W, C], as the network takes them.
-      batch: int, images at a time.
+      data: tf.data.Dataset of (images, labels) batches.
 
     Returns:
       float32 numpy array [N, K].
     """
-    logits = network.predict(images, batch_size=batch, verbose=0)
+    logits = network.predict(data.map(lambda images, labels: images), verbose=0)
     return tf.nn.softmax(tf.cast(logits, tf.float32)).numpy()
 
 

@@ -40,7 +40,8 @@ class HelpRequested(Exception):  # noqa: N818 - it is no error
 def _sections():
     """(title, dataclass fields) of every group of flags; a name occurs once."""
     seen = set()
-    groups = [("What to run", config_lib.RunConfig), ("Optimizers", config_lib.OptimizerConfig)]
+    groups = [("What to run", config_lib.RunConfig), ("Images and views", config_lib.DataConfig)]
+    groups += [("Optimizers", config_lib.OptimizerConfig)]
     groups += [("Every method", MethodConfig)]
     groups += [(f"Method {name}", kind.Config) for name, kind in METHODS.items()]
     for title, part in groups:
@@ -108,13 +109,18 @@ def parse(argv):
     if values["help"].value:
         raise HelpRequested(_help_text(config))
     run = config.run
-    workdir = values["workdir"].value or f"runs/{run.dataset}-{run.method}-{run.seed}"
+    workdir = values["workdir"].value or _default_workdir(run)
     return Command(config, workdir, values["overwrite"].value)
 
 
 def to_lines(config):
     """The configuration as flags, one a line, for `--flagfile`."""
     return [f"--{name}={value}" for name, value in config.flat().items()]
+
+
+def _default_workdir(run):
+    name = "".join(c if c.isalnum() or c in "._-" else "-" for c in run.dataset)
+    return f"runs/{name}-{run.method}-{run.seed}"
 
 
 def _help_text(config):
@@ -143,8 +149,8 @@ def _help_text(config):
             kind = "|".join(sorted(choices)) if choices else field.type.__name__
             entry(field.name, kind, field.metadata["help"], flat.get(field.name, "not used"))
     lines.extend(["", "Where and how"])
-    default = f"runs/{run.dataset}-{run.method}-{run.seed}"
-    entry("workdir", "path", "Run folder: everything a run leaves lies there.", default)
+    folder = _default_workdir(run)
+    entry("workdir", "path", "Run folder: everything a run leaves lies there.", folder)
     entry("overwrite", "", "Replace the run in the run folder, if there is one.", "off")
     entry("flagfile", "path", "Read flags from a file, one a line.", "none")
     entry("verbosity", "int", "Show TensorFlow's own messages too, whatever its value.", "off")

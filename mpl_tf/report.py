@@ -41,27 +41,29 @@ def read_shares(path):
     return np.array(rows[-1][2:], float) if rows else None
 
 
-def draw(path, *, title, workdir, test_accuracy, probs, test, labeled, class_names):
+def draw(path, *, title, workdir, part, accuracy, probs, images, labeled, class_names):
     """Draws a run: accuracy, losses, feedback, pseudo labels, confusion matrix, worst mistakes.
 
     Args:
       path: str, the PNG to write.
       title: str.
       workdir: str, the run folder, with metrics.csv and, if there were any, pseudo_labels.csv.
-      test_accuracy: dict of network -> float in [0, 1] or None.
-      probs: float [N, K], the delivered network's class probabilities on the test images.
-      test: data.dataset.Images, the N test images.
+      part: str, what `images` are: "test", or "validation" where there are no test images.
+      accuracy: dict of network -> float in [0, 1] or None, on `images`.
+      probs: float [N, K], the delivered network's class probabilities on `images`, or None.
+      images: data.dataset.Images, or None.
       labeled: data.dataset.Images, the labeled images.
       class_names: sequence of K str.
     """
     curves = read_curves(os.path.join(workdir, "metrics.csv"))
     shares = read_shares(os.path.join(workdir, "pseudo_labels.csv"))
-    rows = 2 if shares is None else 3
+    rows = 1 + (shares is not None) + (images is not None)
     figure = plt.figure(figsize=(15, 4.2 * rows), layout="constrained")
     figure.suptitle(title, fontsize=13)
-    bands = figure.subfigures(rows, 1, height_ratios=[1] * (rows - 1) + [1.15])
+    bands = figure.subfigures(rows, 1, height_ratios=[1] * (rows - 1) + [1.15], squeeze=False)
+    bands = bands[:, 0]
     left, middle, right = bands[0].subplots(1, 3)
-    _accuracy(left, curves, test_accuracy)
+    _accuracy(left, curves, accuracy, part)
     _losses(middle, curves)
     _feedback(right, curves)
     if shares is not None:
@@ -70,25 +72,29 @@ def draw(path, *, title, workdir, test_accuracy, probs, test, labeled, class_nam
         _signal_to_noise(middle, curves)
         own = np.bincount(labeled.labels, minlength=len(class_names)) / len(labeled)
         _classes(right, shares, own, class_names)
-    matrix, mistakes = bands[-1].subfigures(1, 2, width_ratios=(1, 1.4))
-    _confusion(matrix, evaluation.confusion_matrix(probs, test.labels), class_names)
-    _mistakes(mistakes, probs, test.labels, test.images, class_names)
+    if images is not None:
+        matrix, mistakes = bands[-1].subfigures(1, 2, width_ratios=(1, 1.4))
+        counts = evaluation.confusion_matrix(probs, images.labels)
+        _confusion(matrix, counts, class_names, part)
+        _mistakes(mistakes, probs, images, class_names, part)
     with whole(path) as partial:
         figure.savefig(partial, dpi=100)
     plt.close(figure)
 
 
-def _accuracy(axes, curves, test_accuracy):
+def _accuracy(axes, curves, accuracy, part):
     for name, color in _COLORS.items():
         if f"val_{name}_accuracy" in curves:
             axes.plot(*curves[f"val_{name}_accuracy"], ".-", color=color, label=name)
-    if test_accuracy.get("finetuned") is not None:
-        value = test_accuracy["finetuned"]
-        label = f"finetuned, test: {value:.3f}"
+    if accuracy.get("finetuned") is not None:
+        value = accuracy["finetuned"]
+        label = f"finetuned, {part}: {value:.3f}"
         axes.axhline(value, color=_COLORS["finetuned"], linestyle="--", label=label)
+    if not axes.lines:
+        return _nothing(axes, "no validation images")
     axes.set(title="Accuracy on validation images", xlabel="step")
     axes.grid(alpha=0.3)
-    axes.legend()
+    return axes.legend()
 
 
 def _losses(axes, curves):
@@ -158,14 +164,16 @@ def _tilt(class_names):
     return 90 if max(map(len, class_names)) > 3 else 0
 
 
-def _confusion(figure, matrix, class_names):
+def _confusion(figure, matrix, class_names, part):
     axes = figure.subplots()
     share = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
     axes.imshow(share, cmap="Blues", vmin=0, vmax=1)
     ticks = range(len(class_names))
-    axes.set(title="Test images: true class (row), predicted (column)")
-    axes.set_xticks(ticks, class_names, rotation=_tilt(class_names))
-    axes.set_yticks(ticks, class_names)
+    axes.set(title=f"{part.capitalize()} images: true class (row), predicted (column)")
+    if len(class_names) <= 100:
+        size = 10 if len(class_names) <= 20 else 4
+        axes.set_xticks(ticks, class_names, rotation=_tilt(class_names), fontsize=size)
+        axes.set_yticks(ticks, class_names, fontsize=size)
     if len(class_names) <= 20:
         for (row, column), count in np.ndenumerate(matrix):
             if count:
@@ -173,17 +181,19 @@ def _confusion(figure, matrix, class_names):
                 axes.text(column, row, count, ha="center", va="center", color=color, fontsize=8)
 
 
-def _mistakes(figure, probs, labels, images, class_names, rows=2, columns=5):
-    worst = evaluation.most_wrong(probs, labels, rows * columns)
-    figure.suptitle("Test images it is most wrong about" if len(worst) else "No mistake on test")
+def _mistakes(figure, probs, images, class_names, part, rows=2, columns=5):
+    worst = evaluation.most_wrong(probs, images.labels, rows * columns)
+    title = f"{part.capitalize()} images it is most wrong about"
+    figure.suptitle(title if len(worst) else f"No mistake on {part}")
     grid = list(figure.subplots(rows, columns).flat)
     for axes in grid:
         axes.axis("off")
-    for axes, index in zip(grid, worst, strict=False):
-        image, guess = images[index], np.argmax(probs[index])
+    shown = images.take(worst)
+    for axes, index, image, label in zip(grid, worst, shown.images, shown.labels, strict=False):
+        guess = np.argmax(probs[index])
         axes.imshow(image.squeeze(), cmap="gray", vmin=0, vmax=255)
         axes.set_title(
-            f"{class_names[labels[index]]}, taken for {class_names[guess]}\n"
+            f"{class_names[label]}, taken for {class_names[guess]}\n"
             f"({probs[index, guess]:.0%} sure)",
             fontsize=9,
         )

@@ -3,7 +3,7 @@
 import os
 
 from mpl_tf import console, evaluation, report, workdir
-from mpl_tf.data import DATASETS
+from mpl_tf.data import pipeline
 
 
 def finish(experiment):
@@ -12,31 +12,35 @@ def finish(experiment):
     Returns:
       dict, what results.json says apart from the time it took.
     """
-    method, run, test = experiment.method, experiment.config.run, experiment.split.test
-    class_names = DATASETS[run.dataset].class_names
+    method, run, split = experiment.method, experiment.config.run, experiment.split
+    part = "test" if split.test else "validation"
+    images = split.test or split.validation
     console.say("Testing, exporting and drawing ...")
-    probs = {
-        name: evaluation.probabilities(network, test.images)
-        for name, network in method.networks.items()
-    }
-    accuracy = {
-        name: evaluation.accuracy(probs[name], test.labels) if name in probs else None
-        for name in ("teacher", "student", "ema", "finetuned")
-    }
+    probs, accuracy = {}, {}
+    if images:
+        probs = {
+            name: evaluation.probabilities(network, pipeline.evaluation_batches(images))
+            for name, network in method.networks.items()
+        }
+        accuracy = {
+            name: evaluation.accuracy(probs[name], images.labels) if name in probs else None
+            for name in ("teacher", "student", "ema", "finetuned")
+        }
     export = experiment.file("export", "1")
     if not os.path.exists(export):  # a run that was interrupted here has exported the same weights
-        method.export(export, class_names)
+        method.export(export, split.class_names)
     feedback = getattr(experiment.config.method, "feedback", None)
     report.draw(
         experiment.file("report.png"),
-        title=f"{run.method} on {run.dataset}, {run.num_labeled} labels, seed {run.seed}"
+        title=f"{run.method} on {run.dataset}, {len(split.labeled)} labels, seed {run.seed}"
         + (f", feedback: {feedback}" if feedback else ""),
         workdir=experiment.path,
-        test_accuracy=accuracy,
-        probs=probs.get("finetuned", probs["ema"]),
-        test=test,
-        labeled=experiment.split.labeled,
-        class_names=class_names,
+        part=part,
+        accuracy=accuracy,
+        probs=probs.get("finetuned", probs.get("ema")),
+        images=images,
+        labeled=split.labeled,
+        class_names=split.class_names,
     )
     return {
         "dataset": run.dataset,
@@ -44,8 +48,8 @@ def finish(experiment):
         "feedback": feedback,
         "seed": run.seed,
         "steps": run.steps,
-        "num_labeled": run.num_labeled,
-        "test_accuracy": accuracy,
+        "num_labeled": len(split.labeled),
+        f"{part}_accuracy": accuracy or None,
         "weights_digest": evaluation.weights_digest(method.networks),
         "versions": workdir.versions(),
         "git_revision": workdir.git_revision(),
@@ -55,30 +59,38 @@ def finish(experiment):
 def announce(experiment):
     """Says what is about to run."""
     run, split, method = experiment.config.run, experiment.split, experiment.method
-    sizes = ", ".join(
-        f"{len(getattr(split, part))} {part}"
-        for part in ("labeled", "unlabeled", "validation", "test")
+    parts = {name: getattr(split, name) for name in ("labeled", "unlabeled", "validation", "test")}
+    sizes = ", ".join(f"{len(part)} {name}" for name, part in parts.items() if part is not None)
+    height, width, channels = split.labeled.shape
+    console.say(
+        f"{type(method).__name__} on {run.dataset}: {sizes} images of {height}x{width}x{channels}, "
+        f"{len(split.class_names)} classes"
     )
-    console.say(f"{type(method).__name__} on {run.dataset}: {sizes} images")
     console.say(
         f"Network {run.network}, {method.student.count_params():,} parameters; "
         f"{run.steps} steps, then {run.finetune_steps} of finetuning"
     )
-    if method.unlabeled_views:
+    if method.unlabeled_views and (split.unlabeled.labels >= 0).any():
         console.say("Hidden labels of unlabeled images: for pseudo_label_accuracy in the log alone")
     console.say(f"Run folder: {experiment.path}")
 
 
 def summarize(results, path):
     """Says how a run ended and where its files lie."""
-    rows = [(k, f"{v:.4f}") for k, v in results["test_accuracy"].items() if v is not None]
-    rows[-1] = (rows[-1][0], rows[-1][1] + "  (exported)")
+    part = "test" if "test_accuracy" in results else "validation"
+    accuracy = results[f"{part}_accuracy"] or {}
+    rows = [(k, f"{v:.4f}") for k, v in accuracy.items() if v is not None]
     files = [
         ("report.png", "curves, confusion matrix, worst mistakes"),
+        ("views.png", "what the networks see: weak and strong views"),
         ("metrics.csv", "every logged number by step; tensorboard/ has the same"),
         ("results.json", "these results, package versions, a digest of the weights"),
         ("run.flags", "this run again: --flagfile=run.flags"),
         ("export/1", "SavedModel: uint8 images in, classes out"),
     ]
-    console.say(f"\nTest accuracy\n{console.table(rows)}")
+    if rows:
+        rows[-1] = (rows[-1][0], rows[-1][1] + "  (exported)")
+        console.say(f"\n{part.capitalize()} accuracy\n{console.table(rows)}")
+    else:
+        console.say("\nNo test or validation images: nothing to measure accuracy on")
     console.say(f"{results['seconds']:.0f} seconds. In {path}:\n{console.table(files)}")

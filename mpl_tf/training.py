@@ -12,16 +12,18 @@ from mpl_tf import (
     callbacks,
     config,
     console,
+    data,
     diagnostics,
     distribution,
+    networks,
     results,
+    sample_grid,
     schedules,
     workdir,
 )
 from mpl_tf.checkpoint import Checkpoints
-from mpl_tf.data import DATASETS, pipeline, splits
+from mpl_tf.data import pipeline, splits, views
 from mpl_tf.methods import METHODS
-from mpl_tf.networks import NETWORKS
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,12 +33,14 @@ class Experiment:
     Attributes:
       config: config.Config.
       split: data.splits.Split.
+      views: data.views.Views.
       method: methods.base.Method, compiled.
       path: str, the run folder.
     """
 
     config: config.Config
     split: splits.Split
+    views: views.Views
     method: keras.Model
     path: str
 
@@ -46,7 +50,7 @@ class Experiment:
 
     def batches(self, phase, start):
         """Training data of a phase from step `start` on; only "train" sees unlabeled images."""
-        run, dataset = self.config.run, DATASETS[self.config.run.dataset]
+        run = self.config.run
         batch = run.labeled_batch
         if phase == "finetune":
             batch = self.config.optimizer.finetune_batch
@@ -55,8 +59,8 @@ class Experiment:
             labeled_batch=batch,
             unlabeled_batch=run.labeled_batch * run.unlabeled_ratio,
             views=self.method.unlabeled_views if phase == "train" else (),
-            weak=dataset.weak,
-            strong=dataset.strong,
+            weak=self.views.weak,
+            strong=self.views.strong,
             seed=derived_seed(run.seed, phase),
             start=start,
         )
@@ -66,6 +70,29 @@ def derived_seed(seed, purpose):
     """An independent seed, int in [0, 2**31), for one purpose (str) of a run's seed."""
     key = np.random.SeedSequence([seed, zlib.crc32(purpose.encode())])
     return int(key.generate_state(1)[0] >> 1)
+
+
+def network(settings, split, role):
+    """A freshly initialised network of a run.
+
+    Args:
+      settings: config.Config.
+      split: data.splits.Split.
+      role: "teacher" or "student".
+
+    Returns:
+      keras.Model of logits.
+    """
+    run = settings.run
+    name = run.teacher_network if role == "teacher" and run.teacher_network else run.network
+    weights = {"weights_file": run.network_weights} if name.startswith("keras:") else {}
+    return networks.find(name)(
+        len(split.class_names),
+        split.labeled.shape,
+        seed=derived_seed(run.seed, role),
+        dropout=run.dropout,
+        **weights,
+    )
 
 
 def build(settings, split, path):
@@ -83,14 +110,6 @@ def build(settings, split, path):
     kind, strategy = METHODS[run.method], distribution.make_strategy(run.strategy)
     scale = run.labeled_batch / 256
 
-    def network(role):
-        return NETWORKS[run.network](
-            len(DATASETS[run.dataset].class_names),
-            split.labeled.images.shape[1:],
-            seed=derived_seed(run.seed, role),
-            dropout=run.dropout,
-        )
-
     def optimizer(role):
         rate, warmup = (
             getattr(rates, f"{role}_{what}") for what in ("learning_rate", "warmup_steps")
@@ -101,14 +120,28 @@ def build(settings, split, path):
 
     with strategy.scope():
         roles = [name.removesuffix("_optimizer") for name in kind.optimizers]
-        networks = {role: network(role) for role in roles}
+        built = {role: network(settings, split, role) for role in roles}
         optimizers = {f"{role}_optimizer": optimizer(role) for role in roles}
     hyperparameters = dataclasses.asdict(settings.method)
     method = kind(
-        **networks, seed=derived_seed(run.seed, "method"), strategy=strategy, **hyperparameters
+        **built, seed=derived_seed(run.seed, "method"), strategy=strategy, **hyperparameters
     )
     method.compile(**optimizers, weight_decay=rates.weight_decay, clip_norm=rates.clip_norm or None)
-    return Experiment(settings, split, method, path)
+    shown = views.make(settings.data, split.labeled.shape[0])
+    return Experiment(settings, split, shown, method, path)
+
+
+def make_split(settings, source):
+    """The data.splits.Split of a run of a data.dataset.Source."""
+    chosen = settings.data
+    return splits.split(
+        source,
+        chosen.num_labeled,
+        chosen.num_validation,
+        settings.run.seed,
+        exclude_labeled=chosen.exclude_labeled,
+        ids=splits.read_ids(chosen.split_file) if chosen.split_file else None,
+    )
 
 
 def train_and_evaluate(settings, path, flag_lines, overwrite=False):
@@ -127,9 +160,9 @@ def train_and_evaluate(settings, path, flag_lines, overwrite=False):
       ConfigError: the configuration does not fit the data or the folder; nothing was trained.
       callbacks.NonFiniteError: a loss became NaN or infinite; the last good checkpoint is there.
     """
-    run, dataset = settings.run, DATASETS[settings.run.dataset]
-    train, test = dataset.load()
-    config.check_data(settings, train, test)
+    source = data.find(settings.run.dataset).load(settings.data)
+    config.check_data(settings, source)
+    split = make_split(settings, source)
     state = workdir.prepare(path, settings.flat(), flag_lines, overwrite)
     results_file = os.path.join(path, "results.json")
     if state == "finished":
@@ -139,8 +172,11 @@ def train_and_evaluate(settings, path, flag_lines, overwrite=False):
         return found
 
     began = time.time()
-    split = splits.split(train, test, run.num_labeled, dataset.num_validation, run.seed)
     experiment = build(settings, split, path)
+    workdir.write_json(os.path.join(path, "split.json"), split.to_json())
+    sample_grid.draw(os.path.join(path, "views.png"), experiment)
+    if source.skipped:
+        console.say(f"{source.skipped} broken files were left out")
     results.announce(experiment)
     resumed_at = fit(experiment)
     found = {**results.finish(experiment), "seconds": round(time.time() - began, 1)}
@@ -159,9 +195,10 @@ def fit(experiment):
     method, run = experiment.method, experiment.config.run
     phases = {**method.preparations(), "train": method}
     names = [name for engine in phases.values() for name in engine.train_metrics]
-    for network in (*method.networks, "finetuned"):
+    watched = (*method.networks, "finetuned") if experiment.split.validation else ()
+    for network in watched:
         names += [f"val_{network}_accuracy", f"val_{network}_cross_entropy"]
-    class_names = DATASETS[run.dataset].class_names if method.unlabeled_views else None
+    class_names = experiment.split.class_names if method.unlabeled_views else None
     log = callbacks.MetricsLog(experiment.path, [*names, "finetuned_loss"], class_names)
     continued = [
         run_phase(experiment, engine, phase, run.steps, log) for phase, engine in phases.items()
@@ -190,7 +227,7 @@ def run_phase(experiment, engine, phase, total, log):
     Returns:
       str, the phase and step it continued from, or None.
     """
-    run = experiment.config.run
+    run, validation = experiment.config.run, experiment.split.validation
     checkpoints = Checkpoints(engine, experiment.file("checkpoints", phase))
     restored = taken = checkpoints.restore()
     log.rewind(phase, taken)
@@ -205,7 +242,7 @@ def run_phase(experiment, engine, phase, total, log):
                 steps_per_epoch=length,
                 epochs=count,
                 verbose=console.bar_mode(),
-                validation_data=pipeline.evaluation_batches(experiment.split.validation),
+                validation_data=pipeline.evaluation_batches(validation) if validation else None,
                 callbacks=[
                     callbacks.StopOnNonFinite(phase, taken),
                     callbacks.LogMetrics(log, phase, run.log_every, taken),
@@ -220,8 +257,7 @@ def run_phase(experiment, engine, phase, total, log):
 
 def collapse_warning(experiment, start):
     """A diagnostics.WarnOfCollapse for this run, from step `start` on."""
-    settings = experiment.config
-    class_names = DATASETS[settings.run.dataset].class_names
+    settings, class_names = experiment.config, experiment.split.class_names
     counts = np.bincount(experiment.split.labeled.labels, minlength=len(class_names))
     return diagnostics.WarnOfCollapse(
         settings.run.log_every,

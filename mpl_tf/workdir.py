@@ -15,6 +15,8 @@ from mpl_tf.options import ConfigError
 ARTIFACTS = (
     "config.json",
     "run.flags",
+    "split.json",
+    "views.png",
     "metrics.csv",
     "pseudo_labels.csv",
     "tensorboard",
@@ -130,7 +132,7 @@ def write_json(path, value):
 
 def versions():
     """dict of package name -> version of what a result depends on."""
-    packages = ("mpl_tf", "tensorflow", "keras", "numpy", "scikit-learn")
+    packages = ("mpl_tf", "tensorflow", "keras", "numpy", "scikit-learn", "tensorflow-datasets")
     found = {"python": platform.python_version()}
     for name in packages:
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):

@@ -1,6 +1,7 @@
 """Numbers about a network's answers, by hand."""
 
 import numpy as np
+import tensorflow as tf
 
 import mpl_tf
 from mpl_tf import evaluation
@@ -24,7 +25,8 @@ def test_most_wrong_puts_the_worst_first():
 def test_probabilities_do_not_depend_on_the_batch(rng):
     network = mpl_tf.NETWORKS["mlp"](3, (4, 4, 1))
     images = rng.integers(0, 256, (10, 4, 4, 1)).astype(np.uint8)
-    a, b = (evaluation.probabilities(network, images, batch) for batch in (3, 10))
+    pairs = tf.data.Dataset.from_tensor_slices((images, np.zeros(10, np.int64)))
+    a, b = (evaluation.probabilities(network, pairs.batch(size)) for size in (3, 10))
     np.testing.assert_allclose(a, b, rtol=1e-5)
     np.testing.assert_allclose(a.sum(axis=1), 1, rtol=1e-5)
 

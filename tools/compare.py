@@ -52,6 +52,7 @@ class Cell:
         command += [f"--method={method}", *(f"--{change}" for change in changes)]
         command += [f"--num_labeled={self.num_labeled}", f"--seed={self.seed}"]
         command += [f"--steps={options.steps}"] if options.steps else []
+        command += [f"--{change}" for change in options.flags.split(",") if change]
         return [*command, f"--workdir={workdir}"]
 
 
@@ -82,6 +83,9 @@ def parse(argv):
     parser.add_argument("--num_labeled", type=integers, default=[50], help="comma-separated [50]")
     parser.add_argument("--seeds", type=positive, default=5, help="seeds 0, 1, ... of a cell [5]")
     parser.add_argument("--steps", type=positive, help="steps of every run [the dataset's recipe]")
+    parser.add_argument(
+        "--flags", default="", help="comma-separated flag=value for every run, of mpl_tf.train"
+    )
     parser.add_argument("--out", default="comparison", help="folder of the results [comparison]")
     return parser.parse_args(argv)
 

@@ -2,11 +2,12 @@
 
     python tools/feedback_search.py --seeds=10 --out=feedback_search
 
-trains a network on digits under conditions that make labels scarce, wrong, foreign or
-unbalanced, with every form of feedback, the same seeds for all: split, damage, initial weights and
-batches of a seed are the same for every form. Finished runs are kept in `runs.csv`; start the same
-command again and it continues. `table.md` has, for each condition, the mean test accuracy of the
-EMA student without feedback, and for each form the paired difference to it with its 95% interval.
+trains a network on digits or Fashion-MNIST under conditions that make labels scarce, wrong, foreign
+or unbalanced, with every form of feedback, the same seeds for all: split, damage, initial weights
+and batches of a seed are the same for every form. Finished runs are kept in `runs.csv`; start the
+same command again and it continues. `table.md` has, for each condition, the mean test accuracy of
+the EMA student without feedback, and for each form the paired difference to it with its 95%
+interval.
 """
 
 import argparse
@@ -22,19 +23,11 @@ from mpl_tf import console
 if __name__ == "__main__":
     console.start(sys.argv)  # first, because it imports TensorFlow without its messages
 
-import keras
 import numpy as np
 from scipy import stats
 
-import mpl_tf
-from mpl_tf import config, evaluation, training
-from mpl_tf.data import pipeline, splits
-from mpl_tf.data.dataset import Images
-
-
-def relabel(images, labels):
-    """`images` with other labels."""
-    return Images(images.images, labels, images.ids)
+from mpl_tf import config, data, evaluation, training
+from mpl_tf.data import pipeline
 
 
 def wrong_labels(split, share, seed):
@@ -46,28 +39,30 @@ def wrong_labels(split, share, seed):
         of_class = np.flatnonzero(split.labeled.labels == k)
         wrong = generator.permutation(of_class)[: round(share * len(of_class))]
         labels[wrong] = (k + generator.integers(1, classes, len(wrong))) % classes
-    return dataclasses.replace(split, labeled=relabel(split.labeled, labels))
+    return dataclasses.replace(split, labeled=split.labeled.relabel(labels))
 
 
 def foreign_classes(split, seed):
-    """Digits 0 to 4 are known; the unlabeled images have all ten."""
+    """The first half of the classes is known; the unlabeled images have all."""
     del seed
+    names = split.class_names[: len(split.class_names) // 2]
 
     def known(images):
-        return images.take(np.flatnonzero(images.labels < 5))
+        return images.take(np.flatnonzero(images.labels < len(names)))
 
     return dataclasses.replace(
         split,
         labeled=known(split.labeled),
         validation=known(split.validation),
         test=known(split.test),
+        class_names=names,
     )
 
 
 def unbalanced(split, seed):
     """Unlabeled classes fall off geometrically to a tenth, in a random order of classes."""
-    generator = np.random.default_rng([seed, 11])
-    shares = 10.0 ** -(generator.permutation(10) / 9)
+    generator, classes = np.random.default_rng([seed, 11]), len(split.class_names)
+    shares = 10.0 ** -(generator.permutation(classes) / (classes - 1))
     kept = []
     for k, share in enumerate(shares):
         of_class = generator.permutation(np.flatnonzero(split.unlabeled.labels == k))
@@ -76,15 +71,29 @@ def unbalanced(split, seed):
     return dataclasses.replace(split, unlabeled=pool)
 
 
-# name -> (labels, damage of a split by seed)
-CONDITIONS = {
-    "20 labels": (20, lambda split, seed: split),
-    "50 labels": (50, lambda split, seed: split),
-    "50 labels, 20% wrong": (50, lambda split, seed: wrong_labels(split, 0.2, seed)),
-    "50 labels, 40% wrong": (50, lambda split, seed: wrong_labels(split, 0.4, seed)),
-    "50 labels of 5 classes, 10 unlabeled": (50, foreign_classes),
-    "50 labels, unlabeled 10:1": (50, unbalanced),
-}
+def untouched(split, seed):
+    """The split as it is."""
+    del seed
+    return split
+
+
+# dataset -> (few labels, more labels); Fashion-MNIST's recipe has 250
+LABELS = {"digits": (20, 50), "fashion_mnist": (40, 250)}
+
+
+def conditions(dataset):
+    """dict of name -> (labels, damage: a function of a split and a seed)."""
+    few, more = LABELS[dataset]
+    return {
+        f"{few} labels": (few, untouched),
+        f"{more} labels": (more, untouched),
+        f"{more} labels, 20% wrong": (more, lambda split, seed: wrong_labels(split, 0.2, seed)),
+        f"{more} labels, 40% wrong": (more, lambda split, seed: wrong_labels(split, 0.4, seed)),
+        f"{more} labels of 5 classes, 10 unlabeled": (more, foreign_classes),
+        f"{more} labels, unlabeled 10:1": (more, unbalanced),
+    }
+
+
 FORMS = {
     "none": {"feedback": "none"},
     "sampled": {"feedback": "sampled"},
@@ -92,92 +101,54 @@ FORMS = {
 }
 
 
-def make_split(condition, seed):
-    """The damaged split of a condition and a seed."""
-    num_labeled, damage = CONDITIONS[condition]
-    dataset = mpl_tf.DATASETS["digits"]
-    train, test = dataset.load()
-    return damage(splits.split(train, test, num_labeled, dataset.num_validation, seed), seed)
-
-
 class Trainer:
-    """One compiled method for all seeds of a number of classes and a form of feedback.
+    """One compiled method for all seeds of a form of feedback and a number of labels and classes.
 
     Args:
-      network: str, of mpl_tf.NETWORKS.
-      classes: int.
-      form: str, of FORMS.
-      batch: int, labeled images a step.
-      steps: int.
+      settings: config.Config.
+      split: data.splits.Split, of any seed.
     """
 
-    def __init__(self, network, classes, form, batch, steps):
-        self.classes, self.batch = classes, batch
-        self.settings = config.make({"network": network, "steps": steps, **FORMS[form]})
-        rates = self.settings.optimizer
-
-        def optimizer(role):
-            peak = getattr(rates, f"{role}_learning_rate") * batch / 256
-            warmup = getattr(rates, f"{role}_warmup_steps")
-            wait = rates.student_wait_steps if role == "student" else 0
-            schedule = mpl_tf.WarmupCosine(peak, steps, wait=wait, warmup=warmup)
-            return keras.optimizers.SGD(schedule, momentum=rates.momentum, nesterov=True)
-
-        hyperparameters = dataclasses.asdict(self.settings.method)
-        self.method = mpl_tf.MetaPseudoLabels(
-            self.network("teacher", 0), self.network("student", 0), **hyperparameters
-        )
-        self.method.compile(
-            optimizer("student"), optimizer("teacher"), weight_decay=rates.weight_decay
-        )
-        optimizers = self.method.student_optimizer, self.method.teacher_optimizer
-        self.variables = [*self.method.variables, *(v for o in optimizers for v in o.variables)]
+    def __init__(self, settings, split):
+        self.experiment = training.build(settings, split, path="")
+        method = self.experiment.method
+        optimizers = method.student_optimizer, method.teacher_optimizer
+        self.variables = [*method.variables, *(v for o in optimizers for v in o.variables)]
         self.initial = [v.numpy() for v in self.variables]
-
-    def network(self, role, seed):
-        """A freshly initialised network."""
-        build = mpl_tf.NETWORKS[self.settings.run.network]
-        return build(self.classes, (8, 8, 1), seed=training.derived_seed(seed, role))
 
     def run(self, split, seed):
         """Trains from the start; returns test accuracies of teacher, student and EMA."""
-        method, dataset = self.method, mpl_tf.DATASETS["digits"]
+        settings, method = self.experiment.config, self.experiment.method
+        settings = dataclasses.replace(settings, run=dataclasses.replace(settings.run, seed=seed))
         for variable, value in zip(self.variables, self.initial, strict=True):
             variable.assign(value)  # counters, momentum, states of dropout
-        method.seed.assign(seed)
+        method.seed.assign(training.derived_seed(seed, "method"))
         for role in ("teacher", "student"):
-            method.networks[role].set_weights(self.network(role, seed).get_weights())
+            fresh = training.network(settings, split, role)
+            method.networks[role].set_weights(fresh.get_weights())
         method.ema.set_weights(method.student.get_weights())
-        data = pipeline.training_batches(
-            split,
-            labeled_batch=self.batch,
-            unlabeled_batch=self.batch * self.settings.run.unlabeled_ratio,
-            views=method.unlabeled_views,
-            weak=dataset.weak,
-            strong=dataset.strong,
-            seed=training.derived_seed(seed, "train"),
-        )
-        method.fit(data, steps_per_epoch=self.settings.run.steps, verbose=0)
+        experiment = dataclasses.replace(self.experiment, config=settings, split=split)
+        batches = experiment.batches("train", 0)
+        method.fit(batches, steps_per_epoch=settings.run.steps, verbose=0)
+        test = pipeline.evaluation_batches(split.test)
         return {
-            name: evaluation.accuracy(
-                evaluation.probabilities(network, split.test.images), split.test.labels
-            )
+            name: evaluation.accuracy(evaluation.probabilities(network, test), split.test.labels)
             for name, network in method.networks.items()
         }
 
 
-def write_table(path, rows, command):
+def write_table(path, rows, names, dataset, command):
     """Paired differences to the run without feedback, in percent."""
     done = {(r["condition"], r["form"], int(r["seed"])): 100 * float(r["ema"]) for r in rows}
     others = [f for f in FORMS if f != "none" and any(form == f for _, form, _ in done)]
     lines = [
-        "Test accuracy (%) of the EMA student on digits; forms of feedback as paired differences "
-        "to none, mean [95% interval].",
+        f"Test accuracy (%) of the EMA student on {dataset}; forms of feedback as paired "
+        "differences to none, mean [95% interval].",
         "",
         "| condition | seeds | none | " + " | ".join(others) + " |",
         "|---|" + "---|" * (2 + len(others)),
     ]
-    for condition in CONDITIONS:
+    for condition in names:
         seeds = [
             s
             for (c, form, s) in done
@@ -198,58 +169,66 @@ def write_table(path, rows, command):
     path.write_text("\n".join([*lines, "", f"`{command}`", ""]), encoding="utf-8")
 
 
-def chosen(names):
-    """An argparse type: the members of `names` that hold one of the comma-separated parts."""
-
-    def convert(text):
-        found = [name for name in names if any(part in name for part in text.split(","))]
-        if not found:
-            raise argparse.ArgumentTypeError(f"must be parts of {', '.join(names)}")
-        return found
-
-    return convert
-
-
-def main(argv=None):
-    """Runs what is missing and writes the table."""
-    argv = sys.argv[1:] if argv is None else argv
+def parse(argv):
+    """The command line as a namespace; `conditions` are the names chosen."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--network", default="mlp", choices=mpl_tf.NETWORKS, help="[mlp]")
-    every = "comma-separated parts of names [all]"
-    parser.add_argument(
-        "--conditions", type=chosen(CONDITIONS), default=list(CONDITIONS), help=every
-    )
+    parser.add_argument("--dataset", default="digits", choices=LABELS, help="[digits]")
+    parser.add_argument("--data_dir", default="", help="as in mpl_tf.train")
+    parser.add_argument("--network", default="mlp", help="as in mpl_tf.train [mlp]")
+    parser.add_argument("--conditions", default="", help="comma-separated parts of names [all]")
     parser.add_argument("--seeds", type=int, default=10, help="seeds 0, 1, ... [10]")
     parser.add_argument("--steps", type=int, default=1000, help="steps of a run [1000]")
     parser.add_argument("--out", default="feedback_search", help="folder [feedback_search]")
     options = parser.parse_args(argv)
     if min(options.seeds, options.steps) < 1:
         parser.error("--seeds and --steps must be at least 1")
+    names, parts = conditions(options.dataset), options.conditions.split(",")
+    options.conditions = [name for name in names if any(part in name for part in parts)]
+    if not options.conditions:
+        parser.error(f"--conditions must be parts of {'; '.join(names)}")
+    return parser, options
+
+
+def main(argv=None):
+    """Runs what is missing and writes the table."""
+    argv = sys.argv[1:] if argv is None else argv
+    parser, options = parse(argv)
     out = pathlib.Path(options.out)
     out.mkdir(parents=True, exist_ok=True)
-    columns = ["network", "condition", "form", "seed", "steps", "teacher", "student", "ema"]
+    same = {
+        "dataset": options.dataset,
+        "network": options.network,
+        "steps": str(options.steps),
+    }
+    columns = [*same, "condition", "form", "seed", "teacher", "student", "ema"]
     file = out / "runs.csv"
     rows = []
     if file.exists():
-        with open(file, newline="", encoding="utf-8") as source:
-            rows = list(csv.DictReader(source))
-    same = {"network": options.network, "steps": str(options.steps)}
+        with open(file, newline="", encoding="utf-8") as opened:
+            rows = list(csv.DictReader(opened))
     if any(r[name] != value for r in rows for name, value in same.items()):
-        parser.error(f"{file} has runs of another network or number of steps; choose another --out")
+        parser.error(f"{file} has runs of other settings; choose another --out")
     done = {(r["condition"], r["form"], int(r["seed"])) for r in rows}
-    trainers = {}
-    command = shlex.join(["python", "tools/feedback_search.py", *argv])
+    shared = {"dataset": options.dataset, "data_dir": options.data_dir}
+    shared |= {"network": options.network, "steps": options.steps}
+    source = data.find(options.dataset).load(config.make(shared).data)
+    trainers, every = {}, conditions(options.dataset)
     cells = [(c, f, s) for s in range(options.seeds) for c in options.conditions for f in FORMS]
     for number, (condition, form, seed) in enumerate(cells, 1):
         if (condition, form, seed) in done:
             continue
-        split = make_split(condition, seed)
-        classes, batch = int(split.test.labels.max()) + 1, min(32, len(split.labeled))
-        key = (classes, form, batch)
+        num_labeled, damage = every[condition]
+        settings = config.make({**shared, "num_labeled": num_labeled, "seed": seed, **FORMS[form]})
+        config.check_data(settings, source)
+        split = damage(training.make_split(settings, source), seed)
+        key = (len(split.class_names), form, num_labeled)
         if key not in trainers:
-            trainers[key] = Trainer(options.network, *key, options.steps)
+            size = min(settings.run.labeled_batch, len(split.labeled))
+            # seed 0, whichever comes first: the states of dropout start from it
+            run = dataclasses.replace(settings.run, labeled_batch=size, seed=0)
+            trainers[key] = Trainer(dataclasses.replace(settings, run=run), split)
         accuracy = trainers[key].run(split, seed)
         rows.append({**same, "condition": condition, "form": form, "seed": seed, **accuracy})
         with open(file, "w", newline="", encoding="utf-8") as target:
@@ -260,7 +239,8 @@ def main(argv=None):
             f"[{number}/{len(cells)}] {condition}, {form}, seed {seed}: {accuracy['ema']:.3f}",
             flush=True,
         )
-    write_table(out / "table.md", rows, command)
+    command = shlex.join(["python", "tools/feedback_search.py", *argv])
+    write_table(out / "table.md", rows, every, options.dataset, command)
     print((out / "table.md").read_text(encoding="utf-8"))
 
 

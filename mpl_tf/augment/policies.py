@@ -1,43 +1,167 @@
-"""Weak and strong views: functions of (images, seed).
+"""Weak and strong views: functions of (images, draws).
 
-A policy takes uint8 images [N, H, W, C] and an int64 seed [2], draws all of its randomness for the
-whole batch from that seed, and returns uint8 images of the same shape.
+A policy takes uint8 images [N, H, W, C] and an `augment.draws.Draws` for these N rows, draws all
+of its randomness from it, and returns uint8 images of the same shape. What happens to an image
+depends on its own row of the draws alone.
 """
 
+import dataclasses
 import math
 
+import keras
 import tensorflow as tf
 
-from mpl_tf.augment import ops
+from mpl_tf.augment import geometry, ops
 
 
-def _uniform(images, seed, index, low, high, columns=()):
-    """float32 [N, *columns], the `index`-th independent draw of this seed."""
-    shape = [tf.shape(images)[0], *columns]
-    key = tf.random.experimental.stateless_fold_in(seed, index)
-    return tf.random.stateless_uniform(shape, key, low, high)
+def unchanged(images, draws):
+    """The images as they are."""
+    del draws
+    return images
 
 
-def digits_weak(images, seed):
-    """Moves a digit by up to half a pixel each way: an 8x8 digit fills its frame."""
-    return ops.translate(images, _uniform(images, seed, 0, -0.5, 0.5, [2]))
+@dataclasses.dataclass(frozen=True)
+class Crop:
+    """Mirrors half of the images, pads by an eighth of the side with grey 128, and crops back.
 
+    The weak view of Pham et al. 2021 for 32-pixel images.
 
-def digits_strong(images, seed):
-    """Turns, shears, scales, moves, re-lights and cuts a digit, within what leaves it readable.
-
-    Rotation up to 25 degrees, shear up to 0.3, scale 0.8 to 1.25, moves up to one pixel, contrast
-    0.6 to 1.4, brightness up to 40 grey levels, and a square of 2 pixels cut out. No flips: they
-    make other symbols of digits.
+    Attributes:
+      flip: bool, whether to mirror left to right.
     """
-    angle = _uniform(images, seed, 0, -25.0, 25.0) * math.pi / 180
-    shear = _uniform(images, seed, 1, -0.3, 0.3)
-    scale = tf.exp(_uniform(images, seed, 2, -math.log(1.25), math.log(1.25)))
-    offset = _uniform(images, seed, 3, -1.0, 1.0, [2])
-    cos, sin = scale * tf.cos(angle), scale * tf.sin(angle)
-    rows = [cos, shear * cos - sin, offset[:, 0], sin, shear * sin + cos, offset[:, 1]]
-    images = ops.affine(images, tf.reshape(tf.stack(rows, axis=1), [-1, 2, 3]))
-    contrast = _uniform(images, seed, 4, 0.6, 1.4)
-    brightness = _uniform(images, seed, 5, -40.0, 40.0)
-    images = ops.enhance(images, contrast, brightness)
-    return ops.cutout(images, _uniform(images, seed, 6, 0.0, 1.0, [2]), size=2)
+
+    flip: bool = True
+
+    def __call__(self, images, draws):
+        images = _flip(images, draws) if self.flip else images
+        padding = images.shape[1] // 8
+        offset = draws.integers(1, 0, 2 * padding + 1, [2])
+        return geometry.crop(images, offset, padding, fill=128)
+
+
+@dataclasses.dataclass(frozen=True)
+class ResizedCrop:
+    """A part of 8 to 100% of the area, aspect 3/4 to 4/3, at the images' own size; then mirrors.
+
+    The weak view of Pham et al. 2021 for ImageNet. The part is cut from the image as it was read,
+    that is at its final size: small parts are blurred more than if cut from a larger original.
+
+    Attributes:
+      flip: bool, whether to mirror left to right.
+    """
+
+    flip: bool = True
+
+    def __call__(self, images, draws):
+        images = _flip(images, draws) if self.flip else images
+        area = draws.uniform(1, 0.08, 1.0)
+        aspect = tf.exp(draws.uniform(2, math.log(3 / 4), math.log(4 / 3)))  # width / height
+        width = tf.minimum(tf.sqrt(area * aspect), 1.0)
+        height = tf.minimum(tf.sqrt(area / aspect), 1.0)
+        place = draws.uniform(3, columns=[2])
+        left, top = place[:, 0] * (1 - width), place[:, 1] * (1 - height)
+        boxes = tf.stack([top, left, top + height, left + width], axis=1)
+        return geometry.crop_and_resize(images, boxes)
+
+
+@dataclasses.dataclass(frozen=True)
+class Strong:
+    """The strong view: weak, then distorted, then a square cut out, then weak again.
+
+    Pham et al. 2021, appendix on augmentation (RandAugment, cutout of half the side, then flip and
+    jitter again).
+
+    Attributes:
+      weak: policy.
+      distort: policy.
+      cutout: float in [0, 1], side of the square as a share of the image's; 0 cuts nothing out.
+    """
+
+    weak: object
+    distort: object
+    cutout: float = 0.5
+
+    def __call__(self, images, draws):
+        images = self.weak(images, draws.child(0))
+        images = self.distort(images, draws.child(1))
+        size = round(self.cutout * images.shape[1])
+        if size:
+            images = ops.cutout(images, draws.uniform(2, columns=[2]), size, fill=128)
+        return self.weak(images, draws.child(3))
+
+
+@dataclasses.dataclass(frozen=True)
+class FromLayer:
+    """A Keras layer as a policy.
+
+    A layer draws its own random numbers: its views are no function of (seed, step), and a resumed
+    run sees others than an uninterrupted one.
+
+    Attributes:
+      layer: keras.Layer of images with values 0 to 255.
+    """
+
+    layer: keras.Layer
+
+    def __call__(self, images, draws):
+        del draws
+        shown = self.layer(tf.cast(images, tf.float32), training=True)
+        return tf.ensure_shape(ops.to_uint8(tf.cast(shown, tf.float32)), images.shape)
+
+
+def as_policy(function):
+    """A policy of what a user gives: None shows images as they are, a Keras layer is wrapped."""
+    if function is None:
+        return unchanged
+    return FromLayer(function) if isinstance(function, keras.Layer) else function
+
+
+@dataclasses.dataclass(frozen=True)
+class Shift:
+    """Moves an image by up to a sixteenth of its side each way, between pixels too; black outside.
+
+    For images on a black ground that fill their frame, such as digits.
+
+    Attributes:
+      flip: bool, whether to mirror half of the images left to right.
+    """
+
+    flip: bool = False
+
+    def __call__(self, images, draws):
+        images = _flip(images, draws.child(9)) if self.flip else images
+        reach = images.shape[1] / 16
+        return ops.translate(images, draws.uniform(0, -reach, reach, [2]))
+
+
+@dataclasses.dataclass(frozen=True)
+class Affine:
+    """Turns, shears, scales, moves, re-lights and cuts an image, and leaves it readable.
+
+    Rotation up to 25 degrees, shear up to 0.3, scale 0.8 to 1.25, moves up to an eighth of the
+    side, contrast 0.6 to 1.4, brightness up to 40 grey levels, and a square with a quarter of the
+    side cut out. No colour is inverted and no grey comes in: for images on a black ground.
+
+    Attributes:
+      flip: bool, whether to mirror half of the images left to right; digits become other symbols.
+    """
+
+    flip: bool = False
+
+    def __call__(self, images, draws):
+        images = _flip(images, draws.child(9)) if self.flip else images
+        side = images.shape[1]
+        angle = draws.uniform(0, -25.0, 25.0) * math.pi / 180
+        shear = draws.uniform(1, -0.3, 0.3)
+        scale = tf.exp(draws.uniform(2, -math.log(1.25), math.log(1.25)))
+        offset = draws.uniform(3, -side / 8, side / 8, [2])
+        cos, sin = scale * tf.cos(angle), scale * tf.sin(angle)
+        rows = [cos, shear * cos - sin, offset[:, 0], sin, shear * sin + cos, offset[:, 1]]
+        images = ops.affine(images, tf.reshape(tf.stack(rows, axis=1), [-1, 2, 3]))
+        contrast, brightness = draws.uniform(4, 0.6, 1.4), draws.uniform(5, -40.0, 40.0)
+        images = ops.enhance(images, contrast, brightness)
+        return ops.cutout(images, draws.uniform(6, columns=[2]), size=side // 4)
+
+
+def _flip(images, draws):
+    return geometry.flip(images, draws.uniform(0) < 0.5)

@@ -1,7 +1,41 @@
-"""Datasets, by the name that `--dataset` takes."""
+"""Datasets, by the name that `--dataset` takes, and the user's own images."""
 
-from mpl_tf.data import digits
+from mpl_tf.data import folders, tfds_files, tfds_sets, tfrecords
+from mpl_tf.data.folders import folder
+from mpl_tf.data.named import DATASETS
+from mpl_tf.data.pairs import pair
+from mpl_tf.options import ConfigError
 
-DATASETS = {
-    "digits": digits.DIGITS,
-}
+__all__ = ["DATASETS", "find", "folder", "pair"]
+
+
+def find(name, data_dir=""):
+    """The data.dataset.Dataset of a name.
+
+    Args:
+      name: str: a key of DATASETS, `folder:PATH`, `tfrecord:PATTERN`, or any image classification
+        set of TensorFlow Datasets.
+      data_dir: str, folder of TensorFlow Datasets, as in data.dataset.DataConfig.
+
+    Raises:
+      ConfigError: there is no such dataset.
+    """
+    kind, _, place = name.partition(":")
+    if kind == "folder" and place:
+        return folders.dataset(place)
+    if kind == "tfrecord" and place:
+        return tfrecords.dataset(place)
+    if name in DATASETS:
+        return DATASETS[name]
+    if tfds_files.find(name, tfds_files.data_dir(data_dir)) is None and not _registered(name):
+        raise ConfigError(
+            f"dataset must be one of {', '.join(DATASETS)}, folder:PATH, tfrecord:PATTERN, or an "
+            f"image classification set of TensorFlow Datasets; received {name!r}."
+        )
+    return tfds_sets.dataset(name, {})
+
+
+def _registered(name):
+    import tensorflow_datasets as tfds  # slow to import
+
+    return name.partition("/")[0] in tfds.list_builders(with_community_datasets=False)

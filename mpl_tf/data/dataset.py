@@ -1,31 +1,152 @@
-"""What a dataset is."""
+"""What a dataset is: images, where they lie, and how this project trains on them."""
 
 import collections.abc
 import dataclasses
 
 import numpy as np
 
+from mpl_tf.options import option
+
+STRONG = ("randaugment", "autoaugment", "keras_cv", "affine", "none")
+WEAK = ("crop", "resized_crop", "shift", "none")
+_PALETTES = ("cifar10", "svhn", "imagenet")
+
+
+@dataclasses.dataclass(frozen=True)
+class DataConfig:
+    """Which images are read, which of them count as labeled, and how they are shown."""
+
+    data_dir: str = option(
+        "",
+        "Folder of TensorFlow Datasets; if empty, $TFDS_DATA_DIR, else ~/tensorflow_datasets.",
+    )
+    image_size: int = option(
+        0,
+        "Side of the images in pixels: the shorter side is resized, the middle is cut out. 0 keeps "
+        "images as they are if all have one size, and means 32 otherwise.",
+        low=0,
+    )
+    num_labeled: int = option(
+        4000,
+        "Images with labels, the same number of each class; the others lose theirs. 0: all.",
+        low=0,
+    )
+    num_validation: int = option(
+        0,
+        "Images taken out of train for the curves, the same number of each class, unless the data "
+        "has validation images of its own.",
+        low=0,
+    )
+    exclude_labeled: bool = option(False, "Leave labeled images out of the unlabeled ones.")
+    extra: bool = option(
+        False, "svhn_cropped: the 531,131 images of its extra split are unlabeled images too."
+    )
+    split_file: str = option(
+        "", "A split.json of another run: its labeled and validation images are used here."
+    )
+    skip_broken: bool = option(
+        False, "Count and leave out files that are no readable images, instead of refusing them."
+    )
+    weak: str = option(
+        "crop",
+        "Weak view, also of labeled images. crop: shifted by up to an eighth, grey outside. "
+        "resized_crop: 8 to 100% of the area. shift: by up to a sixteenth, black outside.",
+        choices=WEAK,
+    )
+    flip: bool = option(True, "Mirror half of the images left to right in the weak view.")
+    strong: str = option(
+        "randaugment",
+        "Strong view. randaugment (the paper's operations), autoaugment, keras_cv (its "
+        "RandAugment): between two weak ones, with cutout. affine: turned, sheared, scaled, moved, "
+        "re-lit and cut, black outside. none: another weak one.",
+        choices=STRONG,
+    )
+    randaugment_layers: int = option(2, "Operations an image in RandAugment.", low=1)
+    randaugment_magnitude: float = option(
+        16.0,
+        "Level of RandAugment's operations, from 0 to 30; 10 is the reference.",
+        low=0,
+        high=30,
+    )
+    autoaugment_policy: str = option(
+        "cifar10", "Images for which the policy of AutoAugment was found.", choices=_PALETTES
+    )
+    cutout: float = option(
+        0.5,
+        "Side of the square cut out of the strong view, as a share of the image's.",
+        low=0,
+        high=1,
+    )
+
 
 @dataclasses.dataclass(frozen=True)
 class Images:
-    """Labeled images in memory.
+    """Images with labels and names, by position.
 
     Attributes:
-      images: uint8 [N, H, W, C].
-      labels: int64 [N], class ids.
-      ids: int64 [N], each image's place in the source, unique within a dataset.
+      store: where the pixels lie (see `data.stores`).
+      positions: int64 [N], places in the store.
+      labels: int64 [N], class ids, -1 where unlabeled.
+      ids: array [N], integers or strings, each image's name in the source, unique within it.
     """
 
-    images: np.ndarray
+    store: object
+    positions: np.ndarray
     labels: np.ndarray
     ids: np.ndarray
 
     def __len__(self):
         return len(self.labels)
 
+    @property
+    def shape(self):
+        """(height, width, channels) of every image."""
+        return self.store.shape
+
+    @property
+    def images(self):
+        """uint8 [N, H, W, C], all of them, freshly read."""
+        return self.store.read(self.positions)
+
     def take(self, index):
         """The images at the integer positions `index`, in that order."""
-        return Images(self.images[index], self.labels[index], self.ids[index])
+        return Images(self.store, self.positions[index], self.labels[index], self.ids[index])
+
+    def relabel(self, labels):
+        """The same images with other labels [N]."""
+        return dataclasses.replace(self, labels=np.asarray(labels, np.int64))
+
+    def join(self, other):
+        """These and the other images, which must lie in the same store."""
+        if other.store is not self.store:
+            raise ValueError("images of two stores cannot be joined.")
+        return Images(
+            self.store,
+            np.concatenate([self.positions, other.positions]),
+            np.concatenate([self.labels, other.labels]),
+            np.concatenate([self.ids, other.ids]),
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+    """All images of a dataset, as it comes.
+
+    Attributes:
+      train: Images, with labels.
+      class_names: tuple of str.
+      unlabeled: Images of the same store, or a `data.records.Stream`, that have no labels for
+        training, in addition to `train`; or None.
+      validation, test: Images, or None where the dataset has none of its own.
+      skipped: int, broken files that were left out.
+    """
+
+    train: Images
+    class_names: tuple
+    unlabeled: object = None
+    validation: Images | None = None
+    test: Images | None = None
+    skipped: int = 0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,17 +154,11 @@ class Dataset:
     """A source of images, and how this project trains on it.
 
     Attributes:
-      load: callable without arguments -> (train, test), two `Images`.
-      class_names: tuple of str.
-      num_validation: int, images carved out of train for the curves; a multiple of the classes.
-      weak: policy of the weak view and of labeled images (see `augment.policies`).
-      strong: policy of the strong view.
+      load: callable, DataConfig -> Source.
       recipe: dict of option name -> value, what is better here than the options' own defaults.
+      available: int, labeled training images, if that is known before loading; else None.
     """
 
     load: collections.abc.Callable
-    class_names: tuple
-    num_validation: int
-    weak: collections.abc.Callable
-    strong: collections.abc.Callable
     recipe: dict
+    available: int | None = None

@@ -3,36 +3,43 @@
 import numpy as np
 import sklearn.datasets
 
-from mpl_tf.augment import policies
-from mpl_tf.data.dataset import Dataset, Images
+from mpl_tf.data.dataset import Dataset, Images, Source
 from mpl_tf.data.splits import balanced_choice
+from mpl_tf.data.stores import ArrayStore
 
 _TEST_SIZE = 500
 
 
-def load():
-    """(train, test) Images: 1,297 and 500.
+def load(options=None):
+    """A Source of 1,297 training and 500 test images.
 
     The set has no test part of its own; 50 images a class are taken by a fixed seed, the same in
     every run.
+
+    Args:
+      options: not used.
     """
+    del options
     bunch = sklearn.datasets.load_digits()
     images = np.round(bunch.images * (255 / 16)).astype(np.uint8)[..., None]
-    every = Images(images, bunch.target.astype(np.int64), np.arange(len(images)))
+    numbers = np.arange(len(images))
+    every = Images(ArrayStore(images), numbers, bunch.target.astype(np.int64), numbers)
     test = balanced_choice(every.labels, _TEST_SIZE, seed=0)
-    train = np.setdiff1d(np.arange(len(images)), test)
-    return every.take(train), every.take(test)
+    train = every.take(np.setdiff1d(numbers, test))
+    return Source(train, tuple("0123456789"), test=every.take(test))
 
 
 DIGITS = Dataset(
     load=load,
-    class_names=tuple("0123456789"),
-    num_validation=200,
-    weak=policies.digits_weak,
-    strong=policies.digits_strong,
     recipe={
         "network": "small",
         "num_labeled": 50,
+        "num_validation": 200,
+        "exclude_labeled": True,
+        "weak": "shift",
+        "flip": False,
+        "strong": "affine",
+        "cutout": 0.0,
         "labeled_batch": 32,
         "unlabeled_ratio": 7,
         "steps": 1000,
@@ -42,4 +49,5 @@ DIGITS = Dataset(
         "finetune_learning_rate": 1e-3,
         "finetune_steps": 200,
     },
+    available=1297,
 )

@@ -2,6 +2,8 @@
 
 import tensorflow as tf
 
+from mpl_tf.augment.draws import Draws
+
 # The independent random streams of one run seed.
 _LABELED, _UNLABELED, _LABELED_VIEW, _WEAK, _STRONG = range(5)
 
@@ -32,63 +34,100 @@ def order(count, batch, seed, stream, start):
     return epochs.flat_map(epoch_order).skip(first % count).batch(batch, drop_remainder=True)
 
 
-def training_batches(split, *, labeled_batch, unlabeled_batch, views, weak, strong, seed, start=0):
+def shuffled(images, batch, *, seed, stream, start=0, rows=(0, None)):
+    """Endless batches of images, every image once an epoch.
+
+    Args:
+      images: data.dataset.Images.
+      batch: int, images a global batch.
+      seed, stream, start: as for `order`.
+      rows: (first, count), the rows of each global batch that are wanted; None is all from first.
+
+    Returns:
+      tf.data.Dataset of (uint8 [n, H, W, C], labels int64 [n]).
+    """
+    with tf.device("CPU"):
+        positions, labels = tf.constant(images.positions), tf.constant(images.labels)
+    first, count = rows
+    last = batch if count is None else first + count
+    index = order(len(images), batch, seed, stream, start).map(lambda every: every[first:last])
+    pixels = images.store.batches(index.map(lambda i: tf.gather(positions, i)), last - first)
+    return tf.data.Dataset.zip(pixels, index.map(lambda i: tf.gather(labels, i)))
+
+
+def training_batches(
+    split, *, labeled_batch, unlabeled_batch, views, weak, strong, seed, start=0, shard=(0, 1)
+):
     """The endless training data of a method.
 
     Args:
-      split: data.splits.Split.
-      labeled_batch: int, labeled images a step.
-      unlabeled_batch: int, unlabeled images a step.
+      split: data.splits.Split, or anything with `labeled` and `unlabeled`: each data.dataset.Images
+        or an object whose `batches(batch, seed=, stream=, start=, rows=)` is like `shuffled`.
+      labeled_batch: int, labeled images a step, over all shards.
+      unlabeled_batch: int, unlabeled images a step, over all shards.
       views: sequence of "weak" and "strong", the unlabeled views wanted; none reads no unlabeled
         image.
-      weak: policy of the weak view and of labeled images.
+      weak: policy of the weak view and of labeled images (see `augment.policies`).
       strong: policy of the strong view.
       seed: int, of the run.
       start: int, the step to start at.
+      shard: (index, count): the part of every global batch that is wanted; batches must divide by
+        `count`. All shards together give what one gives, whatever `count` is.
 
     Returns:
       tf.data.Dataset of dicts: `labeled` uint8 [B,H,W,C], `label` int64 [B], and the views, uint8
-      [U,H,W,C] each, of the same images, with `hidden_label` int64 [U], for diagnostics alone.
+      [U,H,W,C] each, of the same images. If hidden labels are known there is `hidden_label` int64
+      [U] too, for diagnostics alone, -1 where it is not known.
+
+    Raises:
+      ValueError: a batch does not divide by the number of shards.
     """
-    labeled, unlabeled = split.labeled, split.unlabeled
+    index, count = shard
+    for name, batch in (("labeled_batch", labeled_batch), ("unlabeled_batch", unlabeled_batch)):
+        if batch % count:
+            raise ValueError(f"{name} must be a multiple of {count} shards; received {batch}.")
+
+    def part(source, batch, stream):
+        rows = (index * (batch // count), batch // count)
+        arguments = {"seed": seed, "stream": stream, "start": start, "rows": rows}
+        read = getattr(source, "batches", None)
+        return read(batch, **arguments) if read else shuffled(source, batch, **arguments)
+
     parts = [
         tf.data.Dataset.range(start, tf.int64.max),
-        order(len(labeled), labeled_batch, seed, _LABELED, start),
+        part(split.labeled, labeled_batch, _LABELED),
     ]
     if views:
-        parts.append(order(len(unlabeled), unlabeled_batch, seed, _UNLABELED, start))
-    images, labels = tf.constant(labeled.images), tf.constant(labeled.labels)
-    pool, hidden = tf.constant(unlabeled.images), tf.constant(unlabeled.labels)
+        parts.append(part(split.unlabeled, unlabeled_batch, _UNLABELED))
+    known = bool(views) and (split.unlabeled.labels >= 0).any()
     policies = {"weak": (weak, _WEAK), "strong": (strong, _STRONG)}
 
-    def load(step, index, unlabeled_index=None):
-        def view(policy, stream, source, positions):
-            key = tf.random.experimental.stateless_fold_in(
-                tf.constant([seed, stream], tf.int64), step
-            )
-            batch = tf.ensure_shape(
-                tf.gather(source, positions), [*positions.shape, *source.shape[1:]]
-            )
-            return policy(batch, key)
+    def load(step, labeled, unlabeled=None):
+        def view(policy, stream, images, batch):
+            base = tf.constant([seed, stream], tf.int64)
+            key = tf.random.experimental.stateless_fold_in(base, step)
+            shown = policy(images, Draws(key, batch, index * (batch // count), batch // count))
+            return tf.ensure_shape(shown, images.shape)
 
         batch = {
-            "labeled": view(weak, _LABELED_VIEW, images, index),
-            "label": tf.gather(labels, index),
+            "labeled": view(weak, _LABELED_VIEW, labeled[0], labeled_batch),
+            "label": labeled[1],
         }
         for name in views:
             policy, stream = policies[name]
-            batch[name] = view(policy, stream, pool, unlabeled_index)
-        if views:
-            batch["hidden_label"] = tf.gather(hidden, unlabeled_index)
+            batch[name] = view(policy, stream, unlabeled[0], unlabeled_batch)
+        if known:
+            batch["hidden_label"] = unlabeled[1]
         return batch
 
     options = tf.data.Options()
     options.deterministic = True
-    data = tf.data.Dataset.zip(*parts).map(load, num_parallel_calls=2)
+    data = tf.data.Dataset.zip(*parts).map(load, num_parallel_calls=tf.data.AUTOTUNE)
     return data.prefetch(2).with_options(options)
 
 
 def evaluation_batches(images, batch=500):
     """All of `images` (data.dataset.Images) once, in order, as (images, labels) batches."""
-    pairs = tf.data.Dataset.from_tensor_slices((images.images, images.labels))
-    return pairs.batch(batch).prefetch(2)
+    positions = tf.data.Dataset.from_tensor_slices(images.positions).batch(batch)
+    labels = tf.data.Dataset.from_tensor_slices(images.labels).batch(batch)
+    return tf.data.Dataset.zip(images.store.batches(positions, batch), labels).prefetch(2)

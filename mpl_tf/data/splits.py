@@ -1,10 +1,12 @@
-"""Class-balanced, seeded choices of images."""
+"""Which images are labeled, unlabeled and for validation: class-balanced, seeded, repeatable."""
 
 import dataclasses
+import json
 
 import numpy as np
 
 from mpl_tf.data.dataset import Images
+from mpl_tf.options import ConfigError
 
 
 def balanced_choice(labels, count, seed):
@@ -41,36 +43,104 @@ def balanced_choice(labels, count, seed):
 
 @dataclasses.dataclass(frozen=True)
 class Split:
-    """The parts of a dataset for one run; no image is in two of them.
+    """The parts of a dataset for one run.
+
+    No image is in two of them, but for labeled ones, which may be in `unlabeled` too.
 
     Attributes:
-      labeled, unlabeled, validation, test: Images. Labels of `unlabeled` are not for training.
+      labeled: Images.
+      unlabeled: Images, whose labels, where known, are for diagnostics; or a data.records.Stream.
+      validation, test: Images, or None.
+      class_names: tuple of str.
     """
 
     labeled: Images
-    unlabeled: Images
-    validation: Images
-    test: Images
+    unlabeled: object
+    validation: Images | None
+    test: Images | None
+    class_names: tuple
+
+    def to_json(self):
+        """What split.json holds: the ids from which `split` makes the same split again."""
+        chosen = {"labeled": self.labeled, "validation": self.validation}
+        return {name: [] if part is None else part.ids.tolist() for name, part in chosen.items()}
 
 
-def split(train, test, num_labeled, num_validation, seed):
+def read_ids(path):
+    """The content of a split.json: dict of "labeled" and "validation" -> list of ids.
+
+    Raises:
+      ConfigError: the file cannot be read or is no such file.
+    """
+    try:
+        with open(path, encoding="utf-8") as file:
+            found = json.load(file)
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"split_file {path} cannot be read: {error}.") from error
+    names = ("labeled", "validation")
+    if not isinstance(found, dict) or not all(isinstance(found.get(n), list) for n in names):
+        raise ConfigError(f'split_file {path} must hold {{"labeled": [...], "validation": [...]}}.')
+    if not found["labeled"]:
+        raise ConfigError(f"split_file {path} names no labeled image.")
+    return {name: found[name] for name in names}
+
+
+def split(source, num_labeled, num_validation, seed, *, exclude_labeled=False, ids=None):
     """A pure function of its arguments.
 
     Args:
-      train: Images to divide into labeled, unlabeled and validation.
-      test: Images, passed on.
-      num_labeled: int, a multiple of the number of classes.
-      num_validation: int, likewise; chosen first, so it does not depend on `num_labeled`.
+      source: data.dataset.Source.
+      num_labeled: int, a multiple of the number of classes; 0 is all there are.
+      num_validation: int, likewise, taken out of `source.train`; chosen first, so that it does not
+        depend on `num_labeled`. Of no effect where the source has validation images.
       seed: int.
+      exclude_labeled: bool, whether to leave labeled images out of the unlabeled ones.
+      ids: what `read_ids` gives, in place of choices by seed; None chooses.
 
     Returns:
       Split.
 
     Raises:
       ValueError: see `balanced_choice`.
+      ConfigError: an id is not in the source's training images, or is there twice.
     """
-    validation = balanced_choice(train.labels, num_validation, [seed, 0])
-    rest = np.setdiff1d(np.arange(len(train)), validation)
-    labeled = rest[balanced_choice(train.labels[rest], num_labeled, [seed, 1])]
-    unlabeled = np.setdiff1d(rest, labeled)
-    return Split(train.take(labeled), train.take(unlabeled), train.take(validation), test)
+    train, own = source.train, source.validation
+    if ids is None:
+        nothing = np.array([], np.int64)
+        carved = nothing
+        if own is None and num_validation:
+            carved = balanced_choice(train.labels, num_validation, [seed, 0])
+        rest = np.setdiff1d(np.arange(len(train)), carved)
+        labeled = rest
+        if num_labeled:
+            labeled = rest[balanced_choice(train.labels[rest], num_labeled, [seed, 1])]
+    else:
+        place = {name: i for i, name in enumerate(train.ids.tolist())}
+        labeled = _positions(ids["labeled"], place, "labeled")
+        carved = _positions(ids["validation"], place, "validation") if own is None else np.array([])
+        if np.intersect1d(labeled, carved).size:
+            raise ConfigError("split_file has images that are labeled and validation at once.")
+        rest = np.setdiff1d(np.arange(len(train)), carved)
+
+    # The labels of labeled images are known: in the pool they would flatter the diagnostics.
+    hidden = train.labels.copy()
+    hidden[labeled] = -1
+    pool = np.setdiff1d(rest, labeled) if exclude_labeled else rest
+    unlabeled = train.relabel(hidden).take(pool)
+    if source.unlabeled is not None:
+        joins = isinstance(source.unlabeled, Images)
+        unlabeled = unlabeled.join(source.unlabeled) if joins else source.unlabeled
+    validation = train.take(carved.astype(np.int64)) if own is None and len(carved) else own
+    return Split(train.take(labeled), unlabeled, validation, source.test, source.class_names)
+
+
+def _positions(ids, place, part):
+    missing = [name for name in ids if name not in place]
+    if missing:
+        raise ConfigError(
+            f"split_file: {len(missing)} {part} ids are not among the training images, for example "
+            f"{missing[0]!r}; it belongs to another dataset."
+        )
+    if len(set(ids)) < len(ids):
+        raise ConfigError(f"split_file: some {part} ids occur twice.")
+    return np.sort(np.array([place[name] for name in ids], np.int64))

@@ -6,6 +6,7 @@ import keras
 import tensorflow as tf
 
 from mpl_tf import saved_model, schedules
+from mpl_tf.logits import check_logits
 from mpl_tf.methods.engine import Engine
 from mpl_tf.methods.label_training import LabelTraining
 from mpl_tf.metrics import ClassShares
@@ -54,6 +55,7 @@ class Method(Engine):
         for role, network in self.networks.items():
             if not isinstance(network, keras.Model) or not network.built:
                 raise ValueError(f"{role} must be a built keras.Model; received {network!r}.")
+            check_logits(network, role)
         if teacher is student:
             raise ValueError("teacher and student must be two networks; received the same object.")
         if teacher is not None and teacher.output_shape != student.output_shape:
@@ -106,12 +108,19 @@ class Method(Engine):
 
         Args:
           probs: floating [U, K], the pseudo labels.
-          batch: dict; `hidden_label` [U], the true classes, is read here and nowhere else.
+          batch: dict; `hidden_label` [U], the true classes where they are known and -1 elsewhere,
+            is read here and nowhere else.
         """
         self.pseudo_label_shares.update_state(probs)
         if "hidden_label" in batch:
-            right = tf.equal(tf.argmax(probs, axis=-1), tf.cast(batch["hidden_label"], tf.int64))
-            self.log(pseudo_label_accuracy=tf.reduce_mean(tf.cast(right, tf.float32)))
+            hidden = tf.cast(batch["hidden_label"], tf.int64)
+            right = tf.cast(tf.equal(tf.argmax(probs, axis=-1), hidden), tf.float32)
+            known = tf.cast(hidden >= 0, tf.float32)
+            self.log(
+                pseudo_label_accuracy=tf.math.divide_no_nan(
+                    tf.reduce_sum(right), tf.reduce_sum(known)
+                )
+            )
 
     def update_ema(self):
         """ema <- d * ema + (1 - d) * student for all weights, batch statistics included."""

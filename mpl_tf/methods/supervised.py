@@ -6,12 +6,21 @@ from typing import final
 import tensorflow as tf
 
 from mpl_tf import losses
+from mpl_tf.augment import mixing
 from mpl_tf.methods.base import Method, MethodConfig
+from mpl_tf.options import option
 
 
 @dataclasses.dataclass(frozen=True)
 class SupervisedConfig(MethodConfig):
     """Hyperparameters of Supervised."""
+
+    mix: str = option(
+        "none",
+        "Mix labeled images and labels with others of the batch, by keras_cv, which draws random "
+        "numbers of its own: such a run does not repeat exactly.",
+        choices=("none", *mixing.KINDS),
+    )
 
 
 @final
@@ -20,6 +29,8 @@ class Supervised(Method):
 
         w <- optimizer(w, grad mean_i cross_entropy(smooth(label_i), student(x_i; w)))
         ema <- d * ema + (1 - d) * w
+
+    With `mix`, images and smoothed labels are first mixed in pairs (MixUp, CutMix).
 
     Args:
       student: built keras.Model of logits [N, K].
@@ -35,6 +46,14 @@ class Supervised(Method):
             "student_wait_steps",
             "teacher_learning_rate",
             "teacher_warmup_steps",
+            "teacher_network",
+            "exclude_labeled",
+            "extra",
+            "strong",
+            "randaugment_layers",
+            "randaugment_magnitude",
+            "autoaugment_policy",
+            "cutout",
         }
     )
 
@@ -54,12 +73,13 @@ class Supervised(Method):
     def train_step(self, batch):
         """One step on a dict with `labeled` [B,H,W,C] images and `label` [B] class ids."""
         variables = self.student.trainable_variables
-        rate = self.student_optimizer.learning_rate
+        rate, classes = self.student_optimizer.learning_rate, self.student.output_shape[-1]
+        images, dtype = batch["labeled"], self.student.compute_dtype
+        target = losses.one_hot(batch["label"], classes, self.config.label_smoothing, dtype)
+        if self.config.mix != "none":
+            images, target = mixing.mix(self.config.mix, images, target)
         with tf.GradientTape() as tape:
-            logits = self.student(batch["labeled"], training=True)
-            target = losses.one_hot(
-                batch["label"], logits.shape[-1], self.config.label_smoothing, logits.dtype
-            )
+            logits = self.student(images, training=True)
             loss = tf.reduce_mean(losses.cross_entropy(target, logits))
         self.update(self.student_optimizer, tape.gradient(loss, variables), variables)
         self.update_ema()

@@ -1,12 +1,12 @@
 """Image operations by hand, and policies as pure functions."""
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from mpl_tf.augment import ops, policies
-
-SEED = tf.constant([1, 2], tf.int64)
+from mpl_tf.augment import ops, policies, randaugment
+from mpl_tf.augment.draws import Draws
 
 
 def images(count=3, size=8):
@@ -57,27 +57,68 @@ def test_cutout_by_hand():
     np.testing.assert_array_equal(cut, expected)
 
 
-@pytest.mark.parametrize("policy", [policies.digits_weak, policies.digits_strong])
-def test_policies_are_functions_of_the_seed(policy):
-    x = images(16)
-    one, again = policy(x, SEED), policy(x, SEED)
+def draws(count, seed=0):
+    return Draws(tf.constant([seed, 7], tf.int64), count)
+
+
+POLICIES = {
+    "shift": policies.Shift(),
+    "affine": policies.Affine(),
+    "crop": policies.Crop(),
+    "resized_crop": policies.ResizedCrop(),
+    "strong": policies.Strong(policies.Crop(), randaugment.RandAugment()),
+}
+
+
+@pytest.mark.parametrize("name", POLICIES)
+def test_policies_are_functions_of_the_seed(name):
+    policy, x = POLICIES[name], images(16)
+    one, again = policy(x, draws(16)), policy(x, draws(16))
     np.testing.assert_array_equal(one, again)
     assert one.dtype == tf.uint8
     assert one.shape == x.shape
-    assert not np.array_equal(one, policy(x, SEED + 1))
+    assert not np.array_equal(one, policy(x, draws(16, seed=1)))
+
+
+@pytest.mark.parametrize("name", POLICIES)
+def test_rows_of_a_batch_can_be_shown_apart(name):
+    policy, x = POLICIES[name], images(16)
+    whole = policy(x, draws(16))
+    for first in (0, 4, 12):
+        rows = Draws(draws(16).seed, 16, first, 4)
+        np.testing.assert_array_equal(policy(x[first : first + 4], rows), whole[first : first + 4])
+
+
+def test_a_crop_moves_by_up_to_an_eighth_and_mirrors_half():
+    rising = np.broadcast_to(np.arange(100, 108, dtype=np.uint8)[:, None], [256, 8, 8])[..., None]
+    found = policies.Crop(flip=False)(tf.constant(rising), draws(256)).numpy()[:, 4, 4, 0]
+    assert set(found) == {103, 104, 105}  # a pixel up, none, a pixel down
+    rightwards = tf.constant(rising.transpose(0, 2, 1, 3))
+    shown = policies.Crop()(rightwards, draws(256)).numpy().astype(int)
+    mirrored = shown[:, 4, 3, 0] > shown[:, 4, 4, 0]
+    assert 0.4 < mirrored.mean() < 0.6
+
+
+def test_a_keras_layer_is_a_policy():
+    x = images(4)
+    shown = policies.as_policy(keras.layers.RandomFlip("horizontal", seed=0))(x, draws(4))
+    assert shown.dtype == tf.uint8
+    for one, image in zip(shown.numpy(), np.asarray(x), strict=True):
+        assert np.array_equal(one, image) or np.array_equal(one, image[:, ::-1])
+    assert policies.as_policy(None) is policies.unchanged
 
 
 def test_images_of_a_batch_are_changed_differently():
     x = np.repeat(images(1), 8, axis=0)
-    assert len({image.tobytes() for image in policies.digits_strong(x, SEED).numpy()}) == 8
+    assert len({image.tobytes() for image in policies.Affine()(x, draws(8)).numpy()}) == 8
 
 
 def test_the_strong_view_changes_more_than_the_weak():
     from mpl_tf.data import DATASETS
 
-    x = DATASETS["digits"].load()[0].images.astype(float)
+    x = DATASETS["digits"].load().train.images.astype(float)
 
     def change(policy):
-        return np.abs(policy(x.astype(np.uint8), SEED).numpy() - x).mean()
+        return np.abs(policy(x.astype(np.uint8), draws(len(x))).numpy() - x).mean()
 
-    assert change(policies.digits_strong) > 1.5 * change(policies.digits_weak)
+    assert change(policies.Affine()) > 1.5 * change(policies.Shift())

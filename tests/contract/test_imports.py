@@ -8,10 +8,11 @@ import mpl_tf
 PACKAGE = pathlib.Path(mpl_tf.__file__).parent
 # From the bottom up; a package stands for all of its modules.
 LEVELS = (
-    ("losses", "feedback", "schedules", "augment", "options", "console", "metrics"),
+    ("options",),
+    ("losses", "logits", "feedback", "schedules", "augment", "console", "metrics"),
     ("networks", "data", "distribution", "saved_model", "evaluation", "workdir"),
     ("methods",),
-    ("config", "checkpoint", "callbacks", "diagnostics", "report"),
+    ("config", "checkpoint", "callbacks", "diagnostics", "report", "sample_grid"),
     ("results",),
     ("training",),
     ("flags",),
@@ -48,6 +49,13 @@ def test_imports_only_go_down():
             parts = target.split(".")
             if parts[0] == "mpl_tf" and len(parts) > 1 and parts[1] != name:
                 assert level[parts[1]] < level[name], f"{path} imports {target}"
+
+
+def test_methods_are_handed_networks_and_batches():
+    for name, path in modules():
+        if name == "methods":
+            parts = {t.split(".")[1] for t in imported(path) if t.startswith("mpl_tf.")}
+            assert not parts & {"networks", "data"}, path
 
 
 def test_only_one_file_names_distribution_and_one_the_flags_library():

@@ -6,26 +6,26 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from mpl_tf.augment import policies
 from mpl_tf.data import DATASETS, pipeline, splits
 
 
 @pytest.fixture(scope="module")
 def split():
-    train, test = DATASETS["digits"].load()
-    return splits.split(train, test, 50, 200, 0)
+    return splits.split(DATASETS["digits"].load(), 50, 200, 0)
 
 
-def batches(split, start=0, seed=3, views=("weak", "strong"), count=4, **policies):
-    digits = DATASETS["digits"]
+def batches(split, start=0, seed=3, views=("weak", "strong"), count=4, shard=(0, 1), **other):
     data = pipeline.training_batches(
         split,
         labeled_batch=20,
         unlabeled_batch=60,
         views=views,
-        weak=policies.get("weak", digits.weak),
-        strong=policies.get("strong", digits.strong),
+        weak=other.get("weak", policies.Shift()),
+        strong=other.get("strong", policies.Affine()),
         seed=seed,
         start=start,
+        shard=shard,
     )
     return list(itertools.islice(data.as_numpy_iterator(), count))
 
@@ -67,19 +67,15 @@ def test_consecutive_epochs_are_uncorrelated():
 
 
 def test_both_views_show_the_same_images(split):
-    def identity(images, seed):
-        return images
-
-    batch = batches(split, weak=identity, strong=identity)[0]
+    batch = batches(split, weak=policies.unchanged, strong=policies.unchanged)[0]
     np.testing.assert_array_equal(batch["weak"], batch["strong"])
     pool = {image.tobytes() for image in split.unlabeled.images}
     assert all(image.tobytes() in pool for image in batch["weak"])
 
 
 def test_views_of_one_step_and_of_two_steps_are_drawn_apart(split):
-    def noise(images, seed):  # shows the seed, not the image
-        values = tf.random.stateless_uniform(tf.shape(images), seed, 0, 256, tf.int32)
-        return tf.cast(values, tf.uint8)
+    def noise(images, draws):  # shows the draws, not the image
+        return tf.cast(draws.integers(0, 0, 256, images.shape[1:]), tf.uint8)
 
     first, second = batches(split, count=2, weak=noise, strong=noise)
     assert not np.array_equal(first["weak"], first["strong"])
@@ -88,11 +84,8 @@ def test_views_of_one_step_and_of_two_steps_are_drawn_apart(split):
 
 
 def test_labels_belong_to_their_images(split):
-    def identity(images, seed):
-        return images
-
     of = {i.tobytes(): k for i, k in zip(split.labeled.images, split.labeled.labels, strict=True)}
-    batch = batches(split, weak=identity)[0]
+    batch = batches(split, weak=policies.unchanged)[0]
     assert [of[image.tobytes()] for image in batch["labeled"]] == list(batch["label"])
 
 
@@ -103,6 +96,25 @@ def test_a_method_without_views_reads_no_unlabeled_image(split):
 def test_images_stay_uint8(split):
     batch = batches(split)[0]
     assert {batch[name].dtype for name in ("labeled", "weak", "strong")} == {np.dtype("uint8")}
+
+
+@pytest.mark.parametrize("count", [2, 4])
+def test_shards_together_are_the_whole_batch(split, count):
+    whole = batches(split, count=3, start=7)
+    parts = [batches(split, count=3, start=7, shard=(i, count)) for i in range(count)]
+    for step, batch in enumerate(whole):
+        assert_same(batch, {k: np.concatenate([part[step][k] for part in parts]) for k in batch})
+
+
+def test_batches_must_divide_by_the_shards(split):
+    with pytest.raises(ValueError, match="labeled_batch must be a multiple of 3 shards"):
+        batches(split, shard=(0, 3))
+
+
+def test_hidden_labels_of_labeled_images_stay_hidden():
+    whole = splits.split(DATASETS["digits"].load(), 50, 200, 0)
+    hidden = np.concatenate([b["hidden_label"] for b in batches(whole, count=40)])
+    assert (hidden == -1).mean() == pytest.approx(50 / 1097, abs=0.01)
 
 
 def test_evaluation_shows_everything_once_in_order(split):

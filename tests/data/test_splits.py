@@ -1,14 +1,17 @@
 """Splits: pure, balanced, disjoint."""
 
+import json
+
 import numpy as np
 import pytest
 
 from mpl_tf.data import DATASETS, splits
+from mpl_tf.options import ConfigError
 
 
-def digits(num_labeled=50, seed=0):
-    train, test = DATASETS["digits"].load()
-    return splits.split(train, test, num_labeled, 200, seed)
+def digits(num_labeled=50, seed=0, num_validation=200, **kwargs):
+    kwargs = {"exclude_labeled": True} | kwargs
+    return splits.split(DATASETS["digits"].load(), num_labeled, num_validation, seed, **kwargs)
 
 
 def parts(split):
@@ -44,7 +47,7 @@ def test_more_labels_contain_fewer_of_the_same_seed():
 
 
 def test_images_keep_their_labels():
-    train, _ = DATASETS["digits"].load()
+    train = DATASETS["digits"].load().train
     of = dict(zip(train.ids, train.labels, strict=True))
     labeled = digits().labeled
     assert [of[i] for i in labeled.ids] == list(labeled.labels)
@@ -52,6 +55,46 @@ def test_images_keep_their_labels():
 
 @pytest.mark.parametrize(("count", "message"), [(15, "multiple of 10"), (5000, "are asked for")])
 def test_impossible_choices_are_refused(count, message):
-    train, _ = DATASETS["digits"].load()
+    train = DATASETS["digits"].load().train
     with pytest.raises(ValueError, match=message):
         splits.balanced_choice(train.labels, count, seed=0)
+
+
+def test_labeled_images_are_among_the_unlabeled_unless_excluded():
+    split = digits(exclude_labeled=False)
+    assert set(split.labeled.ids) < set(split.unlabeled.ids)
+    assert not set(split.validation.ids) & set(split.unlabeled.ids)
+    known = split.unlabeled.labels >= 0
+    assert set(split.unlabeled.ids[~known]) == set(split.labeled.ids)
+
+
+def test_zero_labels_means_all():
+    assert len(digits(0).labeled) == 1097
+    assert len(digits(0, num_validation=0).labeled) == 1297
+
+
+def test_a_split_file_makes_the_same_split_under_another_seed(tmp_path):
+    path = tmp_path / "split.json"
+    path.write_text(json.dumps(digits(seed=5).to_json()))
+    again = digits(seed=9, ids=splits.read_ids(path))
+    for name, part in parts(digits(seed=5)).items():
+        np.testing.assert_array_equal(part.ids, getattr(again, name).ids)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("{", "cannot be read"),
+        ("[]", "must hold"),
+        ('{"labeled": [], "validation": []}', "names no labeled image"),
+        ('{"labeled": [0, 99999], "validation": []}', "1 labeled ids are not among"),
+        ('{"labeled": ["a"], "validation": []}', "belongs to another dataset"),
+        ('{"labeled": [2, 2], "validation": []}', "occur twice"),
+        ('{"labeled": [2, 3], "validation": [3]}', "labeled and validation at once"),
+    ],
+)
+def test_a_wrong_split_file_is_refused(tmp_path, content, message):
+    path = tmp_path / "split.json"
+    path.write_text(content)
+    with pytest.raises(ConfigError, match=message):
+        digits(ids=splits.read_ids(path))

@@ -87,7 +87,7 @@ def test_the_export_answers_like_the_finetuned_student(finished):
     model = mpl_tf.Supervised(student)
     tuning = model.prepare_finetuning(tf.keras.optimizers.SGD(0.001))
     checkpoint.Checkpoints(tuning, str(finished / "checkpoints" / "finetune")).restore()
-    _, test = mpl_tf.DATASETS["digits"].load()
+    test = mpl_tf.DATASETS["digits"].load().test
     expected = model.predict(test.images.astype(np.float32), verbose=0)
 
     served = tf.saved_model.load(str(finished / "export" / "1")).signatures["serving_default"]

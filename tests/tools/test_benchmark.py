@@ -1,24 +1,109 @@
-"""tools/benchmark.py: three ways to one credit."""
+"""tools/benchmark.py: what the benchmarks compare, on problems too small for a meaningful time."""
+
+import importlib
+import pathlib
+import sys
 
 import numpy as np
 import pytest
+import tensorflow as tf
+
+TOOLS = pathlib.Path(__file__).parents[2] / "tools"
 
 
 @pytest.fixture(scope="module")
 def benchmark(load_tool):
-    return load_tool("benchmark")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "path", [str(TOOLS), *sys.path])  # as it is for a script
+        yield load_tool("benchmark")
 
 
-def test_the_ways_to_the_credit_agree_in_float64(benchmark):
-    network, *arguments = benchmark.problem("float64", labeled=6, unlabeled=10)
-    nested, double, finite = (f(network, *arguments, 0.1) for f in benchmark.TECHNIQUES[2:])
+@pytest.fixture(scope="module")
+def credit(benchmark):
+    return importlib.import_module("benchmarks.credit")
+
+
+@pytest.fixture(scope="module")
+def augment(benchmark):
+    return importlib.import_module("benchmarks.augment")
+
+
+def test_the_ways_to_the_credit_agree_in_float64(credit):
+    network, *arguments = credit.problem("float64", labeled=6, unlabeled=10)
+    nested, double, finite = (f(network, *arguments, 0.1) for f in credit.TECHNIQUES[2:])
     assert nested.shape == (10, 10)
     np.testing.assert_allclose(double, nested, rtol=1e-9, atol=1e-12)
     assert np.linalg.norm(finite - nested) < 0.1 * np.linalg.norm(nested)
 
 
-def test_it_prints_a_row_for_each(benchmark, capsys):
-    benchmark.main(["credit", "--labeled=4", "--unlabeled=6", "--rounds=2"])
+def test_credit_prints_a_row_for_each(benchmark, credit, capsys):
+    assert benchmark.main(["credit", "--labeled=4", "--unlabeled=6", "--rounds=2"]) == 0
     shown = capsys.readouterr().out
-    for technique in benchmark.TECHNIQUES:
+    for technique in credit.TECHNIQUES:
         assert technique.__name__ in shown
+
+
+def test_help_lists_the_benchmarks(benchmark, capsys):
+    with pytest.raises(SystemExit) as end:
+        benchmark.main(["--help"])
+    shown = capsys.readouterr().out
+    assert end.value.code == 0
+    for name in benchmark.BENCHMARKS:
+        assert f"    {name.removeprefix('benchmarks.')} " in shown
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        (["speed"], "choose from"),
+        (["augment", "--rounds=1"], "--rounds: must be at least 2; received 1"),
+        (["credit", "--labeled=0"], "--labeled: must be at least 1; received 0"),
+        (["augment", "--side=small"], "--side: invalid int value: 'small'"),
+    ],
+)
+def test_bad_arguments_end_with_status_2(benchmark, capsys, wrong, message):
+    with pytest.raises(SystemExit) as end:
+        benchmark.main(wrong)
+    assert end.value.code == 2 and message in capsys.readouterr().err
+
+
+def test_contenders_change_every_batch_anew(augment, rng):
+    batch = tf.constant(rng.integers(0, 256, (4, 8, 8, 3)).astype(np.uint8))
+    functions = augment.contenders(batch)
+    assert len(functions) == 4
+    for function in functions.values():
+        # Keras's layer may draw one operation twice in a row.
+        results = [np.asarray(function(tf.constant(step, tf.int64))) for step in range(3)]
+        assert results[0].shape == batch.shape
+        assert len({result.tobytes() for result in results}) > 1
+
+
+def test_rounds_are_interleaved_and_warming_up_is_not_timed(augment):
+    order = []
+
+    def contender(name):
+        def function(step):
+            tf.py_function(lambda s: order.append((name, int(s))), [step], [])
+            return step
+
+        return function
+
+    seconds = augment.times({"a": contender("a"), "b": contender("b")}, rounds=3)
+    assert order == [(name, step) for step in range(5) for name in "ab"]
+    assert [len(seconds[name]) for name in "ab"] == [3, 3]
+
+
+def test_speed_and_ratio_by_hand(augment):
+    seconds = {"ours": [0.1, 0.2, 0.3], "theirs": [0.5, 0.5, 0.5]}
+    assert list(augment.rows(seconds, count=100)) == [
+        ("ours", "500", "333-1,000", "1.0"),
+        ("theirs", "200", "200-200", "2.5"),
+    ]
+
+
+def test_augment_prints_a_row_a_contender(benchmark, augment, monkeypatch, capsys):
+    monkeypatch.setattr(augment, "contenders", lambda batch: {"mpl_tf": lambda step: batch})
+    assert benchmark.main(["augment", "--side=8", "--batch=5", "--rounds=2"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 3 and lines[2].startswith("| 8 | 5 | mpl_tf | ")
+    assert all(line.count("|") == 7 for line in lines)

@@ -1,0 +1,57 @@
+"""A batch in which every image undergoes an operation of its own."""
+
+import tensorflow as tf
+
+from mpl_tf.augment import color, geometry
+
+# Each takes images [n, H, W, C] and parameters [n, 3]: the operation's own, and Cutout's centre.
+OPERATIONS = {
+    "AutoContrast": lambda images, p: color.autocontrast(images),
+    "Equalize": lambda images, p: color.equalize(images),
+    "Invert": lambda images, p: color.invert(images),
+    "Rotate": lambda images, p: geometry.rotate(images, p[:, 0]),
+    "Posterize": lambda images, p: color.posterize(images, p[:, 0]),
+    "Solarize": lambda images, p: color.solarize(images, p[:, 0]),
+    "Color": lambda images, p: color.color(images, p[:, 0]),
+    "Contrast": lambda images, p: color.contrast(images, p[:, 0]),
+    "Brightness": lambda images, p: color.brightness(images, p[:, 0]),
+    "Sharpness": lambda images, p: color.sharpness(images, p[:, 0]),
+    "ShearX": lambda images, p: geometry.shear_x(images, p[:, 0]),
+    "ShearY": lambda images, p: geometry.shear_y(images, p[:, 0]),
+    "TranslateX": lambda images, p: geometry.translate_x(images, p[:, 0]),
+    "TranslateY": lambda images, p: geometry.translate_y(images, p[:, 0]),
+    "Cutout": lambda images, p: geometry.cutout(images, p[:, 0], p[:, 1:]),
+}
+SIGNED = ("Rotate", "ShearX", "ShearY", "TranslateX", "TranslateY")
+
+
+@tf.autograph.experimental.do_not_convert  # nothing here needs it, and it would take seconds
+def apply(names, images, operation, strength, draws):
+    """Applies operation `names[operation[i]]` to image i.
+
+    The batch is split by operation, every part goes through its operation at once, and the parts
+    are put back in order: each image is computed once, whatever the number of operations.
+
+    Args:
+      names: sequence of K keys of OPERATIONS.
+      images: uint8 [N, H, W, C] with static H, W and C.
+      operation: int32 [N] in [0, K]; K leaves an image alone.
+      strength: float32 [N], the operation's parameter (see color and geometry), not negative; for
+        an operation in SIGNED it gets a random sign.
+      draws: augment.draws.Draws of these N rows, for the signs and Cutout's centres.
+
+    Returns:
+      uint8 [N, H, W, C].
+    """
+    signed = tf.gather(tf.constant([*(name in SIGNED for name in names), False]), operation)
+    side, *centre = tf.unstack(draws.uniform(0, columns=[3]), axis=1)
+    strength = tf.where(signed & (side < 0.5), -strength, strength)
+    parameters = tf.stack([strength, *centre], axis=1)
+
+    functions = [OPERATIONS[name] for name in names] + [lambda images, p: images]
+    parts, own, places = (
+        tf.dynamic_partition(tensor, operation, len(functions))
+        for tensor in (images, parameters, tf.range(tf.shape(images)[0]))
+    )
+    changed = [function(part, p) for function, part, p in zip(functions, parts, own, strict=True)]
+    return tf.ensure_shape(tf.dynamic_stitch(places, changed), images.shape)

@@ -1,0 +1,224 @@
+"""Batched geometric operations on uint8 images, nearest neighbour, equal to Pillow's transform.
+
+Every operation takes images uint8 [N, H, W, C] with static H, W and C, and N may be 0; an image's
+result depends on its own pixels and its own parameters alone. What comes in from outside an image
+is grey, 128. One function, `_pick`, moves all pixels, in whole numbers computed as Pillow does.
+"""
+
+import math
+
+import tensorflow as tf
+
+FILL = 128
+
+
+def rotate(images, degrees):
+    """Turns counterclockwise about the centre.
+
+    Args:
+      images: uint8 [N, H, W, C].
+      degrees: float32 [N].
+
+    Returns:
+      uint8 [N, H, W, C].
+    """
+    height, width = images.shape[1:3]
+    radians = tf.cast(degrees, tf.float64) * (math.pi / 180)
+    cos, sin = tf.cos(radians), tf.sin(radians)
+    columns, rows = _positions(images)
+
+    def source(by_column, by_row, centre, turned):  # [N, H, W]
+        start = centre - turned + (by_column + by_row) / 2  # of the first pixel's middle
+        return _whole(_fixed(start) + _fixed(by_row) * rows + _fixed(by_column) * columns)
+
+    x = source(cos, -sin, width / 2, cos * (width / 2) - sin * (height / 2))
+    y = source(sin, cos, height / 2, sin * (width / 2) + cos * (height / 2))
+    return _pick(images, x, y)
+
+
+def shear_x(images, slope):
+    """Moves the row y pixels below the top edge to the left by `slope * y` pixels.
+
+    Args:
+      images: uint8 [N, H, W, C].
+      slope: float32 [N].
+
+    Returns:
+      uint8 [N, H, W, C].
+    """
+    columns, rows = _positions(images)
+    return _pick(images, columns + _slant(slope, rows), rows)
+
+
+def shear_y(images, slope):
+    """Moves the column x pixels from the left edge up by `slope * x` pixels.
+
+    Args:
+      images: uint8 [N, H, W, C].
+      slope: float32 [N].
+
+    Returns:
+      uint8 [N, H, W, C].
+    """
+    columns, rows = _positions(images)
+    return _pick(images, columns, rows + _slant(slope, columns))
+
+
+def translate_x(images, pixels):
+    """Moves to the left by the nearest whole number of pixels.
+
+    Args:
+      images: uint8 [N, H, W, C].
+      pixels: float32 [N].
+
+    Returns:
+      uint8 [N, H, W, C].
+    """
+    columns, rows = _positions(images)
+    return _pick(images, columns + _each(_nearest(pixels)), rows)
+
+
+def translate_y(images, pixels):
+    """Moves up by the nearest whole number of pixels.
+
+    Args:
+      images: uint8 [N, H, W, C].
+      pixels: float32 [N].
+
+    Returns:
+      uint8 [N, H, W, C].
+    """
+    columns, rows = _positions(images)
+    return _pick(images, columns, rows + _each(_nearest(pixels)))
+
+
+def cutout(images, half, centre):
+    """Fills a square with grey (DeVries and Taylor 2017), cut off at the image's border.
+
+    Args:
+      images: uint8 [N, H, W, C].
+      half: float32 [N], half of the square's side, whole numbers of pixels.
+      centre: float32 [N, 2] in [0, 1): the square is around pixel `floor(centre * (W, H))`.
+
+    Returns:
+      uint8 [N, H, W, C].
+    """
+    height, width, channels = images.shape[1:]
+
+    def within(length, at):  # [N, length]
+        away = tf.range(length, dtype=tf.float32) - tf.floor(at * length)[:, None]
+        return (away >= -half[:, None]) & (away < half[:, None])
+
+    # Every line of an image as one row of bytes: broadcasting over channels would be slow.
+    columns = tf.repeat(within(width, centre[:, 0]), channels, axis=1)
+    square = within(height, centre[:, 1])[:, :, None] & columns[:, None]  # [N, H, W * C]
+    lines = tf.reshape(images, [-1, height, width * channels])
+    return tf.reshape(tf.where(square, tf.constant(FILL, tf.uint8), lines), tf.shape(images))
+
+
+def flip(images, chosen):
+    """Mirrors the chosen images left to right.
+
+    Args:
+      images: uint8 [N, H, W, C].
+      chosen: bool [N].
+
+    Returns:
+      uint8 [N, H, W, C].
+    """
+    columns, rows = _positions(images)
+    return _pick(images, tf.where(_each(chosen), images.shape[2] - 1 - columns, columns), rows)
+
+
+def crop(images, offset, padding, fill=FILL):
+    """Pads every side and cuts an image of the old size out.
+
+    Args:
+      images: uint8 [N, H, W, C].
+      offset: int32 [N, 2] in [0, 2 * padding], columns and rows of the padded image to the left
+        of and above what is cut out; `padding` cuts the image itself out.
+      padding: int, pixels on each side, at least 0.
+      fill: int in [0, 255], value of the padding.
+
+    Returns:
+      uint8 [N, H, W, C].
+    """
+    columns, rows = _positions(images)
+    x, y = (_each(offset[:, axis]) - padding for axis in (0, 1))
+    return _pick(images, columns + x, rows + y, fill)
+
+
+def crop_and_resize(images, boxes):
+    """Cuts a box out of every image and enlarges it to the image's size, bilinearly.
+
+    Pixels are squares: the box's edges, not the middles of its outermost pixels, become the
+    image's edges (Pillow's `resize` with `box`, half-pixel centres). Beyond the image's edge its
+    last pixel is repeated.
+
+    Args:
+      images: uint8 [N, H, W, C].
+      boxes: float32 [N, 4], top, left, bottom, right in [0, 1] as shares of height and width.
+
+    Returns:
+      uint8 [N, H, W, C], rounded.
+    """
+    height, width = images.shape[1:3]
+    # tf.image.crop_and_resize wants the middles of the first and last pixels, in [0, 1] from the
+    # first to the last pixel of its input; one repeated pixel around keeps them all inside.
+    padded = tf.pad(images, [[0, 0], [1, 1], [1, 1], [0, 0]], "SYMMETRIC")
+    size = tf.constant([height, width], tf.float32)
+    low, high = boxes[:, :2] * size, boxes[:, 2:] * size
+    half = (high - low) / size / 2
+    middles = tf.concat([low + half + 0.5, high - half + 0.5], 1) / tf.tile(size + 1, [2])
+    index = tf.range(tf.shape(images)[0])
+    resized = tf.image.crop_and_resize(padded, middles, index, [height, width])
+    # Halves are common with even boxes: the nudge keeps float32's last bit from deciding them.
+    return tf.cast(tf.floor(resized + 0.501), tf.uint8)
+
+
+def _positions(images):
+    """Columns [1, 1, W] and rows [1, H, 1]."""
+    return tf.range(images.shape[2])[None, None], tf.range(images.shape[1])[None, :, None]
+
+
+def _pick(images, x, y, fill=FILL):
+    """Pixel [n, i, j] of the result is pixel (x, y)[n, i, j] of image n, or `fill` outside it.
+
+    `x` and `y` are int32 and broadcast to [N, H, W].
+    """
+    height, width, channels = images.shape[1:]
+    count = tf.shape(images)[0] * (height * width)
+    first = tf.range(0, count, height * width)[:, None, None]
+    inside = _below(x, width) & _below(y, height)
+    place = tf.where(inside, (first + y * width) + x, count)
+    outside = tf.fill([1, channels], tf.cast(fill, tf.uint8))
+    pixels = tf.concat([tf.reshape(images, [-1, channels]), outside], 0)
+    return tf.ensure_shape(tf.gather(pixels, place), images.shape)
+
+
+def _below(position, length):
+    # Both ends in one comparison: a negative number is a large unsigned one.
+    return tf.bitcast(position, tf.uint32) < tf.constant(length, tf.uint32)
+
+
+def _each(parameter):
+    return parameter[:, None, None]
+
+
+def _nearest(pixels):
+    return tf.cast(tf.floor(tf.cast(pixels, tf.float64) + 0.5), tf.int32)
+
+
+def _slant(slope, positions):
+    """Whole pixels, [N, *positions.shape[1:]], measured at the middles of the pixels."""
+    slope = tf.cast(slope, tf.float64)
+    return _whole(_fixed(slope / 2 + 0.5) + _fixed(slope) * positions)
+
+
+def _fixed(number):
+    """[N] in 65536ths, int32 [N, 1, 1]: Pillow's fixed point."""
+    return _each(tf.cast(tf.floor(number * 65536 + 0.5), tf.int32))
+
+
+def _whole(fixed):
+    return tf.bitwise.right_shift(fixed, 16)

@@ -1,0 +1,214 @@
+"""Encoded images to pixels: JPEG, PNG, BMP and GIF, grey or colour, to a square of one size."""
+
+import re
+
+import tensorflow as tf
+
+from mpl_tf.augment.ops import to_uint8
+
+# Endings of the files that can be decoded.
+EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".gif")
+
+_MAGIC = {
+    "jpeg": (b"\xff\xd8\xff",),
+    "png": (b"\x89PNG\r\n\x1a\n",),
+    "bmp": (b"BM",),
+    "gif": (b"GIF87a", b"GIF89a"),
+}
+
+
+def decode(encoded, size, channels):
+    """The middle of an image as a square of `size` pixels.
+
+    `convert(fit(native(encoded), size), channels)`: an image that is `size` pixels high and wide
+    comes out as it was stored.
+
+    Args:
+      encoded: string tensor [], a JPEG, PNG, BMP or GIF file's content.
+      size: int, side of the result in pixels, at least 1.
+      channels: int, 1 for grey, 3 for RGB.
+
+    Returns:
+      uint8 [size, size, channels].
+
+    Raises:
+      tf.errors.InvalidArgumentError: no such image, or damaged (when the graph runs).
+    """
+    return convert(fit(native(encoded), size), channels)
+
+
+def native(encoded):
+    """An image as it is stored, without its alpha channel.
+
+    Alpha is dropped, not composited, because files that do not use it often hold zeros there.
+    16-bit PNGs give their upper 8 bits, GIFs their first frame, CMYK JPEGs become RGB. Orientation
+    tags are ignored. The inverse cosine transform is the accurate one: it costs no more here than
+    TensorFlow's default, and agrees with Pillow to the bit.
+
+    Args:
+      encoded: string tensor [].
+
+    Returns:
+      uint8 [height, width, 1 or 3].
+
+    Raises:
+      tf.errors.InvalidArgumentError: as for `decode`.
+    """
+    # decode_image takes WebP too, and writes outside its memory if the image is animated.
+    webp = tf.strings.substr(encoded, 0, 4) == "RIFF"
+    image = tf.cond(
+        tf.io.is_jpeg(encoded),
+        lambda: tf.io.decode_jpeg(encoded, dct_method="INTEGER_ACCURATE"),
+        lambda: tf.io.decode_image(tf.where(webp, "", encoded), expand_animations=False),
+    )
+    image = tf.ensure_shape(image, [None, None, None])
+    return image[..., : tf.where(tf.shape(image)[2] < 3, 1, 3)]  # grey, +alpha, RGB, +alpha
+
+
+def fit(image, size):
+    """The largest square in the middle of an image, resized.
+
+    Bilinear with antialiasing (a triangle as wide as the step between the pixels of the result);
+    nothing is computed if the square already has the size.
+
+    Args:
+      image: uint8 [height, width, C], any size.
+      size: int, side of the result in pixels.
+
+    Returns:
+      uint8 [size, size, C].
+    """
+    height, width = tf.unstack(tf.shape(image)[:2])
+    side = tf.minimum(height, width)
+    top, left = (height - side) // 2, (width - side) // 2
+    square = image[top : top + side, left : left + side]
+    fitted = tf.cond(
+        side == size,
+        lambda: square,
+        lambda: to_uint8(tf.image.resize(square, [size, size], antialias=True)),
+    )
+    return tf.ensure_shape(fitted, [size, size, image.shape[2]])
+
+
+def convert(image, channels):
+    """An image in grey or RGB.
+
+    Grey is `(19595 R + 38470 G + 7471 B + 32768) // 65536`, ITU-R 601's luma as Pillow rounds it;
+    RGB of a grey image has three equal channels.
+
+    Args:
+      image: uint8 [height, width, 1 or 3].
+      channels: int, 1 or 3.
+
+    Returns:
+      uint8 [height, width, channels].
+    """
+    if channels not in (1, 3):
+        raise ValueError(f"channels must be 1 or 3; received {channels!r}.")
+    height, width = tf.unstack(tf.shape(image)[:2])
+    rgb = tf.broadcast_to(image, [height, width, 3])
+    if channels == 1:
+        weighted = tf.cast(rgb, tf.int32) * [19595, 38470, 7471]
+        luma = (tf.reduce_sum(weighted, axis=2, keepdims=True) + 32768) // 65536
+        rgb = tf.cast(luma, tf.uint8)
+    return tf.ensure_shape(rgb, [*image.shape[:2], channels])
+
+
+def sniff(head):
+    """The format by the first bytes of a file.
+
+    Args:
+      head: bytes, at least the first 8.
+
+    Returns:
+      "jpeg", "png", "bmp", "gif", or None for anything else.
+    """
+    for name, starts in _MAGIC.items():
+        if head.startswith(starts):
+            return name
+    return None
+
+
+def channels(head):
+    """The channels of an image, read from its header.
+
+    Args:
+      head: bytes, the beginning of the file; 64 KiB suffice unless a JPEG has large annotations.
+
+    Returns:
+      int, 1 for grey (with or without alpha) and 3 for colour (palettes too); None if `head` does
+      not tell.
+    """
+    kind = sniff(head)
+    if kind == "jpeg":
+        return _jpeg_channels(head)
+    if kind == "png" and len(head) > 25:
+        return 1 if head[25] in (0, 4) else 3
+    if kind == "bmp" and len(head) > 29:
+        return 1 if int.from_bytes(head[28:30], "little") == 8 else 3
+    return 3 if kind == "gif" else None
+
+
+def verify(source):
+    """Decodes a whole image, to find out whether `decode` can.
+
+    Args:
+      source: str, a path; or bytes, a file's content.
+
+    Returns:
+      None if the image can be used, else str, what is wrong with it. Truncated files are found in
+      every format (of a GIF, only the first frame counts).
+    """
+    if isinstance(source, bytes):
+        content = source
+    else:
+        try:
+            content = tf.io.read_file(source).numpy()
+        except tf.errors.OpError as error:
+            return f"cannot be read: {_text(error)}"
+    kind = sniff(content)
+    if kind is None:
+        return "is no JPEG, PNG, BMP or GIF image" if content else "is empty"
+    if kind == "bmp" and not _is_plain_bmp(content):
+        return "is a BMP image with a colour palette or compression"
+    try:
+        _native(tf.constant(content))
+    except tf.errors.OpError as error:
+        return f"is a truncated or damaged {kind.upper()} image: {_text(error)}"
+    return None
+
+
+_native = tf.function(native, input_signature=[tf.TensorSpec([], tf.string)])  # faster, in threads
+
+
+def _jpeg_channels(head):
+    at = 2
+    while at + 9 < len(head) and head[at] == 0xFF:
+        marker = head[at + 1]
+        if marker == 0xFF:  # padding
+            at += 1
+        elif 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):  # start of frame
+            return 1 if head[at + 9] == 1 else 3
+        else:
+            at += 2 + int.from_bytes(head[at + 2 : at + 4], "big")
+    return None
+
+
+def _is_plain_bmp(content):
+    """TensorFlow shows the indices of a palette as grey levels: right for a ramp of greys alone."""
+    bits = int.from_bytes(content[28:30], "little")
+    if int.from_bytes(content[30:34], "little") not in (0, 3):  # run lengths and the like
+        return False
+    if bits != 8:
+        return bits in (24, 32)
+    start = 14 + int.from_bytes(content[14:18], "little")
+    used = min(int.from_bytes(content[46:50], "little") or 256, 256)
+    palette = content[start : start + 4 * used]  # blue, green, red, nothing
+    greys = [bytes([level, level, level]) for level in range(len(palette) // 4)]
+    return [palette[i : i + 3] for i in range(0, 4 * len(greys), 4)] == greys
+
+
+def _text(error):
+    """The message without TensorFlow's names of operations."""
+    text = re.sub(r"\{\{.*?\}\}|\[Op:\w+\].*|\n.*", "", error.message, flags=re.DOTALL)
+    return text.strip().rstrip(".")

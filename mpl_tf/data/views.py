@@ -1,0 +1,61 @@
+"""The weak and the strong view that a configuration asks for."""
+
+import dataclasses
+
+from mpl_tf.augment import policies, randaugment
+
+
+@dataclasses.dataclass(frozen=True)
+class Views:
+    """The two views of a run.
+
+    Attributes:
+      weak: policy of the weak view and of labeled images.
+      strong: policy of the strong view.
+    """
+
+    weak: object
+    strong: object
+
+
+def make(options, image_size):
+    """Views by name.
+
+    Args:
+      options: data.dataset.DataConfig.
+      image_size: int, side of the images in pixels.
+
+    Returns:
+      Views.
+    """
+    weak = {
+        "crop": lambda: policies.Crop(options.flip),
+        "resized_crop": lambda: policies.ResizedCrop(options.flip),
+        "shift": lambda: policies.Shift(options.flip),
+        "none": lambda: policies.unchanged,
+    }[options.weak]()
+    if options.strong == "none":
+        return Views(weak, weak)
+    if options.strong == "affine":
+        return Views(weak, policies.Affine(options.flip))
+    return Views(weak, policies.Strong(weak, _distortion(options, image_size), options.cutout))
+
+
+def _distortion(options, image_size):
+    if options.strong == "autoaugment":
+        from mpl_tf.augment import autoaugment
+
+        return autoaugment.AutoAugment(options.autoaugment_policy)
+    if options.strong == "keras_cv":
+        import keras_cv  # slow to import
+
+        layer = keras_cv.layers.RandAugment(
+            value_range=(0, 255),
+            augmentations_per_image=options.randaugment_layers,
+            magnitude=min(options.randaugment_magnitude / 30, 1.0),
+        )
+        return policies.FromLayer(layer)
+    reach = {"translate": 100, "cutout": 40} if image_size >= 224 else {}
+    return randaugment.RandAugment(
+        options.randaugment_layers, options.randaugment_magnitude, **reach
+    )
