@@ -122,7 +122,7 @@ class Trainer:
         settings = dataclasses.replace(settings, run=dataclasses.replace(settings.run, seed=seed))
         for variable, value in zip(self.variables, self.initial, strict=True):
             variable.assign(value)  # counters, momentum, states of dropout
-        method.seed.assign(training.derived_seed(seed, "method"))
+        method.seed.assign(seed)
         for role in ("teacher", "student"):
             fresh = training.network(settings, split, role)
             method.networks[role].set_weights(fresh.get_weights())
