@@ -1,6 +1,7 @@
 """The configuration of one run: frozen dataclasses, made from defaults, a recipe and settings."""
 
 import dataclasses
+import os
 
 from mpl_tf import data, networks, options
 from mpl_tf.data import splits
@@ -153,6 +154,7 @@ def make(settings):
     options.check(build(RunConfig), build(DataConfig), build(OptimizerConfig))
     for name in {values["network"], values["teacher_network"] or values["network"]}:
         networks.find(name)
+    _check_weights(values)
     if values["split_file"]:
         _follow_split_file(values, settings)
     share = values["steps"] / dataset.recipe.get("steps", values["steps"])
@@ -171,6 +173,19 @@ def make(settings):
     config = Config(*map(build, parts))
     check_schedule(config)
     return config
+
+
+def _check_weights(values):
+    """Refuses a file of weights that is not there, or that no network would read."""
+    weights = values["network_weights"]
+    names = values["network"], values["teacher_network"]
+    if weights and not any(name.lower().startswith("keras:") for name in names):
+        raise ConfigError(
+            f"network_weights are for networks of keras.applications (keras:NAME); received "
+            f"network={values['network']}."
+        )
+    if weights and not os.path.isfile(weights):
+        raise ConfigError(f"network_weights {weights} is no file.")
 
 
 def _follow_split_file(values, settings):

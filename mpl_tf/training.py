@@ -85,7 +85,7 @@ def network(settings, split, role):
     """
     run = settings.run
     name = run.teacher_network if role == "teacher" and run.teacher_network else run.network
-    weights = {"weights_file": run.network_weights} if name.startswith("keras:") else {}
+    weights = {"weights_file": run.network_weights} if name.lower().startswith("keras:") else {}
     return networks.find(name)(
         len(split.class_names),
         split.labeled.shape,
@@ -160,19 +160,19 @@ def train_and_evaluate(settings, path, flag_lines, overwrite=False):
       ConfigError: the configuration does not fit the data or the folder; nothing was trained.
       callbacks.NonFiniteError: a loss became NaN or infinite; the last good checkpoint is there.
     """
-    source = data.find(settings.run.dataset).load(settings.data)
-    config.check_data(settings, source)
-    split = make_split(settings, source)
-    state = workdir.prepare(path, settings.flat(), flag_lines, overwrite)
-    results_file = os.path.join(path, "results.json")
-    if state == "finished":
+    flat, results_file = settings.flat(), os.path.join(path, "results.json")
+    if workdir.state(path, flat, overwrite) == "finished":
         console.say(f"This run has finished already; --overwrite would replace it: {path}")
         found = workdir.read_json(results_file)
         results.summarize(found, path)
         return found
 
     began = time.time()
-    experiment = build(settings, split, path)
+    source = data.find(settings.run.dataset, settings.data.data_dir).load(settings.data)
+    config.check_data(settings, source)
+    split = make_split(settings, source)
+    experiment = build(settings, split, path)  # first: a network may refuse the images
+    workdir.prepare(path, flat, flag_lines, overwrite)
     workdir.write_json(os.path.join(path, "split.json"), split.to_json())
     sample_grid.draw(os.path.join(path, "views.png"), experiment)
     if source.skipped:

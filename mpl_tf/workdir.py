@@ -27,43 +27,64 @@ ARTIFACTS = (
 )
 
 
-def prepare(path, config, flag_lines, overwrite=False):
-    """Makes or reopens a run folder.
+def state(path, config, overwrite=False):
+    """What a folder holds; changes nothing.
 
     Args:
-      path: str, the folder.
+      path: str, the folder, which need not exist.
       config: dict of option name -> value, as config.Config.flat() gives it.
-      flag_lines: list of str, the same as flags.
-      overwrite: bool, whether to remove a run that is there.
+      overwrite: bool, whether a run that is there counts as gone.
 
     Returns:
       "new", "interrupted" (a run with this configuration that has not ended) or "finished".
 
     Raises:
-      ConfigError: the folder cannot be written, holds something that is no run, or holds a run of
-        another configuration.
+      ConfigError: the folder holds something that is no run, or a run of another configuration.
     """
+    try:
+        present = os.listdir(path) if os.path.lexists(path) else []
+    except OSError as error:
+        raise ConfigError(f"workdir {path} cannot be written: {error.strerror}.") from error
+    if "config.json" in present:
+        if overwrite:
+            return "new"
+        check_same(path, read_json(os.path.join(path, "config.json")), config)
+        return "finished" if "results.json" in present else "interrupted"
+    # What a start that was killed before config.json leaves.
+    foreign = [name for name in present if name.replace(".partial", "") not in ARTIFACTS]
+    if foreign:
+        raise ConfigError(
+            f"workdir {path} holds something that is no run ({', '.join(sorted(foreign)[:3])}); "
+            "choose another --workdir."
+        )
+    return "new"
+
+
+def prepare(path, config, flag_lines, overwrite=False):
+    """Makes or reopens a run folder.
+
+    Args:
+      path, config, overwrite: as for `state`; a run that is there is removed if `overwrite`.
+      flag_lines: list of str, the configuration as flags.
+
+    Returns:
+      As `state`.
+
+    Raises:
+      ConfigError: as `state`; or the folder cannot be written.
+    """
+    found = state(path, config, overwrite)
     try:
         os.makedirs(path, exist_ok=True)
         with tempfile.TemporaryFile(dir=path):
             pass
     except OSError as error:
         raise ConfigError(f"workdir {path} cannot be written: {error.strerror}.") from error
-    present = os.listdir(path)
-    config_file = os.path.join(path, "config.json")
-    if present and "config.json" not in present:
-        raise ConfigError(
-            f"workdir {path} holds something that is no run ({', '.join(sorted(present)[:3])}); "
-            "choose another --workdir."
-        )
-    if present and overwrite:
+    if found == "new":
         remove_run(path)
-    elif present:
-        check_same(path, read_json(config_file), config)
-        return "finished" if "results.json" in present else "interrupted"
-    write_text(os.path.join(path, "run.flags"), "\n".join(flag_lines) + "\n")
-    write_json(config_file, config)
-    return "new"
+        write_text(os.path.join(path, "run.flags"), "\n".join(flag_lines) + "\n")
+        write_json(os.path.join(path, "config.json"), config)
+    return found
 
 
 def remove_run(path):

@@ -47,6 +47,19 @@ def test_something_that_is_no_run_is_refused_and_kept(tmp_path):
     assert (tmp_path / "thesis.tex").read_text() == "years of work"
 
 
+def test_a_start_that_was_killed_before_its_configuration_counts_as_none(tmp_path):
+    (tmp_path / "run.flags").write_text("--steps=8")
+    (tmp_path / "config.partial.json").write_text('{"ste')
+    assert prepare(tmp_path) == "new"
+    assert (tmp_path / "run.flags").read_text() == "--steps=3\n"
+    assert prepare(tmp_path) == "interrupted"
+
+
+def test_asking_for_the_state_writes_nothing(tmp_path):
+    assert workdir.state(str(tmp_path / "none"), CONFIG) == "new"
+    assert os.listdir(tmp_path) == []
+
+
 def test_overwriting_removes_the_run_and_nothing_else(tmp_path):
     prepare(tmp_path)
     for name in ("results.json", "metrics.csv", "notes.txt"):

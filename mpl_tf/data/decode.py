@@ -210,5 +210,7 @@ def _is_plain_bmp(content):
 
 def _text(error):
     """The message without TensorFlow's names of operations."""
-    text = re.sub(r"\{\{.*?\}\}|\[Op:\w+\].*|\n.*", "", error.message, flags=re.DOTALL)
-    return text.strip().rstrip(".")
+    lines = re.sub(r"\{\{.*?\}\}", "", error.message).splitlines()
+    # The last line with words of its own: others name operations and places in code.
+    said = [line.strip() for line in lines if line.strip() and "[[" not in line]
+    return re.sub(r"\[Op:\w+\].*", "", said[-1]).strip().rstrip(".") if said else "no reason given"

@@ -112,8 +112,21 @@ class Engine(keras.Model):
                 "fit needs steps_per_epoch: the unit of training is the step and the data repeats "
                 "without end. Example: fit(data, steps_per_epoch=500, epochs=4)."
             )
+        self._check_images(getattr(x, "element_spec", None))
         kwargs.setdefault("shuffle", False)  # the data's own order counts
         return super().fit(x, *args, steps_per_epoch=steps_per_epoch, **kwargs)
+
+    def _check_images(self, spec):
+        """Raises ValueError if images of a batch do not fit a network."""
+        images = spec if isinstance(spec, dict) else {}
+        for view in images.keys() & {"labeled", "weak", "strong"}:
+            for role, network in self.networks.items():
+                shape, wanted = images[view].shape[1:], network.input_shape[1:]
+                if not shape.is_compatible_with(wanted):
+                    raise ValueError(
+                        f"{role} takes images of shape {tuple(wanted)}; received {view} images of "
+                        f"shape {tuple(shape)}."
+                    )
 
     def make_train_function(self, force=False):
         if self.train_function is None or force:

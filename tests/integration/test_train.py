@@ -122,8 +122,8 @@ def test_hidden_labels_reach_the_log_and_nothing_else(finished, tmp_path, monkey
 
     original = splits.split
 
-    def with_wrong_hidden_labels(*arguments):
-        split = original(*arguments)
+    def with_wrong_hidden_labels(*arguments, **keywords):
+        split = original(*arguments, **keywords)
         split.unlabeled.labels[:] = 3
         return split
 

@@ -163,3 +163,15 @@ def test_methods_are_final_and_do_not_inherit_from_each_other():
         assert method.__final__
         assert issubclass(method, Engine)
         assert not [other for other in mpl_tf.METHODS.values() if other in method.__mro__[1:]]
+
+
+def test_images_that_do_not_fit_a_network_are_refused_before_a_step():
+    images = np.zeros([12, 8, 8, 1], np.uint8)
+    data = mpl_tf.data.pair((images, np.arange(12) % 3), labeled_batch=2, unlabeled_ratio=1)
+    networks = [mpl_tf.NETWORKS["mlp"](3, (8, 8, 3), seed=seed) for seed in (0, 1)]
+    model = mpl_tf.MetaPseudoLabels(*networks)
+    model.compile(keras.optimizers.SGD(0.1), keras.optimizers.SGD(0.1))
+    with pytest.raises(
+        ValueError, match=r"takes images of shape \(8, 8, 3\); received .* \(8, 8, 1\)"
+    ):
+        model.fit(data, steps_per_epoch=1)
