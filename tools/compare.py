@@ -108,9 +108,14 @@ def run(cell, options, out):
     return json.loads(results.read_text(encoding="utf-8"))
 
 
+def accuracies(results):
+    """dict of network -> accuracy on test images, or on validation images where there are none."""
+    return results.get("test_accuracy") or results["validation_accuracy"]
+
+
 def delivered(results):
-    """Test accuracy, in percent, of the network that a run delivers."""
-    accuracy = results["test_accuracy"]
+    """Accuracy, in percent, of the network that a run delivers."""
+    accuracy = accuracies(results)
     return 100 * (accuracy["ema"] if accuracy["finetuned"] is None else accuracy["finetuned"])
 
 
@@ -168,7 +173,7 @@ def write_csv(path, done):
         rows = csv.writer(file)
         rows.writerow(["method", "num_labeled", "seed", *networks, "seconds", "weights_digest"])
         for cell, results in done.items():
-            accuracy = [results["test_accuracy"][name] for name in networks]
+            accuracy = [accuracies(results)[name] for name in networks]
             rows.writerow(
                 [cell.method, cell.num_labeled, cell.seed, *accuracy]
                 + [results["seconds"], results["weights_digest"]]

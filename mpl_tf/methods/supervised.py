@@ -73,14 +73,19 @@ class Supervised(Method):
     def train_step(self, batch):
         """One step on a dict with `labeled` [B,H,W,C] images and `label` [B] class ids."""
         variables = self.student.trainable_variables
-        rate, classes = self.student_optimizer.learning_rate, self.student.output_shape[-1]
-        images, dtype = batch["labeled"], self.student.compute_dtype
-        target = losses.one_hot(batch["label"], classes, self.config.label_smoothing, dtype)
+        rate, images = self.student_optimizer.learning_rate, batch["labeled"]
+
+        def target(dtype):
+            classes, smoothing = self.student.output_shape[-1], self.config.label_smoothing
+            return losses.one_hot(batch["label"], classes, smoothing, dtype)
+
+        mixed = None
         if self.config.mix != "none":
-            images, target = mixing.mix(self.config.mix, images, target)
+            images, mixed = mixing.mix(self.config.mix, images, target(tf.float32))
         with tf.GradientTape() as tape:
             logits = self.student(images, training=True)
-            loss = tf.reduce_mean(losses.cross_entropy(target, logits))
+            taught = target(logits.dtype) if mixed is None else tf.cast(mixed, logits.dtype)
+            loss = tf.reduce_mean(losses.cross_entropy(taught, logits))
         self.update(self.student_optimizer, tape.gradient(loss, variables), variables)
         self.update_ema()
         self.step.assign_add(1)

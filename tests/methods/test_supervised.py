@@ -77,3 +77,36 @@ def test_weight_decay_spares_normalisation(convolutional, rng):
         )
     )
     assert not np.any(by_name["gamma"])
+
+
+@pytest.mark.parametrize("kind", ["mixup", "cutmix"])
+def test_mixed_images_and_labels_are_what_the_student_learns(kind, monkeypatch):
+    from mpl_tf.augment import mixing
+
+    seen = {}
+
+    def mix(kind, images, targets):
+        seen["kind"] = kind
+        return tf.zeros_like(tf.cast(images, tf.float32)), tf.roll(targets, 1, axis=1)
+
+    monkeypatch.setattr(mixing, "mix", mix)
+    images = np.zeros([6, 4, 4, 1], np.uint8)
+    batch = {"labeled": images, "label": np.zeros(6, np.int64)}
+    model = mpl_tf.Supervised(
+        mpl_tf.NETWORKS["mlp"](3, (4, 4, 1), dropout=0.0), mix=kind, label_smoothing=0.0
+    )
+    model.compile(keras.optimizers.SGD(0.5))
+    model.fit(tf.data.Dataset.from_tensors(batch).repeat(), steps_per_epoch=20, verbose=0)
+    assert seen["kind"] == kind
+    assert set(np.argmax(model.student.predict(images, verbose=0), axis=1)) == {1}  # rolled
+
+
+def test_mixing_by_keras_cv_runs_in_a_compiled_step():
+    images = np.random.default_rng(0).integers(0, 256, (8, 8, 8, 3)).astype(np.uint8)
+    data = mpl_tf.data.pair(
+        (images, np.arange(8) % 2), labeled_batch=8, unlabeled_ratio=1, strong=None
+    )
+    model = mpl_tf.Supervised(mpl_tf.NETWORKS["mlp"](2, (8, 8, 3)), mix="cutmix")
+    model.compile(keras.optimizers.SGD(0.1))
+    history = model.fit(data, steps_per_epoch=2, verbose=0)
+    assert np.isfinite(history.history["student_loss"][0])

@@ -1,0 +1,72 @@
+"""Views by name, and the picture of them."""
+
+import dataclasses
+import types
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from mpl_tf import sample_grid
+from mpl_tf.augment.draws import Draws
+from mpl_tf.data import pairs, views
+from mpl_tf.data.dataset import STRONG, WEAK, DataConfig
+
+
+def show(policy, images, seed=0):
+    return policy(images, Draws(tf.constant([seed, 1], tf.int64), len(images))).numpy()
+
+
+@pytest.fixture(scope="module")
+def images():
+    coarse = np.random.default_rng(0).integers(0, 256, (6, 8, 8, 3)).astype(np.float32)
+    return tf.cast(tf.image.resize(coarse, [16, 16]), tf.uint8)
+
+
+@pytest.mark.parametrize("weak", WEAK)
+@pytest.mark.parametrize("strong", STRONG)
+def test_every_choice_gives_views(images, weak, strong):
+    if strong == "keras_cv" and weak != "crop":
+        pytest.skip("slow; once is enough")
+    made = views.make(DataConfig(weak=weak, strong=strong), 16)
+    shown = {name: show(getattr(made, name), images) for name in ("weak", "strong")}
+    for batch in shown.values():
+        assert batch.dtype == np.uint8
+        assert batch.shape == images.shape
+    assert np.array_equal(shown["weak"], images) == (weak == "none")
+    assert np.array_equal(shown["strong"], shown["weak"]) == (strong == "none")
+
+
+def test_options_reach_the_views(images):
+    def change(**options):
+        made = views.make(dataclasses.replace(DataConfig(weak="none"), **options), 16)
+        return np.abs(show(made.strong, images).astype(int) - images.numpy()).mean()
+
+    assert change(cutout=0.0) < change(cutout=0.5)
+    still = {"cutout": 0.0, "randaugment_layers": 1}
+    assert change(**still, randaugment_magnitude=1.0) != change(**still)
+    assert change(strong="autoaugment") != change(strong="autoaugment", autoaugment_policy="svhn")
+
+
+def test_large_images_move_by_the_papers_imagenet_pixels():
+    def reach(size):
+        distort = views.make(DataConfig(), size).strong.distort
+        return distort.translate, distort.cutout
+
+    assert reach(224) == (100, 40)
+    assert reach(32) == (None, None)  # an eighth of the side
+
+
+def test_the_picture_shows_the_views(images, tmp_path):
+    labeled = pairs.arrays(images.numpy(), np.arange(6) % 2)
+    experiment = types.SimpleNamespace(
+        split=types.SimpleNamespace(labeled=labeled, class_names=("ant", "bee")),
+        views=views.make(DataConfig(), 16),
+        config=types.SimpleNamespace(run=types.SimpleNamespace(seed=0)),
+    )
+    path = tmp_path / "views.png"
+    sample_grid.draw(str(path), experiment)
+    content = path.read_bytes()
+    assert content.startswith(b"\x89PNG")
+    sample_grid.draw(str(path), experiment)
+    assert path.read_bytes() == content
