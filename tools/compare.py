@@ -5,7 +5,7 @@
 A cell is one run of `python -m mpl_tf.train`: one method, one number of labels, one seed. Cells of
 the same seed and number of labels share split, network and number of steps. Every finished cell is
 kept: start the same command again after an interruption and it continues, in the middle of a cell
-too. `--out` then holds a folder a cell, `table.md`, `table.csv` and `table.png`.
+too. `--out` then holds a folder a cell, `table.md`, `table.csv`, `table.png` and `curves.png`.
 """
 
 import argparse
@@ -203,6 +203,37 @@ def draw(path, options, done):
     plt.close(figure)
 
 
+def read_curve(path, column="val_ema_accuracy"):
+    """(steps, values) of a column of the training rows of a metrics.csv; values in percent."""
+    with open(path, newline="", encoding="utf-8") as file:
+        rows = [r for r in csv.DictReader(file) if r["phase"] == "train" and r.get(column)]
+    return [int(r["step"]) for r in rows], [100 * float(r[column]) for r in rows]
+
+
+def draw_curves(path, options, done, out):
+    """Validation accuracy of the EMA student by step: a thin line a run, a thick one their mean."""
+    columns = measured_columns(options, grouped(done))
+    figure, panels = plt.subplots(
+        1, len(columns), figsize=(1 + 5 * len(columns), 4), squeeze=False, layout="constrained"
+    )
+    for axes, n in zip(panels[0], columns, strict=True):
+        methods = dict.fromkeys(cell.method for cell in done if cell.num_labeled == n)
+        for k, method in enumerate(methods):
+            own = [c for c in done if c.method == method and c.num_labeled == n]
+            curves = [read_curve(out / "cells" / c.name() / "metrics.csv") for c in own]
+            for steps, values in curves:
+                axes.plot(steps, values, color=f"C{k}", alpha=0.3, linewidth=0.8)
+            length = min(len(steps) for steps, _ in curves)
+            mean = [statistics.mean(v[i] for _, v in curves) for i in range(length)]
+            axes.plot(curves[0][0][:length], mean, color=f"C{k}", label=method.replace(":", "\n"))
+        axes.set(title=f"{options.dataset}, {n} labels", xlabel="step")
+        axes.set_ylabel("validation accuracy of the EMA student (%)")
+        axes.grid(alpha=0.3)
+        axes.legend(fontsize="x-small")
+    figure.savefig(path, dpi=110)
+    plt.close(figure)
+
+
 def main(argv=None):
     """Runs all cells that are missing and writes the tables."""
     argv = sys.argv[1:] if argv is None else argv
@@ -225,8 +256,9 @@ def main(argv=None):
         write_markdown(out / "table.md", options, done, command)
         write_csv(out / "table.csv", done)
         draw(out / "table.png", options, done)
+        draw_curves(out / "curves.png", options, done, out)
     print("\n" + (out / "table.md").read_text(encoding="utf-8"))
-    print(f"In {out}: table.md, table.csv, table.png, and every run under cells/")
+    print(f"In {out}: table.md, table.csv, table.png, curves.png, and every run under cells/")
 
 
 if __name__ == "__main__":

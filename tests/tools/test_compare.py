@@ -24,7 +24,7 @@ def test_cells_are_run_once_and_tables_are_written(compare, tmp_path, capsys, mo
     compare.main(arguments)
     with open(tmp_path / "table.csv", newline="") as file:
         assert len({row["weights_digest"] for row in csv.DictReader(file)}) == 4
-    for name in ("table.md", "table.png"):
+    for name in ("table.md", "table.png", "curves.png"):
         assert (tmp_path / name).stat().st_size > 0
     # A second time nothing is run, and the tables come out the same.
     table = (tmp_path / "table.md").read_text()
@@ -32,6 +32,14 @@ def test_cells_are_run_once_and_tables_are_written(compare, tmp_path, capsys, mo
     compare.main(arguments)
     assert (tmp_path / "table.md").read_text() == table
     assert "[4/4]" in capsys.readouterr().out
+
+
+def test_curves_are_the_training_rows(compare, tmp_path):
+    path = tmp_path / "metrics.csv"
+    path.write_text(
+        "phase,step,val_ema_accuracy\ntrain,5,\ntrain,10,0.25\ntrain,20,0.5\nfinetune,20,0.9\n"
+    )
+    assert compare.read_curve(path) == ([10, 20], [25.0, 50.0])
 
 
 def test_the_table_by_hand(compare, tmp_path):
