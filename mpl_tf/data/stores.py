@@ -6,7 +6,7 @@ import tensorflow as tf
 from mpl_tf.data import decode
 
 # Decoded images up to this many bytes are held in memory.
-MEMORY_LIMIT = 1 << 30
+MEMORY_LIMIT = 2 << 30
 
 
 class ArrayStore:

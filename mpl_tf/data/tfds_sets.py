@@ -25,7 +25,8 @@ def dataset(name, recipe, available=None):
 def load(name, options):
     """Reads a prepared TFDS set, or has TFDS prepare it.
 
-    Train, test, validation and unlabeled images are the splits of these names; ids are
+    Train, test, validation and unlabeled images are the splits of these names; where there is no
+    labeled test split, as for ImageNet, the validation split is the test. Ids are
     "<split>/<number>", the number being the place in TFDS's own fixed order. Sets that fit into
     memory are held there, decoded; others are read from their TFRecord files.
 
@@ -89,9 +90,15 @@ def load(name, options):
         parts["train"],
         tuple(info.features[label_key].names),
         unlabeled,
-        parts.get("validation"),
-        parts.get("test"),
+        *_held_out(parts.get("validation"), parts.get("test")),
     )
+
+
+def _held_out(validation, test):
+    """(validation, test) as they are used: what nobody labeled (ImageNet's test) cannot test."""
+    if test is not None and (test.labels < 0).any():
+        test = None
+    return (validation, test) if test is not None else (None, validation)
 
 
 def _keys(name, info):

@@ -1,6 +1,7 @@
 """Sets of TensorFlow Datasets: a small made-up one, and real ones where they are."""
 
 import os
+import types
 
 import numpy as np
 import pytest
@@ -96,6 +97,17 @@ def test_a_prepared_set_is_found_by_name(made_up):
     source = data.find("made_up", made_up).load(made.data)
     with pytest.raises(ConfigError, match=r"at most the 17 unlabeled images; received 3 [*] 7"):
         config.check_data(made, source)
+
+
+def test_a_test_split_without_labels_gives_way_to_the_validation_split():
+    def part(*labels):
+        return types.SimpleNamespace(labels=np.array(labels))
+
+    validation, test, nameless = part(0, 1), part(1, 0), part(-1, -1)
+    assert tfds_sets._held_out(validation, test) == (validation, test)
+    assert tfds_sets._held_out(validation, nameless) == (None, validation)
+    assert tfds_sets._held_out(validation, None) == (None, validation)
+    assert tfds_sets._held_out(None, None) == (None, None)
 
 
 def real(name):
