@@ -65,6 +65,11 @@ class MetaPseudoLabelsConfig(MethodConfig):
     uda_ramp_steps: int = option(
         5000, "Steps over which the consistency weight rises linearly from 0.", low=0
     )
+    joint_views: bool = option(
+        False,
+        "Let the weak views share the teacher's batch, and so its batch statistics, with labeled "
+        "and strong ones, as in the paper's program; costs a backward pass through them.",
+    )
     baseline_decay: float = option(
         0.99,
         "Decay of the running mean of the feedback that is subtracted from it (sampled and dot), "
@@ -147,15 +152,19 @@ class MetaPseudoLabels(Method):
         """
         labeled, label, strong = batch["labeled"], batch["label"], batch["strong"]
         c, variables = self.config, self.teacher.trainable_variables
-        uda = consistency = 0.0
-        if c.uda_weight:  # the weak view is a target: it needs no gradient
+        uda, consistency, weak_logits = 0.0, 0.0, None
+        parts = [labeled, strong]
+        if c.uda_weight and c.joint_views:
+            parts.insert(1, batch["weak"])
+        elif c.uda_weight:  # the weak view is a target: it needs no gradient
             weak_logits = self.teacher(batch["weak"], training=True)  # [U, K]
 
         with tf.GradientTape() as tape:
-            # The teacher predicts on both parts in one batch, and labels the unlabeled one.
-            logits = self.teacher(tf.concat([labeled, strong], 0), training=True)  # [B + U, K]
-            size = labeled.shape[0] or tf.shape(labeled)[0]  # static where the data says it
-            labeled_logits, strong_logits = logits[:size], logits[size:]
+            # The teacher predicts on all parts in one batch, and labels the strong views.
+            logits = self.teacher(tf.concat(parts, 0), training=True)  # [B (+ U) + U, K]
+            sizes = [part.shape[0] or tf.shape(part)[0] for part in parts]  # static if known
+            labeled_logits, *between, strong_logits = tf.split(logits, sizes)
+            weak_logits = between[0] if between else weak_logits
             with tape.stop_recording():
                 pseudo_label = self.pseudo_label(strong_logits)  # [U, K]
                 self.log_pseudo_labels(pseudo_label, batch)

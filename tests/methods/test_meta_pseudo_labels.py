@@ -189,10 +189,11 @@ def step_on(model, batch):
     return {name: values[-1] for name, values in history.history.items()}
 
 
+@pytest.mark.parametrize("joint", [False, True])  # all the same without batch statistics
 @pytest.mark.parametrize("clip", [None, 0.2])
 @pytest.mark.parametrize("form", FORMS)
-def test_three_steps_equal_hand_written_numpy(form, clip, linear, rng, monkeypatch):
-    model = make(linear, form, clip=clip)
+def test_three_steps_equal_hand_written_numpy(form, clip, joint, linear, rng, monkeypatch):
+    model = make(linear, form, clip=clip, joint_views=joint)
     taught = one_hot(rng.integers(K, size=U))
     if form in ("sampled", "dot"):
         monkeypatch.setattr(model, "pseudo_label", lambda logits: tf.constant(taught))
@@ -377,3 +378,28 @@ def test_optimizers_that_cannot_be_used_are_refused(linear):
     with pytest.raises(ValueError, match="use_ema"):
         model.compile(keras.optimizers.SGD(0.1), keras.optimizers.SGD(0.1, use_ema=True))
     make(linear, "sampled").compile(keras.optimizers.Adam(), keras.optimizers.Adam())
+
+
+@pytest.mark.parametrize("joint", [False, True])
+def test_joint_views_share_one_set_of_batch_statistics(joint, convolutional, rng):
+    teacher, student = convolutional(1), convolutional(2)
+    model = mpl_tf.MetaPseudoLabels(teacher, student, feedback="none", joint_views=joint)
+    model.compile(keras.optimizers.SGD(0.0), keras.optimizers.SGD(0.0))
+    batch = {
+        name: rng.normal(size=(count, 6, 6, 1))
+        for name, count in (("labeled", 3), ("weak", 6), ("strong", 6))
+    }
+    batch["label"] = rng.integers(3, size=3)
+    step_on(model, batch)
+    norm = next(x for x in teacher.layers if isinstance(x, keras.layers.BatchNormalization))
+    before = keras.Model(teacher.input, norm.input)
+
+    def mean(*names):
+        images = np.concatenate([batch[name] for name in names])
+        return before.predict(images, verbose=0).mean(axis=(0, 1, 2))
+
+    if joint:
+        expected = 0.1 * mean("labeled", "weak", "strong")
+    else:  # the weak batch first, then the other two
+        expected = 0.9 * 0.1 * mean("weak") + 0.1 * mean("labeled", "strong")
+    np.testing.assert_allclose(norm.moving_mean, expected, rtol=1e-6)
