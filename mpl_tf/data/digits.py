@@ -39,6 +39,7 @@ DIGITS = Dataset(
         "weak": "shift",
         "flip": False,
         "strong": "affine",
+        "joint_views": False,  # as its table was measured
         "cutout": 0.0,
         "labeled_batch": 32,
         "unlabeled_ratio": 7,

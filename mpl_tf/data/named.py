@@ -54,6 +54,7 @@ _FASHION = {
     "uda_weight": 2.0,
     "uda_threshold": 0.8,
     "uda_ramp_steps": 600,
+    "joint_views": False,  # as its table was measured
     "finetune_learning_rate": 1e-3,
     "finetune_batch": 64,
     "finetune_steps": 200,
