@@ -26,8 +26,8 @@ def check_logits(network, role):
       role: str, what the network is to be, for the message: "teacher" or "student".
 
     Raises:
-      ConfigError: the output is not one floating tensor [N, K] with K at least 2, or a softmax or
-        sigmoid makes it.
+      ConfigError: the output is not one floating tensor [N, K] with K at least 2, or [N, S, K] of
+        S classifiers that are trained at once, or a softmax or sigmoid makes it.
     """
     outputs = getattr(network, "outputs", None)  # a subclassed or unbuilt model has none
     if not outputs:
@@ -39,12 +39,12 @@ def check_logits(network, role):
             f"{type(structure).__name__} of {len(outputs)}."
         )
     shape, dtype = tuple(outputs[0].shape), outputs[0].dtype
-    if len(shape) != 2 or shape[1] is None or not keras.backend.is_float_dtype(dtype):
+    if len(shape) not in (2, 3) or shape[-1] is None or not keras.backend.is_float_dtype(dtype):
         raise ConfigError(
             f"{role} must give floating logits of shape [N, K] with a known number of classes K; "
             f"received shape {shape} and type {dtype}."
         )
-    if shape[1] < 2:
+    if shape[-1] < 2:
         raise ConfigError(
             f"{role} must give one logit a class, at least 2; received shape {shape}. A yes-or-no "
             "question has two classes: Dense(2)."

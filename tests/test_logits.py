@@ -95,7 +95,7 @@ def named_output():
     [
         (two_outputs, "one tensor.*received a list"),
         (named_output, "one tensor.*received a dict"),
-        (lambda: functional(layers.Reshape([2, 2])), r"received shape \(None, 2, 2\)"),
+        (lambda: functional(layers.Reshape([1, 2, 2])), r"received shape \(None, 1, 2, 2\)"),
         (lambda: functional(lambda x: keras.ops.argmax(x, axis=-1)), r"received shape \(None,\)"),
         (lambda: functional(lambda x: keras.ops.cast(x, "int32")), "type int32"),
         (lambda: functional(layers.Dense(1)), "at least 2"),
