@@ -1,7 +1,6 @@
 """The datasets that `--dataset` knows by name, with the recipes of the paper or of this project."""
 
 from mpl_tf.data import tfds_sets
-from mpl_tf.data.dataset import Dataset
 from mpl_tf.data.digits import DIGITS
 
 # Pham et al. 2021, appendix: CIFAR-10-4K. What is not here is the same as the options' defaults.
@@ -74,5 +73,3 @@ DATASETS = {
     ),
     "imagenet2012": tfds_sets.dataset("imagenet2012", _IMAGENET, available=1_281_167),
 }
-
-__all__ = ["DATASETS", "Dataset"]

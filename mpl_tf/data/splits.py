@@ -105,9 +105,8 @@ def split(source, num_labeled, num_validation, seed, *, exclude_labeled=False, i
       ConfigError: an id is not in the source's training images, or is there twice.
     """
     train, own = source.train, source.validation
+    carved = np.array([], np.int64)
     if ids is None:
-        nothing = np.array([], np.int64)
-        carved = nothing
         if own is None and num_validation:
             carved = balanced_choice(train.labels, num_validation, [seed, 0])
         rest = np.setdiff1d(np.arange(len(train)), carved)
@@ -117,7 +116,8 @@ def split(source, num_labeled, num_validation, seed, *, exclude_labeled=False, i
     else:
         place = {name: i for i, name in enumerate(train.ids.tolist())}
         labeled = _positions(ids["labeled"], place, "labeled")
-        carved = _positions(ids["validation"], place, "validation") if own is None else np.array([])
+        if own is None:
+            carved = _positions(ids["validation"], place, "validation")
         if np.intersect1d(labeled, carved).size:
             raise ConfigError("split_file has images that are labeled and validation at once.")
         rest = np.setdiff1d(np.arange(len(train)), carved)
@@ -130,7 +130,7 @@ def split(source, num_labeled, num_validation, seed, *, exclude_labeled=False, i
     if source.unlabeled is not None:
         joins = isinstance(source.unlabeled, Images)
         unlabeled = unlabeled.join(source.unlabeled) if joins else source.unlabeled
-    validation = train.take(carved.astype(np.int64)) if own is None and len(carved) else own
+    validation = train.take(carved) if own is None and len(carved) else own
     return Split(train.take(labeled), unlabeled, validation, source.test, source.class_names)
 
 
