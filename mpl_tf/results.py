@@ -2,7 +2,7 @@
 
 import os
 
-from mpl_tf import console, evaluation, report, workdir
+from mpl_tf import console, evaluation, report, saved_model, workdir
 from mpl_tf.data import pipeline
 
 
@@ -26,9 +26,16 @@ def finish(experiment):
             name: evaluation.accuracy(probs[name], images.labels) if name in probs else None
             for name in ("teacher", "student", "ema", "finetuned")
         }
-    export = experiment.file("export", "1")
-    if not os.path.exists(export):  # a run that was interrupted here has exported the same weights
-        method.export(export, split.class_names)
+    export = experiment.file("export")
+    if not os.path.exists(os.path.join(export, "1")):  # else it was interrupted just here
+        which, network = method.named()
+        saved_model.export(
+            network,
+            export,
+            split.class_names,
+            config=experiment.config.flat(),
+            about={"network": which},
+        )
     feedback = getattr(experiment.config.method, "feedback", None)
     report.draw(
         experiment.file("report.png"),
@@ -86,7 +93,7 @@ def summarize(results, path):
         ("metrics.csv", "every logged number by step; tensorboard/ has the same"),
         ("results.json", "these results, package versions, a digest of the weights"),
         ("run.flags", "this run again: --flagfile=run.flags"),
-        ("export/1", "SavedModel: uint8 images in, classes out"),
+        ("export/1", "SavedModel for TensorFlow Serving: images in, classes out"),
     ]
     if rows:
         rows[-1] = (rows[-1][0], rows[-1][1] + "  (exported)")

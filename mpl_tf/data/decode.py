@@ -18,18 +18,18 @@ _MAGIC = {
 
 
 def decode(encoded, size, channels):
-    """The middle of an image as a square of `size` pixels.
+    """The middle of an image in one size: the only way from a file to what networks see.
 
-    `convert(fit(native(encoded), size), channels)`: an image that is `size` pixels high and wide
-    comes out as it was stored.
+    `convert(fit(native(encoded), size), channels)`: an image that has the size comes out as it was
+    stored.
 
     Args:
       encoded: string tensor [], a JPEG, PNG, BMP or GIF file's content.
-      size: int, side of the result in pixels, at least 1.
+      size: int, side of a square result in pixels, at least 1; or (height, width).
       channels: int, 1 for grey, 3 for RGB.
 
     Returns:
-      uint8 [size, size, channels].
+      uint8 [height, width, channels].
 
     Raises:
       tf.errors.InvalidArgumentError: no such image, or damaged (when the graph runs).
@@ -66,28 +66,30 @@ def native(encoded):
 
 
 def fit(image, size):
-    """The largest square in the middle of an image, resized.
+    """The largest part in the middle of an image that has the shape of `size`, resized.
 
     Bilinear with antialiasing (a triangle as wide as the step between the pixels of the result);
-    nothing is computed if the square already has the size.
+    nothing is computed if that part already has the size.
 
     Args:
       image: uint8 [height, width, C], any size.
-      size: int, side of the result in pixels.
+      size: int, side of a square result in pixels; or (height, width).
 
     Returns:
-      uint8 [size, size, C].
+      uint8 [*size, C].
     """
-    height, width = tf.unstack(tf.shape(image)[:2])
-    side = tf.minimum(height, width)
-    top, left = (height - side) // 2, (width - side) // 2
-    square = image[top : top + side, left : left + side]
+    size = [size, size] if isinstance(size, int) else list(size)
+    available = tf.shape(image)[:2]
+    # At least a pixel of images that are many times longer than the result.
+    part = tf.maximum(tf.minimum(available, available[::-1] * size // size[::-1]), 1)
+    top, left = tf.unstack((available - part) // 2)
+    middle = image[top : top + part[0], left : left + part[1]]
     fitted = tf.cond(
-        side == size,
-        lambda: square,
-        lambda: to_uint8(tf.image.resize(square, [size, size], antialias=True)),
+        tf.reduce_all(part == size),
+        lambda: middle,
+        lambda: to_uint8(tf.image.resize(middle, size, antialias=True)),
     )
-    return tf.ensure_shape(fitted, [size, size, image.shape[2]])
+    return tf.ensure_shape(fitted, [*size, image.shape[2]])
 
 
 def convert(image, channels):
@@ -127,6 +129,12 @@ def sniff(head):
         if head.startswith(starts):
             return name
     return None
+
+
+def is_image(encoded):
+    """Whether an encoded image, a string tensor [], begins as `sniff` knows it: bool tensor []."""
+    starts = [start for known in _MAGIC.values() for start in known]
+    return tf.reduce_any([tf.strings.substr(encoded, 0, len(s)) == s for s in starts])
 
 
 def channels(head):

@@ -91,7 +91,7 @@ class Method(Engine):
     @property
     def deliverable(self):
         """The network that `call`, `predict` and `export` use: finetuned, or ema before that."""
-        return self.ema if self.finetuned is None else self.finetuned
+        return self.named()[1]
 
     @staticmethod
     def _copy(network):
@@ -165,11 +165,36 @@ class Method(Engine):
         tuning = self.prepare_finetuning(optimizer, clip_norm=clip_norm, weight_decay=weight_decay)
         return tuning.fit(x, steps_per_epoch=steps, epochs=1, **kwargs)
 
-    def export(self, filepath, class_names=None):
-        """Writes the deliverable as a SavedModel; see `saved_model.export`.
+    def named(self, which=None):
+        """(name, network) of "teacher", "student", "ema" or "finetuned"; None: the deliverable.
+
+        Raises:
+          ValueError: there is no such network, or none yet.
+        """
+        if which is None:
+            which = "ema" if self.finetuned is None else "finetuned"
+        if which not in self.networks:
+            raise ValueError(f"which must be one of {', '.join(self.networks)}; received {which}.")
+        return which, self.networks[which]
+
+    def export(self, filepath, class_names=None, *, which=None, bfloat16=False):
+        """Writes a network as a SavedModel, in the next free version; see `saved_model.export`.
 
         Args:
-          filepath: str, the folder to write; it must not exist.
+          filepath: str, the folder of the versions, as TensorFlow Serving wants it.
           class_names: sequence of str, one a class; None names them "0", "1", ...
+          which: "teacher", "student", "ema" or "finetuned"; None is the deliverable.
+          bfloat16: bool, whether weights are stored with 16 bits.
+
+        Returns:
+          str, the folder that was written, `filepath`/<version>.
         """
-        saved_model.export(self.deliverable, filepath, class_names)
+        which, network = self.named(which)
+        return saved_model.export(
+            network,
+            filepath,
+            class_names,
+            config={"method": type(self).__name__, **dataclasses.asdict(self.config)},
+            about={"network": which},
+            bfloat16=bfloat16,
+        )

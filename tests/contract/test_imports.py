@@ -9,10 +9,13 @@ PACKAGE = pathlib.Path(mpl_tf.__file__).parent
 # From the bottom up; a package stands for all of its modules.
 LEVELS = (
     ("options",),
-    ("losses", "logits", "feedback", "schedules", "augment", "console", "metrics"),
-    ("networks", "data", "distribution", "saved_model", "evaluation", "workdir"),
+    ("losses", "logits", "feedback", "schedules", "augment", "console", "interruption", "metrics"),
+    ("networks", "data", "distribution", "evaluation", "workdir"),
+    ("signatures",),
+    ("saved_model",),
     ("methods",),
-    ("config", "checkpoint", "callbacks", "diagnostics", "report", "sample_grid"),
+    ("callbacks", "metrics_log"),
+    ("config", "checkpoint", "diagnostics", "report", "sample_grid"),
     ("results",),
     ("training",),
     ("flags",),

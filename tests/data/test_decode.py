@@ -186,3 +186,25 @@ def test_webp_never_reaches_the_decoder():
     moving = encoded(PICTURE, "webp", save_all=True, append_images=[PICTURE.rotate(90)])
     with pytest.raises(tf.errors.InvalidArgumentError):
         decode.decode(moving, 24, 3)
+
+
+@pytest.mark.parametrize(
+    ("stored", "size", "expected"),
+    [
+        ((8, 12), (4, 4), (0, 8, 2, 10)),  # a square of the height
+        ((12, 8), (4, 4), (2, 10, 0, 8)),
+        ((8, 12), (4, 2), (0, 8, 4, 8)),  # as tall as it is, half as wide as high
+        ((8, 12), (2, 6), (2, 6, 0, 12)),
+    ],
+)
+def test_fit_takes_the_largest_middle_of_the_wanted_shape(stored, size, expected, rng):
+    image = rng.integers(0, 256, (*stored, 3)).astype(np.uint8)
+    top, bottom, left, right = expected
+    middle = tf.image.resize(image[top:bottom, left:right], size, antialias=True)
+    np.testing.assert_array_equal(decode.fit(tf.constant(image), size), np.round(middle))
+
+
+@pytest.mark.parametrize("stored", [(1, 1), (1, 500), (500, 1)])
+def test_fit_finds_a_pixel_in_the_narrowest_images(stored):
+    image = np.full((*stored, 1), 7, np.uint8)
+    np.testing.assert_array_equal(decode.fit(tf.constant(image), (2, 9)), np.full((2, 9, 1), 7))

@@ -95,7 +95,7 @@ def test_the_export_answers_like_the_finetuned_student(finished):
     np.testing.assert_allclose(out["probabilities"], expected, atol=1e-5)
     accuracy = np.mean(out["class_ids"].numpy() == test.labels)
     assert accuracy == pytest.approx(results(finished)["test_accuracy"]["finetuned"])
-    assert out["class_names"].numpy()[0] == str(out["class_ids"].numpy()[0]).encode()
+    assert out["labels"].numpy()[0] == str(out["class_ids"].numpy()[0]).encode()
 
 
 def test_the_same_seed_gives_the_same_weights_and_another_another(finished, tmp_path):

@@ -133,7 +133,7 @@ def test_dropout_is_before_the_head(mobilenet):
 
 def test_the_export_needs_no_code_of_this_package(tmp_path, images):
     network = applications.build(5, SHAPE, name="VGG16")
-    saved_model.export(network, str(tmp_path / "1"))
+    saved_model.export(network, str(tmp_path))
     serve = tf.saved_model.load(str(tmp_path / "1")).signatures["serving_default"]
     served = serve(images=tf.constant(images))["probabilities"]
     np.testing.assert_allclose(served, tf.nn.softmax(network(images)), atol=1e-5)
