@@ -75,11 +75,54 @@ def draw(path, *, title, workdir, part, accuracy, probs, images, labeled, class_
     if images is not None:
         matrix, mistakes = bands[-1].subfigures(1, 2, width_ratios=(1, 1.4))
         counts = evaluation.confusion_matrix(probs, images.labels)
-        _confusion(matrix, counts, class_names, part)
+        _confusion(matrix, counts, class_names, f"{part.capitalize()} images: ")
         _mistakes(mistakes, probs, images, class_names, part)
     with whole(path) as partial:
         figure.savefig(partial, dpi=100)
     plt.close(figure)
+
+
+def draw_evaluation(path, *, title, probs, labels, class_names):
+    """Draws a confusion matrix, and how sure the network is where it is right.
+
+    Args:
+      path: str, the PNG to write.
+      title: str.
+      probs: float [N, K], class probabilities.
+      labels: integer [N].
+      class_names: sequence of K str.
+    """
+    figure = plt.figure(figsize=(15, 7.5), layout="constrained")
+    figure.suptitle(title, fontsize=13)
+    left, right = figure.subfigures(1, 2, width_ratios=(1.25, 1))
+    _confusion(left, evaluation.confusion_matrix(probs, labels), class_names)
+    _reliability(right.subplots(), probs, labels)
+    with whole(path) as partial:
+        figure.savefig(partial, dpi=100)
+    plt.close(figure)
+
+
+def _reliability(axes, probs, labels):
+    counts, confidence, hits = evaluation.reliability(probs, labels)
+    edges = np.linspace(0, 1, len(counts) + 1)
+    width = edges[1] - edges[0]
+    axes.bar(edges[:-1], counts / len(labels), width, align="edge", color="lightgray")
+    axes.plot([0, 1], [0, 1], "--", color="gray")
+    there = counts > 0
+    axes.plot(confidence[there], hits[there], "o-", color="tab:red")
+    axes.legend(
+        axes.patches[:1] + axes.lines,
+        ["share of the images", "as sure as right", "accuracy by confidence"],
+        loc="upper left",
+    )
+    error = evaluation.calibration_error(probs, labels)
+    axes.set(
+        title=f"Expected calibration error {error:.3f}",
+        xlabel="confidence: the greatest class probability",
+        xlim=(0, 1),
+        ylim=(0, 1.02),
+    )
+    axes.grid(alpha=0.3)
 
 
 def _accuracy(axes, curves, accuracy, part):
@@ -164,12 +207,12 @@ def _tilt(class_names):
     return 90 if max(map(len, class_names)) > 3 else 0
 
 
-def _confusion(figure, matrix, class_names, part):
+def _confusion(figure, matrix, class_names, said=""):
     axes = figure.subplots()
     share = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
     axes.imshow(share, cmap="Blues", vmin=0, vmax=1)
     ticks = range(len(class_names))
-    axes.set(title=f"{part.capitalize()} images: true class (row), predicted (column)")
+    axes.set(title=f"{said}true class (row), predicted (column)")
     if len(class_names) <= 100:
         size = 10 if len(class_names) <= 20 else 4
         axes.set_xticks(ticks, class_names, rotation=_tilt(class_names), fontsize=size)

@@ -61,13 +61,18 @@ class Split:
     class_names: tuple
 
     def to_json(self):
-        """What split.json holds: the ids from which `split` makes the same split again."""
+        """What split.json holds: what the networks answer, and the ids that make this split again.
+
+        With `class_names` and `image_shape` a trained network can be built again without the data.
+        """
         chosen = {"labeled": self.labeled, "validation": self.validation}
-        return {name: [] if part is None else part.ids.tolist() for name, part in chosen.items()}
+        ids = {name: [] if part is None else part.ids.tolist() for name, part in chosen.items()}
+        about = {"class_names": list(self.class_names), "image_shape": list(self.labeled.shape)}
+        return about | ids
 
 
 def read_ids(path):
-    """The content of a split.json: dict of "labeled" and "validation" -> list of ids.
+    """The ids in a split.json: dict of "labeled" and "validation" -> list of ids.
 
     Raises:
       ConfigError: the file cannot be read or is no such file.

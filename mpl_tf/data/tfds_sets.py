@@ -94,6 +94,29 @@ def load(name, options):
     )
 
 
+def file_names(name, data_dir, split):
+    """The files that the images of a prepared TFDS set were made of.
+
+    Args:
+      name: str, "NAME" or "NAME/CONFIG".
+      data_dir: str, as in data.dataset.DataConfig.
+      split: str, such as "validation".
+
+    Returns:
+      list of str, in the order of the ids; None if the set does not know them.
+    """
+    folder = tfds_files.require(name, tfds_files.data_dir(data_dir))
+    import tensorflow_datasets as tfds  # slow to import
+
+    info = tfds.builder_from_directory(folder).info
+    if "file_name" not in info.features:
+        return None
+    feature = {"file_name": tf.io.FixedLenFeature([], tf.string)}
+    data = tf.data.TFRecordDataset([str(path) for path in info.splits[split].filepaths])
+    data = data.map(lambda record: tf.io.parse_single_example(record, feature)["file_name"])
+    return [found.decode() for found in data.as_numpy_iterator()]
+
+
 def _held_out(validation, test):
     """(validation, test) as they are used: what nobody labeled (ImageNet's test) cannot test."""
     if test is not None and (test.labels < 0).any():

@@ -30,6 +30,7 @@ def made_up(tmp_path_factory):
             features = {
                 "image": tfds.features.Image(shape=(None, None, 3), encoding_format="png"),
                 "label": tfds.features.ClassLabel(names=["ant", "bee", "cat"]),
+                "file_name": tfds.features.Text(),
             }
             return tfds.core.DatasetInfo(
                 builder=self,
@@ -44,7 +45,8 @@ def made_up(tmp_path_factory):
             base = 100 * list(COUNTS).index(split)
             for i in range(COUNTS[split]):
                 label = -1 if split == "unlabelled" else i % 3
-                yield i, {"image": picture(base + i), "label": label}
+                name = f"{base + i}.png"
+                yield i, {"image": picture(base + i), "label": label, "file_name": name}
 
     folder = tmp_path_factory.mktemp("tfds")
     MadeUp(data_dir=str(folder)).download_and_prepare()
@@ -71,6 +73,14 @@ def test_all_splits_become_parts(made_up):
     }
     assert found == expected
     assert sorted(source.train.ids) == sorted(f"train/{i}" for i in range(12))
+
+
+def test_file_names_are_in_the_order_of_the_ids(made_up):
+    test = load(made_up, image_size=9).test
+    names = tfds_sets.file_names("made_up", made_up, "test")
+    for image, name in zip(test.images, names, strict=True):
+        number = int(name.removesuffix(".png"))
+        np.testing.assert_array_equal(image, picture(number)[:, 1:10])
 
 
 def test_extra_images_are_unlabeled_on_request(made_up):

@@ -1,0 +1,224 @@
+"""`python -m mpl_tf.predict`: image files in, their classes out."""
+
+import csv
+import dataclasses
+import io
+import json
+import os
+import sys
+
+import numpy as np
+
+from mpl_tf import commands, console
+from mpl_tf.options import ConfigError, option
+
+_ABOUT = """Classify image files with an export, or with what a run has exported. Answers are
+written to standard output; files that cannot be read are named on standard error, and the rest
+goes on.
+
+  python -m mpl_tf.predict --model=runs/digits-mpl-0 pictures/ more.png
+  find . -name '*.jpg' | python -m mpl_tf.predict --model=my_model --format=csv -"""
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """Which model answers, and how."""
+
+    model: str = option("", "An export, a folder of versions of one, or the folder of a run.")
+    format: str = option(
+        "jsonl",
+        "jsonl: one JSON object a line, with file, label, probability and top. csv: with a header. "
+        "table: for reading.",
+        choices=("jsonl", "csv", "table"),
+    )
+    top: int = option(5, "How many of the most probable classes are told, at most.", low=1)
+    batch: int = option(32, "Files that are classified at once.", low=1)
+
+
+def main(argv=None):
+    """Runs the command line.
+
+    Args:
+      argv: sequence of str, the arguments; None takes the process's own.
+
+    Returns:
+      int, the exit status: 0 if all files were classified, 1 if some could not be, 2 bad input, 130
+      stopped by the keyboard.
+    """
+    files = f"image files, folders of them at any depth, or {_STANDARD_INPUT} for a list of paths"
+    return commands.run(
+        argv, Options, _predict, verb="predict", about=_ABOUT, files=files + " on standard input"
+    )
+
+
+_STANDARD_INPUT = "-"
+
+
+def _predict(options, names):
+    if not options.model:
+        raise ConfigError("--model must be an export or the folder of a run; received none.")
+    import tensorflow as tf
+    import tqdm
+
+    from mpl_tf import saved_model
+
+    path = saved_model.find(folder_of(options.model))
+    class_names = saved_model.read_asset(path, saved_model.CLASS_NAMES)
+    serve = tf.saved_model.load(path).signatures.get("serving_bytes")
+    if serve is None:
+        raise ConfigError(f"{path} takes arrays alone: its images are neither grey nor RGB.")
+    files, empty = list_files(names)
+    out = _Writer(options.format, class_names, min(options.top, len(class_names)))
+    failed = len(empty)
+    with tqdm.tqdm(total=len(files), unit="file", disable=None, leave=False) as bar:
+        try:
+            for folder, reason in empty:
+                bar.write(f"{folder} {reason}", file=sys.stderr)
+            for line in out.header():
+                bar.write(line)
+            for first in range(0, len(files), options.batch):
+                some = files[first : first + options.batch]
+                for file, probs, reason in classify(serve, some):
+                    if reason:
+                        failed += 1
+                        bar.write(f"{file} {reason}", file=sys.stderr)
+                    else:
+                        bar.write(out.line(file, probs))
+                bar.update(len(some))
+                sys.stdout.flush()
+        except BrokenPipeError:  # whoever reads, such as `head`, has seen enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    if failed:
+        total = len(files) + len(empty)
+        console.complain(f"{failed} of {total} could not be classified.")
+    return commands.FAILED if failed else commands.DONE
+
+
+def folder_of(path):
+    """Where the exports lie that `path`, a run or an export itself, stands for."""
+    is_run = os.path.isfile(os.path.join(path, "config.json"))
+    return os.path.join(path, "export") if is_run else path
+
+
+def list_files(names):
+    """The files that arguments stand for.
+
+    Args:
+      names: list of str: files; folders, of which all image files are meant; or "-" for a list of
+        both, one a line, on standard input.
+
+    Returns:
+      (files, failed): list of str, in order; list of (str, str), folders without an image file, and
+      what is wrong with them.
+    """
+    from mpl_tf.data import decode
+
+    files, failed = [], []
+    for name in names:
+        if name == _STANDARD_INPUT:
+            lines = [line.rstrip("\r\n") for line in sys.stdin]
+            more = list_files([line for line in lines if line and line != _STANDARD_INPUT])
+            files, failed = files + more[0], failed + more[1]
+        elif os.path.isdir(name):
+            inside = []
+            for root, folders, found in os.walk(name):
+                folders[:] = sorted(folder for folder in folders if not folder.startswith("."))
+                inside += [
+                    os.path.join(root, file)
+                    for file in sorted(found)
+                    if file.lower().endswith(decode.EXTENSIONS) and not file.startswith(".")
+                ]
+            files += inside
+            if not inside:
+                failed.append((name, f"holds no file that ends in {', '.join(decode.EXTENSIONS)}"))
+        else:
+            files.append(name)
+    return files, failed
+
+
+def classify(serve, files):
+    """Answers of a batch of files.
+
+    Args:
+      serve: the signature `serving_bytes` of an export.
+      files: list of str.
+
+    Yields:
+      (file, probabilities, reason) in order: float32 [K] and "", or None and what is wrong.
+    """
+    import tensorflow as tf
+
+    from mpl_tf.data import decode
+
+    contents, reasons = {}, {}
+    for file in files:
+        try:
+            with open(file, "rb") as opened:
+                contents[file] = opened.read()
+        except OSError as error:
+            reasons[file] = f"cannot be read: {error.strerror}"
+
+    def leave_out_broken(some):
+        for file in some:
+            reason = decode.verify(contents[file])
+            if reason:
+                reasons[file] = reason
+                del contents[file]
+
+    def answer():
+        encoded = tf.constant(list(contents.values()), tf.string)
+        return serve(image_bytes=encoded)["probabilities"].numpy()
+
+    # TensorFlow decodes some BMP files wrongly; of all others it says so.
+    leave_out_broken([f for f, data in contents.items() if decode.sniff(data) in (None, "bmp")])
+    try:
+        probs = answer()
+    except tf.errors.InvalidArgumentError:
+        leave_out_broken(list(contents))
+        probs = answer()
+    rows = dict(zip(contents, probs, strict=True))
+    for file in files:
+        yield file, rows.get(file), reasons.get(file, "")
+
+
+class _Writer:
+    """Lines of one format.
+
+    Args:
+      format: "jsonl", "csv" or "table".
+      class_names: sequence of K str.
+      top: int, classes told a file, at most K.
+    """
+
+    def __init__(self, format, class_names, top):
+        self._format, self._names, self._top = format, class_names, top
+        self._width = max(map(len, class_names))
+
+    def header(self):
+        """The lines before the first file."""
+        if self._format != "csv":
+            return []
+        more = [f"{what}_{i}" for i in range(2, self._top + 1) for what in ("label", "probability")]
+        return [_csv(["file", "label", "probability", *more])]
+
+    def line(self, file, probs):
+        """What is said of a file (str) with its probabilities, float [K]."""
+        best = np.argsort(-probs, kind="stable")[: self._top]
+        top = [{"label": self._names[k], "probability": float(probs[k])} for k in best]
+        if self._format == "jsonl":
+            return json.dumps({"file": file, **top[0], "top": top}, ensure_ascii=False)
+        if self._format == "csv":
+            return _csv([file, *(value for entry in top for value in entry.values())])
+        return "  ".join(
+            [*(f"{e['label']:<{self._width}} {e['probability']:6.1%}" for e in top), file]
+        )
+
+
+def _csv(row):
+    text = io.StringIO()
+    csv.writer(text, lineterminator="").writerow(row)
+    return text.getvalue()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
