@@ -1,25 +1,44 @@
-"""What happens between the steps of Keras's `fit`: the bar, the log, the guard, the checkpoint."""
+"""What happens between the steps of Keras's `fit`: the guard, the log, the bar, the checkpoint."""
 
-import csv
 import math
-import os
 
 import keras
 import tensorflow as tf
 
 from mpl_tf import console
-from mpl_tf.workdir import whole
+from mpl_tf.interruption import Terminated
 
 
 class NonFiniteError(ArithmeticError):
-    """A logged value became NaN or infinite; the message names the step and the value."""
+    """A logged value or a weight became NaN or infinite; the message names the step and it."""
 
 
-class StopOnNonFinite(keras.callbacks.Callback):
+class StepCallback(keras.callbacks.Callback):
+    """Abstract: a callback that knows how many steps of its phase were taken.
+
+    Keras may run several steps between two calls, and names the last one; so steps are never
+    counted by calls. Who overrides a method here calls it first.
+
+    Args:
+      start: int, steps taken before this `fit`.
+
+    Attributes:
+      taken: int, steps taken so far.
+    """
+
+    def __init__(self, start=0):
+        super().__init__()
+        self.taken = self._epoch_start = start
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self._epoch_start = self.taken
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.taken = self._epoch_start + batch + 1
+
+
+class StopOnNonFinite(StepCallback):
     """Stops a run at the first step, or evaluation, whose logs hold NaN or infinity.
-
-    Goes before `SaveCheckpoint`: an update can break weights that no training loss has seen yet,
-    and the evaluation sees them before they are saved.
 
     Args:
       phase: str, for the message.
@@ -27,125 +46,57 @@ class StopOnNonFinite(keras.callbacks.Callback):
     """
 
     def __init__(self, phase, start=0):
-        super().__init__()
-        self.phase, self.taken = phase, start
+        super().__init__(start)
+        self.phase = phase
 
     def on_train_batch_end(self, batch, logs=None):
-        self.taken += 1
-        self._check(logs)
+        super().on_train_batch_end(batch, logs)
+        check_finite(self.phase, self.taken, logs)
 
     def on_epoch_end(self, epoch, logs=None):
-        self._check(logs)
-
-    def _check(self, logs):
-        bad = [f"{name} = {value}" for name, value in logs.items() if not math.isfinite(value)]
-        if bad:
-            raise NonFiniteError(f"{self.phase} step {self.taken}: {', '.join(bad)}")
+        check_finite(self.phase, self.taken, logs)
 
 
-class _Table:
-    """A CSV file that is written row by row and can lose its last rows again."""
-
-    def __init__(self, path, columns):
-        self._path, self._columns, self._file = path, columns, None
-
-    def rewind(self, phase, step):
-        """Drops the rows of a phase after a step; call it before the first `write`."""
-        self.close()
-        kept = []
-        if os.path.exists(self._path):
-            with open(self._path, newline="", encoding="utf-8") as file:
-                rows = list(csv.DictReader(file))
-            kept = [r for r in rows if r["phase"] != phase or int(r["step"]) <= step]
-        with whole(self._path) as partial, open(partial, "w", newline="", encoding="utf-8") as file:
-            rows = csv.DictWriter(file, self._columns)
-            rows.writeheader()
-            rows.writerows(kept)
-        # Line-buffered: a run that is killed leaves whole rows.
-        self._file = open(self._path, "a", newline="", encoding="utf-8", buffering=1)  # noqa: SIM115
-        self._rows = csv.DictWriter(self._file, self._columns)
-
-    def write(self, phase, step, values):
-        """One row; `values` is a dict of column -> float."""
-        rounded = {name: f"{value:.9g}" for name, value in values.items()}  # all of a float32
-        self._rows.writerow({"phase": phase, "step": step, **rounded})
-
-    def close(self):
-        """Closes the file; the table can be rewound and written again."""
-        if self._file:
-            self._file.close()
-            self._file = None
+def check_finite(phase, step, logs):
+    """Raises NonFiniteError if a value of `logs` (dict of str -> float) is NaN or infinite."""
+    bad = [f"{name} = {value}" for name, value in logs.items() if not math.isfinite(value)]
+    if bad:
+        raise NonFiniteError(f"{phase} step {step}: {', '.join(bad)}")
 
 
-class MetricsLog:
-    """metrics.csv, pseudo_labels.csv, and their twins for TensorBoard.
+class ContinueWindow(keras.callbacks.Callback):
+    """Lets a log row go on that a checkpoint has cut in two.
 
-    One row of metrics.csv holds the training logs since the row or the evaluation before, or the
-    values of one evaluation on the validation images; columns that have no value there are empty.
-    A row of pseudo_labels.csv holds the share of each class among the pseudo labels of the same
-    steps. Call `rewind` before the first `write`.
+    `fit` starts with metrics reset; this puts back, once, what they held when it was constructed.
 
     Args:
-      workdir: str, the run folder.
-      names: sequence of str, the columns of metrics.csv after `phase` and `step`.
-      class_names: sequence of str, the columns of pseudo_labels.csv; None writes no such file.
+      engine: methods.engine.Engine, just restored.
     """
 
-    def __init__(self, workdir, names, class_names=None):
-        columns = ["phase", "step"]
-        self._metrics = _Table(os.path.join(workdir, "metrics.csv"), [*columns, *names])
-        self._shares, self._class_names = None, class_names
-        if class_names:
-            path = os.path.join(workdir, "pseudo_labels.csv")
-            self._shares = _Table(path, [*columns, *class_names])
-        self._folder, self._writers = os.path.join(workdir, "tensorboard"), {}
+    def __init__(self, engine):
+        super().__init__()
+        variables = [v for metric in engine.window_metrics for v in metric.variables]
+        self._held = [(v, keras.ops.convert_to_numpy(v)) for v in variables]
 
-    def rewind(self, phase, step):
-        """Drops the rows of a phase after the step that it continues from."""
-        for table in filter(None, (self._metrics, self._shares)):
-            table.rewind(phase, step)
-
-    def write(self, phase, step, values):
-        """One row of metrics.csv; `values` is a dict of column -> float."""
-        self._metrics.write(phase, step, values)
-        with self._events(phase):
-            for name, value in values.items():
-                tf.summary.scalar(name, value, step=step)
-
-    def write_shares(self, phase, step, shares):
-        """One row of pseudo_labels.csv; `shares` is float [K]."""
-        self._shares.write(phase, step, dict(zip(self._class_names, shares, strict=True)))
-        with self._events(phase):
-            tf.summary.histogram("pseudo_labels", shares, step=step)
-
-    def _events(self, phase):
-        """Events of a phase go to a folder of their own: its steps count from 1 again."""
-        if phase not in self._writers:
-            folder = os.path.join(self._folder, phase)
-            self._writers[phase] = tf.summary.create_file_writer(folder)
-        return self._writers[phase].as_default()
-
-    def close(self):
-        """Writes what is buffered."""
-        for table in filter(None, (self._metrics, self._shares)):
-            table.close()
-        for writer in self._writers.values():
-            writer.close()
+    def on_epoch_begin(self, epoch, logs=None):
+        for variable, value in self._held:
+            variable.assign(value)
+        self._held = []
 
 
-class LogMetrics(keras.callbacks.Callback):
+class LogMetrics(StepCallback):
     """Writes a row of training logs every `every` steps, and a row of every evaluation.
 
     Args:
-      log: MetricsLog.
+      log: metrics_log.MetricsLog.
       phase: str.
       every: int, steps a row sums up.
       start: int, steps taken before this `fit`.
     """
 
     def __init__(self, log, phase, every, start=0):
-        super().__init__()
-        self.log, self.phase, self.every, self.taken = log, phase, every, start
+        super().__init__(start)
+        self.log, self.phase, self.every = log, phase, every
         self._row_written = False
 
     def on_train_batch_begin(self, batch, logs=None):
@@ -155,7 +106,7 @@ class LogMetrics(keras.callbacks.Callback):
             self._row_written = False
 
     def on_train_batch_end(self, batch, logs=None):
-        self.taken += 1
+        super().on_train_batch_end(batch, logs)
         if self.taken % self.every == 0:
             values = {k: v for k, v in logs.items() if k in self.model.train_metrics}
             self.log.write(self.phase, self.taken, values)
@@ -194,10 +145,10 @@ class Progress(keras.callbacks.ProgbarLogger):
         super().on_epoch_begin(epoch, logs)
 
     def on_train_batch_end(self, batch, logs=None):
-        self.taken += 1
         super().on_train_batch_end(batch, self._few(logs))
 
     def on_epoch_end(self, epoch, logs=None):
+        self.taken += self.target
         super().on_epoch_end(epoch, self._few(logs))
 
     @staticmethod
@@ -209,20 +160,54 @@ class Progress(keras.callbacks.ProgbarLogger):
         return shown | {k.removeprefix("val_"): v for k, v in accuracies.items()}
 
 
-class SaveCheckpoint(keras.callbacks.Callback):
-    """Saves a checkpoint whenever `fit` has run its steps between two evaluations.
+class SaveCheckpoint(StepCallback):
+    """Saves checkpoints: every so many steps, at the end of the phase, and when asked to stop.
+
+    Weights are looked at before they are saved: an update can break them in a step whose losses,
+    taken before it, were still good. Goes last, after the log has the row that may end here.
 
     Args:
       checkpoints: checkpoint.Checkpoints.
+      phase: str, for messages.
+      total: int, steps of the whole phase.
+      every: int, steps from one checkpoint to the next; 0 saves after every evaluation.
       start: int, steps taken before this `fit`.
+      stop: callable without arguments -> bool; once it is true, the run is saved after the step
+        under way, and ends by Terminated.
     """
 
-    def __init__(self, checkpoints, start=0):
-        super().__init__()
-        self.checkpoints, self.taken = checkpoints, start
+    def __init__(self, checkpoints, phase, total, every=0, start=0, stop=lambda: False):
+        super().__init__(start)
+        self.checkpoints, self.phase, self.total = checkpoints, phase, total
+        self.every, self.stop = every, stop
 
     def on_train_batch_end(self, batch, logs=None):
-        self.taken += 1
+        super().on_train_batch_end(batch, logs)
+        # Where an evaluation follows, the checkpoint waits for it.
+        if self._due() and batch + 1 < self.params["steps"]:
+            self._save()
+        self._stop_if_asked()
+
+    def on_test_batch_end(self, batch, logs=None):
+        self._stop_if_asked()
 
     def on_epoch_end(self, epoch, logs=None):
+        if not self.every or self._due() or self.taken == self.total:
+            self._save()
+        self._stop_if_asked()
+
+    def _due(self):
+        return self.every and self.taken % self.every == 0
+
+    def _stop_if_asked(self):
+        if self.stop():
+            self._save()
+            console.say(f"\n{self.phase}: asked to stop, saved after step {self.taken}")
+            raise Terminated
+
+    def _save(self):
+        for weight in self.model.weights:
+            value = tf.convert_to_tensor(weight)
+            if value.dtype.is_floating and not tf.reduce_all(tf.math.is_finite(value)):
+                raise NonFiniteError(f"{self.phase} step {self.taken}: weight {weight.path}")
         self.checkpoints.save(self.taken)

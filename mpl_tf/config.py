@@ -47,11 +47,18 @@ class RunConfig:
         1000, "Steps of finetuning the EMA student on the labeled images; 0 leaves it out.", low=0
     )
     eval_every: int = option(
-        500,
-        "Steps from one evaluation on the validation images, and checkpoint, to the next.",
-        low=1,
+        500, "Steps from one evaluation on the validation images to the next.", low=1
     )
+    checkpoint_every: int = option(
+        0, "Steps from one checkpoint to the next; 0 writes one after every evaluation.", low=0
+    )
+    keep_checkpoints: int = option(2, "How many of the newest checkpoints are kept a phase.", low=1)
     log_every: int = option(50, "Steps that one line of metrics.csv averages.", low=1)
+    deterministic: bool = option(
+        False,
+        "Only operations that give the same bits every time on the same device and software; "
+        "slower on a GPU. CPUs were seen to do so without it, but do not promise it.",
+    )
     strategy: str = option(
         "auto", "auto: the first GPU, else the CPU. cpu: the CPU.", choices=STRATEGIES
     )

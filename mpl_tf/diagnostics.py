@@ -1,15 +1,15 @@
 """Warnings about a training that has gone wrong in a known way."""
 
-import keras
 import numpy as np
 
 from mpl_tf import console
+from mpl_tf.callbacks import StepCallback
 
 MOST_OF_ONE_CLASS = 0.9
 STUCK_ROWS = 5
 
 
-class WarnOfCollapse(keras.callbacks.Callback):
+class WarnOfCollapse(StepCallback):
     """Says once when one class takes over the pseudo labels, and once when the mask is stuck.
 
     Args:
@@ -20,13 +20,13 @@ class WarnOfCollapse(keras.callbacks.Callback):
     """
 
     def __init__(self, every, class_names, labeled_shares, start=0):
-        super().__init__()
-        self.every, self.taken = every, start
+        super().__init__(start)
+        self.every = every
         self.class_names, self.labeled_shares = class_names, labeled_shares
         self._masks, self._said = [], set()
 
     def on_train_batch_end(self, batch, logs=None):
-        self.taken += 1
+        super().on_train_batch_end(batch, logs)
         if self.taken % self.every == 0:
             shares = self.model.pseudo_label_shares
             if shares is not None:

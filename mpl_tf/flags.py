@@ -154,4 +154,12 @@ def _help_text(config):
     entry("overwrite", "", "Replace the run in the run folder, if there is one.", "off")
     entry("flagfile", "path", "Read flags from a file, one a line.", "none")
     entry("verbosity", "int", "Show TensorFlow's own messages too, whatever its value.", "off")
+    lines.extend(["", "Exit status"])
+    lines.extend(
+        [
+            "  0 done; 1 failed while training, or no room on the disk; 2 bad input;",
+            "  130 stopped by Ctrl-C; 143 stopped by SIGTERM, the step under way saved.",
+            "  The same command continues from the last checkpoint, also after a kill.",
+        ]
+    )
     return "\n".join(lines)

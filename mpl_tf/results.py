@@ -1,6 +1,6 @@
 """The end of a run: test, export, picture, summary."""
 
-import os
+import shutil
 
 from mpl_tf import console, evaluation, report, saved_model, workdir
 from mpl_tf.data import pipeline
@@ -26,16 +26,15 @@ def finish(experiment):
             name: evaluation.accuracy(probs[name], images.labels) if name in probs else None
             for name in ("teacher", "student", "ema", "finetuned")
         }
-    export = experiment.file("export")
-    if not os.path.exists(os.path.join(export, "1")):  # else it was interrupted just here
-        which, network = method.named()
-        saved_model.export(
-            network,
-            export,
-            split.class_names,
-            config=experiment.config.flat(),
-            about={"network": which},
-        )
+    which, network = method.named()
+    shutil.rmtree(experiment.file("export"), ignore_errors=True)  # if it was interrupted here
+    saved_model.export(
+        network,
+        experiment.file("export"),
+        split.class_names,
+        config=experiment.config.flat(),
+        about={"network": which},
+    )
     feedback = getattr(experiment.config.method, "feedback", None)
     report.draw(
         experiment.file("report.png"),

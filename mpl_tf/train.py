@@ -1,10 +1,13 @@
 """`python -m mpl_tf.train`: the whole job in one command."""
 
+import errno
 import sys
 
-from mpl_tf import console
+from mpl_tf import console, interruption
 
-FINISHED, FAILED, MISUSED, INTERRUPTED = 0, 1, 2, 130
+FINISHED, FAILED, MISUSED, INTERRUPTED, TERMINATED = 0, 1, 2, 130, 143
+
+_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 def main(argv=None):
@@ -14,13 +17,27 @@ def main(argv=None):
       argv: sequence of str, the arguments; None takes the process's own.
 
     Returns:
-      int, the exit status: 0 done, 1 failed while training, 2 bad input (nothing was trained),
-      130 stopped by the keyboard.
+      int, the exit status: 0 done; 1 failed while training, or no room on the disk; 2 bad input
+      (nothing was trained); 130 stopped by the keyboard; 143 stopped by SIGTERM, after the step
+      under way was saved. After 130, 143 and a kill the same command continues.
     """
     argv = sys.argv[1:] if argv is None else argv
+    try:
+        with interruption.raised():
+            return _run(argv)
+    except interruption.Terminated:
+        console.complain("Terminated. The same command continues from the last checkpoint.")
+        return TERMINATED
+    except KeyboardInterrupt:
+        console.complain("\nInterrupted. The same command continues from the last checkpoint.")
+        return INTERRUPTED
+
+
+def _run(argv):
     console.start(argv)
     # After that, because they import TensorFlow.
     from mpl_tf import callbacks, flags, training
+    from mpl_tf.checkpoint import CheckpointError
     from mpl_tf.options import ConfigError
 
     try:
@@ -39,9 +56,17 @@ def main(argv=None):
             "folder. A lower learning rate or clip_norm=5 may help."
         )
         return FAILED
-    except KeyboardInterrupt:
-        console.complain("\nInterrupted. The same command continues from the last checkpoint.")
-        return INTERRUPTED
+    except CheckpointError as error:
+        console.complain(f"\nStopped: {error}")
+        return FAILED
+    except OSError as error:
+        if error.errno not in _NO_ROOM:
+            raise
+        console.complain(
+            f"\nStopped: {error.filename or command.workdir} cannot be written: {error.strerror}. "
+            "Make room, and the same command continues from the last checkpoint."
+        )
+        return FAILED
     return FINISHED
 
 

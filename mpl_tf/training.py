@@ -7,21 +7,21 @@ import zlib
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from mpl_tf import (
-    callbacks,
     config,
     console,
     data,
-    diagnostics,
     distribution,
+    metrics_log,
     networks,
+    phases,
     results,
     sample_grid,
     schedules,
     workdir,
 )
-from mpl_tf.checkpoint import Checkpoints
 from mpl_tf.data import pipeline, splits, views
 from mpl_tf.methods import METHODS
 
@@ -159,109 +159,40 @@ def train_and_evaluate(settings, path, flag_lines, overwrite=False):
     Raises:
       ConfigError: the configuration does not fit the data or the folder; nothing was trained.
       callbacks.NonFiniteError: a loss became NaN or infinite; the last good checkpoint is there.
+      checkpoint.CheckpointError: no checkpoint could be read, or one could not be written.
+      interruption.Terminated: SIGTERM came, and the run was saved.
     """
-    flat, results_file = settings.flat(), os.path.join(path, "results.json")
+    flat = settings.flat()
     if workdir.state(path, flat, overwrite) == "finished":
-        console.say(f"This run has finished already; --overwrite would replace it: {path}")
-        found = workdir.read_json(results_file)
-        results.summarize(found, path)
-        return found
+        return report_finished(path)
 
     began = time.time()
+    if settings.run.deterministic:
+        tf.config.experimental.enable_op_determinism()
     source = data.find(settings.run.dataset, settings.data.data_dir).load(settings.data)
     config.check_data(settings, source)
     split = make_split(settings, source)
     experiment = build(settings, split, path)  # first: a network may refuse the images
-    workdir.prepare(path, flat, flag_lines, overwrite)
-    workdir.write_json(os.path.join(path, "split.json"), split.to_json())
-    sample_grid.draw(os.path.join(path, "views.png"), experiment)
-    if source.skipped:
-        console.say(f"{source.skipped} broken files were left out")
-    results.announce(experiment)
-    resumed_at = fit(experiment)
-    found = {**results.finish(experiment), "seconds": round(time.time() - began, 1)}
-    found["resumed_at"] = resumed_at
-    workdir.write_json(results_file, found)
+    with workdir.lock(path):
+        if workdir.prepare(path, flat, flag_lines, overwrite) == "finished":  # in the meantime
+            return report_finished(path)
+        workdir.write_json(os.path.join(path, "split.json"), split.to_json())
+        sample_grid.draw(os.path.join(path, "views.png"), experiment)
+        metrics_log.show_setup(path, flat, os.path.join(path, "views.png"))
+        if source.skipped:
+            console.say(f"{source.skipped} broken files were left out")
+        results.announce(experiment)
+        resumed_at = phases.fit(experiment)
+        found = {**results.finish(experiment), "seconds": round(time.time() - began, 1)}
+        found["resumed_at"] = resumed_at
+        workdir.write_json(os.path.join(path, "results.json"), found)
     results.summarize(found, path)
     return found
 
 
-def fit(experiment):
-    """All phases of a run, each from its newest checkpoint in the run folder.
-
-    Returns:
-      str, the phase and step it continued from, or None for a run that started at the beginning.
-    """
-    method, run = experiment.method, experiment.config.run
-    phases = {**method.preparations(), "train": method}
-    names = [name for engine in phases.values() for name in engine.train_metrics]
-    watched = (*method.networks, "finetuned") if experiment.split.validation else ()
-    for network in watched:
-        names += [f"val_{network}_accuracy", f"val_{network}_cross_entropy"]
-    class_names = experiment.split.class_names if method.unlabeled_views else None
-    log = callbacks.MetricsLog(experiment.path, [*names, "finetuned_loss"], class_names)
-    continued = [
-        run_phase(experiment, engine, phase, run.steps, log) for phase, engine in phases.items()
-    ]
-    if run.finetune_steps:
-        rate = experiment.config.optimizer.finetune_learning_rate
-        with method.distribute_strategy.scope():
-            optimizer = keras.optimizers.SGD(rate)
-        tuning = method.prepare_finetuning(optimizer, clip_norm=method.clip_norm)
-        continued.append(run_phase(experiment, tuning, "finetune", run.finetune_steps, log))
-    log.close()
-    started = [place for place in continued if place]
-    return started[-1] if started else None
-
-
-def run_phase(experiment, engine, phase, total, log):
-    """Fits an engine from its newest checkpoint to step `total`.
-
-    Args:
-      experiment: Experiment.
-      engine: methods.engine.Engine, compiled.
-      phase: str, "train", "finetune" or the name of a preparation.
-      total: int, steps of the phase.
-      log: callbacks.MetricsLog.
-
-    Returns:
-      str, the phase and step it continued from, or None.
-    """
-    run, validation = experiment.config.run, experiment.split.validation
-    checkpoints = Checkpoints(engine, experiment.file("checkpoints", phase))
-    restored = taken = checkpoints.restore()
-    log.rewind(phase, taken)
-    if restored:
-        console.say(f"{phase}: continuing after step {restored} of {total}")
-    # Whole stretches between evaluations first, then what is left of the steps.
-    stretches, rest = divmod(total - taken, run.eval_every)
-    for count, length in ((stretches, run.eval_every), (1, rest)):
-        if count and length:
-            engine.fit(
-                experiment.batches(phase, taken),
-                steps_per_epoch=length,
-                epochs=count,
-                verbose=console.bar_mode(),
-                validation_data=pipeline.evaluation_batches(validation) if validation else None,
-                callbacks=[
-                    callbacks.StopOnNonFinite(phase, taken),
-                    callbacks.LogMetrics(log, phase, run.log_every, taken),
-                    collapse_warning(experiment, taken),
-                    callbacks.Progress(phase, total, taken),
-                    callbacks.SaveCheckpoint(checkpoints, taken),
-                ],
-            )
-            taken += count * length
-    return f"{phase} step {restored}" if restored else None
-
-
-def collapse_warning(experiment, start):
-    """A diagnostics.WarnOfCollapse for this run, from step `start` on."""
-    settings, class_names = experiment.config, experiment.split.class_names
-    counts = np.bincount(experiment.split.labeled.labels, minlength=len(class_names))
-    return diagnostics.WarnOfCollapse(
-        settings.run.log_every,
-        class_names,
-        counts / counts.sum(),
-        start=start,
-    )
+def report_finished(path):
+    """The contents of results.json of a finished run, a dict, after saying what they are."""
+    console.say(f"This run has finished already; --overwrite would replace it: {path}")
+    found = workdir.read_json(os.path.join(path, "results.json"))
+    results.summarize(found, path)
+    return found

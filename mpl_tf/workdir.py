@@ -1,14 +1,17 @@
 """The run folder: what it may hold, and how files get there whole."""
 
 import contextlib
+import errno
+import fcntl
 import importlib.metadata
 import json
 import os
 import platform
 import shutil
+import socket
 import subprocess
-import tempfile
 
+from mpl_tf import console
 from mpl_tf.options import ConfigError
 
 # Everything a run writes. Overwriting removes these names and nothing else.
@@ -26,6 +29,10 @@ ARTIFACTS = (
     "export",
 )
 
+# Held by the process that runs in the folder. It stays when a run is removed: who waits for a lock
+# on a file that is gone would share the folder with who locks its successor.
+LOCK = "run.lock"
+
 
 def state(path, config, overwrite=False):
     """What a folder holds; changes nothing.
@@ -39,8 +46,17 @@ def state(path, config, overwrite=False):
       "new", "interrupted" (a run with this configuration that has not ended) or "finished".
 
     Raises:
-      ConfigError: the folder holds something that is no run, or a run of another configuration.
+      ConfigError: the folder holds something that is no run, or a run of another configuration, or
+        one that another process is busy with.
     """
+    found = _state(path, config, overwrite)
+    if found != "finished" and os.path.exists(os.path.join(path, LOCK)):
+        with _locked(path):  # refuses now, not after minutes of preparation
+            pass
+    return found
+
+
+def _state(path, config, overwrite):
     try:
         present = os.listdir(path) if os.path.lexists(path) else []
     except OSError as error:
@@ -51,7 +67,8 @@ def state(path, config, overwrite=False):
         check_same(path, read_json(os.path.join(path, "config.json")), config)
         return "finished" if "results.json" in present else "interrupted"
     # What a start that was killed before config.json leaves.
-    foreign = [name for name in present if name.replace(".partial", "") not in ARTIFACTS]
+    ours = {LOCK, *ARTIFACTS, *map(_partial, ARTIFACTS)}
+    foreign = [name for name in present if name not in ours]
     if foreign:
         raise ConfigError(
             f"workdir {path} holds something that is no run ({', '.join(sorted(foreign)[:3])}); "
@@ -61,7 +78,7 @@ def state(path, config, overwrite=False):
 
 
 def prepare(path, config, flag_lines, overwrite=False):
-    """Makes or reopens a run folder.
+    """Makes or reopens a run folder; call it under `lock`.
 
     Args:
       path, config, overwrite: as for `state`; a run that is there is removed if `overwrite`.
@@ -71,30 +88,82 @@ def prepare(path, config, flag_lines, overwrite=False):
       As `state`.
 
     Raises:
-      ConfigError: as `state`; or the folder cannot be written.
+      ConfigError: as `state`.
     """
-    found = state(path, config, overwrite)
-    try:
-        os.makedirs(path, exist_ok=True)
-        with tempfile.TemporaryFile(dir=path):
-            pass
-    except OSError as error:
-        raise ConfigError(f"workdir {path} cannot be written: {error.strerror}.") from error
+    found = _state(path, config, overwrite)
+    os.makedirs(path, exist_ok=True)
+    for name in ARTIFACTS:  # what a process that was killed has left half done
+        _remove(os.path.join(path, _partial(name)))
+    if found == "finished":
+        return found
     if found == "new":
-        remove_run(path)
-        write_text(os.path.join(path, "run.flags"), "\n".join(flag_lines) + "\n")
+        # Results first: without the rest they are none. config.json is replaced below: a folder
+        # that is a run stays one.
+        for name in ("results.json", *ARTIFACTS):
+            if name != "config.json":
+                _vanish(os.path.join(path, name))
+    write_text(os.path.join(path, "run.flags"), "\n".join(flag_lines) + "\n")
+    if found == "new":
         write_json(os.path.join(path, "config.json"), config)
     return found
 
 
-def remove_run(path):
-    """Removes a run's files from its folder; config.json last, so that it stays a run till then."""
-    for name in reversed(ARTIFACTS):
-        target = os.path.join(path, name)
-        if os.path.isdir(target) and not os.path.islink(target):
-            shutil.rmtree(target)
-        elif os.path.lexists(target):
-            os.remove(target)
+def _vanish(path):
+    """Removes a file or folder, out of sight at once: a kill leaves no half that looks whole."""
+    if os.path.lexists(path):
+        os.rename(path, _partial(path))
+        _remove(_partial(path))
+
+
+@contextlib.contextmanager
+def lock(path):
+    """Keeps other processes out of a run folder, which is made if it is missing.
+
+    The system lets go of the lock when the process ends, in whatever way.
+
+    Args:
+      path: str, the folder.
+
+    Raises:
+      ConfigError: another process has it, or the folder cannot be written.
+    """
+    with _locked(path) as file:
+        file.truncate(0)
+        file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
+        file.flush()
+        yield
+
+
+@contextlib.contextmanager
+def _locked(path):
+    try:
+        os.makedirs(path, exist_ok=True)
+        file = open(os.path.join(path, LOCK), "a+", encoding="utf-8")  # noqa: SIM115
+    except OSError as error:
+        raise ConfigError(f"workdir {path} cannot be written: {error.strerror}.") from error
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            file.seek(0)
+            holder = file.read().strip() or "one that has just started"
+            raise ConfigError(
+                f"workdir {path} is in use by another process ({holder}); wait for its end or "
+                "choose another --workdir."
+            ) from error
+        except OSError as error:
+            if error.errno not in (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP):
+                raise
+            console.say(f"{path} knows no locks ({error.strerror}): run one process there at most")
+        yield file
+
+
+def _remove(path):
+    """Removes a file, a link or a folder, if it is there."""
+    if os.path.isdir(path) and not os.path.islink(path):
+        shutil.rmtree(path)
+    elif os.path.lexists(path):
+        os.remove(path)
 
 
 def check_same(path, found, wanted):
@@ -128,22 +197,35 @@ def read_json(path):
 @contextlib.contextmanager
 def whole(path):
     """Gives a temporary path to write to, and renames it to `path` if all went well."""
-    root, extension = os.path.splitext(path)
-    partial = f"{root}.partial{extension}"
+    partial = _partial(path)
     try:
         yield partial
+        sync(partial)
         os.replace(partial, path)
     finally:
         if os.path.exists(partial):
             os.remove(partial)
 
 
+def _partial(path):
+    """The name of a file or folder while it is written or removed."""
+    root, extension = os.path.splitext(path)
+    return f"{root}.partial{extension}"
+
+
+def sync(path):
+    """Has the system put a file's content, or a folder's entries, on the disk itself."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def write_text(path, text):
     """Writes a text file that appears complete or not at all."""
     with whole(path) as partial, open(partial, "w", encoding="utf-8") as file:
         file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
 
 
 def write_json(path, value):

@@ -1,8 +1,10 @@
 """The run folder."""
 
+import errno
 import json
 import os
 import subprocess
+import sys
 
 import pytest
 
@@ -72,8 +74,135 @@ def test_overwriting_removes_the_run_and_nothing_else(tmp_path):
 def test_a_file_in_the_way_and_a_folder_that_cannot_be_made_are_refused(tmp_path):
     (tmp_path / "file").write_text("")
     for path in (tmp_path / "file", tmp_path / "file" / "below"):
-        with pytest.raises(ConfigError, match="cannot be written"):
-            prepare(path)
+        with pytest.raises(ConfigError, match="cannot be written"), workdir.lock(str(path)):
+            pytest.fail("locked")
+    with pytest.raises(ConfigError, match="cannot be written"):
+        workdir.state(str(tmp_path / "file"), CONFIG)
+
+
+class Killed(BaseException):
+    """Stands for a kill."""
+
+
+@pytest.mark.parametrize("before", ["nothing", "a run", "a finished run", "a run and notes"])
+def test_a_kill_at_any_moment_of_a_start_is_repaired_by_the_next(before, tmp_path, monkeypatch):
+    """Each time one call further; `overwrite` where something has to go first."""
+    overwrite = before != "nothing"
+
+    def start_until(limit):
+        folder, count = tmp_path / str(limit), 0
+        if overwrite:
+            prepare(folder, {"steps": 9})
+            (folder / "checkpoints" / "train" / "step-4").mkdir(parents=True)
+            (folder / "metrics.csv").write_text("old")
+        if before == "a finished run":
+            (folder / "results.json").write_text("{}")
+        if before == "a run and notes":
+            (folder / "notes.txt").write_text("mine")
+
+        def counted(original):
+            def call(*arguments, **keywords):
+                nonlocal count
+                count += 1
+                if count == limit:
+                    raise Killed
+                return original(*arguments, **keywords)
+
+            return call
+
+        # A kill tidies nothing up: a half-written file stays under its other name.
+        real = {name: getattr(os, name) for name in ("rename", "replace", "remove", "makedirs")}
+        ended = False
+        with monkeypatch.context() as patch:
+            for name, original in real.items():
+                patch.setattr(os, name, counted(original))
+            patch.setattr(workdir.shutil, "rmtree", counted(workdir.shutil.rmtree))
+            patch.setattr(workdir, "sync", counted(workdir.sync))
+            try:
+                prepare(folder, overwrite=overwrite)
+                ended = True
+            except Killed:
+                pass
+        # Neither the old results nor the old checkpoints with another configuration's name on them.
+        if (folder / "config.json").exists():
+            found = json.loads((folder / "config.json").read_text())
+            if found == CONFIG:
+                left = set(os.listdir(folder)) - {"config.json", "run.flags", "notes.txt"}
+                assert all(".partial" in name for name in left)
+        assert workdir.state(str(folder), CONFIG, overwrite) in ("new", "interrupted")
+        assert prepare(folder, overwrite=overwrite) in ("new", "interrupted")
+        kept = {"config.json", "run.flags"} | ({"notes.txt"} if "notes" in before else set())
+        assert set(os.listdir(folder)) == kept
+        assert (folder / "run.flags").read_text() == "--steps=3\n"
+        assert prepare(folder) == "interrupted"
+        return ended
+
+    limit = 1
+    while not start_until(limit):
+        limit += 1
+    assert limit > 5
+
+
+def test_half_removed_results_are_none(tmp_path, monkeypatch):
+    """A kill amid the removal of a finished run: the same command without overwriting goes on."""
+    prepare(tmp_path)
+    (tmp_path / "results.json").write_text("{}")
+    (tmp_path / "export" / "1").mkdir(parents=True)
+
+    def killed(path):
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(workdir.shutil, "rmtree", killed)
+        with pytest.raises(Killed):
+            prepare(tmp_path, overwrite=True)
+    assert not (tmp_path / "export").exists()
+    assert workdir.state(str(tmp_path), CONFIG) == "interrupted"
+
+
+def test_a_second_process_is_refused_and_told_who_is_there(tmp_path):
+    prepare(tmp_path)
+    with workdir.lock(str(tmp_path)):
+        for overwrite in (False, True):
+            with pytest.raises(
+                ConfigError, match=f"in use by another process .process {os.getpid()}"
+            ):
+                workdir.state(str(tmp_path), CONFIG, overwrite)
+        with pytest.raises(ConfigError, match="in use"), workdir.lock(str(tmp_path)):
+            pytest.fail("locked twice")
+        (tmp_path / "results.json").write_text("{}")
+        assert workdir.state(str(tmp_path), CONFIG) == "finished"  # which needs no lock
+    (tmp_path / "results.json").unlink()
+    assert workdir.state(str(tmp_path), CONFIG) == "interrupted"
+    with workdir.lock(str(tmp_path)):
+        pass
+
+
+def test_a_kill_releases_the_lock(tmp_path):
+    code = f"""
+import sys
+from mpl_tf import workdir
+with workdir.lock({str(tmp_path)!r}):
+    print("locked", flush=True)
+    sys.stdin.read()
+"""
+    command = [sys.executable, "-c", code]
+    holder = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert holder.stdout.readline() == b"locked\n"
+    with pytest.raises(ConfigError, match=f"process {holder.pid} on"):
+        workdir.state(str(tmp_path), CONFIG)
+    holder.kill()
+    holder.communicate()
+    assert workdir.state(str(tmp_path), CONFIG) == "new"
+
+
+def test_a_file_system_without_locks_is_used_with_a_warning(tmp_path, monkeypatch, capsys):
+    def refuse(file, how):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(workdir.fcntl, "flock", refuse)
+    with workdir.lock(str(tmp_path)):
+        assert "knows no locks (No locks available)" in capsys.readouterr().out
 
 
 def test_a_damaged_configuration_is_refused(tmp_path):

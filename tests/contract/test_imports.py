@@ -16,7 +16,7 @@ LEVELS = (
     ("methods",),
     ("callbacks", "metrics_log"),
     ("config", "checkpoint", "diagnostics", "report", "sample_grid"),
-    ("results",),
+    ("phases", "results"),
     ("training",),
     ("flags",),
     ("train",),

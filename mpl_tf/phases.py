@@ -1,0 +1,125 @@
+"""The phases of a run, each from its newest checkpoint to its last step."""
+
+import contextlib
+
+import keras
+import numpy as np
+
+from mpl_tf import callbacks, console, diagnostics, interruption, metrics_log
+from mpl_tf.checkpoint import Checkpoints
+from mpl_tf.data import pipeline
+
+
+def fit(experiment):
+    """All phases of a run, each from its newest checkpoint in the run folder.
+
+    Returns:
+      str, the phase and step it continued from, or None for a run that started at the beginning.
+    """
+    method, run = experiment.method, experiment.config.run
+    phases = {**method.preparations(), "train": method}
+    names = [name for engine in phases.values() for name in engine.train_metrics]
+    watched = (*method.networks, "finetuned") if experiment.split.validation else ()
+    for network in watched:
+        names += [f"val_{network}_accuracy", f"val_{network}_cross_entropy"]
+    class_names = experiment.split.class_names if method.unlabeled_views else None
+    log = metrics_log.MetricsLog(experiment.path, [*names, "finetuned_loss"], class_names)
+    with contextlib.closing(log):
+        continued = [
+            run_phase(experiment, engine, phase, run.steps, log) for phase, engine in phases.items()
+        ]
+        if run.finetune_steps:
+            rate = experiment.config.optimizer.finetune_learning_rate
+            with method.distribute_strategy.scope():
+                optimizer = keras.optimizers.SGD(rate)
+            tuning = method.prepare_finetuning(optimizer, clip_norm=method.clip_norm)
+            continued.append(run_phase(experiment, tuning, "finetune", run.finetune_steps, log))
+    started = [place for place in continued if place]
+    return started[-1] if started else None
+
+
+def run_phase(experiment, engine, phase, total, log):
+    """Fits an engine from its newest checkpoint to step `total`.
+
+    Args:
+      experiment: Experiment.
+      engine: methods.engine.Engine, compiled.
+      phase: str, "train", "finetune" or the name of a preparation.
+      total: int, steps of the phase.
+      log: metrics_log.MetricsLog.
+
+    Returns:
+      str, the phase and step it continued from, or None.
+    """
+    run, images = experiment.config.run, experiment.split.validation
+    validation = pipeline.evaluation_batches(images) if images else None
+    folder = experiment.file("checkpoints", phase)
+    checkpoints = Checkpoints(engine, folder, keep=run.keep_checkpoints)
+    restored = taken = checkpoints.restore()
+    log.rewind(phase, taken)
+    begun = taken % run.eval_every if taken < total else 0  # steps since the last evaluation
+    first = []
+    if restored:
+        console.say(f"{phase}: continuing after step {restored} of {total}")
+        if images and not begun and not log.has_evaluation(phase, taken):
+            values = engine.evaluate(validation, return_dict=True, verbose=0)
+            values = {f"val_{name}": value for name, value in values.items()}
+            log.write(phase, taken, values)
+            callbacks.check_finite(phase, taken, values)
+        if begun and taken % run.log_every:
+            first = [callbacks.ContinueWindow(engine)]
+    with interruption.held_back() as asked_to_stop:
+        for count, length in stretches(taken, total, run.eval_every):
+            engine.fit(
+                experiment.batches(phase, taken),
+                steps_per_epoch=length,
+                epochs=count,
+                verbose=console.bar_mode(),
+                validation_data=validation,
+                callbacks=[
+                    *first,
+                    callbacks.StopOnNonFinite(phase, taken),
+                    callbacks.LogMetrics(log, phase, run.log_every, taken),
+                    collapse_warning(experiment, taken),
+                    callbacks.Progress(phase, total, taken),
+                    callbacks.SaveCheckpoint(
+                        checkpoints,
+                        phase,
+                        total,
+                        every=run.checkpoint_every,
+                        start=taken,
+                        stop=asked_to_stop,
+                    ),
+                ],
+            )
+            taken += count * length
+            first = []
+    return f"{phase} step {restored}" if restored else None
+
+
+def stretches(taken, total, every):
+    """How to go from step `taken` to `total` with a stop at every multiple of `every`.
+
+    Args:
+      taken, total: int, steps.
+      every: int, at least 1.
+
+    Returns:
+      list of (count, length): first what is left of a stretch that was begun, then whole ones, then
+      what is left of the steps.
+    """
+    begun = min(-taken % every, total - taken)
+    whole, rest = divmod(total - taken - begun, every)
+    return [pair for pair in ((1, begun), (whole, every), (1, rest)) if all(pair)]
+
+
+def collapse_warning(experiment, start):
+    """A diagnostics.WarnOfCollapse for this run, from step `start` on."""
+    settings, class_names = experiment.config, experiment.split.class_names
+    counts = np.bincount(experiment.split.labeled.labels, minlength=len(class_names))
+    return diagnostics.WarnOfCollapse(
+        settings.run.log_every,
+        class_names,
+        counts / counts.sum(),
+        start=start,
+    )

@@ -1,0 +1,175 @@
+"""Runs that are killed, asked to stop, short of disk or short of a checkpoint, and go on."""
+
+import csv
+import json
+import os
+import pathlib
+import resource
+import signal
+import subprocess
+import sys
+import time
+
+from mpl_tf import checkpoint, metrics_log, train
+
+SMOKE = pathlib.Path(__file__).parents[2] / "flags" / "smoke" / "mpl.flags"
+
+# Rows, evaluations and checkpoints fall on different steps, so that a row is cut in two.
+LONG = (
+    "--steps=120",
+    "--finetune_steps=60",
+    "--eval_every=14",
+    "--checkpoint_every=4",
+    "--log_every=5",
+    "--dropout=0.3",
+    "--feedback=sampled",
+    "--deterministic",
+)
+
+
+def command(path, *flags):
+    return [f"--flagfile={SMOKE}", f"--workdir={path}", *flags]
+
+
+def start(path, *flags):
+    return subprocess.Popen(
+        [sys.executable, "-m", "mpl_tf.train", *command(path, *flags)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def wait_for(process, path, phase, step):
+    """Waits until a run has a checkpoint of that step or a later one."""
+    limit = time.time() + 300
+    while newest(path, phase) < step:
+        assert process.poll() is None, process.communicate()[0]
+        assert time.time() < limit
+        time.sleep(0.002)
+
+
+def end(process, number):
+    """Sends a signal; returns the exit status and what was printed."""
+    process.send_signal(number)
+    printed = process.communicate()[0]
+    return process.returncode, printed
+
+
+def newest(path, phase):
+    folder = path / "checkpoints" / phase
+    names = os.listdir(folder) if folder.exists() else []
+    return max((int(n.removeprefix("step-")) for n in names if "partial" not in n), default=0)
+
+
+def results(path):
+    return json.loads((path / "results.json").read_text())
+
+
+def read_csv(path, name):
+    with open(path / name, newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_a_run_stopped_once_and_killed_twice_ends_like_one_that_was_not(tmp_path, capsys):
+    """SIGTERM in training, kill -9 there, kill -9 in finetuning; and all bits are the same."""
+    assert train.main(["--help"]) == train.FINISHED  # imports are done
+    straight, path = tmp_path / "straight", tmp_path / "run"
+    uninterrupted = start(straight, *LONG)
+
+    first = start(path, *LONG)
+    wait_for(first, path, "train", 4)
+    assert train.main(command(path, *LONG)) == train.MISUSED
+    assert f"in use by another process (process {first.pid} on" in capsys.readouterr().err
+    status, printed = end(first, signal.SIGTERM)
+    assert status == train.TERMINATED == 143, printed
+    stopped = newest(path, "train")
+    assert f"train: asked to stop, saved after step {stopped}\n" in printed
+    assert "The same command continues" in printed
+    assert "Traceback" not in printed
+
+    second = start(path, *LONG)
+    wait_for(second, path, "train", stopped + 9)
+    status, printed = end(second, signal.SIGKILL)
+    assert status == -signal.SIGKILL
+    assert f"train: continuing after step {stopped} of 120" in printed
+    killed = newest(path, "train")
+    assert killed < 120
+
+    third = start(path, *LONG)
+    wait_for(third, path, "finetune", 9)
+    status, printed = end(third, signal.SIGKILL)
+    assert status == -signal.SIGKILL
+    assert f"train: continuing after step {killed} of 120" in printed
+    assert newest(path, "finetune") < 60
+    assert len(os.listdir(path / "checkpoints" / "train")) == 2
+
+    last = start(path, *LONG)
+    printed = last.communicate()[0]
+    assert last.returncode == train.FINISHED, printed
+    assert "finetune: continuing after step" in printed
+    output = uninterrupted.communicate()[0]
+    assert uninterrupted.returncode == train.FINISHED, output
+    assert results(path)["weights_digest"] == results(straight)["weights_digest"]
+    assert results(path)["test_accuracy"] == results(straight)["test_accuracy"]
+    for name in ("metrics.csv", "pseudo_labels.csv"):
+        assert read_csv(path, name) == read_csv(straight, name)
+
+
+def test_a_full_disk_and_a_damaged_checkpoint(tmp_path, monkeypatch, capsys):
+    """The third checkpoint finds no room; the second is damaged; the run goes on from the first."""
+    path, saves = tmp_path / "run", []
+    flags = ("--checkpoint_every=1", "--keep_checkpoints=3", "--eval_every=6")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    original = checkpoint.Checkpoints.save
+
+    def save(self, step):
+        saves.append(step)
+        if step == 3:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
+        try:
+            original(self, step)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint.Checkpoints, "save", save)
+        assert train.main(command(path, *flags)) == train.FAILED
+    shown = capsys.readouterr()
+    assert "Stopped: the checkpoint after step 3 could not be written to" in shown.err
+    assert "Traceback" not in shown.err
+    assert saves == [1, 2, 3]
+    folder = path / "checkpoints" / "train"
+    assert sorted(os.listdir(folder)) == ["step-1", "step-2"]
+
+    os.truncate(folder / "step-2" / "state.data-00000-of-00001", 5000)
+    assert train.main(command(path, *flags)) == train.FINISHED
+    shown = capsys.readouterr()
+    assert f"{folder / 'step-2'}: state.data-00000-of-00001 is damaged" in shown.out
+    assert "train: continuing after step 1 of 6" in shown.out
+    straight = tmp_path / "straight"
+    assert train.main(command(straight, *flags)) == train.FINISHED
+    assert results(path)["weights_digest"] == results(straight)["weights_digest"]
+    assert read_csv(path, "metrics.csv") == read_csv(straight, "metrics.csv")
+
+
+def test_a_stop_before_an_evaluation_makes_up_for_it(tmp_path, monkeypatch, capsys):
+    """SIGTERM comes in the last step before an evaluation, which is done when the run goes on."""
+    path, straight = tmp_path / "run", tmp_path / "straight"
+    original = metrics_log.MetricsLog.write
+
+    def write(self, phase, step, values):
+        original(self, phase, step, values)
+        if (phase, step) == ("train", 4):  # the row of training; evaluation comes after it
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    handler = signal.getsignal(signal.SIGTERM)
+    with monkeypatch.context() as patch:
+        patch.setattr(metrics_log.MetricsLog, "write", write)
+        assert train.main(command(path)) == train.TERMINATED
+    assert signal.getsignal(signal.SIGTERM) is handler
+    assert "asked to stop, saved after step 4" in capsys.readouterr().out
+    assert not any(row["val_ema_accuracy"] for row in read_csv(path, "metrics.csv"))
+    assert train.main(command(path)) == train.FINISHED
+    assert train.main(command(straight)) == train.FINISHED
+    assert read_csv(path, "metrics.csv") == read_csv(straight, "metrics.csv")
