@@ -12,7 +12,12 @@ import sys
 from mpl_tf import console
 
 # Modules with NAME, HELP, define(parser) and run(arguments) -> exit status.
-BENCHMARKS = ("benchmarks.augment", "benchmarks.credit", "benchmarks.input")
+BENCHMARKS = (
+    "benchmarks.augment",
+    "benchmarks.credit",
+    "benchmarks.input",
+    "benchmarks.serve",
+)
 
 
 def parse(argv):

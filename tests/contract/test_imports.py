@@ -18,8 +18,10 @@ LEVELS = (
     ("config", "checkpoint", "diagnostics", "report", "sample_grid"),
     ("phases", "results"),
     ("training",),
-    ("flags",),
-    ("train",),
+    ("runs",),
+    ("held_out",),
+    ("commands", "flags"),
+    ("train", "export", "predict", "evaluate"),
 )
 
 

@@ -107,3 +107,24 @@ def test_augment_prints_a_row_a_contender(benchmark, augment, monkeypatch, capsy
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 3 and lines[2].startswith("| 8 | 5 | mpl_tf | ")
     assert all(line.count("|") == 7 for line in lines)
+
+
+def test_serve_prints_a_row_a_signature_and_batch(benchmark, capsys):
+    flags = ["--network=mlp", "--image_size=8", "--side=20", "--batches", "1", "3", "--rounds=2"]
+    assert benchmark.main(["serve", *flags]) == 0
+    rows = [line.split(" | ")[:2] for line in capsys.readouterr().out.splitlines() if "| " in line]
+    names = ("serving_default", "serving_bytes", "classify")
+    assert rows[1:] == [[f"| {name}", str(batch)] for batch in (1, 3) for name in names]
+
+
+def test_serve_computes_latency_and_throughput(benchmark):
+    serve = importlib.import_module("benchmarks.serve")
+    assert serve.row("classify", 4, [0.1, 0.2, 0.3]) == "| classify | 4 | 200.0 | 280.0 | 20 |"
+    asked = []
+
+    def request(name):
+        return lambda: asked.append(name) or {"x": tf.constant(0)}
+
+    seconds = serve.times({"a": request("a"), "b": request("b")}, rounds=3)
+    assert asked == ["a", "b"] * 5
+    assert [len(seconds[name]) for name in "ab"] == [3, 3]

@@ -1,0 +1,73 @@
+"""`python -m mpl_tf.export`: a run's network as a SavedModel for TensorFlow Serving."""
+
+import dataclasses
+import os
+import sys
+
+from mpl_tf import commands, console
+from mpl_tf.options import ConfigError, option
+
+_ABOUT = """Write a network of a run as DIR/<version>/, in the next free version, as TensorFlow
+Serving takes it: whole or not at all. The run's data is not needed.
+
+  python -m mpl_tf.export --workdir=runs/digits-mpl-0 --to=my_model"""
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """What is exported, and where to."""
+
+    workdir: str = option("", "Folder of the run.")
+    to: str = option("", "Folder of the versions; if empty, `export` in the run folder.")
+    which: str = option(
+        "finetuned",
+        "The network: the finetuned moving average of the student (the average itself, if the run "
+        "has no finetuning), that average, the student, or the teacher.",
+        choices=("finetuned", "ema", "student", "teacher"),
+    )
+    bfloat16: bool = option(
+        False, "Store weights with 16 bits: half the size; answers differ in the third digit."
+    )
+
+
+def main(argv=None):
+    """Runs the command line.
+
+    Args:
+      argv: sequence of str, the arguments; None takes the process's own.
+
+    Returns:
+      int, the exit status: 0 done, 2 bad input or a folder that cannot be written, 130 stopped by
+      the keyboard.
+    """
+    return commands.run(argv, Options, _export, verb="export", about=_ABOUT)
+
+
+def _export(options):
+    if not options.workdir:
+        raise ConfigError("--workdir must be the folder of a run; received none.")
+    import tensorflow as tf
+
+    from mpl_tf import runs, saved_model
+
+    run = runs.find(options.workdir)
+    which, network = runs.restore(run, options.which)
+    folder = options.to or os.path.join(run.path, "export")
+    try:
+        path = saved_model.export(
+            network,
+            folder,
+            run.class_names,
+            config=run.config.flat(),
+            about={"network": which},
+            bfloat16=options.bfloat16,
+        )
+    except (OSError, tf.errors.OpError) as error:
+        reason = getattr(error, "strerror", None) or getattr(error, "message", error)
+        raise ConfigError(f"{folder} cannot be written: {reason}.") from error
+    console.say(f"{which} of {run.path}: {path}")
+    return commands.DONE
+
+
+if __name__ == "__main__":
+    sys.exit(main())

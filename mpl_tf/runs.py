@@ -1,0 +1,140 @@
+"""A run folder as trained networks, without the images they were trained on."""
+
+import dataclasses
+import os
+
+import keras
+import numpy as np
+
+from mpl_tf import config, console, training, workdir
+from mpl_tf.checkpoint import CheckpointError, Checkpoints
+from mpl_tf.data import splits, stores
+from mpl_tf.data.dataset import Images
+from mpl_tf.methods import METHODS
+from mpl_tf.options import ConfigError
+
+NETWORKS = ("finetuned", "ema", "student", "teacher")
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """What a run folder says, without its weights.
+
+    Attributes:
+      path: str, the folder.
+      config: config.Config.
+      class_names: tuple of str.
+      image_shape: (height, width, channels) of the images.
+    """
+
+    path: str
+    config: config.Config
+    class_names: tuple
+    image_shape: tuple
+
+
+def find(path):
+    """The Run in a folder.
+
+    Args:
+      path: str.
+
+    Returns:
+      Run.
+
+    Raises:
+      ConfigError: there is none.
+    """
+    if not os.path.isfile(os.path.join(path, "config.json")):
+        raise ConfigError(f"workdir {path} must be the folder of a run; it has no config.json.")
+    flat = workdir.read_json(os.path.join(path, "config.json"))
+    split = os.path.join(path, "split.json")
+    about = workdir.read_json(split)
+    if not {"class_names", "image_shape"} <= about.keys():
+        raise ConfigError(f"{split} names no class_names and image_shape; train the run again.")
+    names, shape = tuple(about["class_names"]), tuple(about["image_shape"])
+    return Run(path, from_flat(flat), names, shape)
+
+
+def from_flat(flat):
+    """The config.Config of which `Config.flat` made the dict `flat`; unknown names are left out.
+
+    Unlike `config.make` it asks for no data.
+
+    Raises:
+      ConfigError: there is no such method.
+    """
+    if flat.get("method") not in METHODS:
+        raise ConfigError(
+            f"method must be one of {', '.join(METHODS)}; received {flat.get('method')}."
+        )
+    kinds = {field.name: field.type for field in dataclasses.fields(config.Config)}
+    kinds["method"] = METHODS[flat["method"]].Config
+    return config.Config(
+        **{
+            name: kind(**{f.name: flat[f.name] for f in dataclasses.fields(kind) if f.name in flat})
+            for name, kind in kinds.items()
+        }
+    )
+
+
+def restore(run, which="finetuned"):
+    """A trained network, from the newest checkpoint of a run.
+
+    Args:
+      run: Run.
+      which: str, one of NETWORKS. "finetuned" of a run without finetuning is its "ema", which is
+        what such a run delivers, and wants the run to be finished; the others are taken from a run
+        that was interrupted, too.
+
+    Returns:
+      (name, network): str, one of NETWORKS, and keras.Model of logits.
+
+    Raises:
+      ConfigError: the run has no such network, or not yet.
+    """
+    wanted = run.config.run
+    method = _build(run)
+    trained = _read(method, run.path, "train")
+    if not trained:
+        raise ConfigError(f"{run.path} has no checkpoint of its training yet.")
+    if trained < wanted.steps:
+        unfinished = f"training has come to step {trained} of {wanted.steps}"
+    else:
+        unfinished = ""
+    if which == "finetuned" and not unfinished and wanted.finetune_steps:
+        rate = run.config.optimizer.finetune_learning_rate
+        with method.distribute_strategy.scope():
+            optimizer = keras.optimizers.SGD(rate)
+        tuned = _read(method.prepare_finetuning(optimizer), run.path, "finetune")
+        if tuned < wanted.finetune_steps:
+            unfinished = f"finetuning has come to step {tuned} of {wanted.finetune_steps}"
+    if which == "finetuned" and unfinished:
+        raise ConfigError(
+            f"{run.path} is not finished: {unfinished}. Continue it, or take --which=ema."
+        )
+    if unfinished:
+        console.say(f"{run.path} is not finished: {unfinished}")
+    try:
+        return method.named(None if which == "finetuned" else which)
+    except ValueError as error:
+        raise ConfigError(f"{run.path}, method={wanted.method}: {error}") from error
+
+
+def _build(run):
+    """The method of a run, untrained."""
+    nothing = np.zeros(0, np.int64)
+    store = stores.ArrayStore(np.zeros([0, *run.image_shape], np.uint8))
+    images = Images(store, nothing, nothing, nothing)  # their shape is all that counts
+    split = splits.Split(images, images, None, None, run.class_names)
+    # Whatever it was trained on.
+    here = from_flat(run.config.flat() | {"strategy": "auto", "replicas": 0})
+    return training.build(here, split, run.path).method
+
+
+def _read(engine, path, phase):
+    """Restores a phase; returns the step."""
+    try:
+        return Checkpoints(engine, os.path.join(path, "checkpoints", phase)).restore()
+    except CheckpointError as error:
+        raise ConfigError(str(error)) from error

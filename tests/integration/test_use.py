@@ -1,0 +1,271 @@
+"""A trained run in use: export, predict and evaluate from the command line."""
+
+import csv
+import dataclasses
+import io
+import json
+import os
+import pathlib
+import shutil
+
+import numpy as np
+import PIL.Image
+import pytest
+import tensorflow as tf
+
+import mpl_tf
+from mpl_tf import evaluate, export, held_out, predict, runs, saved_model, train
+from mpl_tf.data import dataset
+
+SMOKE = pathlib.Path(__file__).parents[2] / "flags" / "smoke" / "mpl.flags"
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """The folder of a finished run."""
+    path = tmp_path_factory.mktemp("use") / "run"
+    assert train.main([f"--flagfile={SMOKE}", f"--workdir={path}"]) == train.FINISHED
+    return path
+
+
+@pytest.fixture(scope="module")
+def test_images():
+    return mpl_tf.DATASETS["digits"].load().test
+
+
+@pytest.fixture
+def no_data(monkeypatch):
+    """The data is gone."""
+
+    def fail(*_):
+        raise AssertionError("the data was loaded")
+
+    monkeypatch.setattr(dataset.Dataset, "__getattribute__", fail)
+
+
+def answers(path, images):
+    serve = tf.saved_model.load(str(path)).signatures["serving_default"]
+    return serve(images=tf.constant(images))["probabilities"].numpy()
+
+
+def results(path):
+    return json.loads((path / "results.json").read_text())
+
+
+def test_export_restores_every_network_without_the_data(
+    finished, test_images, no_data, tmp_path, capsys
+):
+    for version, which in enumerate(("finetuned", "ema", "student", "teacher"), 1):
+        flags = [f"--workdir={finished}", f"--to={tmp_path}", f"--which={which}"]
+        assert export.main(flags) == 0
+        path = tmp_path / str(version)
+        assert str(path) in capsys.readouterr().out
+        assert saved_model.read_asset(str(path), saved_model.ABOUT)["network"] == which
+        right = answers(path, test_images.images).argmax(axis=1) == test_images.labels
+        assert np.mean(right) == pytest.approx(results(finished)["test_accuracy"][which])
+    config = saved_model.read_asset(str(path), saved_model.CONFIG)
+    assert config == json.loads((finished / "config.json").read_text())
+    own, again = (
+        answers(path, test_images.images[:5])
+        for path in (finished / "export" / "1", tmp_path / "1")
+    )
+    np.testing.assert_array_equal(own, again)
+
+
+def copy(finished, tmp_path, **changes):
+    """A copy of the run with a changed config.json."""
+    path = tmp_path / "run"
+    shutil.copytree(finished, path)
+    config = json.loads((path / "config.json").read_text())
+    (path / "config.json").write_text(json.dumps(config | changes))
+    return path
+
+
+def test_an_unfinished_run_gives_all_but_its_finetuned_network(finished, tmp_path, capsys):
+    for changes in ({"finetune_steps": 9}, {"steps": 9}):
+        path = copy(finished, tmp_path / str(*changes), **changes)
+        assert export.main([f"--workdir={path}"]) == 2
+        shown = capsys.readouterr().err
+        assert "is not finished" in shown and "of 9" in shown
+        assert os.listdir(path / "export") == ["1"]  # the run's own
+        assert export.main([f"--workdir={path}", "--which=student"]) == 0
+        assert sorted(os.listdir(path / "export")) == ["1", "2"]
+    shutil.rmtree(path / "checkpoints")
+    assert export.main([f"--workdir={path}", "--which=student"]) == 2
+    assert "no checkpoint" in capsys.readouterr().err
+
+
+def test_a_run_without_finetuning_delivers_its_average(finished, tmp_path):
+    path = copy(finished, tmp_path, finetune_steps=0)
+    assert runs.restore(runs.find(str(path)))[0] == "ema"
+
+
+def test_predict_tells_what_the_export_says(finished, test_images, tmp_path, capsys, monkeypatch):
+    folder = tmp_path / "some pictures" / "deep"
+    folder.mkdir(parents=True)
+    for number, image in enumerate(test_images.images[:5]):
+        PIL.Image.fromarray(image[..., 0]).save(folder / f"{number}.png")
+    (folder / "notes.txt").write_text("no image, and not looked at")
+    expected = answers(finished / "export" / "1", test_images.images[:5])
+    command = [f"--model={finished}", "--batch=2"]
+
+    assert predict.main([*command, "--top=3", str(folder.parent)]) == 0
+    rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [os.path.basename(row["file"]) for row in rows] == [f"{i}.png" for i in range(5)]
+    for row, probs in zip(rows, expected, strict=True):
+        order = np.argsort(-probs)[:3]
+        assert [entry["label"] for entry in row["top"]] == [str(k) for k in order]
+        np.testing.assert_allclose([e["probability"] for e in row["top"]], probs[order], atol=1e-6)
+        assert {k: row[k] for k in ("label", "probability")} == row["top"][0]
+
+    files = [str(folder / f"{i}.png") for i in range(5)]
+    monkeypatch.setattr("sys.stdin", io.StringIO("\n".join(files[:2]) + "\n"))
+    assert predict.main([*command, "--format=csv", "--top=2", "-"]) == 0
+    header, *lines = csv.reader(capsys.readouterr().out.splitlines())
+    assert header == ["file", "label", "probability", "label_2", "probability_2"]
+    assert [line[0] for line in lines] == files[:2]
+    assert float(lines[0][2]) == pytest.approx(expected[0].max(), abs=1e-6)
+
+    assert predict.main([f"--model={finished / 'export'}", "--format=table", *files[:1]]) == 0
+    (line,) = capsys.readouterr().out.splitlines()
+    assert line.endswith(files[0]) and line.startswith(str(expected[0].argmax()))
+
+
+def test_predict_goes_on_past_broken_files(finished, test_images, tmp_path, capsys):
+    good = tmp_path / "good.png"
+    PIL.Image.fromarray(test_images.images[0][..., 0]).save(good)
+    content = good.read_bytes()
+    broken = {
+        "cut.png": content[:60],
+        "text.jpg": b"no image",
+        "empty.gif": b"",
+        "none.png": None,
+    }
+    for name, data in broken.items():
+        if data is not None:
+            (tmp_path / name).write_bytes(data)
+    (tmp_path / "hollow").mkdir()
+    names = [str(tmp_path / name) for name in ("hollow", *broken)]
+    assert predict.main([f"--model={finished}", *names, str(good)]) == 1
+    shown = capsys.readouterr()
+    assert [json.loads(line)["file"] for line in shown.out.splitlines()] == [str(good)]
+    reasons = ("holds no file", "truncated or damaged", "is no JPEG", "is empty", "cannot be read")
+    for name, reason in zip(names, reasons, strict=True):
+        (line,) = [line for line in shown.err.splitlines() if line.startswith(name)]
+        assert reason in line
+    assert "5 of 6 could not be classified" in shown.err
+
+
+def test_evaluate_measures_what_training_measured(finished, test_images, capsys):
+    assert evaluate.main([f"--workdir={finished}", "--which=teacher"]) == 0
+    found = json.loads((finished / "evaluation" / "evaluation.json").read_text())
+    assert found["accuracy"] == pytest.approx(results(finished)["test_accuracy"]["teacher"])
+    assert found["images"] == 500 and found["network"].startswith("teacher of ")
+    assert np.sum(found["confusion_matrix"]) == 500
+    assert (finished / "evaluation" / "evaluation.png").read_bytes().startswith(b"\x89PNG")
+    assert f"{found['calibration_error']:.4f}" in capsys.readouterr().out
+    shutil.rmtree(finished / "evaluation")
+
+
+@pytest.fixture(scope="module")
+def real_images(finished, test_images, tmp_path_factory):
+    """(folder, real.json): twelve digits as a folder of classes 3 and 5, called as ImageNet's are.
+
+    Files are in colour and twice as large; the labels allow what the export answers for the first
+    four, something else for the next four, nothing for the rest.
+    """
+    folder = tmp_path_factory.mktemp("real")
+    guesses = answers(finished / "export" / "1", test_images.images).argmax(axis=1)
+    chosen = np.flatnonzero(np.isin(test_images.labels, (3, 5)))[:12]
+    real = [[] for _ in range(12)]
+    for number, at in enumerate(chosen):
+        for part in ("test", "labeled"):
+            place = folder / part / str(test_images.labels[at])
+            place.mkdir(parents=True, exist_ok=True)
+            image = PIL.Image.fromarray(test_images.images[at][..., 0]).convert("RGB")
+            image.save(place / f"ILSVRC2012_val_{number + 1:08d}.png")
+        if number < 8:
+            wrong = (guesses[at] + 1) % 10
+            real[number] = [int(guesses[at]), int(wrong)] if number < 4 else [int(wrong)]
+    path = folder / "real.json"
+    path.write_text(json.dumps(real))
+    return folder, path
+
+
+def test_evaluate_an_export_on_a_folder_with_real_labels(finished, real_images, tmp_path, capsys):
+    folder, real = real_images
+    flags = [
+        f"--model={finished / 'export'}",
+        f"--dataset=folder:{folder}",
+        f"--to={tmp_path}",
+        f"--real_labels={real}",
+    ]
+    assert evaluate.main(flags) == 0
+    found = json.loads((tmp_path / "evaluation.json").read_text())
+    assert (found["real_accuracy"], found["real_images"]) == (0.5, 8)
+    # Classes are matched by name: 3 and 5 are the folder's 0 and 1.
+    assert {k for k, v in found["class_accuracy"].items() if v is not None} == {"3", "5"}
+    counts = np.array(found["confusion_matrix"])
+    assert counts[[3, 5]].sum() == counts.sum() == 12
+    assert "accuracy on real labels" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("{}", "must hold a list of lists"),
+        ("[[0], 1]", "must hold a list of lists"),
+        ("[[", "cannot be read"),
+        ("[[0]]", "must have an entry for image 12; it has 1"),
+        (json.dumps([[10]] * 12), "must be from 0 to 9; received 10"),
+    ],
+)
+def test_wrong_real_labels_are_refused(finished, real_images, tmp_path, capsys, content, message):
+    (tmp_path / "real.json").write_text(content)
+    flags = [f"--model={finished / 'export'}", f"--dataset=folder:{real_images[0]}"]
+    assert evaluate.main([*flags, f"--real_labels={tmp_path / 'real.json'}"]) == 2
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("command", "flags", "message"),
+    [
+        (export, ["--to=x"], "--workdir must be the folder of a run; received none"),
+        (export, ["--workdir=nowhere"], "workdir nowhere must be the folder of a run"),
+        (export, ["--workdir=RUN", "--which=best"], "invalid choice: 'best'"),
+        (export, ["--workdr=RUN"], "unrecognized arguments"),
+        (export, ["--workdir=RUN", "--to=FILE/m"], "cannot be written"),
+        (predict, ["--model=nowhere", "x.png"], "nowhere must be an export"),
+        (predict, ["x.png"], "--model must be an export"),
+        (predict, ["--model=RUN", "--top=0", "x.png"], "top must be at least 1; received 0"),
+        (evaluate, [], "either --workdir or --model"),
+        (evaluate, ["--workdir=RUN", "--model=RUN"], "either --workdir or --model"),
+        (evaluate, ["--model=RUN/export"], "--model needs --dataset"),
+        (evaluate, ["--workdir=RUN", "--dataset=digit"], "dataset must be one of"),
+        (evaluate, ["--workdir=RUN", "--real_labels=REAL"], "the images have '"),
+    ],
+)
+def test_misuse_is_explained(finished, tmp_path, capsys, monkeypatch, command, flags, message):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").write_text("[[0]]")
+    places = {"RUN": str(finished), "FILE": "file", "REAL": "file"}
+    for name, place in places.items():
+        flags = [flag.replace(name, place) for flag in flags]
+    assert command.main(flags) == 2
+    shown = capsys.readouterr().err
+    assert message in shown and "Traceback" not in shown
+    assert os.listdir(tmp_path) == ["file"]
+
+
+def test_images_of_another_size_or_class_are_refused(finished, tmp_path):
+    subject = held_out.of_export(str(finished / "export"))
+    options = evaluate.Options(dataset="digits", part="validation")
+    with pytest.raises(mpl_tf.ConfigError, match="digits has no validation images"):
+        held_out.images(subject, options)
+    options = evaluate.Options(dataset="digits")
+    larger = dataclasses.replace(subject, image_shape=(9, 9, 1))
+    with pytest.raises(mpl_tf.ConfigError, match=r"takes images of 9x9 pixels; those .* 8x8"):
+        held_out.images(larger, options)
+    fewer = dataclasses.replace(subject, class_names=tuple("01234567"))
+    with pytest.raises(mpl_tf.ConfigError, match=r"2 classes .* does not know: 8, 9"):
+        held_out.images(fewer, options)

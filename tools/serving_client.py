@@ -1,0 +1,149 @@
+"""Asks a TensorFlow Serving that has an export of mpl_tf for the classes of image files.
+
+    python tools/serving_client.py --model=my_model picture.jpg more.png
+    python tools/serving_client.py --model=my_model --grpc picture.jpg
+
+REST needs Python's standard library alone; --grpc needs pip install tensorflow-serving-api.
+"""
+
+import argparse
+import base64
+import contextlib
+import json
+import sys
+import urllib.error
+import urllib.request
+
+
+class ServingError(Exception):
+    """The server cannot be reached, or refuses; the message says what it said."""
+
+
+def rest(server, model, method, request, timeout=60):
+    """One request over REST.
+
+    Args:
+      server: str, host:port.
+      model: str, the model's name, or NAME/versions/NUMBER.
+      method: "predict" or "classify".
+      request: dict, the body.
+      timeout: float, seconds.
+
+    Returns:
+      dict, the answer's body.
+
+    Raises:
+      ServingError: there is no answer, or it is an error.
+    """
+    url = f"http://{server}/v1/models/{model}:{method}"
+    body = json.dumps(request).encode()
+    asked = urllib.request.Request(url, body, {"Content-Type": "application/json"})
+    try:
+        with urllib.request.urlopen(asked, timeout=timeout) as answer:
+            return json.load(answer)
+    except urllib.error.HTTPError as error:
+        text = error.read().decode(errors="replace")
+        with contextlib.suppress(ValueError, KeyError, TypeError):  # else it is said as it is
+            text = json.loads(text)["error"]
+        raise ServingError(f"{url}: {error.code}: {text}") from error
+    except (OSError, ValueError) as error:
+        raise ServingError(f"{url}: {error}") from error
+
+
+def rest_predict(server, model, files):
+    """Labels and probabilities of encoded images (list of bytes): list of (str, list of float)."""
+    instances = [{"image_bytes": {"b64": base64.b64encode(file).decode()}} for file in files]
+    request = {"signature_name": "serving_bytes", "instances": instances}
+    rows = rest(server, model, "predict", request)["predictions"]
+    return [(row["labels"], row["probabilities"]) for row in rows]
+
+
+def rest_classify(server, model, files):
+    """All classes and their scores, for each encoded image: list of lists of (str, float)."""
+    examples = [{"image/encoded": {"b64": base64.b64encode(file).decode()}} for file in files]
+    request = {"signature_name": "classify", "examples": examples}
+    rows = rest(server, model, "classify", request)["result"]
+    return [[(name, score) for name, score in row] for row in rows]
+
+
+def grpc_predict(server, model, files, timeout=60):
+    """As `rest_predict`, over gRPC."""
+    import tensorflow as tf
+    from tensorflow_serving.apis import predict_pb2
+
+    request = predict_pb2.PredictRequest()
+    request.model_spec.name, request.model_spec.signature_name = model, "serving_bytes"
+    request.inputs["image_bytes"].CopyFrom(tf.make_tensor_proto(files, tf.string))
+    found = _call(server, "Predict", request, timeout).outputs
+    labels, probs = (tf.make_ndarray(found[name]) for name in ("labels", "probabilities"))
+    return [
+        (label.decode(), row) for label, row in zip(labels.tolist(), probs.tolist(), strict=True)
+    ]
+
+
+def grpc_classify(server, model, files, timeout=60):
+    """As `rest_classify`, over gRPC."""
+    from tensorflow_serving.apis import classification_pb2
+
+    request = classification_pb2.ClassificationRequest()
+    request.model_spec.name, request.model_spec.signature_name = model, "classify"
+    for file in files:
+        example = request.input.example_list.examples.add()
+        example.features.feature["image/encoded"].bytes_list.value.append(file)
+    found = _call(server, "Classify", request, timeout).result.classifications
+    return [[(entry.label, entry.score) for entry in row.classes] for row in found]
+
+
+def _call(server, method, request, timeout):
+    import grpc
+    from tensorflow_serving.apis import prediction_service_pb2_grpc
+
+    options = [(f"grpc.max_{way}_message_length", -1) for way in ("send", "receive")]
+    with grpc.insecure_channel(server, options) as channel:
+        stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
+        try:
+            return getattr(stub, method)(request, timeout)
+        except grpc.RpcError as error:
+            raise ServingError(f"{server}: {error.code().name}: {error.details()}") from error
+
+
+def main(argv=None):
+    """Runs the command line.
+
+    Args:
+      argv: sequence of str, the arguments; None takes the process's own.
+
+    Returns:
+      int, the exit status: 0 done, 1 if the server did not answer or refused, 2 bad input.
+    """
+    style = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=style)
+    parser.add_argument("files", nargs="+", metavar="FILE", help="image files")
+    parser.add_argument("--model", required=True, help="the model's name on the server")
+    parser.add_argument("--server", help="host:port [localhost:8501, with --grpc localhost:8500]")
+    parser.add_argument("--grpc", action="store_true", help="gRPC instead of REST")
+    arguments = parser.parse_args(argv)
+    contents = []
+    for name in arguments.files:
+        try:
+            with open(name, "rb") as file:
+                contents.append(file.read())
+        except OSError as error:
+            parser.error(f"{name} cannot be read: {error.strerror}")
+    ask, server = (
+        (grpc_predict, "localhost:8500") if arguments.grpc else (rest_predict, "localhost:8501")
+    )
+    try:
+        answers = ask(arguments.server or server, arguments.model, contents)
+    except ServingError as error:
+        print(f"Error: {error}", file=sys.stderr)
+        return 1
+    except ImportError as error:
+        parser.error(f"{error.name} is missing: pip install tensorflow-serving-api")
+    for name, (label, probs) in zip(arguments.files, answers, strict=True):
+        print(f"{label}  {max(probs):6.1%}  {name}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,159 @@
+"""A run's export for phones and small devices: LiteRT files, measured on the run's test images.
+
+    python tools/to_litert.py runs/digits-mpl-0 --to=litert
+
+writes float32.tflite and int8.tflite. Both give `probabilities`, float32 [N, K]; the first takes
+images as float32, the second as uint8 [N, H, W, C], values 0 to 255, and computes with 8-bit
+integers, whose scales are found on unlabeled images of the run. Printed are size, accuracy and what
+it lost. It needs the run's data and pip install 'mpl_tf[convert]'.
+"""
+
+import argparse
+import os
+import sys
+
+import numpy as np
+
+from mpl_tf import console
+from mpl_tf.options import ConfigError
+
+
+def convert(path, calibration=None):
+    """An export as a LiteRT model.
+
+    Args:
+      path: str, the folder of an export.
+      calibration: uint8 [M, H, W, C], images on which the scales of 8-bit integers are found; None
+        keeps float32.
+
+    Returns:
+      bytes.
+    """
+    import tensorflow as tf
+
+    from mpl_tf import saved_model
+
+    loaded = tf.saved_model.load(path)
+    shape = saved_model.read_asset(path, saved_model.ABOUT)["image_shape"]
+    spec = tf.TensorSpec([None, *shape], tf.float32, name="images")
+
+    def answer(images):
+        return {"probabilities": loaded.probabilities(images)}
+
+    function = tf.function(answer, input_signature=[spec], autograph=False)
+    concrete = function.get_concrete_function()
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([concrete], loaded)
+    if calibration is not None:
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+        converter.representative_dataset = lambda: (
+            [image[None].astype(np.float32)] for image in calibration
+        )
+        converter.inference_input_type = tf.uint8
+    return converter.convert()
+
+
+def probabilities(model, images, batch=100):
+    """What a LiteRT model answers.
+
+    Args:
+      model: bytes.
+      images: uint8 [N, H, W, C].
+      batch: int, images at once.
+
+    Returns:
+      float32 [N, K].
+    """
+    from ai_edge_litert.interpreter import Interpreter
+
+    interpreter = Interpreter(model_content=model)
+    taken, given = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
+    found = []
+    for first in range(0, len(images), batch):
+        some = images[first : first + batch].astype(taken["dtype"])
+        interpreter.resize_tensor_input(taken["index"], some.shape)
+        interpreter.allocate_tensors()
+        interpreter.set_tensor(taken["index"], some)
+        interpreter.invoke()
+        found.append(interpreter.get_tensor(given["index"]))
+    return np.concatenate(found)
+
+
+def unlabeled_images(split, count, seed=0):
+    """Some of the unlabeled images of a data.splits.Split, uint8 [n, H, W, C], n <= `count`."""
+    pool = split.unlabeled
+    count = min(count, len(pool))
+    if not hasattr(pool, "take"):  # a stream, which shuffles itself
+        return next(iter(pool.batches(count, seed=seed, stream=0)))[0].numpy()
+    chosen = np.random.default_rng(seed).choice(len(pool), count, replace=False)
+    return pool.take(np.sort(chosen)).images
+
+
+def main(argv=None):
+    """Runs the command line.
+
+    Args:
+      argv: sequence of str, the arguments; None takes the process's own.
+
+    Returns:
+      int, the exit status: 0 done, 2 bad input.
+    """
+    style = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=style)
+    parser.add_argument("run", help="the folder of a run")
+    parser.add_argument("--to", required=True, help="the folder to write to")
+    parser.add_argument("--model", help="another export than the run's own")
+    parser.add_argument(
+        "--calibration", type=int, default=500, metavar="N", help="unlabeled images used [500]"
+    )
+    arguments = parser.parse_args(argv)
+    if arguments.calibration < 1:
+        parser.error(f"--calibration: must be at least 1; received {arguments.calibration}")
+    try:
+        return _run(arguments)
+    except (ConfigError, OSError) as error:
+        console.complain(f"Error: {error}")
+        return 2
+
+
+def _run(arguments):
+    try:
+        import ai_edge_litert  # noqa: F401
+    except ImportError as error:
+        raise ConfigError(f"{error.name} is missing: pip install 'mpl_tf[convert]'.") from error
+    from mpl_tf import data, evaluation, held_out, runs, saved_model, training, workdir
+
+    run = runs.find(arguments.run)
+    path = saved_model.find(arguments.model or os.path.join(run.path, "export"))
+    chosen = run.config.data
+    source = data.find(run.config.run.dataset, chosen.data_dir).load(chosen)
+    split = training.make_split(run.config, source)
+    models = {
+        "float32.tflite": convert(path),
+        "int8.tflite": convert(path, unlabeled_images(split, arguments.calibration)),
+    }
+    os.makedirs(arguments.to, exist_ok=True)
+    for name, model in models.items():
+        file = os.path.join(arguments.to, name)
+        with workdir.whole(file) as partial, open(partial, "wb") as opened:
+            opened.write(model)
+    part = "test" if split.test else "validation"
+    images = split.test or split.validation
+    if images is None:
+        console.say("The run has no test or validation images to measure accuracy on")
+        return 0
+    kept = evaluation.accuracy(
+        held_out.probabilities(held_out.of_export(path), images, 500), images.labels
+    )
+    rows = [(path, f"accuracy {kept:.4f} on {len(images)} {part} images")]
+    for name, model in models.items():
+        found = evaluation.accuracy(probabilities(model, images.images), images.labels)
+        said = f"accuracy {found:.4f}, lost {kept - found:.4f}; {len(model) / 1024:.0f} KiB"
+        rows.append((os.path.join(arguments.to, name), said))
+    console.say(console.table(rows))
+    return 0
+
+
+if __name__ == "__main__":
+    console.start(sys.argv)
+    sys.exit(main())

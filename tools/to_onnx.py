@@ -1,0 +1,118 @@
+"""An export as an ONNX file, compared with the export on random images.
+
+    python tools/to_onnx.py my_model --to=my_model.onnx
+
+The file takes `images`, uint8 [N, H, W, C], and gives `probabilities`, float32 [N, K]; its metadata
+has the class names. It needs pip install 'mpl_tf[convert]'.
+"""
+
+import argparse
+import json
+import os
+import sys
+
+import numpy as np
+
+from mpl_tf import console
+from mpl_tf.options import ConfigError
+
+_TOLERANCE = 1e-5
+
+
+def convert(path, opset=18):
+    """An export as an onnx.ModelProto.
+
+    Args:
+      path: str, the folder of an export.
+      opset: int, ONNX's version of operators.
+
+    Returns:
+      onnx.ModelProto.
+    """
+    import onnx
+    import tensorflow as tf
+    import tf2onnx
+
+    from mpl_tf import saved_model
+
+    loaded = tf.saved_model.load(path)
+    shape = saved_model.read_asset(path, saved_model.ABOUT)["image_shape"]
+    spec = tf.TensorSpec([None, *shape], tf.uint8, name="images")
+
+    def answer(images):
+        return {"probabilities": loaded.probabilities(tf.cast(images, tf.float32))}
+
+    function = tf.function(answer, input_signature=[spec], autograph=False)
+    model, _ = tf2onnx.convert.from_function(function, input_signature=[spec], opset=opset)
+    names = json.dumps(saved_model.read_asset(path, saved_model.CLASS_NAMES))
+    onnx.helper.set_model_props(model, {"class_names": names})
+    return model
+
+
+def difference(file, path, count=8):
+    """The greatest difference between the probabilities of an ONNX file and an export.
+
+    Args:
+      file: str, the ONNX file.
+      path: str, the folder of the export.
+      count: int, random images.
+
+    Returns:
+      float.
+    """
+    import onnxruntime
+    import tensorflow as tf
+
+    session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
+    shape = session.get_inputs()[0].shape[1:]
+    images = np.random.default_rng(0).integers(0, 256, (count, *shape)).astype(np.uint8)
+    (theirs,) = session.run(["probabilities"], {"images": images})
+    serve = tf.saved_model.load(path).signatures["serving_default"]
+    return float(np.abs(theirs - serve(images=images)["probabilities"].numpy()).max())
+
+
+def main(argv=None):
+    """Runs the command line.
+
+    Args:
+      argv: sequence of str, the arguments; None takes the process's own.
+
+    Returns:
+      int, the exit status: 0 done, 1 if the file answers otherwise than the export by more than
+      1e-5, 2 bad input.
+    """
+    style = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=style)
+    parser.add_argument("model", help="an export, a folder of versions of one, or of a run")
+    parser.add_argument("--to", required=True, help="the ONNX file to write")
+    parser.add_argument("--opset", type=int, default=18, help="version of ONNX's operators [18]")
+    arguments = parser.parse_args(argv)
+    try:
+        return _run(arguments)
+    except (ConfigError, OSError) as error:
+        console.complain(f"Error: {error}")
+        return 2
+
+
+def _run(arguments):
+    try:
+        import onnxruntime  # noqa: F401
+        import tf2onnx  # noqa: F401
+    except ImportError as error:
+        raise ConfigError(f"{error.name} is missing: pip install 'mpl_tf[convert]'.") from error
+    from mpl_tf import predict, saved_model, workdir
+
+    path = saved_model.find(predict.folder_of(arguments.model))
+    model = convert(path, arguments.opset)
+    os.makedirs(os.path.dirname(os.path.abspath(arguments.to)), exist_ok=True)
+    with workdir.whole(arguments.to) as partial:
+        with open(partial, "wb") as file:
+            file.write(model.SerializeToString())
+        found = difference(partial, path)
+    console.say(f"{arguments.to}: differs from {path} by {found:.1e} at most")
+    return 0 if found <= _TOLERANCE else 1
+
+
+if __name__ == "__main__":
+    console.start(sys.argv)
+    sys.exit(main())
