@@ -30,9 +30,11 @@ class Checkpoints:
       engine: methods.engine.Engine, compiled, so that its optimizers have their slots.
       directory: str, of this phase alone.
       keep: int, how many of the newest are kept, at least 1.
+      write_to: str, another directory to save to: of several workers, all must take part in saving
+        and only one may write to `directory`. None is `directory`.
     """
 
-    def __init__(self, engine, directory, keep=2):
+    def __init__(self, engine, directory, keep=2, write_to=None):
         # States of SeedGenerators (dropout) are variables but not weights; Keras's own tracking
         # leaves them out, and restoring does not notice.
         weights = {id(v) for v in engine.weights}
@@ -45,6 +47,7 @@ class Checkpoints:
             engine=engine, random_states=random_states, window=window
         )
         self._directory, self._keep, self._at = directory, keep, None
+        self._write_to = write_to or directory
 
     def save(self, step):
         """Writes the state after `step` steps, unless that is where the last one is from.
@@ -57,7 +60,7 @@ class Checkpoints:
         """
         if step == self._at:
             return
-        final = self._path(step)
+        final = self._path(step, self._write_to)
         partial = f"{final}.partial"
         try:
             shutil.rmtree(partial, ignore_errors=True)
@@ -69,11 +72,11 @@ class Checkpoints:
                 workdir.sync(os.path.join(partial, name))
             _discard(final)  # one that could not be read
             os.rename(partial, final)
-            workdir.sync(self._directory)
+            workdir.sync(self._write_to)
         except (OSError, tf.errors.OpError) as error:
             shutil.rmtree(partial, ignore_errors=True)
             raise CheckpointError(
-                f"the checkpoint after step {step} could not be written to {self._directory}: "
+                f"the checkpoint after step {step} could not be written to {self._write_to}: "
                 f"{_reason(error)}. The checkpoints before it are as they were: make room, and the "
                 "same command continues from there."
             ) from error
@@ -90,7 +93,7 @@ class Checkpoints:
           CheckpointError: there are checkpoints, and none of them can be read.
         """
         faults = []
-        for step in sorted(self._steps(), reverse=True):
+        for step in sorted(self._steps(self._directory), reverse=True):
             fault = self._read(self._path(step))
             if fault is None:
                 self._at = step
@@ -105,11 +108,12 @@ class Checkpoints:
             )
         return 0
 
-    def _path(self, step):
-        return os.path.join(self._directory, f"step-{step}")
+    def _path(self, step, directory=None):
+        return os.path.join(directory or self._directory, f"step-{step}")
 
-    def _steps(self):
-        names = os.listdir(self._directory) if os.path.isdir(self._directory) else []
+    @staticmethod
+    def _steps(directory):
+        names = os.listdir(directory) if os.path.isdir(directory) else []
         return [int(found[1]) for name in names if (found := re.fullmatch(r"step-(\d+)", name))]
 
     def _read(self, path):
@@ -132,13 +136,13 @@ class Checkpoints:
 
         Later ones could not be read, or the run would have continued from there.
         """
-        earlier = sorted(step for step in self._steps() if step <= self._at)
+        earlier = sorted(step for step in self._steps(self._write_to) if step <= self._at)
         with contextlib.suppress(OSError):  # the next save tries again
-            for step in set(self._steps()) - set(earlier[-self._keep :]):
-                _discard(self._path(step))
-        for name in os.listdir(self._directory):  # of a process that was killed
+            for step in set(self._steps(self._write_to)) - set(earlier[-self._keep :]):
+                _discard(self._path(step, self._write_to))
+        for name in os.listdir(self._write_to):  # of a process that was killed
             if name.endswith(".partial"):
-                shutil.rmtree(os.path.join(self._directory, name), ignore_errors=True)
+                shutil.rmtree(os.path.join(self._write_to, name), ignore_errors=True)
 
 
 def _discard(path):
@@ -156,6 +160,8 @@ def _digest(path):
 
 
 def _reason(error):
-    """The first line of what an exception says, or its name."""
+    """What an exception says, in a line: without TensorFlow's names of functions and operations."""
     text = getattr(error, "strerror", None) or getattr(error, "message", None) or str(error)
+    if isinstance(error, tf.errors.OpError):
+        text = re.sub(r"\{\{.*?\}\}|\[Op:.*?\]", "", text).rpartition("; ")[2]
     return text.strip().splitlines()[0][:200] if text.strip() else type(error).__name__

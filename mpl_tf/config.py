@@ -6,7 +6,7 @@ import os
 from mpl_tf import data, networks, options
 from mpl_tf.data import splits
 from mpl_tf.data.dataset import DataConfig, Images
-from mpl_tf.distribution import STRATEGIES
+from mpl_tf.distribution import check_name
 from mpl_tf.methods import METHODS
 from mpl_tf.methods.base import MethodConfig
 from mpl_tf.options import ConfigError, option
@@ -59,8 +59,45 @@ class RunConfig:
         "Only operations that give the same bits every time on the same device and software; "
         "slower on a GPU. CPUs were seen to do so without it, but do not promise it.",
     )
+
+
+@dataclasses.dataclass(frozen=True)
+class ComputeConfig:
+    """On what a run is computed, and how; batches and steps mean the same everywhere."""
+
     strategy: str = option(
-        "auto", "auto: the first GPU, else the CPU. cpu: the CPU.", choices=STRATEGIES
+        "auto",
+        "auto: the first GPU, else the CPU. cpu. gpu: the first. mirrored: all GPUs of the "
+        "machine. multi_worker: several processes, by --workers or TF_CONFIG. tpu, or tpu:NAME.",
+    )
+    replicas: int = option(
+        0,
+        "How many GPUs strategy=mirrored takes, 0 for all; without a GPU, into how many devices it "
+        "splits the CPU.",
+        low=0,
+    )
+    precision: str = option(
+        "float32",
+        "What layers compute in; weights, losses and updates are float32. float16 scales losses.",
+        choices=("float32", "bfloat16", "float16"),
+    )
+    jit_compile: bool = option(
+        False, "Compile steps with XLA; on several replicas networks without batch norm only."
+    )
+    steps_per_execution: int = option(
+        1,
+        "Steps between two returns to Python; steps, finetune_steps, eval_every, checkpoint_every "
+        "and log_every must be multiples of it.",
+        low=1,
+    )
+    accumulate_steps: int = option(
+        1,
+        "Microbatches into which a step's images are cut, to save memory; each has its own batch "
+        "statistics. Every pass is computed twice.",
+        low=1,
+    )
+    recompute: bool = option(
+        False, "Compute every pass a second time for its gradient instead of keeping it in memory."
     )
 
 
@@ -100,12 +137,13 @@ class Config:
 
     run: RunConfig
     data: DataConfig
+    compute: ComputeConfig
     optimizer: OptimizerConfig
     method: MethodConfig
 
     def flat(self):
         """dict of every option name -> value."""
-        parts = (self.run, self.data, self.optimizer, self.method)
+        parts = (self.run, self.data, self.compute, self.optimizer, self.method)
         every = {k: v for part in parts for k, v in dataclasses.asdict(part).items()}
         return {k: v for k, v in every.items() if applies(k, self.run.method)}
 
@@ -122,7 +160,7 @@ _STRETCHES = (
 def applies(name, method):
     """Whether the option `name` means anything to the method of that name."""
     kind = METHODS[method]
-    parts = (RunConfig, DataConfig, OptimizerConfig, kind.Config)
+    parts = (RunConfig, DataConfig, ComputeConfig, OptimizerConfig, kind.Config)
     known = any(name == f.name for part in parts for f in dataclasses.fields(part))
     return known and name not in kind.idle_options
 
@@ -151,14 +189,15 @@ def make(settings):
     if idle:
         raise ConfigError(f"method={chosen.method} has no use for {', '.join(sorted(idle))}.")
 
-    parts = (RunConfig, DataConfig, OptimizerConfig, kind.Config)
+    parts = (RunConfig, DataConfig, ComputeConfig, OptimizerConfig, kind.Config)
     values = {f.name: f.default for part in parts for f in dataclasses.fields(part)}
     values |= {k: v for k, v in dataset.recipe.items() if k in values} | settings
 
     def build(part):
         return part(**{f.name: values[f.name] for f in dataclasses.fields(part)})
 
-    options.check(build(RunConfig), build(DataConfig), build(OptimizerConfig))
+    options.check(*map(build, (RunConfig, DataConfig, ComputeConfig, OptimizerConfig)))
+    check_name(values["strategy"])
     for name in {values["network"], values["teacher_network"] or values["network"]}:
         networks.find(name)
     _check_weights(values)
@@ -179,6 +218,7 @@ def make(settings):
     values |= dict.fromkeys(kind.idle_options.intersection(_STRETCHES), 0)
     config = Config(*map(build, parts))
     check_schedule(config)
+    check_compute(config)
     return config
 
 
@@ -218,6 +258,39 @@ def check_schedule(config):
     for name, total in waits.items():
         if total >= run.steps:
             raise ConfigError(f"{name} must be less than steps={run.steps}; received {total}.")
+
+
+def check_compute(config):
+    """Raises ConfigError if a run cannot be computed in the way that was asked for."""
+    run, compute = config.run, config.compute
+    on_tpu = compute.strategy.startswith("tpu")
+    if on_tpu and compute.precision == "float16":
+        raise ConfigError("precision=float16 does not work on TPUs; bfloat16 does.")
+    if on_tpu and compute.jit_compile:
+        raise ConfigError("jit_compile is for CPUs and GPUs; TPUs compile every step anyway.")
+    if compute.jit_compile and run.deterministic:
+        raise ConfigError("jit_compile and deterministic exclude each other: Keras leaves XLA out.")
+    group = compute.steps_per_execution
+    names = ("steps", "finetune_steps", "eval_every", "checkpoint_every", "log_every")
+    odd = [f"{name}={getattr(run, name)}" for name in names if getattr(run, name) % group]
+    if odd:
+        raise ConfigError(
+            f"these must be multiples of steps_per_execution={group}: {', '.join(odd)}."
+        )
+
+
+def check_replicas(config, replicas):
+    """Raises ConfigError unless every batch divides by replicas (int) and microbatches."""
+    parts = replicas * config.compute.accumulate_steps
+    batches = {"labeled_batch": config.run.labeled_batch}
+    if config.run.finetune_steps:
+        batches["finetune_batch"] = config.optimizer.finetune_batch
+    odd = [f"{name}={size}" for name, size in batches.items() if size % parts]
+    if odd:
+        raise ConfigError(
+            f"batches must divide into {parts} equal parts ({replicas} replicas times "
+            f"accumulate_steps={config.compute.accumulate_steps}); received {', '.join(odd)}."
+        )
 
 
 def check_data(config, source):

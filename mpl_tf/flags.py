@@ -26,11 +26,14 @@ class Command:
       config: config.Config.
       workdir: str, the run folder.
       overwrite: bool, whether a run that is there may be replaced.
+      workers, worker_index: str and int, as for distribution.make_strategy.
     """
 
     config: config_lib.Config
     workdir: str
     overwrite: bool
+    workers: str
+    worker_index: int
 
 
 class HelpRequested(Exception):  # noqa: N818 - it is no error
@@ -41,6 +44,7 @@ def _sections():
     """(title, dataclass fields) of every group of flags; a name occurs once."""
     seen = set()
     groups = [("What to run", config_lib.RunConfig), ("Images and views", config_lib.DataConfig)]
+    groups += [("Devices and precision", config_lib.ComputeConfig)]
     groups += [("Optimizers", config_lib.OptimizerConfig)]
     groups += [("Every method", MethodConfig)]
     groups += [(f"Method {name}", kind.Config) for name, kind in METHODS.items()]
@@ -73,6 +77,8 @@ def define(values):
         "Replace the run in the run folder, if there is one.",
         flag_values=values,
     )
+    flags.DEFINE_string("workers", "", "Addresses of all workers.", flag_values=values)
+    flags.DEFINE_integer("worker_index", -1, "Place among --workers.", flag_values=values)
     flags.DEFINE_bool("help", False, "Show this text.", flag_values=values)
     flags.DEFINE_integer(
         "verbosity", None, "Show TensorFlow's own messages too.", flag_values=values
@@ -110,7 +116,8 @@ def parse(argv):
         raise HelpRequested(_help_text(config))
     run = config.run
     workdir = values["workdir"].value or _default_workdir(run)
-    return Command(config, workdir, values["overwrite"].value)
+    workers, index = values["workers"].value, values["worker_index"].value
+    return Command(config, workdir, values["overwrite"].value, workers, index)
 
 
 def to_lines(config):
@@ -152,6 +159,16 @@ def _help_text(config):
     folder = _default_workdir(run)
     entry("workdir", "path", "Run folder: everything a run leaves lies there.", folder)
     entry("overwrite", "", "Replace the run in the run folder, if there is one.", "off")
+    entry(
+        "workers",
+        "host:port,...",
+        "For strategy=multi_worker: the addresses of all workers, the same on each. TF_CONFIG does "
+        "as well.",
+        "none",
+    )
+    entry(
+        "worker_index", "int", "The place of this process among them; 0 writes the files.", "none"
+    )
     entry("flagfile", "path", "Read flags from a file, one a line.", "none")
     entry("verbosity", "int", "Show TensorFlow's own messages too, whatever its value.", "off")
     lines.extend(["", "Exit status"])

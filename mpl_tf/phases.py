@@ -1,11 +1,12 @@
 """The phases of a run, each from its newest checkpoint to its last step."""
 
 import contextlib
+import os
 
 import keras
 import numpy as np
 
-from mpl_tf import callbacks, console, diagnostics, interruption, metrics_log
+from mpl_tf import callbacks, console, diagnostics, distribution, interruption, metrics_log
 from mpl_tf.checkpoint import Checkpoints
 from mpl_tf.data import pipeline
 
@@ -23,7 +24,7 @@ def fit(experiment):
     for network in watched:
         names += [f"val_{network}_accuracy", f"val_{network}_cross_entropy"]
     class_names = experiment.split.class_names if method.unlabeled_views else None
-    log = metrics_log.MetricsLog(experiment.path, [*names, "finetuned_loss"], class_names)
+    log = metrics_log.MetricsLog(experiment.own_path, [*names, "finetuned_loss"], class_names)
     with contextlib.closing(log):
         continued = [
             run_phase(experiment, engine, phase, run.steps, log) for phase, engine in phases.items()
@@ -32,7 +33,9 @@ def fit(experiment):
             rate = experiment.config.optimizer.finetune_learning_rate
             with method.distribute_strategy.scope():
                 optimizer = keras.optimizers.SGD(rate)
-            tuning = method.prepare_finetuning(optimizer, clip_norm=method.clip_norm)
+            tuning = method.prepare_finetuning(
+                optimizer, **(method.how_compiled() | {"weight_decay": 0.0})
+            )
             continued.append(run_phase(experiment, tuning, "finetune", run.finetune_steps, log))
     started = [place for place in continued if place]
     return started[-1] if started else None
@@ -52,9 +55,13 @@ def run_phase(experiment, engine, phase, total, log):
       str, the phase and step it continued from, or None.
     """
     run, images = experiment.config.run, experiment.split.validation
-    validation = pipeline.evaluation_batches(images) if images else None
-    folder = experiment.file("checkpoints", phase)
-    checkpoints = Checkpoints(engine, folder, keep=run.keep_checkpoints)
+    validation = pipeline.evaluation_batches(images, padded=True) if images else None
+    checkpoints = Checkpoints(
+        engine,
+        os.path.join(experiment.path, "checkpoints", phase),
+        keep=run.keep_checkpoints,
+        write_to=experiment.file("checkpoints", phase),
+    )
     restored = taken = checkpoints.restore()
     log.rewind(phase, taken)
     begun = taken % run.eval_every if taken < total else 0  # steps since the last evaluation
@@ -68,7 +75,7 @@ def run_phase(experiment, engine, phase, total, log):
             callbacks.check_finite(phase, taken, values)
         if begun and taken % run.log_every:
             first = [callbacks.ContinueWindow(engine)]
-    with interruption.held_back() as asked_to_stop:
+    with _held_back(engine.distribute_strategy) as asked_to_stop:
         for count, length in stretches(taken, total, run.eval_every):
             engine.fit(
                 experiment.batches(phase, taken),
@@ -95,6 +102,13 @@ def run_phase(experiment, engine, phase, total, log):
             taken += count * length
             first = []
     return f"{phase} step {restored}" if restored else None
+
+
+def _held_back(strategy):
+    """interruption.held_back, but on several workers, which would not stop at the same step."""
+    if distribution.several_workers(strategy):
+        return contextlib.nullcontext(lambda: False)
+    return interruption.held_back()
 
 
 def stretches(taken, total, every):

@@ -1,13 +1,14 @@
 """`python -m mpl_tf.train`: the whole job in one command."""
 
 import errno
+import os
 import sys
 
 from mpl_tf import console, interruption
 
 FINISHED, FAILED, MISUSED, INTERRUPTED, TERMINATED = 0, 1, 2, 130, 143
 
-_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def main(argv=None):
@@ -36,14 +37,21 @@ def main(argv=None):
 def _run(argv):
     console.start(argv)
     # After that, because they import TensorFlow.
-    from mpl_tf import callbacks, flags, training
+    import tensorflow as tf
+
+    from mpl_tf import callbacks, distribution, flags, training
     from mpl_tf.checkpoint import CheckpointError
     from mpl_tf.options import ConfigError
 
     try:
         command = flags.parse(argv)
         training.train_and_evaluate(
-            command.config, command.workdir, flags.to_lines(command.config), command.overwrite
+            command.config,
+            command.workdir,
+            flags.to_lines(command.config),
+            command.overwrite,
+            command.workers,
+            command.worker_index,
         )
     except flags.HelpRequested as help_text:
         console.say(str(help_text))
@@ -56,15 +64,23 @@ def _run(argv):
             "folder. A lower learning rate or clip_norm=5 may help."
         )
         return FAILED
+    except distribution.LOST_WORKER as error:
+        console.complain(
+            f"\nStopped: another worker is gone ({distribution.reason(error)}).\nStart all workers "
+            "again, and they continue from the last checkpoint."
+        )
+        return FAILED
     except CheckpointError as error:
         console.complain(f"\nStopped: {error}")
         return FAILED
-    except OSError as error:
-        if error.errno not in _NO_ROOM:
+    except (OSError, tf.errors.OpError) as error:
+        # TensorFlow has only words for it.
+        reasons = [os.strerror(n) for n in _NO_ROOM if os.strerror(n) in str(error)]
+        if not reasons:
             raise
         console.complain(
-            f"\nStopped: {error.filename or command.workdir} cannot be written: {error.strerror}. "
-            "Make room, and the same command continues from the last checkpoint."
+            f"\nStopped: {command.workdir} cannot be written: {reasons[0]}. Make room, and the "
+            "same command continues from the last checkpoint."
         )
         return FAILED
     return FINISHED

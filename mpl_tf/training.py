@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import tempfile
 import time
 import zlib
 
@@ -36,6 +37,8 @@ class Experiment:
       views: data.views.Views.
       method: methods.base.Method, compiled.
       path: str, the run folder.
+      own_path: str, where this process writes: the run folder, or, on a worker that is not the
+        chief, a folder that nobody reads.
     """
 
     config: config.Config
@@ -43,10 +46,11 @@ class Experiment:
     views: views.Views
     method: keras.Model
     path: str
+    own_path: str
 
     def file(self, *names):
-        """A path inside the run folder."""
-        return os.path.join(self.path, *names)
+        """A path inside the folder that this process writes to."""
+        return os.path.join(self.own_path, *names)
 
     def batches(self, phase, start):
         """Training data of a phase from step `start` on; only "train" sees unlabeled images."""
@@ -54,16 +58,21 @@ class Experiment:
         batch = run.labeled_batch
         if phase == "finetune":
             batch = self.config.optimizer.finetune_batch
-        return pipeline.training_batches(
-            self.split,
-            labeled_batch=batch,
-            unlabeled_batch=run.labeled_batch * run.unlabeled_ratio,
-            views=self.method.unlabeled_views if phase == "train" else (),
-            weak=self.views.weak,
-            strong=self.views.strong,
-            seed=derived_seed(run.seed, phase),
-            start=start,
-        )
+
+        def shard(index_and_count):
+            return pipeline.training_batches(
+                self.split,
+                labeled_batch=batch,
+                unlabeled_batch=run.labeled_batch * run.unlabeled_ratio,
+                views=self.method.unlabeled_views if phase == "train" else (),
+                weak=self.views.weak,
+                strong=self.views.strong,
+                seed=derived_seed(run.seed, phase),
+                start=start,
+                shard=index_and_count,
+            )
+
+        return distribution.distribute(self.method.distribute_strategy, shard)
 
 
 def derived_seed(seed, purpose):
@@ -72,13 +81,14 @@ def derived_seed(seed, purpose):
     return int(key.generate_state(1)[0] >> 1)
 
 
-def network(settings, split, role):
+def network(settings, split, role, replicas=1):
     """A freshly initialised network of a run.
 
     Args:
       settings: config.Config.
       split: data.splits.Split.
       role: "teacher" or "student".
+      replicas: int; with several, batch statistics are taken over all of them.
 
     Returns:
       keras.Model of logits.
@@ -86,28 +96,35 @@ def network(settings, split, role):
     run = settings.run
     name = run.teacher_network if role == "teacher" and run.teacher_network else run.network
     weights = {"weights_file": run.network_weights} if name.lower().startswith("keras:") else {}
-    return networks.find(name)(
-        len(split.class_names),
-        split.labeled.shape,
-        seed=derived_seed(run.seed, role),
-        dropout=run.dropout,
-        **weights,
-    )
+    with networks.precision(settings.compute.precision):
+        return networks.find(name)(
+            len(split.class_names),
+            split.labeled.shape,
+            seed=derived_seed(run.seed, role),
+            dropout=run.dropout,
+            synchronized=replicas > 1,
+            **weights,
+        )
 
 
-def build(settings, split, path):
+def build(settings, split, path, strategy=None):
     """Networks, method and optimizers of a run.
 
     Args:
       settings: config.Config.
       split: data.splits.Split.
       path: str, the run folder.
+      strategy: tf.distribute.Strategy; None is the one for a single device.
 
     Returns:
       Experiment.
+
+    Raises:
+      ConfigError: the networks cannot be computed in the way that was asked for.
     """
-    run, rates = settings.run, settings.optimizer
-    kind, strategy = METHODS[run.method], distribution.make_strategy(run.strategy)
+    run, compute, rates = settings.run, settings.compute, settings.optimizer
+    kind, strategy = METHODS[run.method], strategy or distribution.current_strategy()
+    replicas = strategy.num_replicas_in_sync
     scale = run.labeled_batch / 256
 
     def optimizer(role):
@@ -120,15 +137,24 @@ def build(settings, split, path):
 
     with strategy.scope():
         roles = [name.removesuffix("_optimizer") for name in kind.optimizers]
-        built = {role: network(settings, split, role) for role in roles}
+        built = {role: network(settings, split, role, replicas) for role in roles}
         optimizers = {f"{role}_optimizer": optimizer(role) for role in roles}
     hyperparameters = dataclasses.asdict(settings.method)
     method = kind(
         **built, seed=derived_seed(run.seed, "method"), strategy=strategy, **hyperparameters
     )
-    method.compile(**optimizers, weight_decay=rates.weight_decay, clip_norm=rates.clip_norm or None)
+    method.compile(
+        **optimizers,
+        weight_decay=rates.weight_decay,
+        clip_norm=rates.clip_norm or None,
+        jit_compile=compute.jit_compile,
+        steps_per_execution=compute.steps_per_execution,
+        accumulate_steps=compute.accumulate_steps,
+        recompute=compute.recompute,
+    )
     shown = views.make(settings.data, split.labeled.shape[0])
-    return Experiment(settings, split, shown, method, path)
+    own_path = path if distribution.is_chief(strategy) else tempfile.mkdtemp()
+    return Experiment(settings, split, shown, method, path, own_path)
 
 
 def make_split(settings, source):
@@ -144,17 +170,18 @@ def make_split(settings, source):
     )
 
 
-def train_and_evaluate(settings, path, flag_lines, overwrite=False):
+def train_and_evaluate(settings, path, flag_lines, overwrite=False, workers="", worker_index=-1):
     """Runs, or continues, or reports as finished, the run of a folder.
 
     Args:
       settings: config.Config.
-      path: str, the run folder.
+      path: str, the run folder; with several workers, one that all of them see.
       flag_lines: list of str, the configuration as flags, for `run.flags`.
       overwrite: bool, whether to replace a run that is there.
+      workers, worker_index: as for distribution.make_strategy.
 
     Returns:
-      dict, the contents of results.json.
+      dict, the contents of results.json; None on a worker that is not the chief.
 
     Raises:
       ConfigError: the configuration does not fit the data or the folder; nothing was trained.
@@ -162,17 +189,23 @@ def train_and_evaluate(settings, path, flag_lines, overwrite=False):
       checkpoint.CheckpointError: no checkpoint could be read, or one could not be written.
       interruption.Terminated: SIGTERM came, and the run was saved.
     """
-    flat = settings.flat()
+    flat, compute = settings.flat(), settings.compute
     if workdir.state(path, flat, overwrite) == "finished":
         return report_finished(path)
 
     began = time.time()
     if settings.run.deterministic:
         tf.config.experimental.enable_op_determinism()
+    strategy = distribution.make_strategy(compute.strategy, compute.replicas, workers, worker_index)
+    config.check_replicas(settings, strategy.num_replicas_in_sync)
     source = data.find(settings.run.dataset, settings.data.data_dir).load(settings.data)
     config.check_data(settings, source)
     split = make_split(settings, source)
-    experiment = build(settings, split, path)  # first: a network may refuse the images
+    experiment = build(settings, split, path, strategy)  # first: a network may refuse the images
+    if not distribution.is_chief(strategy):
+        distribution.wait_for_all(strategy)
+        phases.fit(experiment)
+        return None
     with workdir.lock(path):
         if workdir.prepare(path, flat, flag_lines, overwrite) == "finished":  # in the meantime
             return report_finished(path)
@@ -182,6 +215,7 @@ def train_and_evaluate(settings, path, flag_lines, overwrite=False):
         if source.skipped:
             console.say(f"{source.skipped} broken files were left out")
         results.announce(experiment)
+        distribution.wait_for_all(strategy)
         resumed_at = phases.fit(experiment)
         found = {**results.finish(experiment), "seconds": round(time.time() - began, 1)}
         found["resumed_at"] = resumed_at

@@ -9,7 +9,7 @@ from mpl_tf.data import DATASETS
 from mpl_tf.data.dataset import DataConfig
 from mpl_tf.methods import METHODS
 
-PARTS = (config.RunConfig, DataConfig, config.OptimizerConfig)
+PARTS = (config.RunConfig, DataConfig, config.ComputeConfig, config.OptimizerConfig)
 
 
 def test_settings_win_over_recipe_and_recipe_over_default():
@@ -50,7 +50,17 @@ def test_batches_shrink_to_the_labels_unless_they_are_set():
         ({"network": "keras:ResNet50", "network_weights": "no.h5"}, "no.h5 is no file"),
         ({"strong": "loud"}, "strong must be one of affine, autoaugment"),
         ({"split_file": "/no/file"}, "split_file /no/file cannot be read"),
-        ({"strategy": "tpu"}, "strategy must be one of auto, cpu; received 'tpu'"),
+        ({"strategy": "horovod"}, "strategy must be one of auto, cpu, gpu, mirrored"),
+        ({"strategy": "mirrored:2"}, "or tpu:NAME; received 'mirrored:2'"),
+        ({"strategy": "tpu:"}, "received 'tpu:'"),
+        ({"strategy": "tpu", "precision": "float16"}, "precision=float16 does not work on TPUs"),
+        ({"strategy": "tpu", "jit_compile": True}, "TPUs compile every step anyway"),
+        ({"jit_compile": True, "deterministic": True}, "exclude each other"),
+        (
+            {"steps": 100, "eval_every": 50, "log_every": 5, "steps_per_execution": 25},
+            "multiples of steps_per_execution=25: log_every=5.",
+        ),
+        ({"precision": "float64"}, "precision must be one of bfloat16, float16, float32"),
         ({"steps": 0}, "steps must be at least 1; received 0"),
         ({"steps": -3}, "steps must be at least 1; received -3"),
         ({"steps": 2.5}, "steps must be of type int; received 2.5"),
@@ -128,3 +138,10 @@ def test_every_option_has_a_help_text_that_is_a_sentence():
 def test_a_configuration_rebuilds_itself():
     made = config.make({"feedback": "dot", "steps": 77})
     assert config.make(made.flat()) == made
+
+
+def test_batches_that_replicas_cannot_share_are_refused():
+    made = config.make({"labeled_batch": 10, "finetune_batch": 12, "accumulate_steps": 2})
+    config.check_replicas(made, 1)
+    with pytest.raises(options.ConfigError, match=r"4 equal parts \(2 replicas times .*batch=10"):
+        config.check_replicas(made, 2)

@@ -1,9 +1,12 @@
 """Batches that are a pure function of (seed, step)."""
 
+import numpy as np
 import tensorflow as tf
 
 from mpl_tf.augment.draws import Draws
 
+# Padded batches for evaluation divide by any likely number of replicas.
+_EVALUATION_MULTIPLE = 8
 # The independent random streams of one run seed.
 _LABELED, _UNLABELED, _LABELED_VIEW, _WEAK, _STRONG = range(5)
 
@@ -126,8 +129,28 @@ def training_batches(
     return data.prefetch(2).with_options(options)
 
 
-def evaluation_batches(images, batch=500):
-    """All of `images` (data.dataset.Images) once, in order, as (images, labels) batches."""
-    positions = tf.data.Dataset.from_tensor_slices(images.positions).batch(batch)
-    labels = tf.data.Dataset.from_tensor_slices(images.labels).batch(batch)
-    return tf.data.Dataset.zip(images.store.batches(positions, batch), labels).prefetch(2)
+def evaluation_batches(images, batch=512, padded=False):
+    """All images once, in order.
+
+    Args:
+      images: data.dataset.Images.
+      batch: int, images a batch.
+      padded: bool, whether the last batch is filled up, with its first image, to be like the
+        others; then there is a third element, weights float32 [n], 0 for what was added.
+
+    Returns:
+      tf.data.Dataset of (uint8 [n, H, W, C], labels int64 [n]), or of these with the weights.
+    """
+    index, weight = np.arange(len(images)), np.ones(len(images), np.float32)
+    if padded:
+        batch = min(batch, -(-len(images) // _EVALUATION_MULTIPLE) * _EVALUATION_MULTIPLE)
+        missing = -len(images) % batch
+        index, weight = np.pad(index, (0, missing)), np.pad(weight, (0, missing))
+    slices = tf.data.Dataset.from_tensor_slices
+    positions = slices(images.positions[index]).batch(batch)
+    parts = [images.store.batches(positions, batch), slices(images.labels[index]).batch(batch)]
+    if padded:
+        parts.append(slices(weight).batch(batch))
+    options = tf.data.Options()
+    options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
+    return tf.data.Dataset.zip(*parts).prefetch(2).with_options(options)

@@ -9,6 +9,7 @@ from mpl_tf import saved_model, schedules
 from mpl_tf.logits import check_logits
 from mpl_tf.methods.engine import Engine
 from mpl_tf.methods.label_training import LabelTraining
+from mpl_tf.methods.passes import wide
 from mpl_tf.metrics import ClassShares
 from mpl_tf.options import check, option
 
@@ -101,7 +102,7 @@ class Method(Engine):
 
     def call(self, images, training=False):
         """Class probabilities [N, K] of images [N, H, W, C]."""
-        return tf.nn.softmax(self.deliverable(images, training=training))
+        return tf.nn.softmax(wide(self.deliverable(images, training=training)))
 
     def log_pseudo_labels(self, probs, batch):
         """Logs what was taught: class shares, and accuracy where hidden labels are known.

@@ -5,6 +5,7 @@ from typing import final
 import tensorflow as tf
 
 from mpl_tf import losses
+from mpl_tf.methods import loss_scaling
 from mpl_tf.methods.engine import Engine
 
 
@@ -32,17 +33,17 @@ class LabelTraining(Engine):
     def compile(self, optimizer, **kwargs):
         """As Engine.compile, with the optimizer (keras.optimizers.Optimizer) of the network."""
         super().compile(**kwargs)
-        variables = self.network.trainable_variables
-        self.network_optimizer = self.prepare_optimizer(optimizer, variables, "optimizer")
+        self.network_optimizer = self.prepare_optimizer(optimizer, self.network, "optimizer")
 
     def train_step(self, batch):
         """One step on a dict with `labeled` [B,H,W,C] images and `label` [B] class ids."""
         variables = self.network.trainable_variables
         with tf.GradientTape() as tape:
-            logits = self.network(batch["labeled"], training=True)
+            (logits,) = self.passes(self.network, batch["labeled"])
             target = losses.one_hot(
                 batch["label"], logits.shape[-1], self.label_smoothing, logits.dtype
             )
             loss = tf.reduce_mean(losses.cross_entropy(target, logits))
-        self.update(self.network_optimizer, tape.gradient(loss, variables), variables)
+            scaled = loss_scaling.up(loss, loss_scaling.scale_of(self.network_optimizer))
+        self.update(self.network_optimizer, tape.gradient(scaled, variables), variables)
         self.log(**{f"{self.role}_loss": loss})

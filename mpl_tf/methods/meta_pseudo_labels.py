@@ -7,7 +7,10 @@ import keras
 import tensorflow as tf
 
 from mpl_tf import distribution, feedback, losses, schedules
+from mpl_tf.methods import loss_scaling
 from mpl_tf.methods.base import Method, MethodConfig
+from mpl_tf.methods.lesson import Lesson
+from mpl_tf.methods.passes import state_of
 from mpl_tf.metrics import Deviation, SignalToNoise
 from mpl_tf.options import option
 
@@ -130,7 +133,7 @@ class MetaPseudoLabels(Method):
         """
         super().compile(**kwargs)
         if self.config.feedback in ("dot", "exact") and not isinstance(
-            student_optimizer, keras.optimizers.SGD
+            loss_scaling.inner(student_optimizer), keras.optimizers.SGD
         ):
             raise ValueError(
                 f"feedback={self.config.feedback!r} differentiates the student's step and "
@@ -138,10 +141,10 @@ class MetaPseudoLabels(Method):
                 "feedback='sampled' takes any optimizer."
             )
         self.student_optimizer = self.prepare_optimizer(
-            student_optimizer, self.student.trainable_variables, "student_optimizer"
+            student_optimizer, self.student, "student_optimizer"
         )
         self.teacher_optimizer = self.prepare_optimizer(
-            teacher_optimizer, self.teacher.trainable_variables, "teacher_optimizer"
+            teacher_optimizer, self.teacher, "teacher_optimizer"
         )
 
     def train_step(self, batch):
@@ -158,21 +161,20 @@ class MetaPseudoLabels(Method):
         if c.uda_weight and c.joint_views:
             parts.insert(1, batch["weak"])
         elif c.uda_weight:  # the weak view is a target: it needs no gradient
-            weak_logits = self.teacher(batch["weak"], training=True)  # [U, K]
+            (weak_logits,) = self.passes(self.teacher, batch["weak"])  # [U, K]
 
         with tf.GradientTape() as tape:
             # The teacher predicts on all parts in one batch, and labels the strong views.
-            logits = self.teacher(tf.concat(parts, 0), training=True)  # [B (+ U) + U, K]
-            sizes = [part.shape[0] or tf.shape(part)[0] for part in parts]  # static if known
-            labeled_logits, *between, strong_logits = tf.split(logits, sizes)
-            weak_logits = between[0] if between else weak_logits
+            labeled_logits, *between, strong_logits = self.passes(self.teacher, *parts)
+            weak_logits = between[0] if between else weak_logits  # [U, K] like strong_logits
             with tape.stop_recording():
                 pseudo_label = self.pseudo_label(strong_logits)  # [U, K]
                 self.log_pseudo_labels(pseudo_label, batch)
                 # The student steps on those labels; how much did that help on labeled images?
                 credit = self.teach(strong, pseudo_label, labeled, label)
             # The teacher learns from feedback, labels and consistency.
-            target = losses.one_hot(label, logits.shape[-1], c.label_smoothing, logits.dtype)
+            classes, dtype = labeled_logits.shape[-1], labeled_logits.dtype
+            target = losses.one_hot(label, classes, c.label_smoothing, dtype)
             supervised = tf.reduce_mean(losses.cross_entropy(target, labeled_logits))
             if c.uda_weight:
                 consistency, mask = losses.consistency(
@@ -183,6 +185,7 @@ class MetaPseudoLabels(Method):
                 uda = c.uda_weight * tf.cast(ramp, consistency.dtype) * consistency
             loss = c.supervised_weight * supervised + uda
             loss += c.feedback_weight * self.feedback_term(credit, pseudo_label, strong_logits)
+            scaled = loss_scaling.up(loss, loss_scaling.scale_of(self.teacher_optimizer))
 
         self.log(
             teacher_loss=loss,
@@ -193,7 +196,7 @@ class MetaPseudoLabels(Method):
             self.log(uda_loss=consistency)
             if c.uda_threshold:  # else all pass, on purpose
                 self.log(mask_rate=tf.reduce_mean(mask))
-        self.update(self.teacher_optimizer, tape.gradient(loss, variables), variables)
+        self.update(self.teacher_optimizer, tape.gradient(scaled, variables), variables)
         self.update_ema()
         self.step.assign_add(1)
 
@@ -208,11 +211,13 @@ class MetaPseudoLabels(Method):
         """
         if self.config.feedback in ("exact", "none"):
             return tf.stop_gradient(tf.nn.softmax(logits))
-        index, _ = distribution.replica()
-        seed = tf.random.experimental.stateless_fold_in(
-            tf.stack([tf.convert_to_tensor(v) for v in (self.seed, self.step)]), index
-        )
-        drawn = tf.random.stateless_categorical(logits, 1, seed)[:, 0]
+        # Drawn for the global batch, so that replicas together draw what one alone would.
+        index, count = distribution.replica()
+        shape = [count, *(logits.shape if logits.shape[0] else tf.shape(logits))]
+        seed = tf.stack([tf.convert_to_tensor(v) for v in (self.seed, self.step)])
+        least = logits.dtype.as_numpy_dtype(1e-30)
+        uniform = tf.random.stateless_uniform(shape, seed, least, 1, logits.dtype)[index]
+        drawn = tf.argmax(logits - tf.math.log(-tf.math.log(uniform)), axis=-1)
         return tf.one_hot(drawn, logits.shape[-1], dtype=logits.dtype)
 
     def teach(self, strong, pseudo_label, labeled, label):
@@ -230,30 +235,26 @@ class MetaPseudoLabels(Method):
         """
         form, variables = self.config.feedback, self.student.trainable_variables
         rate = tf.convert_to_tensor(self.student_optimizer.learning_rate)
-        with tf.GradientTape(watch_accessed_variables=False) as credit_tape:
-            credit_tape.watch(pseudo_label)
-            with tf.GradientTape() as tape:
-                logits = self.student(strong, training=True)
-                taught = losses.smooth(pseudo_label, self.config.label_smoothing)
-                loss = tf.reduce_mean(losses.cross_entropy(taught, logits))
-            lesson = tape.gradient(loss, variables)  # linear in pseudo_label
-        reduced = self.reduce_gradient(lesson, variables)
+        scale = loss_scaling.scale_of(self.student_optimizer)
+        smoothing = self.config.label_smoothing
+        lesson = Lesson(self.passes, self.student, strong, pseudo_label, smoothing, scale)
+        reduced = self.reduce_gradient(lesson.gradient, variables)
         applied = self.clip(reduced)
 
         # Batch statistics and dropout seeds are read once: before and after differ in weights only.
-        state = [tf.convert_to_tensor(v) for v in self.student.non_trainable_variables]
+        state = state_of(self.student)
         before = self.labeled_loss(labeled, label, state)[0] if form == "sampled" else None
-        distribution.apply_reduced(self.student_optimizer, applied, variables)
-        self.log(student_loss=loss, student_learning_rate=rate)
+        self.apply(self.student_optimizer, applied, variables)
+        self.log(student_loss=lesson.loss, student_learning_rate=rate)
         if form == "none":
             return None
         after, gradient = self.labeled_loss(labeled, label, state, derive=form != "sampled")
 
         if form == "sampled":
             return self.advantage(feedback.loss_difference(before, after), rate, after)
-        sgd = self.student_optimizer
+        sgd = loss_scaling.inner(self.student_optimizer)
         step = feedback.step_factor(tf.cast(rate, after.dtype), sgd.momentum, sgd.nesterov)
-        helped = feedback.dot_product(gradient, applied, step)
+        helped = loss_scaling.finite(feedback.dot_product(gradient, applied, step), scale)
         if form == "dot":
             return self.advantage(helped, rate, after)
         # The lesson's own gradient, differentiated once more along the labeled gradient. Measured
@@ -262,11 +263,7 @@ class MetaPseudoLabels(Method):
         # It is right under synchronised batch normalisation on two replicas (tests/integration/
         # test_replicas.py), where forward-mode differentiation is silently wrong.
         direction = feedback.through_clipping(gradient, reduced, self.clip_norm)
-        used = [(g, d) for g, d in zip(lesson, direction, strict=True) if g is not None]
-        lesson, direction = zip(*used, strict=True)
-        credit = -step * credit_tape.gradient(
-            lesson, pseudo_label, output_gradients=direction
-        )  # [U, K]
+        credit = loss_scaling.finite(-step * lesson.credit(direction), scale)  # [U, K]
         gain = -tf.reduce_sum(pseudo_label * credit, axis=-1)  # [U], what each lesson brought
         self.log_feedback(helped, 0.0, gain > 0, after)
         return credit
@@ -286,7 +283,7 @@ class MetaPseudoLabels(Method):
         weights = [tf.convert_to_tensor(v) for v in self.student.trainable_variables]
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(weights)
-            logits, _ = self.student.stateless_call(weights, state, labeled, training=True)
+            logits, _ = self.passes.stateless(self.student, weights, state, labeled)
             target = losses.one_hot(label, logits.shape[-1], dtype=logits.dtype)
             loss = tf.reduce_mean(losses.cross_entropy(target, logits))
         gradient = None

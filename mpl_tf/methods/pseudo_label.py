@@ -6,8 +6,10 @@ from typing import final
 import tensorflow as tf
 
 from mpl_tf import losses
+from mpl_tf.methods import loss_scaling
 from mpl_tf.methods.base import Method, MethodConfig
 from mpl_tf.methods.label_training import LabelTraining
+from mpl_tf.methods.passes import wide
 from mpl_tf.options import option
 
 
@@ -61,10 +63,10 @@ class PseudoLabel(Method):
         """As Engine.compile, with the keras.optimizers.Optimizer of each network."""
         super().compile(**kwargs)
         self.student_optimizer = self.prepare_optimizer(
-            student_optimizer, self.student.trainable_variables, "student_optimizer"
+            student_optimizer, self.student, "student_optimizer"
         )
         self.teacher_optimizer = self.prepare_optimizer(
-            teacher_optimizer, self.teacher.trainable_variables, "teacher_optimizer"
+            teacher_optimizer, self.teacher, "teacher_optimizer"
         )
 
     def preparations(self):
@@ -74,12 +76,7 @@ class PseudoLabel(Method):
             label_smoothing=self.config.label_smoothing,
             strategy=self.distribute_strategy,
         )
-        training.compile(
-            self.teacher_optimizer,
-            weight_decay=self.weight_decay,
-            clip_norm=self.clip_norm,
-            jit_compile=self.jit_compile,
-        )
+        training.compile(self.teacher_optimizer, **self.how_compiled())
         return {"teacher": training}
 
     def train_teacher(self, x, *, steps, **kwargs):
@@ -98,16 +95,17 @@ class PseudoLabel(Method):
     def train_step(self, batch):
         """One step of the student on a dict with `weak` and `strong` [U,H,W,C], the same images."""
         variables, rate = self.student.trainable_variables, self.student_optimizer.learning_rate
-        probs = tf.nn.softmax(self.teacher(batch["weak"], training=False))  # [U, K]
+        probs = tf.nn.softmax(wide(self.teacher(batch["weak"], training=False)))  # [U, K]
         mask = losses.confidence_mask(probs, self.config.pseudo_label_threshold)  # [U]
         if self.config.hard_labels:
             probs = tf.one_hot(tf.argmax(probs, axis=-1), probs.shape[-1], dtype=probs.dtype)
         self.log_pseudo_labels(probs, batch)
         taught = losses.smooth(probs, self.config.label_smoothing)
         with tf.GradientTape() as tape:
-            logits = self.student(batch["strong"], training=True)
+            (logits,) = self.passes(self.student, batch["strong"])
             loss = tf.reduce_mean(mask * losses.cross_entropy(taught, logits))
-        self.update(self.student_optimizer, tape.gradient(loss, variables), variables)
+            scaled = loss_scaling.up(loss, loss_scaling.scale_of(self.student_optimizer))
+        self.update(self.student_optimizer, tape.gradient(scaled, variables), variables)
         self.update_ema()
         self.step.assign_add(1)
         self.log(student_loss=loss, student_learning_rate=rate)

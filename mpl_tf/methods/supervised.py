@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from mpl_tf import losses
 from mpl_tf.augment import mixing
+from mpl_tf.methods import loss_scaling
 from mpl_tf.methods.base import Method, MethodConfig
 from mpl_tf.options import option
 
@@ -65,9 +66,8 @@ class Supervised(Method):
     def compile(self, student_optimizer, **kwargs):
         """As Engine.compile, with the student's keras.optimizers.Optimizer."""
         super().compile(**kwargs)
-        variables = self.student.trainable_variables
         self.student_optimizer = self.prepare_optimizer(
-            student_optimizer, variables, "student_optimizer"
+            student_optimizer, self.student, "student_optimizer"
         )
 
     def train_step(self, batch):
@@ -83,10 +83,11 @@ class Supervised(Method):
         if self.config.mix != "none":
             images, mixed = mixing.mix(self.config.mix, images, target(tf.float32))
         with tf.GradientTape() as tape:
-            logits = self.student(images, training=True)
+            (logits,) = self.passes(self.student, images)
             taught = target(logits.dtype) if mixed is None else tf.cast(mixed, logits.dtype)
             loss = tf.reduce_mean(losses.cross_entropy(taught, logits))
-        self.update(self.student_optimizer, tape.gradient(loss, variables), variables)
+            scaled = loss_scaling.up(loss, loss_scaling.scale_of(self.student_optimizer))
+        self.update(self.student_optimizer, tape.gradient(scaled, variables), variables)
         self.update_ema()
         self.step.assign_add(1)
         self.log(student_loss=loss, student_learning_rate=rate)

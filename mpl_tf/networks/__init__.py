@@ -10,9 +10,10 @@ import functools
 import re
 
 from mpl_tf.networks import applications, mlp, small, wide_resnet
+from mpl_tf.networks.precision import precision
 from mpl_tf.options import ConfigError
 
-__all__ = ["NETWORKS", "find"]
+__all__ = ["NETWORKS", "find", "precision"]
 
 NETWORKS = {
     "mlp": mlp.build,

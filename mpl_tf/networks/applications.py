@@ -10,6 +10,7 @@ import numpy as np
 from keras import layers
 
 from mpl_tf.networks.initializers import layer_seeds
+from mpl_tf.networks.precision import full
 from mpl_tf.options import ConfigError
 
 _IMAGENET_MEAN = np.array([0.485, 0.456, 0.406])  # of red, green, blue in [0, 1]
@@ -119,7 +120,9 @@ def build(
         if weights_file:
             _load(backbone, weights_file, name)
         x = layers.Dropout(dropout)(backbone.outputs[0])
-        unseeded = keras.Model(inputs, layers.Dense(num_classes)(x), name=name.lower())
+        unseeded = keras.Model(
+            inputs, layers.Dense(num_classes, dtype=full())(x), name=name.lower()
+        )
 
     seeds = layer_seeds(seed)
 

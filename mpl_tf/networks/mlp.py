@@ -4,6 +4,7 @@ import keras
 from keras import layers
 
 from mpl_tf.networks.initializers import layer_seeds
+from mpl_tf.networks.precision import full
 
 
 def build(num_classes, input_shape, seed=0, width=128, dropout=0.2, synchronized=False):
@@ -22,13 +23,13 @@ def build(num_classes, input_shape, seed=0, width=128, dropout=0.2, synchronized
     """
     seeds = layer_seeds(seed)
 
-    def dense(units):
+    def dense(units, dtype=None):
         initializer = keras.initializers.HeNormal(seed=next(seeds))
-        return layers.Dense(units, kernel_initializer=initializer)
+        return layers.Dense(units, kernel_initializer=initializer, dtype=dtype)
 
     x = inputs = keras.Input(input_shape)
     x = layers.Flatten()(layers.Rescaling(1 / 127.5, offset=-1)(x))
     for _ in range(2):
         x = layers.ReLU()(dense(width)(x))
     x = layers.Dropout(dropout, seed=next(seeds))(x)
-    return keras.Model(inputs, dense(num_classes)(x), name="mlp")
+    return keras.Model(inputs, dense(num_classes, full())(x), name="mlp")

@@ -4,6 +4,7 @@ import keras
 from keras import layers
 
 from mpl_tf.networks.initializers import he_normal_out, layer_seeds
+from mpl_tf.networks.precision import full
 
 
 def build(num_classes, input_shape, seed=0, width=32, dropout=0.2, synchronized=False):
@@ -40,4 +41,6 @@ def build(num_classes, input_shape, seed=0, width=32, dropout=0.2, synchronized=
     x = layers.GlobalAveragePooling2D()(x)
     x = layers.Dropout(dropout, seed=next(seeds))(x)
     head = keras.initializers.GlorotUniform(seed=next(seeds))
-    return keras.Model(inputs, layers.Dense(num_classes, kernel_initializer=head)(x), name="small")
+    return keras.Model(
+        inputs, layers.Dense(num_classes, kernel_initializer=head, dtype=full())(x), name="small"
+    )

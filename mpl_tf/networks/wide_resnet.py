@@ -4,6 +4,7 @@ import keras
 from keras import layers
 
 from mpl_tf.networks.initializers import he_normal_out, layer_seeds
+from mpl_tf.networks.precision import full
 from mpl_tf.options import ConfigError
 
 
@@ -83,5 +84,5 @@ def build(num_classes, input_shape, seed=0, depth=28, width=2, dropout=0.2, sync
     x = layers.GlobalAveragePooling2D()(activate(x))
     x = layers.Dropout(dropout, seed=next(seeds))(x)
     head = keras.initializers.GlorotUniform(seed=next(seeds))
-    logits = layers.Dense(num_classes, kernel_initializer=head)(x)
+    logits = layers.Dense(num_classes, kernel_initializer=head, dtype=full())(x)
     return keras.Model(inputs, logits, name=f"wide_resnet_{depth}_{width}")

@@ -1,26 +1,33 @@
-"""Two replicas compute what one does. Each job has its own process: one MirroredStrategy each."""
+"""Several replicas compute what one does: in one process, in two, with and without XLA.
 
+Each strategy has processes of its own, because a process can have one MirroredStrategy; all jobs of
+a strategy run there one after the other.
+"""
+
+import itertools
+import json
+import os
+import socket
 import subprocess
 import sys
 
 import numpy as np
 import pytest
 
-JOB = """
+PROGRAM = """
+import json
 import sys
 import keras
 import numpy as np
 import tensorflow as tf
 import mpl_tf
+from mpl_tf import distribution
 
-replicas, normalised, feedback, path = int(sys.argv[1]), sys.argv[2] == "bn", *sys.argv[3:]
-cpu = tf.config.list_physical_devices("CPU")[0]
-tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
-strategy = tf.distribute.get_strategy()
-if replicas == 2:
-    strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+arguments, jobs, path = json.loads(sys.argv[1]), json.loads(sys.argv[2]), sys.argv[3]
+strategy = distribution.make_strategy(**arguments)
+assert strategy.num_replicas_in_sync == (1 if arguments["name"] == "cpu" else 2)
 
-def network(seed):
+def network(seed, normalised):
     layers = keras.layers
     initial = [keras.initializers.GlorotUniform(seed=seed + i) for i in range(2)]
     x = inputs = keras.Input([6, 6, 1])
@@ -30,34 +37,127 @@ def network(seed):
     x = layers.Flatten()(layers.LeakyReLU()(x))
     return keras.Model(inputs, layers.Dense(3, kernel_initializer=initial[1])(x))
 
-with strategy.scope():
-    teacher, student = network(1), network(5)
-    optimizers = [keras.optimizers.SGD(0.1, momentum=0.9, nesterov=True) for _ in range(2)]
-model = mpl_tf.MetaPseudoLabels(
-    teacher, student, strategy=strategy, feedback=feedback, feedback_weight=5.0,
-    uda_ramp_steps=2, uda_threshold=0.3,
-)
-if feedback == "sampled":  # a draw differs on other replicas: take the most probable class
-    model.pseudo_label = lambda logits: tf.one_hot(tf.argmax(logits, -1), 3)
-model.compile(*optimizers, weight_decay=1e-3, clip_norm=1.0)
 rng = np.random.default_rng(0)
 sizes = {"labeled": 4, "weak": 8, "strong": 8}
-data = {k: rng.normal(size=(8, n, 6, 6, 1)).astype("float32") for k, n in sizes.items()}
-data["label"] = rng.integers(3, size=(8, 4))
-model.fit(tf.data.Dataset.from_tensor_slices(data).repeat(), steps_per_epoch=8, verbose=0)
-np.savez(path, *[w for n in (teacher, student, model.ema) for w in n.get_weights()])
+batches = {k: rng.normal(size=(8, n, 6, 6, 1)).astype("float32") for k, n in sizes.items()}
+batches["label"] = rng.integers(3, size=(8, 4))
+
+def data(shard):
+    index, count = shard
+    rows = {k: np.split(v, count, axis=1)[index] for k, v in batches.items()}
+    return tf.data.Dataset.from_tensor_slices(rows).repeat()
+
+weights = {}
+for name, job in jobs.items():
+    with strategy.scope():
+        made = [network(seed, job["normalised"]) for seed in (1, 5)]
+        sgd = [keras.optimizers.SGD(0.1, momentum=0.9, nesterov=True) for _ in made]
+    if job["feedback"]:
+        model = mpl_tf.MetaPseudoLabels(
+            *made, strategy=strategy, feedback=job["feedback"], feedback_weight=5.0,
+            uda_ramp_steps=2, uda_threshold=0.3, seed=3,
+        )
+    else:
+        made, sgd = made[:1], sgd[:1]
+        model = mpl_tf.Supervised(*made, strategy=strategy)
+    model.compile(*sgd, weight_decay=1e-3, clip_norm=1.0, **job["compile"])
+    model.fit(distribution.distribute(strategy, data), steps_per_epoch=8, verbose=0)
+    for i, weight in enumerate(w for n in [*made, model.ema] for w in n.get_weights()):
+        weights[f"{name}/{i}"] = weight
+if distribution.is_chief(strategy):
+    np.savez(path, **weights)
 """
 
 
-@pytest.mark.parametrize("feedback", ["exact", "sampled"])
-@pytest.mark.parametrize(("normalised", "tolerance"), [("plain", 2e-6), ("bn", 1e-5)])
-def test_eight_steps_on_two_replicas_equal_one(feedback, normalised, tolerance, tmp_path):
+def job(feedback, normalised, **compile_arguments):
+    return {"feedback": feedback, "normalised": normalised, "compile": compile_arguments}
+
+
+FORMS = ("exact", "dot", "sampled", "none", None)
+JOBS = {
+    f"{form or 'supervised'}-{'bn' if normalised else 'plain'}": job(form, normalised)
+    for form, normalised in itertools.product(FORMS, (False, True))
+}
+# In one go with what else changes how a step is run; with XLA where it works.
+JOBS["exact-plain-xla"] = job("exact", False, jit_compile=True)
+JOBS["supervised-plain-xla"] = job(None, False, jit_compile=True)
+JOBS["exact-plain-four"] = job("exact", False, steps_per_execution=4)
+JOBS["exact-plain-parts"] = job("exact", False, accumulate_steps=2)
+JOBS["exact-bn-twice"] = job("exact", True, recompute=True)
+BETWEEN_PROCESSES = ("exact-bn", "sampled-plain", "supervised-bn", "exact-plain-xla")
+
+
+def run(folder, names, processes):
+    """The weights of some jobs; `processes` has the arguments of a strategy for each."""
+    path, jobs = str(folder / "weights.npz"), {name: JOBS[name] for name in names}
+    started = [
+        subprocess.Popen(
+            [sys.executable, "-c", PROGRAM, json.dumps(strategy), json.dumps(jobs), path],
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "CUDA_VISIBLE_DEVICES": "-1"},
+        )
+        for strategy in processes
+    ]
+    said = [process.communicate(timeout=500)[1] for process in started]
+    for process, text in zip(started, said, strict=True):
+        assert process.returncode == 0, text[-2000:]
+    return dict(np.load(path))
+
+
+@pytest.fixture(scope="module")
+def of_one(tmp_path_factory):
+    # One replica does everything in the plainest way.
+    plain = {name: {**job, "compile": {}} for name, job in JOBS.items()}
+    different = {name: next(n for n, j in plain.items() if j == job) for name, job in plain.items()}
+    weights = run(tmp_path_factory.mktemp("one"), set(different.values()), [{"name": "cpu"}])
+    return {name: _of(weights, source) for name, source in different.items()}
+
+
+@pytest.fixture(scope="module")
+def of_two(tmp_path_factory):
+    mirrored = {"name": "mirrored", "replicas": 2}
+    weights = run(tmp_path_factory.mktemp("two"), JOBS, [mirrored])
+    return {name: _of(weights, name) for name in JOBS}
+
+
+@pytest.fixture(scope="module")
+def of_two_processes(tmp_path_factory):
+    workers = ",".join(f"localhost:{port}" for port in free_ports(2))
+    arguments = [
+        {"name": "multi_worker", "workers": workers, "worker_index": index} for index in range(2)
+    ]
+    weights = run(tmp_path_factory.mktemp("processes"), BETWEEN_PROCESSES, arguments)
+    return {name: _of(weights, name) for name in BETWEEN_PROCESSES}
+
+
+def _of(weights, name):
+    return [weights[key] for key in weights if key.rpartition("/")[0] == name]
+
+
+def free_ports(count):
+    sockets = [socket.socket() for _ in range(count)]
+    for one in sockets:
+        one.bind(("localhost", 0))
+    ports = [one.getsockname()[1] for one in sockets]
+    for one in sockets:
+        one.close()
+    return ports
+
+
+def check_equal(name, found, wanted):
+    tolerance = 1e-5 if JOBS[name]["normalised"] else 2e-6
+    assert len(found) == len(wanted) > 0
+    for a, b in zip(found, wanted, strict=True):
+        np.testing.assert_allclose(a, b, rtol=0, atol=tolerance)
+
+
+@pytest.mark.parametrize("name", JOBS)
+def test_eight_steps_on_two_replicas_equal_one(name, of_one, of_two):
     """With momentum, L2, clipping, and synchronised batch normalisation."""
-    paths = [tmp_path / f"{replicas}.npz" for replicas in (1, 2)]
-    for replicas, path in enumerate(paths, 1):
-        command = [sys.executable, "-c", JOB, str(replicas), normalised, feedback, str(path)]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr[-2000:]
-    one, two = (np.load(path) for path in paths)
-    for name in one.files:
-        np.testing.assert_allclose(two[name], one[name], rtol=0, atol=tolerance)
+    check_equal(name, of_two[name], of_one[name])
+
+
+@pytest.mark.parametrize("name", BETWEEN_PROCESSES)
+def test_eight_steps_of_two_processes_equal_one(name, of_one, of_two_processes):
+    check_equal(name, of_two_processes[name], of_one[name])

@@ -1,0 +1,145 @@
+"""Forward passes of a network in training: whole or in microbatches, kept or computed twice."""
+
+import dataclasses
+
+import tensorflow as tf
+
+_NARROW = ("float16", "bfloat16")
+
+
+@dataclasses.dataclass(frozen=True)
+class Passes:
+    """How a step runs its networks.
+
+    Attributes:
+      accumulate_steps: int, at least 1: in how many microbatches a batch goes through a network,
+        one after the other. What was computed forward is thrown away and computed again when its
+        gradient is wanted, so that one microbatch at a time needs memory.
+      recompute: bool, whether to compute twice with a single microbatch too.
+      compiled: bool, whether XLA compiles each pass by itself. Passes hold no collective, so that
+        this works on several replicas, where a whole step cannot be compiled; a network with
+        synchronised batch normalisation has collectives inside and cannot be compiled so.
+    """
+
+    accumulate_steps: int = 1
+    recompute: bool = False
+    compiled: bool = False
+
+    @property
+    def twice(self):
+        """Whether forward passes are computed again for the gradient."""
+        return self.recompute or self.accumulate_steps > 1
+
+    def __call__(self, network, *parts):
+        """Logits of a network in training mode; batch statistics and dropout seeds move on.
+
+        All parts share one batch, or each microbatch, and so its batch statistics. A gradient tape
+        around the call sees the network's trainable variables.
+
+        Args:
+          network: keras.Model of logits.
+          *parts: images [N_j,H,W,C] each; with microbatches each N_j divides by their number.
+
+        Returns:
+          list of logits [N_j, K], one for each part, in float32 if the network computes in less.
+        """
+        sizes = [part.shape[0] or tf.shape(part)[0] for part in parts]  # static if known
+        if not (self.twice or self.compiled):
+            return tf.split(wide(network(_joined(parts), training=True)), sizes)
+        weights = [tf.convert_to_tensor(v) for v in network.trainable_variables]
+        state = state_of(network)
+        if self.twice:
+            *logits, state = self._computed_twice(network, weights, state, parts)
+        else:
+            joint, state = self.stateless(network, weights, state, _joined(parts))
+            logits = tf.split(joint, sizes)
+        for variable, value in zip(network.non_trainable_variables, state, strict=True):
+            variable.assign(value)
+        return logits
+
+    def stateless(self, network, weights, state, images):
+        """A pass that changes nothing.
+
+        Args:
+          network: keras.Model of logits.
+          weights: list of tensors, values for its trainable variables.
+          state: list of tensors, values for its other variables.
+          images: [N,H,W,C].
+
+        Returns:
+          (logits [N, K], the state that the pass leaves).
+        """
+
+        def run(weights, state, images):
+            logits, state = network.stateless_call(weights, state, images, training=True)
+            return wide(logits), state
+
+        if self.compiled:
+            run = tf.function(run, jit_compile=True, autograph=False)
+        return run(weights, state, images)
+
+    def microbatches(self, *tensors):
+        """list of tuples: the rows of all tensors, cut into `accumulate_steps` equal parts."""
+        count = self.accumulate_steps
+        return list(zip(*(tf.split(t, count) if count > 1 else [t] for t in tensors), strict=True))
+
+    def _computed_twice(self, network, weights, state, parts):
+        """[logits of each part, ..., state after it]; the gradient runs the pass again."""
+        groups = self.microbatches(*parts)
+        sizes = [part.shape[0] or tf.shape(part)[0] for part in groups[0]]
+
+        @tf.custom_gradient
+        def run(*weights):
+            logits, states = [], [state]
+            for group in groups:
+                # Else all microbatches would run, and need memory, at once.
+                images = after(logits[-1:], _joined(group))
+                out, left = self.stateless(network, weights, states[-1], images)
+                logits.append(out)
+                states.append(left)
+
+            def backward(upstream, *_):
+                total, directions = [], tf.split(upstream, len(groups))
+                for group, before, direction in zip(groups, states, directions, strict=False):
+                    images = after(total or [upstream], _joined(group))
+                    with tf.GradientTape(watch_accessed_variables=False) as tape:
+                        tape.watch(weights)
+                        again, _ = self.stateless(network, weights, before, images)
+                    part = tape.gradient(again, weights, direction, unconnected_gradients="zero")
+                    total = [a + b for a, b in zip(total, part, strict=True)] if total else part
+                return total
+
+            return (tf.concat(logits, 0), *states[-1]), backward
+
+        joint, *state = run(*weights)
+        # Rows of `joint`: microbatch by microbatch, in each the parts one after the other.
+        rows = [tf.split(group, sizes) for group in tf.split(joint, len(groups))]
+        return [*(tf.concat(part, 0) for part in zip(*rows, strict=True)), state]
+
+
+def state_of(network):
+    """Values of a network's batch statistics and random states: list of tensors."""
+    return [tf.convert_to_tensor(v) for v in network.non_trainable_variables]
+
+
+def _joined(parts):
+    return tf.concat(parts, 0) if len(parts) > 1 else parts[0]
+
+
+def wide(logits):
+    """Logits in float32 if they come in less: sums of exponentials need the digits."""
+    return tf.cast(logits, tf.float32) if logits.dtype.name in _NARROW else logits
+
+
+def after(tensors, images):
+    """`images`, available only when `tensors` are computed.
+
+    The dependency goes through the numbers, because XLA and graph optimisers drop others; it also
+    keeps them from seeing that a pass is computed twice.
+    """
+    if not tensors:
+        return images
+    probes = [tf.reduce_max(tf.reshape(t, [-1])[:1]) for t in tensors]
+    probe = tf.add_n([tf.cast(p, tf.float32) for p in probes])
+    zero = tf.where(tf.math.is_nan(probe), tf.ones_like(probe), tf.zeros_like(probe))
+    return images + tf.cast(zero, images.dtype)
