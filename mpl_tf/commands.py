@@ -4,10 +4,10 @@ import argparse
 import dataclasses
 import sys
 
-from mpl_tf import console
+from mpl_tf import console, interruption
 from mpl_tf.options import ConfigError, check
 
-DONE, FAILED, MISUSED, INTERRUPTED = 0, 1, 2, 130
+DONE, FAILED, MISUSED, INTERRUPTED, TERMINATED = 0, 1, 2, 130, 143
 
 
 def run(argv, kind, work, *, verb, about, files=None):
@@ -22,7 +22,8 @@ def run(argv, kind, work, *, verb, about, files=None):
       files: str, the help for arguments without a flag, at least one; None takes none.
 
     Returns:
-      int, the exit status: that of `work`; 2 for bad input, 130 when stopped by the keyboard.
+      int, the exit status: that of `work`; 2 for bad input, 130 when stopped by the keyboard, 143 by
+      SIGTERM.
     """
     argv = sys.argv[1:] if argv is None else argv
     parser = _parser(kind, verb, about, files)
@@ -35,14 +36,18 @@ def run(argv, kind, work, *, verb, about, files=None):
     try:
         options = kind(**values)
         check(options)
-        console.start(["--verbosity"] if verbose else [])
-        return work(options, *rest)
+        with interruption.raised():
+            console.start(["--verbosity"] if verbose else [])
+            return work(options, *rest)
     except ConfigError as error:
         console.complain(f"Error: {error}\nSee python -m mpl_tf.{verb} --help.")
         return MISUSED
     except KeyboardInterrupt:
         console.complain("\nInterrupted.")
         return INTERRUPTED
+    except interruption.Terminated:
+        console.complain("Terminated.")
+        return TERMINATED
 
 
 def _parser(kind, verb, about, files):

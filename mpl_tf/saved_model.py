@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow_serving.apis import prediction_log_pb2
 
-from mpl_tf import signatures
+from mpl_tf import signatures, workdir
 from mpl_tf.options import ConfigError
 
 # Assets: the names of the classes, a list; the training configuration; what was exported, and how.
@@ -63,6 +63,9 @@ def export(network, directory, class_names=None, *, config=None, about=None, bfl
         _save(module, partial, {CLASS_NAMES: names, CONFIG: config or {}, ABOUT: about})
         _write_warm_up(module, partial, shape)
         os.chmod(partial, os.stat(directory).st_mode)  # mkdtemp's is for its owner alone
+        for folder, _, files in os.walk(partial):
+            for name in (*files, ""):
+                workdir.sync(os.path.join(folder, name))
         return _claim(partial, directory)
     finally:
         shutil.rmtree(partial, ignore_errors=True)

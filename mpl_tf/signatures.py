@@ -20,18 +20,20 @@ def classifier(network, class_names, *, bfloat16=False):
     names and their probabilities in the order of the classes. N may be 0, but for `probabilities`,
     which has no protection against what convolutions make of an empty batch.
 
+    Everything is computed in float32, which every runtime can, whatever the network was trained in.
     Files are decoded by `data.decode.decode`, as the images that networks are trained on. One that
     is no image makes the batch fail with InvalidArgumentError.
 
     Args:
       network: built keras.Model of logits that takes images with values 0 to 255.
       class_names: sequence of K str.
-      bfloat16: bool, whether weights are stored with 16 bits; networks compute as before.
+      bfloat16: bool, whether weights are stored with 16 bits.
 
     Returns:
       tf.Module with these functions. `serving_bytes` and `classify` are not there if the network
       takes images of other than 1 or 3 channels.
     """
+    network = _in_float32(network)
     module = tf.Module(name="classifier")
     stored = _copies(network, bfloat16)
     module.weights = [w for part in stored for w in part if isinstance(w, tf.Variable)]
@@ -101,6 +103,19 @@ def pixels(encoded, shape):
     numbers = tf.range(tf.shape(encoded)[0])
     spec = tf.TensorSpec(shape, tf.uint8)
     return tf.map_fn(load, (numbers, encoded), fn_output_signature=spec)
+
+
+def _in_float32(network):
+    """The network, or a copy of it if some of it computes in 16 bits."""
+    if not any(layer.compute_dtype in ("bfloat16", "float16") for layer in network.layers):
+        return network
+
+    def remake(layer):
+        return type(layer).from_config(layer.get_config() | {"dtype": "float32"})
+
+    twin = keras.models.clone_model(network, clone_function=remake, recursive=True)
+    twin.set_weights(network.get_weights())
+    return twin
 
 
 def _copies(network, bfloat16):

@@ -16,7 +16,7 @@ from mpl_tf import saved_model
 from mpl_tf.data import tfrecord_files
 from mpl_tf.options import ConfigError
 
-NAMES = ["cat", "dog", "eel"]
+NAMES = ["cat", "dog", "Äsche"]
 
 
 @pytest.fixture(scope="module")

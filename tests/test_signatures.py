@@ -3,6 +3,7 @@
 import io
 import re
 
+import keras
 import numpy as np
 import PIL.Image
 import pytest
@@ -128,6 +129,25 @@ def test_arrays_of_another_shape_or_type_are_errors(module):
             module.serving_default(tf.constant(wrong))
     with pytest.raises((TypeError, ValueError)):
         module.serving_default(tf.zeros([1, *SHAPE]))
+
+
+@pytest.mark.parametrize("dtype", ["mixed_bfloat16", "mixed_float16", "bfloat16"])
+def test_networks_trained_in_16_bits_answer_in_float32(dtype):
+    exact = mpl_tf.NETWORKS["small"](3, SHAPE, seed=1)
+
+    def narrow(layer):
+        return type(layer).from_config(layer.get_config() | {"dtype": dtype})
+
+    network = keras.models.clone_model(exact, clone_function=narrow)
+    network.set_weights(exact.get_weights())
+    exact.set_weights([w.astype(np.float32) for w in network.get_weights()])  # rounded alike
+    images = tf.constant(COLOUR[None])
+    found, expected = (
+        signatures.classifier(n, "abc").serving_default(images)["probabilities"]
+        for n in (network, exact)
+    )
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+    assert network(COLOUR[None].astype(np.float32)).dtype != tf.float32
 
 
 def test_files_are_seen_as_in_training(tmp_path):
