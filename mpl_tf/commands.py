@@ -22,8 +22,8 @@ def run(argv, kind, work, *, verb, about, files=None):
       files: str, the help for arguments without a flag, at least one; None takes none.
 
     Returns:
-      int, the exit status: that of `work`; 2 for bad input, 130 when stopped by the keyboard, 143 by
-      SIGTERM.
+      int, the exit status: that of `work`; 2 for bad input, 130 when stopped by the keyboard, 143
+      by SIGTERM.
     """
     argv = sys.argv[1:] if argv is None else argv
     parser = _parser(kind, verb, about, files)

@@ -30,15 +30,18 @@ def fit(experiment):
             run_phase(experiment, engine, phase, run.steps, log) for phase, engine in phases.items()
         ]
         if run.finetune_steps:
-            rate = experiment.config.optimizer.finetune_learning_rate
-            with method.distribute_strategy.scope():
-                optimizer = keras.optimizers.SGD(rate)
-            tuning = method.prepare_finetuning(
-                optimizer, **(method.how_compiled() | {"weight_decay": 0.0})
-            )
+            tuning = finetuning(experiment)
             continued.append(run_phase(experiment, tuning, "finetune", run.finetune_steps, log))
     started = [place for place in continued if place]
     return started[-1] if started else None
+
+
+def finetuning(experiment):
+    """The compiled engine of an experiment's last phase."""
+    method, rate = experiment.method, experiment.config.optimizer.finetune_learning_rate
+    with method.distribute_strategy.scope():
+        optimizer = keras.optimizers.SGD(rate)
+    return method.prepare_finetuning(optimizer, **(method.how_compiled() | {"weight_decay": 0.0}))
 
 
 def run_phase(experiment, engine, phase, total, log):

@@ -3,10 +3,9 @@
 import dataclasses
 import os
 
-import keras
 import numpy as np
 
-from mpl_tf import config, console, training, workdir
+from mpl_tf import config, console, phases, training, workdir
 from mpl_tf.checkpoint import CheckpointError, Checkpoints
 from mpl_tf.data import splits, stores
 from mpl_tf.data.dataset import Images
@@ -94,8 +93,8 @@ def restore(run, which="finetuned"):
       ConfigError: the run has no such network, or not yet.
     """
     wanted = run.config.run
-    method = _build(run)
-    trained = _read(method, run.path, "train")
+    experiment = _build(run)
+    trained = _read(experiment.method, run.path, "train")
     if not trained:
         raise ConfigError(f"{run.path} has no checkpoint of its training yet.")
     if trained < wanted.steps:
@@ -103,10 +102,7 @@ def restore(run, which="finetuned"):
     else:
         unfinished = ""
     if which == "finetuned" and not unfinished and wanted.finetune_steps:
-        rate = run.config.optimizer.finetune_learning_rate
-        with method.distribute_strategy.scope():
-            optimizer = keras.optimizers.SGD(rate)
-        tuned = _read(method.prepare_finetuning(optimizer), run.path, "finetune")
+        tuned = _read(phases.finetuning(experiment), run.path, "finetune")
         if tuned < wanted.finetune_steps:
             unfinished = f"finetuning has come to step {tuned} of {wanted.finetune_steps}"
     if which == "finetuned" and unfinished:
@@ -116,20 +112,18 @@ def restore(run, which="finetuned"):
     if unfinished:
         console.say(f"{run.path} is not finished: {unfinished}")
     try:
-        return method.named(None if which == "finetuned" else which)
+        return experiment.method.named(None if which == "finetuned" else which)
     except ValueError as error:
         raise ConfigError(f"{run.path}, method={wanted.method}: {error}") from error
 
 
 def _build(run):
-    """The method of a run, untrained."""
+    """The training.Experiment of a run, untrained, on a single device wherever it was trained."""
     nothing = np.zeros(0, np.int64)
     store = stores.ArrayStore(np.zeros([0, *run.image_shape], np.uint8))
     images = Images(store, nothing, nothing, nothing)  # their shape is all that counts
     split = splits.Split(images, images, None, None, run.class_names)
-    # Whatever it was trained on.
-    here = from_flat(run.config.flat() | {"strategy": "auto", "replicas": 0})
-    return training.build(here, split, run.path).method
+    return training.build(run.config, split, run.path)
 
 
 def _read(engine, path, phase):
