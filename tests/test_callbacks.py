@@ -87,7 +87,7 @@ def some(rng):
 def test_rows_are_the_same_however_many_steps_run_together(model, endless, linear):
     written = []
     weights = model().student.get_weights()
-    for together in (1,):
+    for together in (1, 2, 4):
         log, engine = Recorder(), model(together)
         engine.student.set_weights(weights)
         engine.fit(
@@ -123,9 +123,10 @@ def test_checkpoints_come_when_due_and_at_the_end(model, endless, some, every, e
 
 @pytest.mark.parametrize("when", ["on_train_batch_end", "on_test_batch_end", "on_epoch_end"])
 def test_a_request_to_stop_saves_after_the_step(model, endless, some, when, capsys):
-    recorder, asked = Recorder(), []
+    recorder, asked, evaluated = Recorder(), [], []
     request = keras.callbacks.Callback()
     at = {"on_train_batch_end": 2, "on_test_batch_end": 0, "on_epoch_end": 0}[when]
+    request.on_test_end = lambda logs=None: evaluated.append(1)
     setattr(request, when, lambda number, logs=None: number == at and asked.append(1))
     save = callbacks.SaveCheckpoint(
         recorder, "train", total=99, every=50, start=10, stop=lambda: bool(asked)
@@ -141,6 +142,7 @@ def test_a_request_to_stop_saves_after_the_step(model, endless, some, when, caps
         )
     step = 13 if when == "on_train_batch_end" else 15
     assert recorder.saved == [step]
+    assert bool(evaluated) == (when == "on_epoch_end")  # no evaluation is waited for
     assert f"train: asked to stop, saved after step {step}" in capsys.readouterr().out
 
 

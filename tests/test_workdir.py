@@ -147,7 +147,8 @@ def test_half_removed_results_are_none(tmp_path, monkeypatch):
     """A kill amid the removal of a finished run: the same command without overwriting goes on."""
     prepare(tmp_path)
     (tmp_path / "results.json").write_text("{}")
-    (tmp_path / "export" / "1").mkdir(parents=True)
+    for name in ("checkpoints", "export"):
+        (tmp_path / name / "1").mkdir(parents=True)
 
     def killed(path):
         raise Killed
@@ -156,7 +157,7 @@ def test_half_removed_results_are_none(tmp_path, monkeypatch):
         patch.setattr(workdir.shutil, "rmtree", killed)
         with pytest.raises(Killed):
             prepare(tmp_path, overwrite=True)
-    assert not (tmp_path / "export").exists()
+    assert not (tmp_path / "checkpoints").exists() or not (tmp_path / "export").exists()
     assert workdir.state(str(tmp_path), CONFIG) == "interrupted"
 
 

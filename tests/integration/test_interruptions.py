@@ -1,6 +1,7 @@
 """Runs that are killed, asked to stop, short of disk or short of a checkpoint, and go on."""
 
 import csv
+import errno
 import json
 import os
 import pathlib
@@ -10,7 +11,10 @@ import subprocess
 import sys
 import time
 
-from mpl_tf import checkpoint, metrics_log, train
+import pytest
+import tensorflow as tf
+
+from mpl_tf import checkpoint, metrics_log, phases, train
 
 SMOKE = pathlib.Path(__file__).parents[2] / "flags" / "smoke" / "mpl.flags"
 
@@ -116,10 +120,18 @@ def test_a_run_stopped_once_and_killed_twice_ends_like_one_that_was_not(tmp_path
         assert read_csv(path, name) == read_csv(straight, name)
 
 
-def test_a_full_disk_and_a_damaged_checkpoint(tmp_path, monkeypatch, capsys):
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """The folder of a smoke run that nothing interrupted."""
+    path = tmp_path_factory.mktemp("finished") / "run"
+    assert train.main(command(path)) == train.FINISHED
+    return path
+
+
+def test_a_full_disk_and_a_damaged_checkpoint(finished, tmp_path, monkeypatch, capsys):
     """The third checkpoint finds no room; the second is damaged; the run goes on from the first."""
     path, saves = tmp_path / "run", []
-    flags = ("--checkpoint_every=1", "--keep_checkpoints=3", "--eval_every=6")
+    flags = ("--checkpoint_every=1", "--keep_checkpoints=3")
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     original = checkpoint.Checkpoints.save
 
@@ -147,16 +159,13 @@ def test_a_full_disk_and_a_damaged_checkpoint(tmp_path, monkeypatch, capsys):
     shown = capsys.readouterr()
     assert f"{folder / 'step-2'}: state.data-00000-of-00001 is damaged" in shown.out
     assert "train: continuing after step 1 of 6" in shown.out
-    straight = tmp_path / "straight"
-    assert train.main(command(straight, *flags)) == train.FINISHED
-    assert results(path)["weights_digest"] == results(straight)["weights_digest"]
-    assert read_csv(path, "metrics.csv") == read_csv(straight, "metrics.csv")
+    assert results(path)["weights_digest"] == results(finished)["weights_digest"]
+    assert read_csv(path, "metrics.csv") == read_csv(finished, "metrics.csv")
 
 
-def test_a_stop_before_an_evaluation_makes_up_for_it(tmp_path, monkeypatch, capsys):
+def test_a_stop_before_an_evaluation_makes_up_for_it(finished, tmp_path, monkeypatch, capsys):
     """SIGTERM comes in the last step before an evaluation, which is done when the run goes on."""
-    path, straight = tmp_path / "run", tmp_path / "straight"
-    original = metrics_log.MetricsLog.write
+    path, original = tmp_path / "run", metrics_log.MetricsLog.write
 
     def write(self, phase, step, values):
         original(self, phase, step, values)
@@ -171,5 +180,37 @@ def test_a_stop_before_an_evaluation_makes_up_for_it(tmp_path, monkeypatch, caps
     assert "asked to stop, saved after step 4" in capsys.readouterr().out
     assert not any(row["val_ema_accuracy"] for row in read_csv(path, "metrics.csv"))
     assert train.main(command(path)) == train.FINISHED
-    assert train.main(command(straight)) == train.FINISHED
-    assert read_csv(path, "metrics.csv") == read_csv(straight, "metrics.csv")
+    assert read_csv(path, "metrics.csv") == read_csv(finished, "metrics.csv")
+
+
+@pytest.mark.parametrize(
+    ("stage", "error"),
+    [
+        ("sample_grid.draw", OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))),
+        ("results.finish", OSError(errno.EDQUOT, os.strerror(errno.EDQUOT), "/some/file")),
+        (
+            "results.finish",
+            tf.errors.ResourceExhaustedError(None, None, "/some/file; No space left on device"),
+        ),
+    ],
+    ids=["disk", "quota", "TensorFlow"],
+)
+def test_a_full_disk_outside_checkpoints_is_named_too(stage, error, tmp_path, monkeypatch, capsys):
+    def fail(*arguments):
+        raise error
+
+    monkeypatch.setattr(phases, "fit", lambda experiment: None)
+    monkeypatch.setattr(f"mpl_tf.{stage}", fail)
+    assert train.main(command(tmp_path / "run")) == train.FAILED
+    shown = capsys.readouterr()
+    assert f"Stopped: {tmp_path / 'run'} cannot be written: " in shown.err
+    assert "Make room" in shown.err
+
+
+def test_a_lack_of_memory_is_not_taken_for_one_of_disk(tmp_path, monkeypatch):
+    def fail(*arguments):
+        raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor")
+
+    monkeypatch.setattr(phases, "fit", fail)
+    with pytest.raises(tf.errors.ResourceExhaustedError, match="OOM"):
+        train.main(command(tmp_path / "run"))

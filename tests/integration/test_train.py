@@ -233,6 +233,16 @@ def test_a_run_of_another_configuration_is_refused(finished, capsys):
     assert "feedback is exact there and none here" in capsys.readouterr().err
 
 
+def test_deterministic_operations_are_asked_for_before_any_runs(tmp_path, monkeypatch):
+    def asked():
+        raise RuntimeError("asked")
+
+    monkeypatch.setattr(tf.config.experimental, "enable_op_determinism", asked)
+    monkeypatch.setattr("mpl_tf.distribution.make_strategy", None)  # would be too late
+    with pytest.raises(RuntimeError, match="asked"):
+        run(tmp_path / "run", "--deterministic")
+
+
 def test_help_ends_well(capsys):
     assert train.main(["--help"]) == 0
     assert "--feedback=dot|exact|none|sampled" in capsys.readouterr().out
