@@ -6,6 +6,7 @@ import urllib.error
 
 import tensorflow as tf
 
+from mpl_tf import console
 from mpl_tf.options import ConfigError
 
 STRATEGIES = ("auto", "cpu", "gpu", "mirrored", "multi_worker", "tpu")
@@ -61,6 +62,8 @@ def make_strategy(name, replicas=0, workers="", worker_index=-1):
         return tf.distribute.MirroredStrategy(_mirrored_devices(gpus, replicas))
     if kind == "multi_worker":
         cluster = _cluster(workers, worker_index)
+        count = cluster.cluster_spec().num_tasks("worker")
+        console.say(f"Worker {cluster.task_id} of {count}: waiting for the others ...")
         return tf.distribute.MultiWorkerMirroredStrategy(cluster_resolver=cluster)
     if kind == "tpu":
         return _tpu_strategy(tpu)

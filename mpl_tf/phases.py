@@ -66,6 +66,7 @@ def run_phase(experiment, engine, phase, total, log):
         write_to=experiment.file("checkpoints", phase),
     )
     restored = taken = checkpoints.restore()
+    speaks = distribution.is_chief(engine.distribute_strategy)
     log.rewind(phase, taken)
     begun = taken % run.eval_every if taken < total else 0  # steps since the last evaluation
     first = []
@@ -84,7 +85,7 @@ def run_phase(experiment, engine, phase, total, log):
                 experiment.batches(phase, taken),
                 steps_per_epoch=length,
                 epochs=count,
-                verbose=console.bar_mode(),
+                verbose=console.bar_mode() if speaks else 0,
                 validation_data=validation,
                 callbacks=[
                     *first,

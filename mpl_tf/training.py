@@ -1,7 +1,9 @@
 """One run from images to export: build, restore, fit, finetune, evaluate, report."""
 
+import contextlib
 import dataclasses
 import os
+import shutil
 import tempfile
 import time
 import zlib
@@ -204,7 +206,10 @@ def train_and_evaluate(settings, path, flag_lines, overwrite=False, workers="", 
     experiment = build(settings, split, path, strategy)  # first: a network may refuse the images
     if not distribution.is_chief(strategy):
         distribution.wait_for_all(strategy)
+        with contextlib.suppress(FileNotFoundError):  # decides what is still to be done
+            shutil.copy(os.path.join(path, "metrics.csv"), experiment.own_path)
         phases.fit(experiment)
+        shutil.rmtree(experiment.own_path)
         return None
     with workdir.lock(path):
         if workdir.prepare(path, flat, flag_lines, overwrite) == "finished":  # in the meantime

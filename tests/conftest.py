@@ -1,6 +1,7 @@
 """Shared by all tests: quiet TensorFlow, and networks small enough for hand-written steps."""
 
 import os
+import socket
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -47,3 +48,19 @@ def convolutional(rng):
         return keras.initializers.GlorotUniform(seed=seed)
 
     return build
+
+
+@pytest.fixture(scope="session")
+def free_ports():
+    """free_ports(count): ports of this machine that nobody listens on, a list of int."""
+
+    def find(count):
+        sockets = [socket.socket() for _ in range(count)]
+        for one in sockets:
+            one.bind(("localhost", 0))
+        ports = [one.getsockname()[1] for one in sockets]
+        for one in sockets:
+            one.close()
+        return ports
+
+    return find

@@ -7,7 +7,6 @@ a strategy run there one after the other.
 import itertools
 import json
 import os
-import socket
 import subprocess
 import sys
 
@@ -122,7 +121,7 @@ def of_two(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def of_two_processes(tmp_path_factory):
+def of_two_processes(tmp_path_factory, free_ports):
     workers = ",".join(f"localhost:{port}" for port in free_ports(2))
     arguments = [
         {"name": "multi_worker", "workers": workers, "worker_index": index} for index in range(2)
@@ -133,16 +132,6 @@ def of_two_processes(tmp_path_factory):
 
 def _of(weights, name):
     return [weights[key] for key in weights if key.rpartition("/")[0] == name]
-
-
-def free_ports(count):
-    sockets = [socket.socket() for _ in range(count)]
-    for one in sockets:
-        one.bind(("localhost", 0))
-    ports = [one.getsockname()[1] for one in sockets]
-    for one in sockets:
-        one.close()
-    return ports
 
 
 def check_equal(name, found, wanted):

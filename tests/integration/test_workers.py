@@ -1,0 +1,66 @@
+"""Two workers from the command line: one dies, the other stops, both continue."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+COMMAND = (
+    "--dataset=digits --network=mlp --steps=90 --finetune_steps=6 --eval_every=30 --log_every=10 "
+    "--labeled_batch=10 --finetune_batch=10 --unlabeled_ratio=2 --strategy=multi_worker"
+)
+
+
+def start(workdir, workers, index):
+    command = [sys.executable, "-m", "mpl_tf.train", *COMMAND.split(), f"--workdir={workdir}"]
+    command += [f"--workers={workers}", f"--worker_index={index}"]
+    return subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env={**os.environ, "CUDA_VISIBLE_DEVICES": "-1"},
+    )
+
+
+def both(workdir, free_ports):
+    workers = ",".join(f"localhost:{port}" for port in free_ports(2))
+    return [start(workdir, workers, index) for index in (0, 1)]
+
+
+@pytest.fixture
+def ended():
+    """Processes that are to be gone at the end, whatever happens."""
+    processes = []
+    yield processes
+    for process in processes:
+        process.kill()
+        process.communicate()
+
+
+def test_a_dead_worker_stops_the_other_and_both_continue(tmp_path, ended, free_ports):
+    workdir = tmp_path / "run"
+    chief, other = both(workdir, free_ports)
+    ended += [chief, other]
+    first = workdir / "checkpoints" / "train" / "step-30"
+    patience = time.monotonic() + 200
+    while not first.exists() and chief.poll() is None and time.monotonic() < patience:
+        time.sleep(0.1)
+    assert first.exists(), chief.communicate()[0][-2000:] if chief.poll() is not None else ""
+    os.kill(other.pid, signal.SIGKILL)
+    said, _ = chief.communicate(timeout=60)
+    assert chief.returncode == 1, said[-2000:]
+    assert "another worker is gone" in said
+    assert "Traceback" not in said
+
+    chief, other = both(workdir, free_ports)
+    ended += [chief, other]
+    said, quiet = chief.communicate(timeout=300)[0], other.communicate(timeout=300)[0]
+    assert (chief.returncode, other.returncode) == (0, 0), said[-2000:] + quiet[-2000:]
+    results = json.loads((workdir / "results.json").read_text())
+    assert results["resumed_at"].startswith("train step")
+    assert "steps 1 to" not in quiet and "accuracy" not in quiet
