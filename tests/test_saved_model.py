@@ -156,6 +156,15 @@ def test_versions_count_up_and_never_collide(network, tmp_path):
     assert saved_model.find(str(tmp_path / "8")) == str(tmp_path / "8")
 
 
+def test_a_version_that_someone_else_just_took_is_passed_over(network, tmp_path, monkeypatch):
+    (tmp_path / "1").mkdir()
+    (tmp_path / "1" / "saved_model.pb").touch()
+    listed = iter([[], [1]])  # the first look was a moment too early
+    monkeypatch.setattr(saved_model, "versions", lambda folder: next(listed))
+    assert saved_model.export(network, str(tmp_path)) == str(tmp_path / "2")
+    assert os.listdir(tmp_path / "1") == ["saved_model.pb"]
+
+
 def test_a_failed_export_leaves_nothing(network, tmp_path, monkeypatch):
     with pytest.raises(ValueError, match="3 different names; received 2"):
         saved_model.export(network, str(tmp_path / "never"), ["a", "b"])
