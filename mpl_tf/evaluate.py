@@ -90,7 +90,7 @@ def _evaluate(options):
     }
     if real is not None:
         found["real_accuracy"], found["real_images"] = evaluation.real_accuracy(probs, real)
-    folder = options.to or os.path.join(options.workdir, "evaluation")
+    folder = options.to or os.path.join(options.workdir, workdir.EVALUATION)
     title = f"{found['network']} on {len(images)} {options.part} images of {found['dataset']}"
     try:
         os.makedirs(folder, exist_ok=True)

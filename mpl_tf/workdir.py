@@ -29,6 +29,9 @@ ARTIFACTS = (
     "export",
 )
 
+# What `evaluate` adds to a finished run, with which it goes.
+EVALUATION = "evaluation"
+
 # Held by the process that runs in the folder. It stays when a run is removed: who waits for a lock
 # on a file that is gone would share the folder with who locks its successor.
 LOCK = "run.lock"
@@ -67,7 +70,8 @@ def _state(path, config, overwrite):
         check_same(path, read_json(os.path.join(path, "config.json")), config)
         return "finished" if "results.json" in present else "interrupted"
     # What a start that was killed before config.json leaves.
-    ours = {LOCK, *ARTIFACTS, *map(_partial, ARTIFACTS)}
+    names = (*ARTIFACTS, EVALUATION)
+    ours = {LOCK, *names, *map(_partial, names)}
     foreign = [name for name in present if name not in ours]
     if foreign:
         raise ConfigError(
@@ -92,14 +96,15 @@ def prepare(path, config, flag_lines, overwrite=False):
     """
     found = _state(path, config, overwrite)
     os.makedirs(path, exist_ok=True)
-    for name in ARTIFACTS:  # what a process that was killed has left half done
+    names = (*ARTIFACTS, EVALUATION)
+    for name in names:  # what a process that was killed has left half done
         _remove(os.path.join(path, _partial(name)))
     if found == "finished":
         return found
     if found == "new":
         # Results first: without the rest they are none. config.json is replaced below: a folder
         # that is a run stays one.
-        for name in ("results.json", *ARTIFACTS):
+        for name in ("results.json", *names):
             if name != "config.json":
                 _vanish(os.path.join(path, name))
     write_text(os.path.join(path, "run.flags"), "\n".join(flag_lines) + "\n")

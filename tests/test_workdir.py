@@ -66,7 +66,8 @@ def test_overwriting_removes_the_run_and_nothing_else(tmp_path):
     prepare(tmp_path)
     for name in ("results.json", "metrics.csv", "notes.txt"):
         (tmp_path / name).write_text("{}")
-    (tmp_path / "checkpoints" / "train").mkdir(parents=True)
+    for name in ("checkpoints/train", "evaluation"):
+        (tmp_path / name).mkdir(parents=True)
     assert prepare(tmp_path, {"steps": 9}, overwrite=True) == "new"
     assert sorted(os.listdir(tmp_path)) == ["config.json", "notes.txt", "run.flags"]
 
