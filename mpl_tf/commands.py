@@ -2,6 +2,7 @@
 
 import argparse
 import dataclasses
+import os
 import sys
 
 from mpl_tf import console, interruption
@@ -45,6 +46,9 @@ def run(argv, kind, work, *, verb, about, files=None):
     except KeyboardInterrupt:
         console.complain("\nInterrupted.")
         return INTERRUPTED
+    except BrokenPipeError:  # whoever reads, such as `head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return DONE
     except interruption.Terminated:
         console.complain("Terminated.")
         return TERMINATED

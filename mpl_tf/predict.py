@@ -71,23 +71,20 @@ def _predict(options, names):
     out = _Writer(options.format, class_names, min(options.top, len(class_names)))
     failed = len(empty)
     with tqdm.tqdm(total=len(files), unit="file", disable=None, leave=False) as bar:
-        try:
-            for folder, reason in empty:
-                bar.write(f"{folder} {reason}", file=sys.stderr)
-            for line in out.header():
-                bar.write(line)
-            for first in range(0, len(files), options.batch):
-                some = files[first : first + options.batch]
-                for file, probs, reason in classify(serve, some):
-                    if reason:
-                        failed += 1
-                        bar.write(f"{file} {reason}", file=sys.stderr)
-                    else:
-                        bar.write(out.line(file, probs))
-                bar.update(len(some))
-                sys.stdout.flush()
-        except BrokenPipeError:  # whoever reads, such as `head`, has seen enough
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        for folder, reason in empty:
+            bar.write(f"{folder} {reason}", file=sys.stderr)
+        for line in out.header():
+            bar.write(line)
+        for first in range(0, len(files), options.batch):
+            some = files[first : first + options.batch]
+            for file, probs, reason in classify(serve, some):
+                if reason:
+                    failed += 1
+                    bar.write(f"{file} {reason}", file=sys.stderr)
+                else:
+                    bar.write(out.line(file, probs))
+            bar.update(len(some))
+            sys.stdout.flush()
     if failed:
         total = len(files) + len(empty)
         console.complain(f"{failed} of {total} could not be classified.")

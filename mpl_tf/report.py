@@ -113,7 +113,9 @@ def _reliability(axes, probs, labels):
     axes.legend(
         axes.patches[:1] + axes.lines,
         ["share of the images", "as sure as right", "accuracy by confidence"],
-        loc="upper left",
+        loc="upper center",
+        bbox_to_anchor=(0.5, -0.1),
+        ncols=3,
     )
     error = evaluation.calibration_error(probs, labels)
     axes.set(
