@@ -6,6 +6,7 @@ import tensorflow as tf
 from mpl_tf import distribution
 from mpl_tf.methods import loss_scaling
 from mpl_tf.methods.passes import Passes
+from mpl_tf.options import ConfigError
 
 # Parameters of normalisation layers, by the names Keras gives them: no weight decay.
 _NORMALISATION = {"gamma", "beta", "scale"}
@@ -107,7 +108,7 @@ class Engine(keras.Model):
         several = self.distribute_strategy.num_replicas_in_sync > 1
         joined = [name for name, network in self.networks.items() if _has_synchronized(network)]
         if jit_compile and several and joined:
-            raise ValueError(
+            raise ConfigError(
                 "jit_compile on several replicas works without synchronised batch normalisation "
                 f"only, because XLA cannot compile its collectives here; {', '.join(joined)} has "
                 "it. Leave jit_compile out, or take a network without batch normalisation."
