@@ -168,10 +168,12 @@ def applies(name, method):
 def make(settings):
     """The configuration of a run, checked.
 
-    A value comes from `settings`, else from the dataset's recipe, else from the option's default.
-    A default that does not fit what was set is made to: batches never exceed the labeled images,
-    and waits, warm-ups and ramps end within a tenth of the steps, or the share that a recipe
-    gives them. A setting is never changed.
+    A value comes from `settings`, else from the dataset's recipe, else from the method's
+    `defaults`, else from the option's default. No recipe turns on what a method leaves out, a
+    default of 0 or False of its own: recipes say how much of a thing suits the images, not what a
+    method is. A default that does not fit what was set is made to: batches never exceed the labeled
+    images, and waits, warm-ups and ramps end within a tenth of the steps, or the share that a
+    recipe gives them. A setting is never changed.
 
     Args:
       settings: dict of option name -> value, those that were set explicitly.
@@ -191,7 +193,10 @@ def make(settings):
 
     parts = (RunConfig, DataConfig, ComputeConfig, OptimizerConfig, kind.Config)
     values = {f.name: f.default for part in parts for f in dataclasses.fields(part)}
-    values |= {k: v for k, v in dataset.recipe.items() if k in values} | settings
+    own = {f.name: f.default for f in dataclasses.fields(kind.Config)} | kind.defaults
+    left_out = {name: value for name, value in own.items() if not value}
+    recipe = {name: value for name, value in dataset.recipe.items() if name in values}
+    values |= kind.defaults | recipe | left_out | settings
 
     def build(part):
         return part(**{f.name: values[f.name] for f in dataclasses.fields(part)})

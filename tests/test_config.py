@@ -26,6 +26,27 @@ def test_defaults_give_way_in_a_short_run_and_settings_do_not():
     assert config.make({"steps": 50, "student_wait_steps": 30}).optimizer.student_wait_steps == 30
 
 
+def test_a_methods_defaults_stand_between_options_and_recipes(monkeypatch):
+    """A recipe tunes amounts; what a method leaves out it does not turn on."""
+    kind = METHODS["supervised"]
+    own = {"momentum": 0.5, "student_learning_rate": 0.12, "finetune_steps": 0}
+    monkeypatch.setattr(kind, "defaults", own)
+    made = config.make({"method": "supervised"})
+    assert made.optimizer.momentum == 0.5
+    assert (
+        made.optimizer.student_learning_rate == DATASETS["digits"].recipe["student_learning_rate"]
+    )
+    assert made.run.finetune_steps == 0 < DATASETS["digits"].recipe["finetune_steps"]
+    assert config.make({"method": "supervised", "finetune_steps": 3}).run.finetune_steps == 3
+
+
+def test_defaults_of_methods_are_options_that_apply_to_them():
+    for name, kind in METHODS.items():
+        own = {f.name for f in dataclasses.fields(kind.Config)}
+        for option in kind.defaults:
+            assert config.applies(option, name) and option not in own, (name, option)
+
+
 def test_batches_shrink_to_the_labels_unless_they_are_set():
     few = config.make({"num_labeled": 20})
     assert few.run.labeled_batch == 20
@@ -41,7 +62,7 @@ def test_batches_shrink_to_the_labels_unless_they_are_set():
         ({"dataset": "moon"}, "'moon'"),
         (
             {"method": "magic"},
-            "method must be one of mpl, pseudo_label, supervised; received 'magic'",
+            f"method must be one of {', '.join(sorted(METHODS))}; received 'magic'",
         ),
         ({"network": "vgg"}, "'vgg'"),
         ({"feedback": "up"}, "feedback must be one of dot, exact, none, sampled"),

@@ -1,6 +1,7 @@
 """What all methods share: networks, EMA, finetuning, prediction, export."""
 
 import dataclasses
+import types
 
 import keras
 import tensorflow as tf
@@ -38,8 +39,12 @@ class Method(Engine):
     Attributes:
       Config: dataclass of its hyperparameters, with help texts and ranges.
       optimizers: tuple of str, the optimizers that `compile` takes.
-      unlabeled_views: tuple of str, the unlabeled views in a batch, of "weak" and "strong".
+      unlabeled_views: tuple of str, the unlabeled views in a batch: "weak", "strong", more of them
+        that are drawn apart, "weak_2", ..., "strong_2", ..., and "index" [U], the images' places in
+        the pool. A method with "index" takes a constructor argument `num_unlabeled`, its size.
       idle_options: set of str, options of runs and optimizers that mean nothing to the method.
+      defaults: dict of option name -> default, for options of runs, data and optimizers whose
+        default differs for the method; see `config.make`. Rates are per 256 labeled images.
       step, seed: int64 variables, training steps taken, and the seed of what a step draws.
       finetuned: the finetuned copy of `ema`, None before `finetune`.
     """
@@ -48,6 +53,7 @@ class Method(Engine):
     optimizers = ("student_optimizer",)
     unlabeled_views = ()
     idle_options = frozenset()
+    defaults = types.MappingProxyType({})
 
     def __init__(self, config, student, teacher=None, *, seed, strategy, train_logs):
         super().__init__(strategy, train_logs, name=type(self).__name__)
