@@ -113,6 +113,7 @@ class MetaPseudoLabels(Method):
     """
 
     Config = MetaPseudoLabelsConfig
+    cost = "teacher B + 2U, student U; for feedback: student B, exact: U once more"
     optimizers = ("student_optimizer", "teacher_optimizer")
     unlabeled_views = ("weak", "strong")
 
@@ -215,8 +216,9 @@ class MetaPseudoLabels(Method):
         index, count = distribution.replica()
         shape = [count, *(logits.shape if logits.shape[0] else tf.shape(logits))]
         seed = tf.stack([tf.convert_to_tensor(v) for v in (self.seed, self.step)])
-        least = logits.dtype.as_numpy_dtype(1e-30)
-        uniform = tf.random.stateless_uniform(shape, seed, least, 1, logits.dtype)[index]
+        # XLA makes other fractions of the same bits: they are made here, one way everywhere.
+        bits = tf.random.stateless_uniform(shape, seed, None, None, tf.uint32, alg="philox")[index]
+        uniform = tf.maximum(tf.cast(bits & 0x7FFFFF, logits.dtype) * 2.0**-23, 1e-30)
         drawn = tf.argmax(logits - tf.math.log(-tf.math.log(uniform)), axis=-1)
         return tf.one_hot(drawn, logits.shape[-1], dtype=logits.dtype)
 
