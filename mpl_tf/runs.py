@@ -24,12 +24,14 @@ class Run:
       config: config.Config.
       class_names: tuple of str.
       image_shape: (height, width, channels) of the images.
+      num_unlabeled: int, images in the pool.
     """
 
     path: str
     config: config.Config
     class_names: tuple
     image_shape: tuple
+    num_unlabeled: int
 
 
 def find(path):
@@ -52,7 +54,7 @@ def find(path):
     if not {"class_names", "image_shape"} <= about.keys():
         raise ConfigError(f"{split} names no class_names and image_shape; train the run again.")
     names, shape = tuple(about["class_names"]), tuple(about["image_shape"])
-    return Run(path, from_flat(flat), names, shape)
+    return Run(path, from_flat(flat), names, shape, about.get("num_unlabeled", 0))
 
 
 def from_flat(flat):
@@ -122,7 +124,8 @@ def _build(run):
     nothing = np.zeros(0, np.int64)
     store = stores.ArrayStore(np.zeros([0, *run.image_shape], np.uint8))
     images = Images(store, nothing, nothing, nothing)  # their shape is all that counts
-    split = splits.Split(images, images, None, None, run.class_names)
+    pool = np.full(run.num_unlabeled, -1)  # and the pool's size
+    split = splits.Split(images, Images(store, pool, pool, pool), None, None, run.class_names)
     return training.build(run.config, split, run.path)
 
 

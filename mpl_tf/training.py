@@ -142,6 +142,8 @@ def build(settings, split, path, strategy=None):
         built = {role: network(settings, split, role, replicas) for role in roles}
         optimizers = {f"{role}_optimizer": optimizer(role) for role in roles}
     hyperparameters = dataclasses.asdict(settings.method)
+    if "index" in kind.unlabeled_views:
+        hyperparameters["num_unlabeled"] = pipeline.pool_size(split.unlabeled)
     method = kind(
         **built, seed=derived_seed(run.seed, "method"), strategy=strategy, **hyperparameters
     )

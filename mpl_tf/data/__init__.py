@@ -3,10 +3,10 @@
 from mpl_tf.data import folders, tfds_files, tfds_sets, tfrecords
 from mpl_tf.data.folders import folder
 from mpl_tf.data.named import DATASETS
-from mpl_tf.data.pairs import pair
+from mpl_tf.data.pairs import num_unlabeled, pair
 from mpl_tf.options import ConfigError
 
-__all__ = ["DATASETS", "find", "folder", "pair"]
+__all__ = ["DATASETS", "find", "folder", "num_unlabeled", "pair"]
 
 
 def find(name, data_dir=""):

@@ -46,7 +46,8 @@ def pair(
       exclude_labeled: bool, whether to leave labeled images out of the unlabeled ones; they are in
         by default, as in the paper. Of effect on arrays and Images alone.
       num_classes: int, to check labels against; None does not.
-      views: the unlabeled views that the method reads: `method.unlabeled_views`.
+      views: what the method reads of unlabeled images: `method.unlabeled_views`. A method that
+        reads "index" is constructed with `num_unlabeled`, which the function of that name gives.
       seed: int, of order and views.
       start: int, the step to start at. Batch t is a function of (seed, t), except for a
         tf.data.Dataset, which is shuffled through a buffer and starts at step 0 alone.
@@ -56,7 +57,7 @@ def pair(
 
     Raises:
       ConfigError: arrays of a wrong type, rank or range, shapes that differ, a pool smaller than a
-        batch; nothing was read.
+        batch, an unknown view, an index of a tf.data.Dataset; nothing was read.
     """
     weak = policies.Crop() if isinstance(weak, str) and weak == "crop" else policies.as_policy(weak)
     if isinstance(strong, str) and strong == "randaugment":
@@ -92,6 +93,15 @@ def pair(
         seed=seed,
         start=start,
     )
+
+
+def num_unlabeled(labeled, unlabeled=None, *, exclude_labeled=False):
+    """How many unlabeled images `pair` makes of its arguments of the same names, an int.
+
+    Raises:
+      ConfigError: as in `pair`; a tf.data.Dataset gives its images no positions.
+    """
+    return pipeline.pool_size(_parts(labeled, unlabeled, exclude_labeled, None)[1])
 
 
 def _parts(labeled, unlabeled, exclude_labeled, num_classes):
@@ -236,9 +246,10 @@ class _Shuffled:
         last = batch if count is None else first + count
 
         def element(*parts):
-            label = tf.cast(parts[1], tf.int64) if self.with_labels else tf.constant(-1, tf.int64)
-            return parts[0], label
+            unknown = tf.constant(-1, tf.int64)
+            label = tf.cast(parts[1], tf.int64) if self.with_labels else unknown
+            return parts[0], label, unknown  # an index: such data need not keep its order
 
         data = self.data.map(element).shuffle(buffer, seed=(seed << 3) + stream).repeat()
         data = data.batch(batch, drop_remainder=True)
-        return data.map(lambda images, labels: (images[first:last], labels[first:last]))
+        return data.map(lambda *parts: tuple(part[first:last] for part in parts))

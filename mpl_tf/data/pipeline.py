@@ -1,14 +1,18 @@
 """Batches that are a pure function of (seed, step)."""
 
+import re
+
 import numpy as np
 import tensorflow as tf
 
 from mpl_tf.augment.draws import Draws
+from mpl_tf.options import ConfigError
 
 # Padded batches for evaluation divide by any likely number of replicas.
 _EVALUATION_MULTIPLE = 8
-# The independent random streams of one run seed.
+# The independent random streams of one run seed; weak_n and strong_n have those from 5 on.
 _LABELED, _UNLABELED, _LABELED_VIEW, _WEAK, _STRONG = range(5)
+_VIEW = re.compile(r"(weak|strong)(?:_([2-9]|[1-9]\d+))?")
 
 
 def order(count, batch, seed, stream, start):
@@ -47,7 +51,8 @@ def shuffled(images, batch, *, seed, stream, start=0, rows=(0, None)):
       rows: (first, count), the rows of each global batch that are wanted; None is all from first.
 
     Returns:
-      tf.data.Dataset of (uint8 [n, H, W, C], labels int64 [n]).
+      tf.data.Dataset of (uint8 [n, H, W, C], labels int64 [n], index int64 [n]); the index of an
+      image is its position, from 0 to `len(images) - 1`.
     """
     with tf.device("CPU"):
         positions, labels = tf.constant(images.positions), tf.constant(images.labels)
@@ -55,7 +60,37 @@ def shuffled(images, batch, *, seed, stream, start=0, rows=(0, None)):
     last = batch if count is None else first + count
     index = order(len(images), batch, seed, stream, start).map(lambda every: every[first:last])
     pixels = images.store.batches(index.map(lambda i: tf.gather(positions, i)), last - first)
-    return tf.data.Dataset.zip(pixels, index.map(lambda i: tf.gather(labels, i)))
+    known = index.map(lambda i: (tf.gather(labels, i), i))
+    return tf.data.Dataset.zip(pixels, known).map(lambda shown, both: (shown, *both))
+
+
+def pool_size(unlabeled):
+    """How many unlabeled images there are, for a method that keeps something about each of them.
+
+    Args:
+      unlabeled: as in `training_batches`.
+
+    Raises:
+      ConfigError: its images have no positions.
+    """
+    if not hasattr(unlabeled, "__len__"):
+        raise ConfigError(
+            "a method that keeps something about each unlabeled image needs a pool of known size "
+            "whose images have positions: arrays, Images or TFRecord files, no tf.data.Dataset."
+        )
+    return len(unlabeled)
+
+
+def _view(name):
+    """(kind, random stream) of the view called `name`; kind is "weak" or "strong"."""
+    found = _VIEW.fullmatch(name)
+    if not found:
+        raise ConfigError(
+            "views must be of weak, weak_2, weak_3, ..., strong, strong_2, strong_3, ..., index; "
+            f"received {name!r}."
+        )
+    kind, number = found[1], int(found[2] or 1)
+    return kind, {"weak": _WEAK, "strong": _STRONG}[kind] + 2 * (number - 1)
 
 
 def training_batches(
@@ -68,8 +103,9 @@ def training_batches(
         or an object whose `batches(batch, seed=, stream=, start=, rows=)` is like `shuffled`.
       labeled_batch: int, labeled images a step, over all shards.
       unlabeled_batch: int, unlabeled images a step, over all shards.
-      views: sequence of "weak" and "strong", the unlabeled views wanted; none reads no unlabeled
-        image.
+      views: sequence of str, what is wanted of unlabeled images: "weak" and "strong" views; more
+        of them, drawn apart, "weak_2", "weak_3", ..., "strong_2", ...; "index", the images' places
+        in the pool. None reads no unlabeled image.
       weak: policy of the weak view and of labeled images (see `augment.policies`).
       strong: policy of the strong view.
       seed: int, of the run.
@@ -79,13 +115,19 @@ def training_batches(
 
     Returns:
       tf.data.Dataset of dicts: `labeled` uint8 [B,H,W,C], `label` int64 [B], and the views, uint8
-      [U,H,W,C] each, of the same images. If hidden labels are known there is `hidden_label` int64
-      [U] too, for diagnostics alone, -1 where it is not known.
+      [U,H,W,C] each, of the same images, and `index` int64 [U], from 0 to `pool_size` - 1. If
+      hidden labels are known there is `hidden_label` int64 [U] too, for diagnostics alone, -1 where
+      it is not known.
 
     Raises:
       ValueError: a batch does not divide by the number of shards.
+      ConfigError: a view is unknown, or "index" is wanted of a pool without positions.
     """
     index, count = shard
+    shown = [name for name in views if name != "index"]
+    streams = {name: _view(name) for name in shown}
+    if len(shown) < len(views):
+        pool_size(split.unlabeled)
     for name, batch in (("labeled_batch", labeled_batch), ("unlabeled_batch", unlabeled_batch)):
         if batch % count:
             raise ValueError(f"{name} must be a multiple of {count} shards; received {batch}.")
@@ -103,7 +145,7 @@ def training_batches(
     if views:
         parts.append(part(split.unlabeled, unlabeled_batch, _UNLABELED))
     known = bool(views) and (split.unlabeled.labels >= 0).any()
-    policies = {"weak": (weak, _WEAK), "strong": (strong, _STRONG)}
+    policies = {"weak": weak, "strong": strong}
 
     def load(step, labeled, unlabeled=None):
         def view(policy, stream, images, batch):
@@ -116,9 +158,10 @@ def training_batches(
             "labeled": view(weak, _LABELED_VIEW, labeled[0], labeled_batch),
             "label": labeled[1],
         }
-        for name in views:
-            policy, stream = policies[name]
-            batch[name] = view(policy, stream, unlabeled[0], unlabeled_batch)
+        for name, (kind, stream) in streams.items():
+            batch[name] = view(policies[kind], stream, unlabeled[0], unlabeled_batch)
+        if len(shown) < len(views):
+            batch["index"] = unlabeled[2]
         if known:
             batch["hidden_label"] = unlabeled[1]
         return batch

@@ -63,11 +63,16 @@ class Split:
     def to_json(self):
         """What split.json holds: what the networks answer, and the ids that make this split again.
 
-        With `class_names` and `image_shape` a trained network can be built again without the data.
+        With `class_names`, `image_shape` and `num_unlabeled` a trained network can be built again
+        without the data.
         """
         chosen = {"labeled": self.labeled, "validation": self.validation}
         ids = {name: [] if part is None else part.ids.tolist() for name, part in chosen.items()}
-        about = {"class_names": list(self.class_names), "image_shape": list(self.labeled.shape)}
+        about = {
+            "class_names": list(self.class_names),
+            "image_shape": list(self.labeled.shape),
+            "num_unlabeled": len(self.unlabeled),
+        }
         return about | ids
 
 

@@ -30,15 +30,18 @@ class Pool:
         return len(self._stream)
 
     def batches(self, batch, *, seed, stream, start=0, rows=(0, None)):
-        """Endless batches of (images uint8 [n, H, W, C], labels int64 [n] of -1)."""
+        """Endless batches: images uint8 [n, H, W, C], labels int64 [n] of -1, index int64 [n].
+
+        The index of an image counts through the files in order.
+        """
         size = batch - rows[0] if rows[1] is None else rows[1]
 
-        def load(encoded):
+        def load(encoded, number):
             image = decode.decode(encoded, self.shape[0], self.shape[2])
-            return tf.ensure_shape(image, self.shape), tf.constant(-1, tf.int64)
+            return tf.ensure_shape(image, self.shape), tf.constant(-1, tf.int64), number
 
         data = self._stream.batches(batch, seed, stream, start, rows)
-        data = data.map(lambda encoded, label, number: encoded).unbatch()
+        data = data.map(lambda encoded, label, number: (encoded, number)).unbatch()
         data = data.map(load, tf.data.AUTOTUNE, deterministic=True)
         return data.batch(size, drop_remainder=True)
 

@@ -184,8 +184,8 @@ class Engine(keras.Model):
         """Raises ValueError if a batch does not fit the networks, the replicas or the passes."""
         images = spec if isinstance(spec, dict) else {}
         equal_parts = self.distribute_strategy.num_replicas_in_sync * self.passes.accumulate_steps
-        for view in ("labeled", "weak", "strong"):
-            if view not in images:
+        for view in images:
+            if view != "labeled" and not view.startswith(("weak", "strong")):
                 continue
             for role, network in self.networks.items():
                 shape, wanted = images[view].shape[1:], network.input_shape[1:]

@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from mpl_tf.augment import policies
 from mpl_tf.data import DATASETS, pipeline, splits
+from mpl_tf.options import ConfigError
 
 
 @pytest.fixture(scope="module")
@@ -123,3 +124,50 @@ def test_evaluation_shows_everything_once_in_order(split):
     np.testing.assert_array_equal(
         np.concatenate([label for _, label in data]), split.validation.labels
     )
+
+
+MANY = ("weak", "strong", "weak_2", "strong_2", "strong_3", "index")
+
+
+def test_more_views_are_drawn_apart_and_leave_the_first_as_they_are(split):
+    def noise(images, draws):
+        return tf.cast(draws.integers(0, 0, 256, images.shape[1:]), tf.uint8)
+
+    (batch,) = batches(split, views=MANY, count=1, weak=noise, strong=noise)
+    (plain,) = batches(split, count=1, weak=noise, strong=noise)
+    assert_same(plain, {name: batch[name] for name in plain})
+    images = {batch[name].tobytes() for name in ("labeled", *MANY[:-1])}
+    assert len(images) == len(MANY)
+
+
+def test_every_view_shows_the_same_images_by_its_policy(split):
+    def dark(images, draws):
+        return images // 2
+
+    batch = batches(split, views=MANY, weak=policies.unchanged, strong=dark)[0]
+    np.testing.assert_array_equal(batch["weak_2"], batch["weak"])
+    for name in ("strong", "strong_2", "strong_3"):
+        np.testing.assert_array_equal(batch[name], batch["weak"] // 2)
+
+
+def test_the_index_is_the_place_in_the_pool(split):
+    pool = split.unlabeled.images
+    straight = batches(split, views=("weak", "index"), weak=policies.unchanged, count=22)
+    for batch in straight:
+        assert batch["index"].dtype == np.int64
+        np.testing.assert_array_equal(pool[batch["index"]], batch["weak"])
+    epoch = np.concatenate([batch["index"] for batch in straight])[: len(pool)]
+    assert sorted(epoch) == list(range(pipeline.pool_size(split.unlabeled)))
+
+
+def test_many_views_and_the_index_under_sharding_and_late_starts(split):
+    straight = batches(split, views=MANY, count=6)
+    parts = [batches(split, views=MANY, start=4, count=2, shard=(i, 2)) for i in range(2)]
+    for step, batch in enumerate(straight[4:]):
+        assert_same(batch, {k: np.concatenate([part[step][k] for part in parts]) for k in batch})
+
+
+@pytest.mark.parametrize("name", ["strong_1", "weak_02", "strong_", "middle", "index_2"])
+def test_unknown_views_are_refused(split, name):
+    with pytest.raises(ConfigError, match=f"received '{name}'"):
+        batches(split, views=("weak", name))

@@ -66,6 +66,17 @@ def test_training_batches_are_a_function_of_the_step(folder):
 def test_every_image_of_the_pool_comes_once_an_epoch(folder):
     _, source = make(folder)
     batches = source.unlabeled.batches(10, seed=1, stream=1)
-    epoch = np.concatenate([b for b, _ in itertools.islice(batches.as_numpy_iterator(), 3)])
+    epoch = np.concatenate([b for b, *_ in itertools.islice(batches.as_numpy_iterator(), 3)])
     expected = {pixels("unlabeled", i).tobytes() for i in range(30)}
     assert {image.tobytes() for image in epoch} == expected
+
+
+def test_the_index_of_an_image_is_its_record(folder):
+    _, source = make(folder)
+    batches = itertools.islice(
+        source.unlabeled.batches(10, seed=1, stream=1).as_numpy_iterator(), 6
+    )
+    shown, _, index = (np.concatenate(part) for part in zip(*batches, strict=True))
+    assert set(index) == set(range(30))
+    pairs = {(i, image.tobytes()) for i, image in zip(index, shown, strict=True)}
+    assert len(pairs) == 30  # the same image in both epochs
