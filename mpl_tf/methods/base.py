@@ -14,6 +14,11 @@ from mpl_tf.methods.passes import wide
 from mpl_tf.metrics import ClassShares
 from mpl_tf.options import check, option
 
+# Idle options of a method whose student is its only network.
+NO_TEACHER = frozenset(
+    {"student_wait_steps", "teacher_learning_rate", "teacher_warmup_steps", "teacher_network"}
+)
+
 
 @dataclasses.dataclass(frozen=True)
 class MethodConfig:
@@ -45,6 +50,8 @@ class Method(Engine):
       idle_options: set of str, options of runs and optimizers that mean nothing to the method.
       defaults: dict of option name -> default, for options of runs, data and optimizers whose
         default differs for the method; see `config.make`. Rates are per 256 labeled images.
+      cost: str, the images that go through networks in a step, forward and backward if it says
+        nothing else: B labeled and U unlabeled ones.
       step, seed: int64 variables, training steps taken, and the seed of what a step draws.
       finetuned: the finetuned copy of `ema`, None before `finetune`.
     """
@@ -54,6 +61,7 @@ class Method(Engine):
     unlabeled_views = ()
     idle_options = frozenset()
     defaults = types.MappingProxyType({})
+    cost = ""
 
     def __init__(self, config, student, teacher=None, *, seed, strategy, train_logs):
         super().__init__(strategy, train_logs, name=type(self).__name__)

@@ -50,6 +50,7 @@ class PseudoLabel(Method):
     """
 
     Config = PseudoLabelConfig
+    cost = "teacher B, as many steps before; teacher U forward, student U"
     optimizers = ("student_optimizer", "teacher_optimizer")
     unlabeled_views = ("weak", "strong")
     idle_options = frozenset({"student_wait_steps"})

@@ -41,6 +41,7 @@ class Supervised(Method):
     """
 
     Config = SupervisedConfig
+    cost = "student B"
     idle_options = frozenset(
         {
             "unlabeled_ratio",

@@ -2,6 +2,7 @@
 
 import importlib.util
 import pathlib
+import sys
 
 import pytest
 
@@ -13,6 +14,8 @@ def load_tool():
     """load_tool(name): the script tools/<name>.py as a module."""
 
     def load(name):
+        if str(TOOLS) not in sys.path:
+            sys.path.insert(0, str(TOOLS))  # as it is for a script
         spec = importlib.util.spec_from_file_location(name, TOOLS / f"{name}.py")
         module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)

@@ -1,21 +1,15 @@
 """tools/benchmark.py: what the benchmarks compare, on problems too small for a meaningful time."""
 
 import importlib
-import pathlib
-import sys
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
-TOOLS = pathlib.Path(__file__).parents[2] / "tools"
-
 
 @pytest.fixture(scope="module")
 def benchmark(load_tool):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "path", [str(TOOLS), *sys.path])  # as it is for a script
-        yield load_tool("benchmark")
+    return load_tool("benchmark")
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,7 @@
-"""tools/compare.py: cells, resuming, tables."""
+"""tools/compare.py: cells, resuming, statistics, tables."""
 
 import csv
+import importlib
 import json
 
 import pytest
@@ -9,6 +10,11 @@ import pytest
 @pytest.fixture(scope="module")
 def compare(load_tool):
     return load_tool("compare")
+
+
+@pytest.fixture(scope="module")
+def tables(compare):
+    return compare.tables
 
 
 ARGUMENTS = [
@@ -20,18 +26,23 @@ ARGUMENTS = [
 
 
 def test_cells_are_run_once_and_tables_are_written(compare, tmp_path, capsys, monkeypatch):
-    arguments = [*ARGUMENTS, f"--out={tmp_path}"]
-    compare.main(arguments)
+    arguments = [*ARGUMENTS, "--jobs=2", f"--out={tmp_path}"]
+    assert compare.main(arguments) == 0
     with open(tmp_path / "table.csv", newline="") as file:
-        assert len({row["weights_digest"] for row in csv.DictReader(file)}) == 4
+        rows = list(csv.DictReader(file))
+    assert len({row["weights_digest"] for row in rows}) == 4
+    # Whatever finished first, rows come in the order asked for.
+    assert [(row["method"][:3], row["num_labeled"]) for row in rows] == [
+        ("sup", "20"), ("mpl", "20"), ("sup", "50"), ("mpl", "50"),
+    ]  # fmt: skip
     for name in ("table.md", "table.png", "curves.png"):
         assert (tmp_path / name).stat().st_size > 0
     # A second time nothing is run, and the tables come out the same.
     table = (tmp_path / "table.md").read_text()
-    monkeypatch.setattr(compare.subprocess, "run", None)
-    compare.main(arguments)
+    monkeypatch.setattr(compare.cells.subprocess, "run", None)
+    assert compare.main(arguments) == 0
     assert (tmp_path / "table.md").read_text() == table
-    assert "[4/4]" in capsys.readouterr().out
+    assert "4/4" in capsys.readouterr().out
 
 
 def test_curves_are_the_training_rows(compare, tmp_path):
@@ -39,37 +50,61 @@ def test_curves_are_the_training_rows(compare, tmp_path):
     path.write_text(
         "phase,step,val_ema_accuracy\ntrain,5,\ntrain,10,0.25\ntrain,20,0.5\nfinetune,20,0.9\n"
     )
-    assert compare.read_curve(path) == ([10, 20], [25.0, 50.0])
+    assert compare.pictures.read_curve(path) == ([10, 20], [25.0, 50.0])
 
 
-def test_the_table_by_hand(compare, tmp_path):
-    options = compare.parse(["--seeds=2", "--num_labeled=10"])
+def result(ema, finetuned, seconds=10):
+    accuracy = {"teacher": None, "student": 0.1, "ema": ema, "finetuned": finetuned}
+    return {"test_accuracy": accuracy, "seconds": seconds, "steps": 100, "weights_digest": "d"}
 
-    def result(ema, finetuned, seconds):
-        accuracy = {"teacher": None, "student": 0.1, "ema": ema, "finetuned": finetuned}
-        return {"test_accuracy": accuracy, "seconds": seconds, "weights_digest": "d"}
 
+def test_the_table_by_hand(compare, tables):
+    options = compare.parse(["--seeds=2", "--num_labeled=10", "--methods=supervised,mpl"])
+    cell = compare.cells.Cell
     done = {
-        compare.Cell("a", 10, 0): result(0.2, 0.90, 10),
-        compare.Cell("a", 10, 1): result(0.2, 0.94, 12),
-        compare.Cell("b:x=1", 10, 0): result(0.50, None, 3),
+        cell("supervised", 10, 0): result(0.2, 0.90, 10),
+        cell("supervised", 10, 1): result(0.2, 0.94, 12),
+        cell("mpl", 10, 0): result(0.50, None, 3),
     }
-    compare.write_markdown(tmp_path / "t.md", options, done, "command")
-    text = (tmp_path / "t.md").read_text()
-    assert "| a | 92.00 ± 2.83 | 11 |" in text  # sample standard deviation
-    assert "| b:x=1 | 50.00 ± 0.00 | 3 |" in text
+    last = {cell("supervised", 10, 0): [80.0, 90.0], cell("supervised", 10, 1): [50.0]}
+    text = tables.markdown(options, options.methods, done, last, "command")
+    assert "| supervised | 92.00 ± 2.83 |" in text  # sample standard deviation
+    assert "| mpl | 50.00 ± 0.00 |" in text
+    assert "| supervised | +40.00 |" in text  # the one pair there is
+    assert "| supervised | 80.00 | 11 | 0.110 | student B |" in text
     assert "`command`" in text
     # Two values: t(0.975, 1) = 12.706, times 2.828 / sqrt(2).
-    assert compare.interval([90, 94]) == pytest.approx(25.41, abs=0.01)
+    assert tables.interval([90, 94]) == pytest.approx(25.41, abs=0.01)
 
 
-def test_a_failing_cell_ends_with_its_last_words(compare, tmp_path):
-    with pytest.raises(SystemExit, match="status 2") as error:
-        compare.main(["--methods=mpl:feedback=up", f"--out={tmp_path}"])
-    assert "feedback must be one of" in str(error.value)
+def test_paired_t_by_hand(tables):
+    # Differences 1, 2, 3: t = 2 / (1 / sqrt(3)) = 3.464 with 2 degrees of freedom, p = 0.0742.
+    ours, theirs = {0: 11.0, 1: 22.0, 2: 33.0, 7: 0.0}, {0: 10.0, 1: 20.0, 2: 30.0, 8: 99.0}
+    assert tables.paired_p(ours, theirs) == pytest.approx(0.0742, abs=1e-4)
+    assert tables.paired_p({0: 1.0}, {0: 2.0}) is None
+    assert tables.paired_p({0: 1.0, 1: 2.0}, {0: 1.0, 1: 2.0}) == 1.0
 
 
-@pytest.mark.parametrize("wrong", ["--seeds=0", "--num_labeled=ten", "--steps=-5", "--what=1"])
+def test_bold_is_for_differences_beyond_noise(tables):
+    close = {"a": {0: 90.0, 1: 92.0, 2: 91.0}, "b": {0: 92.0, 1: 90.0, 2: 90.5}}
+    assert tables.best_beyond_noise(close) is None
+    apart = {"a": {0: 90.0, 1: 92.0, 2: 91.0}, "b": {0: 80.0, 1: 82.1, 2: 81.0}}
+    assert tables.best_beyond_noise(apart) == "a"
+    assert tables.best_beyond_noise({"a": {0: 90.0}}) is None
+
+
+def test_a_failing_cell_says_its_last_words_and_the_others_run(compare, tmp_path, capsys):
+    arguments = ["--methods=mpl:feedback=up,supervised:network=mlp", "--steps=2", "--seeds=1"]
+    assert compare.main([*arguments, f"--out={tmp_path}"]) == 1
+    said = capsys.readouterr().out
+    assert "ended with status 2" in said and "feedback must be one of" in said
+    assert "1 of 2 cells failed" in said
+    assert "| supervised:network=mlp |" in (tmp_path / "table.md").read_text()
+
+
+@pytest.mark.parametrize(
+    "wrong", ["--seeds=0", "--num_labeled=ten", "--steps=-5", "--what=1", "--methods=mpl,mpm"]
+)
 def test_bad_arguments_end_with_status_2(compare, wrong):
     with pytest.raises(SystemExit) as error:
         compare.main([wrong])
@@ -78,9 +113,23 @@ def test_bad_arguments_end_with_status_2(compare, wrong):
 
 def test_a_cell_is_one_command(compare, tmp_path):
     options = compare.parse(["--steps=7"])
-    cell = compare.Cell("mpl:feedback=none:seed_of=x", 20, 3)
+    cell = compare.cells.Cell("mpl:feedback=none:seed_of=x", 20, 3)
     command = cell.command(options, tmp_path)
     assert "--method=mpl" in command and "--feedback=none" in command
     assert "--steps=7" in command and "--num_labeled=20" in command and "--seed=3" in command
     assert "/" not in cell.name() and ":" not in cell.name()
     assert json.dumps(cell.name())
+
+
+def test_all_is_every_method_and_each_says_what_it_computes(compare, tables):
+    methods = importlib.import_module("mpl_tf.methods").METHODS
+    assert compare.parse(["--methods=all"]).methods == list(methods)
+    for name in methods:
+        assert "B" in tables.compute(name) or "U" in tables.compute(name), name
+
+
+def test_cells_come_with_seeds_outermost(compare):
+    found = compare.cells.all_cells(["a", "b"], [1, 2], 2)
+    assert [(c.seed, c.num_labeled, c.method) for c in found[:5]] == [
+        (0, 1, "a"), (0, 1, "b"), (0, 2, "a"), (0, 2, "b"), (1, 1, "a"),
+    ]  # fmt: skip

@@ -1,0 +1,123 @@
+"""Cells of a comparison: one run of `python -m mpl_tf.train` each, kept when finished."""
+
+import concurrent.futures
+import dataclasses
+import json
+import os
+import subprocess
+import sys
+
+
+class CellError(RuntimeError):
+    """A run ended with a status other than 0; the message has its last words."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Cell:
+    """One run.
+
+    Attributes:
+      method: str, as in `--methods`: a method's name, then `:flag=value` any number of times.
+      num_labeled: int.
+      seed: int.
+    """
+
+    method: str
+    num_labeled: int
+    seed: int
+
+    def name(self):
+        """A folder name."""
+        method = "".join(c if c.isalnum() or c in "._-" else "-" for c in self.method)
+        return f"{method}-{self.num_labeled}-{self.seed}"
+
+    def command(self, options, workdir):
+        """The command line of this run."""
+        method, *changes = self.method.split(":")
+        command = [sys.executable, "-m", "mpl_tf.train", f"--dataset={options.dataset}"]
+        command += [f"--method={method}", *(f"--{change}" for change in changes)]
+        command += [f"--num_labeled={self.num_labeled}", f"--seed={self.seed}"]
+        command += [f"--steps={options.steps}"] if options.steps else []
+        command += [f"--{change}" for change in options.flags.split(",") if change]
+        return [*command, f"--workdir={workdir}"]
+
+
+def all_cells(methods, num_labeled, seeds):
+    """Every cell of a table.
+
+    Seeds come outermost: a comparison that is stopped early has every method at the same seeds.
+
+    Args:
+      methods: sequence of str.
+      num_labeled: sequence of int.
+      seeds: int, how many.
+
+    Returns:
+      list of Cell.
+    """
+    return [Cell(m, n, seed) for seed in range(seeds) for n in num_labeled for m in methods]
+
+
+def results_of(cell, out):
+    """The results.json of a cell as a dict; None if it has not finished."""
+    path = out / "cells" / cell.name() / "results.json"
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+
+
+def run(cell, options, out):
+    """Runs a cell, or what is left of it, unless it has finished.
+
+    Args:
+      cell: Cell.
+      options: namespace with `dataset`, `steps`, `flags` and `jobs`.
+      out: pathlib.Path of the comparison.
+
+    Returns:
+      dict, its results.json.
+
+    Raises:
+      CellError: the run ended with another status than 0.
+    """
+    found = results_of(cell, out)
+    if found:
+        return found
+    log = out / "logs" / f"{cell.name()}.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    # Runs beside each other share the cores instead of each wanting all of them.
+    threads = max(1, (os.cpu_count() or 1) // options.jobs)
+    environment = {**os.environ, "TF_NUM_INTRAOP_THREADS": str(threads)}
+    with open(log, "a", encoding="utf-8") as file:
+        status = subprocess.run(
+            cell.command(options, out / "cells" / cell.name()),
+            stdout=file,
+            stderr=subprocess.STDOUT,
+            check=False,
+            env=environment if options.jobs > 1 else None,
+        ).returncode
+    if status:
+        words = "\n".join(log.read_text(encoding="utf-8").strip().splitlines()[-3:])
+        raise CellError(f"{cell.name()} ended with status {status}:\n{words}\nLog: {log}")
+    return results_of(cell, out)
+
+
+def run_all(cells, options, out):
+    """Runs all cells, `options.jobs` at a time.
+
+    Args:
+      cells: list of Cell.
+      options, out: as for `run`.
+
+    Yields:
+      (Cell, its results, None) or (Cell, None, CellError), as they finish.
+    """
+    with concurrent.futures.ThreadPoolExecutor(options.jobs) as pool:
+        waiting = {pool.submit(run, cell, options, out): cell for cell in cells}
+        try:
+            for future in concurrent.futures.as_completed(waiting):
+                error = future.exception()
+                if error is not None and not isinstance(error, CellError):
+                    raise error
+                yield waiting[future], None if error else future.result(), error
+        finally:
+            for future in waiting:
+                future.cancel()

@@ -1,0 +1,85 @@
+"""Pictures of a comparison."""
+
+import csv
+import statistics
+
+import matplotlib
+
+from comparing import tables
+
+matplotlib.use("Agg")
+from matplotlib import pyplot as plt
+
+
+def read_curve(path, column="val_ema_accuracy"):
+    """(steps, values) of a column of the training rows of a metrics.csv; values in percent."""
+    with open(path, newline="", encoding="utf-8") as file:
+        rows = [r for r in csv.DictReader(file) if r["phase"] == "train" and r.get(column)]
+    return [int(r["step"]) for r in rows], [100 * float(r[column]) for r in rows]
+
+
+def draw(path, options, methods, done):
+    """A dot a run, the mean of each method, and its 95% interval."""
+    groups = tables.by_seed(done)
+    columns = tables.measured_columns(options.num_labeled, groups)
+    rows = [m for m in methods if any(method == m for method, _ in groups)]
+    figure, panels = plt.subplots(
+        1,
+        len(columns),
+        figsize=(2.5 + 4 * len(columns), 1.3 + 0.45 * len(rows)),
+        squeeze=False,
+        sharey=True,
+        layout="constrained",
+    )
+    for axes, n in zip(panels[0], columns, strict=True):
+        for y, method in enumerate(rows):
+            values = [tables.delivered(r) for r in groups.get((method, n), {}).values()]
+            if not values:
+                continue
+            axes.plot(values, [y + 0.15] * len(values), "o", color="gray", alpha=0.5, markersize=4)
+            half = tables.interval(values)
+            axes.errorbar(statistics.mean(values), y, xerr=half, fmt="o", capsize=4, color=f"C{y}")
+        axes.set_yticks(range(len(rows)), [m.replace(":", "\n") for m in rows], fontsize=8)
+        axes.set_ylim(len(rows) - 0.5, -0.5)
+        axes.set(title=f"{options.dataset}, {n} labels", xlabel="test accuracy (%)")
+        axes.grid(axis="x", alpha=0.3)
+    figure.supxlabel("grey: one seed; coloured: mean with 95% interval", fontsize=8)
+    figure.savefig(path, dpi=110)
+    plt.close(figure)
+
+
+def draw_curves(path, options, methods, curves):
+    """Validation accuracy of the EMA student by step: a thin line a run, a thick one their mean.
+
+    Args:
+      path: where to draw to.
+      options: namespace with `dataset` and `num_labeled`.
+      methods: sequence of str.
+      curves: dict of cells.Cell -> (steps, values), as of `read_curve`.
+    """
+    columns = [n for n in options.num_labeled if any(c.num_labeled == n for c in curves)]
+    figure, panels = plt.subplots(
+        1,
+        len(columns),
+        figsize=(2.5 + 5 * len(columns), 4.5),
+        squeeze=False,
+        layout="constrained",
+    )
+    for axes, n in zip(panels[0], columns, strict=True):
+        for k, method in enumerate(methods):
+            own = [v for c, v in curves.items() if (c.method, c.num_labeled) == (method, n)]
+            style = {"color": f"C{k % 10}", "linestyle": "-" if k < 10 else "--"}
+            for steps, values in own:
+                axes.plot(steps, values, alpha=0.25, linewidth=0.8, **style)
+            length = min((len(steps) for steps, _ in own), default=0)
+            if length:
+                mean = [statistics.mean(v[i] for _, v in own) for i in range(length)]
+                axes.plot(own[0][0][:length], mean, label=method.replace(":", "\n"), **style)
+        axes.set(title=f"{options.dataset}, {n} labels", xlabel="step")
+        axes.set_ylabel("validation accuracy of the EMA student (%)")
+        axes.grid(alpha=0.3)
+    handles, labels = panels[0][0].get_legend_handles_labels()
+    if handles:
+        figure.legend(handles, labels, fontsize="x-small", loc="outside right center")
+    figure.savefig(path, dpi=110)
+    plt.close(figure)

@@ -1,0 +1,216 @@
+"""Means, intervals and paired tests of a comparison, as Markdown and CSV."""
+
+import csv
+import statistics
+
+from scipy import stats
+
+from mpl_tf.methods import METHODS
+
+NETWORKS = ("teacher", "student", "ema", "finetuned")
+# A difference with a smaller p-value is called more than noise.
+LEVEL = 0.05
+# Evaluations on validation images of which the median is shown.
+LAST = 5
+
+
+def accuracies(results):
+    """dict of network -> accuracy on test images, or on validation images where there are none."""
+    return results.get("test_accuracy") or results["validation_accuracy"]
+
+
+def delivered(results):
+    """Accuracy, in percent, of the network that a run delivers."""
+    accuracy = accuracies(results)
+    return 100 * (accuracy["ema"] if accuracy["finetuned"] is None else accuracy["finetuned"])
+
+
+def spread(values):
+    """Standard deviation of a sample; 0 for a single value."""
+    return statistics.stdev(values) if len(values) > 1 else 0.0
+
+
+def interval(values):
+    """Half the width of the 95% t-interval of the mean; 0 for a single value."""
+    if len(values) < 2:
+        return 0.0
+    return stats.t.ppf(0.975, len(values) - 1) * spread(values) / len(values) ** 0.5
+
+
+def paired_p(ours, theirs):
+    """p-value of a two-sided paired t-test.
+
+    Args:
+      ours, theirs: dict of seed -> accuracy; seeds that both have are paired.
+
+    Returns:
+      float; None with fewer than two pairs. 1 where no pair differs.
+    """
+    seeds = sorted(ours.keys() & theirs.keys())
+    if len(seeds) < 2:
+        return None
+    differences = [ours[s] - theirs[s] for s in seeds]
+    if spread(differences) == 0:
+        return 0.0 if differences[0] else 1.0
+    return float(stats.ttest_1samp(differences, 0).pvalue)
+
+
+def by_seed(done):
+    """dict of (method, num_labeled) -> dict of seed -> results."""
+    groups = {}
+    for cell, results in sorted(done.items(), key=lambda pair: pair[0].seed):
+        groups.setdefault((cell.method, cell.num_labeled), {})[cell.seed] = results
+    return groups
+
+
+def measured_columns(num_labeled, groups):
+    """The numbers of labels of which a cell is done, in the order asked for."""
+    return [n for n in num_labeled if any(count == n for _, count in groups)]
+
+
+def best_beyond_noise(scores):
+    """The method with the greatest mean, if it differs from the second by more than noise.
+
+    Args:
+      scores: dict of method -> dict of seed -> accuracy.
+
+    Returns:
+      A key of `scores`, or None.
+    """
+    ranked = sorted(scores, key=lambda m: -statistics.mean(scores[m].values()))
+    if len(ranked) < 2:
+        return None
+    p = paired_p(scores[ranked[0]], scores[ranked[1]])
+    return ranked[0] if p is not None and p < LEVEL else None
+
+
+def reference(methods):
+    """The method that others are compared with: the first Meta Pseudo Labels, else None."""
+    return next((m for m in methods if m.split(":")[0] == "mpl"), None)
+
+
+def compute(method):
+    """What a step of a method computes, by its class."""
+    name, *changes = method.split(":")
+    return getattr(METHODS[name], "cost", "") if name in METHODS else ", ".join(changes)
+
+
+def markdown(options, methods, done, last_evaluations, command):
+    """The table as text.
+
+    Args:
+      options: namespace with `dataset`, `num_labeled` and `seeds`.
+      methods: sequence of str, the rows.
+      done: dict of cells.Cell -> results.
+      last_evaluations: dict of cells.Cell -> list of the last validation accuracies, in percent.
+      command: str, that makes this table again.
+
+    Returns:
+      str.
+    """
+    groups = by_seed(done)
+    columns, shown = measured_columns(options.num_labeled, groups), _rows(methods, groups)
+    base = reference(shown)
+    lines = [
+        f"Test accuracy (%) on {options.dataset}: mean ± standard deviation over up to "
+        f"{options.seeds} seeds, of the network that a run delivers after its last step; nothing "
+        "is selected on test images. Bold: the best, where a paired t-test tells it from the "
+        f"second (p < {LEVEL}).",
+        "",
+        "| method | " + " | ".join(f"{n} labels" for n in columns) + " |",
+        "|---|" + "---|" * len(columns),
+    ]
+    scores = {
+        key: {seed: delivered(results) for seed, results in group.items()}
+        for key, group in groups.items()
+    }
+    best = {
+        n: best_beyond_noise({m: scores[m, n] for m in shown if (m, n) in scores}) for n in columns
+    }
+    for method in shown:
+        cells = [_mean(scores.get((method, n)), best[n] == method) for n in columns]
+        lines.append(f"| {method} | " + " | ".join(cells) + " |")
+    if base and len(shown) > 1:
+        lines += _against(base, shown, columns, scores)
+    lines += _costs(shown, columns, groups, done, last_evaluations)
+    return "\n".join([*lines, "", f"`{command}`", ""])
+
+
+def _rows(methods, groups):
+    return [m for m in methods if any(method == m for method, _ in groups)]
+
+
+def _mean(values, bold=False):
+    if not values:
+        return ""
+    values = list(values.values())
+    text = f"{statistics.mean(values):.2f} ± {spread(values):.2f}"
+    return f"**{text}**" if bold else text
+
+
+def _against(base, methods, columns, scores):
+    """Differences to one method, seed by seed."""
+    lines = [
+        "",
+        f"Difference to `{base}` on the same seeds, and p of the paired t-test (of many such tests "
+        "some are below 0.05 by chance):",
+        "",
+        "| method | " + " | ".join(f"{n} labels" for n in columns) + " |",
+        "|---|" + "---|" * len(columns),
+    ]
+    for method in methods:
+        cells = []
+        for n in columns:
+            ours, theirs = scores.get((method, n), {}), scores.get((base, n), {})
+            both = ours.keys() & theirs.keys()
+            p = paired_p(ours, theirs)
+            mean = statistics.mean(ours[s] - theirs[s] for s in both) if both else None
+            text = "" if mean is None else f"{mean:+.2f}"
+            cells.append(text + (f" (p {p:.3f})" if p is not None else ""))
+        if method != base:
+            lines.append(f"| {method} | " + " | ".join(cells) + " |")
+    return lines
+
+
+def _costs(methods, columns, groups, done, last_evaluations):
+    """Time and passes of each method, and the median of its last evaluations."""
+    lines = [
+        "",
+        f"Validation: median of the last {LAST} evaluations of the EMA student, over all seeds. "
+        "Time: median of a whole run, and of it a step. B labeled and U unlabeled images a step, "
+        "forward and backward if not said otherwise.",
+        "",
+        "| method | "
+        + " | ".join(f"validation, {n} labels" for n in columns)
+        + " | seconds a run | a step | images through networks a step |",
+        "|---|" + "---|" * (len(columns) + 3),
+    ]
+    for method in methods:
+        cells = []
+        for n in columns:
+            values = [
+                v
+                for cell, last in last_evaluations.items()
+                if (cell.method, cell.num_labeled) == (method, n)
+                for v in last
+            ]
+            cells.append(f"{statistics.median(values):.2f}" if values else "")
+        runs = [r for (m, _), group in groups.items() if m == method for r in group.values()]
+        seconds = statistics.median(r["seconds"] for r in runs)
+        step = statistics.median(r["seconds"] / r["steps"] for r in runs)
+        cells += [f"{seconds:.0f}", f"{step:.3f}", compute(method)]
+        lines.append(f"| {method} | " + " | ".join(cells) + " |")
+    return lines
+
+
+def write_csv(path, done):
+    """Every cell's accuracies, a row a cell."""
+    with open(path, "w", newline="", encoding="utf-8") as file:
+        rows = csv.writer(file)
+        rows.writerow(["method", "num_labeled", "seed", *NETWORKS, "seconds", "weights_digest"])
+        for cell, results in done.items():
+            accuracy = [accuracies(results)[name] for name in NETWORKS]
+            rows.writerow(
+                [cell.method, cell.num_labeled, cell.seed, *accuracy]
+                + [results["seconds"], results["weights_digest"]]
+            )
