@@ -14,7 +14,7 @@ LEVELS = (
     ("signatures",),
     ("saved_model",),
     ("methods",),
-    ("callbacks", "metrics_log"),
+    ("callbacks", "metrics_log", "run_options"),
     ("config", "checkpoint", "diagnostics", "report", "sample_grid"),
     ("phases", "results"),
     ("training",),

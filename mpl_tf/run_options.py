@@ -1,0 +1,126 @@
+"""The options of a run that belong to no dataset and no method."""
+
+import dataclasses
+
+from mpl_tf import data
+from mpl_tf.methods import METHODS
+from mpl_tf.options import option
+
+
+@dataclasses.dataclass(frozen=True)
+class RunConfig:
+    """What is trained on what, and for how long."""
+
+    dataset: str = option(
+        "digits",
+        f"The images: {', '.join(data.DATASETS)}, any other image classification set of TensorFlow "
+        "Datasets, folder:PATH (labeled/<class>/*, unlabeled/**), or tfrecord:PATTERN.",
+    )
+    method: str = option(
+        "mpl",
+        "mpl: Meta Pseudo Labels. pseudo_label: a student of a fixed teacher that has learned the "
+        "labels. supervised: the labeled images alone.",
+        choices=METHODS.keys,
+    )
+    network: str = option(
+        "wide_resnet_28_2",
+        "Network of teacher and student: mlp, small, small_WIDTH, wide_resnet_DEPTH_WIDTH, or "
+        "keras:NAME for a network of keras.applications.",
+    )
+    teacher_network: str = option("", "Network of the teacher, if it is another one.")
+    network_weights: str = option(
+        "", "File of weights that keras:NAME starts from, without its top; if empty, random ones."
+    )
+    dropout: float = option(0.2, "Dropout before the network's head, in [0, 1).", low=0, below=1)
+    seed: int = option(
+        0, "Seed of split, initial weights, batches, views and pseudo labels.", low=0, high=2**31
+    )
+    labeled_batch: int = option(128, "Labeled images a step (the paper's B).", low=1)
+    unlabeled_ratio: int = option(7, "Unlabeled images a labeled one (the paper's mu).", low=1)
+    steps: int = option(300_000, "Training steps before finetuning.", low=1)
+    finetune_steps: int = option(
+        1000, "Steps of finetuning the EMA student on the labeled images; 0 leaves it out.", low=0
+    )
+    eval_every: int = option(
+        500, "Steps from one evaluation on the validation images to the next.", low=1
+    )
+    checkpoint_every: int = option(
+        0, "Steps from one checkpoint to the next; 0 writes one after every evaluation.", low=0
+    )
+    keep_checkpoints: int = option(2, "How many of the newest checkpoints are kept a phase.", low=1)
+    log_every: int = option(50, "Steps that one line of metrics.csv averages.", low=1)
+    deterministic: bool = option(
+        False,
+        "Only operations that give the same bits every time on the same device and software; "
+        "slower on a GPU. CPUs were seen to do so without it, but do not promise it.",
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class ComputeConfig:
+    """On what a run is computed, and how; batches and steps mean the same everywhere."""
+
+    strategy: str = option(
+        "auto",
+        "auto: the first GPU, else the CPU. cpu. gpu: the first. mirrored: all GPUs of the "
+        "machine. multi_worker: several processes, by --workers or TF_CONFIG. tpu, or tpu:NAME.",
+    )
+    replicas: int = option(
+        0,
+        "How many GPUs strategy=mirrored takes, 0 for all; without a GPU, into how many devices it "
+        "splits the CPU.",
+        low=0,
+    )
+    precision: str = option(
+        "float32",
+        "What layers compute in; weights, losses and updates are float32. float16 scales losses.",
+        choices=("float32", "bfloat16", "float16"),
+    )
+    jit_compile: bool = option(
+        False, "Compile steps with XLA; on several replicas networks without batch norm only."
+    )
+    steps_per_execution: int = option(
+        1,
+        "Steps between two returns to Python; steps, finetune_steps, eval_every, checkpoint_every "
+        "and log_every must be multiples of it.",
+        low=1,
+    )
+    accumulate_steps: int = option(
+        1,
+        "Microbatches into which a step's images are cut, to save memory; each has its own batch "
+        "statistics. Every pass is computed twice.",
+        low=1,
+    )
+    recompute: bool = option(
+        False, "Compute every pass a second time for its gradient instead of keeping it in memory."
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class OptimizerConfig:
+    """SGD with Nesterov momentum on a schedule: wait, linear warm-up, cosine down to 0."""
+
+    student_learning_rate: float = option(
+        0.1, "Peak rate of the student, per 256 labeled images: rate * labeled_batch / 256.", low=0
+    )
+    student_wait_steps: int = option(
+        3000,
+        "Steps at rate 0 in which only the teacher learns.",
+        low=0,
+    )
+    student_warmup_steps: int = option(5000, "Steps of the student's warm-up.", low=0)
+    teacher_learning_rate: float = option(
+        0.1, "Peak rate of the teacher, per 256 labeled images.", low=0
+    )
+    teacher_warmup_steps: int = option(5000, "Steps of the teacher's warm-up.", low=0)
+    momentum: float = option(0.9, "Nesterov momentum, in [0, 1).", low=0, below=1)
+    weight_decay: float = option(
+        5e-4, "L2 term in the gradient of kernels and biases: weight_decay * w.", low=0
+    )
+    clip_norm: float = option(
+        0.0, "Global norm to which a network's gradient is clipped; 0 never clips.", low=0
+    )
+    finetune_learning_rate: float = option(
+        1e-5, "Constant rate of finetuning (SGD), not scaled by the batch.", low=0
+    )
+    finetune_batch: int = option(512, "Labeled images a step of finetuning.", low=1)
