@@ -258,6 +258,26 @@ def mean_over_replicas(tensors):
     return tf.nest.map_structure(lambda t: t / count, total)
 
 
+def weighted_mean(values, weights):
+    """This replica's part of the weighted mean of a global batch; 0 where all weights are 0.
+
+        sum_i weights_i * values_i / sum_i weights_i,  both sums over all replicas
+
+    The mean of the parts over replicas, which is what becomes of a loss and its gradient, is that
+    number. Weights are not differentiated.
+
+    Args:
+      values: floating [N], of this replica.
+      weights: floating [N], at least 0.
+
+    Returns:
+      Scalar.
+    """
+    weights = tf.stop_gradient(weights)
+    total = mean_over_replicas(tf.reduce_sum(weights))
+    return tf.math.divide_no_nan(tf.reduce_sum(weights * values), total)
+
+
 def apply_reduced(optimizer, gradients, variables):
     """One optimizer step with gradients that are the same on every replica.
 

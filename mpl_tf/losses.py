@@ -53,6 +53,32 @@ def cross_entropy(target, logits):
     return -tf.reduce_sum(target * tf.nn.log_softmax(logits), axis=-1)
 
 
+def label_loss(label, logits, smoothing=0.0):
+    """Cross entropy of each labeled example with its smoothed label.
+
+    Args:
+      label: integer [B], class ids.
+      logits: floating [B, K].
+      smoothing: float in [0, 1), as in `one_hot`.
+
+    Returns:
+      [B], in nats.
+    """
+    return cross_entropy(one_hot(label, logits.shape[-1], smoothing, logits.dtype), logits)
+
+
+def most_probable(probs):
+    """Hard pseudo labels: each distribution becomes one-hot at its largest probability.
+
+    Args:
+      probs: floating [B, K]; logits do as well.
+
+    Returns:
+      [B, K], the dtype of `probs`, without gradient.
+    """
+    return tf.one_hot(tf.argmax(probs, axis=-1), probs.shape[-1], dtype=probs.dtype)
+
+
 def sharpen(logits, temperature):
     """`softmax(logits / temperature)`: below 1 sharper, above 1 flatter.
 
@@ -79,12 +105,13 @@ def confidence_mask(probs, threshold):
     return tf.cast(tf.reduce_max(probs, axis=-1) >= threshold, probs.dtype)
 
 
-def consistency(weak_logits, strong_logits, temperature, threshold):
-    """UDA's consistency loss of two views of the same images (Xie et al. 2020, section 2.2).
+def consistency(weak_logits, strong_logits, temperature, threshold, sharpened_confidence=True):
+    """Consistency loss of two views of the same images (UDA; Xie et al. 2020, section 2.2).
 
-        target = stop_gradient(softmax(weak_logits / temperature))
-        mask   = max_k target >= threshold
-        loss   = mask * cross_entropy(target, strong_logits)
+        target     = stop_gradient(softmax(weak_logits / temperature))
+        confidence = max_k target,  or max_k softmax(weak_logits) if not sharpened_confidence
+        mask       = confidence >= threshold
+        loss       = mask * cross_entropy(target, strong_logits)
 
     The gradient reaches the strong view only.
 
@@ -92,11 +119,14 @@ def consistency(weak_logits, strong_logits, temperature, threshold):
       weak_logits: floating [U, K], logits of the weakly augmented view.
       strong_logits: floating [U, K], logits of the strongly augmented view.
       temperature: float above 0, sharpens the target.
-      threshold: float, least confidence of the sharpened target for an example to count.
+      threshold: float, least confidence for an example to count.
+      sharpened_confidence: bool, whether confidence is that of the sharpened target, as in Meta
+        Pseudo Labels, or that of the prediction itself, as in UDA.
 
     Returns:
       (loss, mask), each [U]; where the mask is 0 the loss is 0.
     """
     target = tf.stop_gradient(sharpen(weak_logits, temperature))
-    mask = confidence_mask(target, threshold)
+    probs = target if sharpened_confidence else tf.stop_gradient(tf.nn.softmax(weak_logits))
+    mask = confidence_mask(probs, threshold)
     return mask * cross_entropy(target, strong_logits), mask

@@ -18,8 +18,7 @@ class RunConfig:
     )
     method: str = option(
         "mpl",
-        "mpl: Meta Pseudo Labels. pseudo_label: a student of a fixed teacher that has learned the "
-        "labels. supervised: the labeled images alone.",
+        " ".join(f"{name}: {kind.__doc__.splitlines()[0]}" for name, kind in METHODS.items()),
         choices=METHODS.keys,
     )
     network: str = option(

@@ -60,6 +60,35 @@ def linear_ramp(step, ramp_steps):
     return tf.minimum(1.0, tf.cast(step, tf.float32) / ramp_steps)
 
 
+def training_signal(step, steps, kind, num_classes):
+    """UDA's training signal annealing: the probability above which labeled images are left out.
+
+        t = step / steps
+        linear:  a = t
+        log:     a = 1 - exp(-5 t)     early release of the labels
+        exp:     a = exp(5 (t - 1))    late release, for the fewest labels
+        threshold = a * (1 - 1 / K) + 1 / K
+
+    Xie et al. 2020, appendix on TSA.
+
+    Args:
+      step: integer scalar tensor, steps taken so far.
+      steps: int, at least 1, steps over which the threshold rises to 1 (`log`: to 0.993).
+      kind: "linear", "log" or "exp".
+      num_classes: int, K.
+
+    Returns:
+      float32 scalar.
+    """
+    t = tf.minimum(1.0, tf.cast(step, tf.float32) / steps)
+    rise = {
+        "linear": lambda: t,
+        "log": lambda: 1 - tf.exp(-5 * t),
+        "exp": lambda: tf.exp(5 * (t - 1)),
+    }[kind]()
+    return rise * (1 - 1 / num_classes) + 1 / num_classes
+
+
 def ema_decay(step, decay):
     """Decay of an exponential moving average while it is young: `min(decay, (1 + t) / (10 + t))`.
 

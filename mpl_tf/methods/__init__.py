@@ -1,11 +1,15 @@
 """The methods, by the name that `--method` takes."""
 
+from mpl_tf.methods.fixmatch import FixMatch
 from mpl_tf.methods.meta_pseudo_labels import MetaPseudoLabels
 from mpl_tf.methods.pseudo_label import PseudoLabel
 from mpl_tf.methods.supervised import Supervised
+from mpl_tf.methods.uda import UDA
 
 METHODS = {
+    "fixmatch": FixMatch,
     "mpl": MetaPseudoLabels,
     "pseudo_label": PseudoLabel,
     "supervised": Supervised,
+    "uda": UDA,
 }

@@ -1,0 +1,87 @@
+"""What the tests of methods by hand share: a linear network in numpy, and batches for it."""
+
+import types
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import mpl_tf
+
+
+def softmax(z):
+    e = np.exp(z - z.max(axis=1, keepdims=True))
+    return e / e.sum(axis=1, keepdims=True)
+
+
+def logits(x, weights):
+    """Logits of a linear network: weights are (kernel, bias)."""
+    return x @ weights[0] + weights[1]
+
+
+def step(weights, parts, rate=0.5, decay=0.1):
+    """Weights after a step of SGD with an L2 term; parts are (images, d loss/d logits)."""
+    gradient = [sum(x.T @ dz for x, dz in parts), sum(dz.sum(axis=0) for _, dz in parts)]
+    return [w - rate * (g + decay * w) for w, g in zip(weights, gradient, strict=True)]
+
+
+def assert_close(got, expected, atol=1e-7):
+    for a, b in zip(got, expected, strict=True):
+        np.testing.assert_allclose(a, b, rtol=0, atol=atol)
+
+
+@pytest.fixture
+def by_hand():
+    """softmax, logits, step and assert_close, in numpy."""
+    return types.SimpleNamespace(
+        softmax=softmax, logits=logits, step=step, assert_close=assert_close
+    )
+
+
+@pytest.fixture
+def vectors(rng):
+    """A batch of 4 labeled and 6 unlabeled vectors of 5 features, 3 classes, in float64."""
+    return {
+        "labeled": rng.normal(size=(4, 5)),
+        "label": rng.integers(3, size=4),
+        "weak": rng.normal(size=(6, 5)),
+        "strong": rng.normal(size=(6, 5)),
+    }
+
+
+@pytest.fixture
+def endless():
+    """endless(batch): the same batch, or the batches of a list in turn, without end."""
+
+    def repeat(batch):
+        batches = batch if isinstance(batch, list) else [batch]
+        stacked = {k: np.stack([b[k] for b in batches]) for k in batches[0]}
+        return tf.data.Dataset.from_tensor_slices(stacked).repeat()
+
+    return repeat
+
+
+@pytest.fixture
+def after_ten_steps(linear, vectors, endless):
+    """after_ten_steps(method, **hyperparameters): the student's weights, trained from `vectors`.
+
+    Methods that are limits of one another end with the same numbers.
+    """
+    start = linear(5, 3).get_weights()
+
+    def train(kind, **hyperparameters):
+        student = linear(5, 3)
+        student.set_weights(start)
+        model = kind(student, label_smoothing=0.1, **hyperparameters)
+        model.compile(keras.optimizers.SGD(0.5, momentum=0.9), weight_decay=0.01)
+        model.fit(endless(vectors), steps_per_epoch=10, verbose=0)
+        return student.get_weights()
+
+    return train
+
+
+@pytest.fixture
+def supervised_steps(after_ten_steps):
+    """What `after_ten_steps` gives for supervised learning."""
+    return after_ten_steps(mpl_tf.Supervised)
