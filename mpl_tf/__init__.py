@@ -14,6 +14,8 @@ _PUBLIC = {
     "SupervisedConfig": "mpl_tf.methods.supervised",
     "FixMatch": "mpl_tf.methods.fixmatch",
     "FixMatchConfig": "mpl_tf.methods.fixmatch",
+    "FreeMatch": "mpl_tf.methods.freematch",
+    "FreeMatchConfig": "mpl_tf.methods.freematch",
     "UDA": "mpl_tf.methods.uda",
     "UDAConfig": "mpl_tf.methods.uda",
     "METHODS": "mpl_tf.methods",

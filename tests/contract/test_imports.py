@@ -9,7 +9,17 @@ PACKAGE = pathlib.Path(mpl_tf.__file__).parent
 # From the bottom up; a package stands for all of its modules.
 LEVELS = (
     ("options",),
-    ("losses", "logits", "feedback", "schedules", "augment", "console", "interruption", "metrics"),
+    (
+        "losses",
+        "logits",
+        "feedback",
+        "schedules",
+        "thresholds",
+        "augment",
+        "console",
+        "interruption",
+        "metrics",
+    ),
     ("networks", "data", "distribution", "evaluation", "workdir"),
     ("signatures",),
     ("saved_model",),

@@ -1,0 +1,195 @@
+"""FreeMatch (Wang et al., ICLR 2023, arXiv 2205.07246)."""
+
+import dataclasses
+from typing import ClassVar, final
+
+import keras
+import tensorflow as tf
+
+from mpl_tf import distribution, losses, thresholds
+from mpl_tf.methods import loss_scaling
+from mpl_tf.methods.base import NO_TEACHER, Method, MethodConfig
+from mpl_tf.options import option
+
+
+@dataclasses.dataclass(frozen=True)
+class FreeMatchConfig(MethodConfig):
+    """Hyperparameters of FreeMatch; the defaults are the paper's."""
+
+    threshold_decay: float = option(
+        0.999,
+        "Decay of the moving averages that the thresholds are made of (the paper's lambda), in "
+        "[0, 1); in a run of few hundred steps the default leaves them near their start.",
+        low=0,
+        below=1,
+    )
+    least_threshold: float = option(
+        0.0, "Thresholds are at least this; the paper has 0.9 for SVHN.", low=0, high=1
+    )
+    greatest_threshold: float = option(
+        1.0, "Thresholds are at most this; the paper has 0.95 for SVHN.", low=0, high=1
+    )
+    unlabeled_weight: float = option(
+        1.0, "Weight of the loss on unlabeled images (the paper's w_u), at least 0.", low=0
+    )
+    fairness_weight: float = option(
+        0.01, "Weight of the fairness term (the paper's w_f), at least 0.", low=0
+    )
+    label_smoothing: float = option(
+        0.0, "Label smoothing of the loss on labels, in [0, 1).", low=0, below=1
+    )
+    ema_decay: float = option(
+        0.999, "Decay of the moving average of the student's weights, in [0, 1).", low=0, below=1
+    )
+
+
+@final
+class FreeMatch(Method):
+    """FixMatch with thresholds that follow what the network is sure of, and a fairness term.
+
+        p = stop_gradient(softmax(S(weak)));  r = softmax(S(strong));  m = threshold_decay
+        confidence <- m * confidence + (1 - m) * mean_i max_k p_ik        from 1 / K on
+        class_probs <- m * class_probs + (1 - m) * mean_i p_i             from 1 / K on
+        class_shares <- m * class_shares + (1 - m) * mean_i onehot(argmax p_i)
+        threshold_k = confidence * class_probs_k / max_j class_probs_j
+        mask_i = max_k p_ik >= threshold_(argmax p_i)
+        loss = mean_i CE(smooth(label_i), S(labeled_i))
+             + unlabeled_weight * mean_i mask_i * CE(onehot(argmax p_i), S(strong_i))
+             + fairness_weight * fairness(class_probs, class_shares,
+                                          mean_i mask_i * r_i, mean_i mask_i * onehot(argmax r_i))
+        S <- optimizer(S, grad_S loss)
+        ema <- d * ema + (1 - d) * S
+
+    Wang et al. 2023, equations 5 to 13. Labeled, weak and strong images share one batch, as in the
+    authors' code, from which comes the default of `fairness_weight`, too. The sign of the fairness
+    term is that of equation 11 and of that code; see `thresholds.fairness` for what it does.
+
+    Args:
+      student: built keras.Model of logits [N, K].
+      seed: int; this method draws no random numbers of its own.
+      strategy: tf.distribute.Strategy of the networks; None is the current one.
+      **hyperparameters: fields of FreeMatchConfig.
+    """
+
+    Config = FreeMatchConfig
+    cost = "student B + 2U"
+    unlabeled_views = ("weak", "strong")
+    idle_options = NO_TEACHER
+    # The paper's rate is 0.03 for 64 labeled images.
+    defaults: ClassVar = {
+        "student_learning_rate": 0.12,
+        "student_warmup_steps": 0,
+        "finetune_steps": 0,
+    }
+
+    def __init__(self, student, *, seed=0, strategy=None, **hyperparameters):
+        config = FreeMatchConfig(**hyperparameters)
+        logs = (
+            "student_loss",
+            "supervised_loss",
+            "unlabeled_loss",
+            "fairness",
+            "confidence_threshold",
+            "mask_rate",
+            "pseudo_label_accuracy",
+            "student_learning_rate",
+        )
+        super().__init__(config, student, seed=seed, strategy=strategy, train_logs=logs)
+        classes = student.output_shape[-1]
+        with self.distribute_strategy.scope():
+            kind = {"trainable": False, "initializer": keras.initializers.Constant(1 / classes)}
+            self.confidence = self.add_weight(name="confidence", shape=(), **kind)
+            self.class_probs = self.add_weight(name="class_probs", shape=[classes], **kind)
+            self.class_shares = self.add_weight(name="class_shares", shape=[classes], **kind)
+
+    def compile(self, student_optimizer, **kwargs):
+        """As Engine.compile, with the student's keras.optimizers.Optimizer."""
+        super().compile(**kwargs)
+        self.student_optimizer = self.prepare_optimizer(
+            student_optimizer, self.student, "student_optimizer"
+        )
+
+    def train_step(self, batch):
+        """One step.
+
+        Args:
+          batch: dict of `labeled` [B,H,W,C] images, `label` [B] integer class ids, and `weak` and
+            `strong` [U,H,W,C], two views of the same unlabeled images.
+        """
+        c, variables = self.config, self.student.trainable_variables
+        rate = self.student_optimizer.learning_rate
+        with tf.GradientTape() as tape:
+            labeled_logits, weak_logits, strong_logits = self.passes(
+                self.student, batch["labeled"], batch["weak"], batch["strong"]
+            )
+            supervised = tf.reduce_mean(
+                losses.label_loss(batch["label"], labeled_logits, c.label_smoothing)
+            )
+            probs = tf.stop_gradient(tf.nn.softmax(weak_logits))  # [U, K]
+            pseudo_label = losses.most_probable(probs)  # [U, K]
+            with tape.stop_recording():
+                self.follow(probs, pseudo_label)
+                allowed = thresholds.self_adaptive(
+                    tf.convert_to_tensor(self.confidence),
+                    tf.convert_to_tensor(self.class_probs),
+                    c.least_threshold,
+                    c.greatest_threshold,
+                )  # [K]
+                mask = thresholds.above(probs, allowed)  # [U]
+            unlabeled = tf.reduce_mean(mask * losses.cross_entropy(pseudo_label, strong_logits))
+            fairness = self.fairness(strong_logits, mask)
+            loss = supervised + c.unlabeled_weight * unlabeled + c.fairness_weight * fairness
+            scaled = loss_scaling.up(loss, loss_scaling.scale_of(self.student_optimizer))
+        self.update(self.student_optimizer, tape.gradient(scaled, variables), variables)
+        self.update_ema()
+        self.step.assign_add(1)
+        self.log_pseudo_labels(pseudo_label, batch)
+        self.log(
+            student_loss=loss,
+            supervised_loss=supervised,
+            unlabeled_loss=unlabeled,
+            fairness=fairness,
+            confidence_threshold=tf.reduce_mean(allowed),
+            mask_rate=tf.reduce_mean(mask),
+            student_learning_rate=rate,
+        )
+
+    def follow(self, probs, pseudo_label):
+        """Moves the averages on; [U, K] each, predictions on weak views and their largest class."""
+        news = distribution.mean_over_replicas(
+            [
+                tf.reduce_mean(tf.reduce_max(probs, axis=-1)),
+                tf.reduce_mean(probs, axis=0),
+                thresholds.shares(pseudo_label),
+            ]
+        )
+        averages = (self.confidence, self.class_probs, self.class_shares)
+        for average, value in zip(averages, news, strict=True):
+            average.assign(
+                thresholds.moving_average(
+                    tf.convert_to_tensor(average), value, self.config.threshold_decay
+                )
+            )
+
+    def fairness(self, strong_logits, mask):
+        """The fairness term of the global batch, with the gradient of this replica's part.
+
+        Args:
+          strong_logits: floating [U, K].
+          mask: floating [U], 1 for the images that are taught.
+
+        Returns:
+          Scalar.
+        """
+        probs = mask[:, None] * tf.nn.softmax(strong_logits)
+        predicted = mask[:, None] * losses.most_probable(strong_logits)
+        own = tf.reduce_mean(probs, axis=0)
+        means, shares = distribution.mean_over_replicas(
+            [tf.stop_gradient(own), thresholds.shares(predicted)]
+        )
+        return thresholds.fairness(
+            tf.cast(self.class_probs, own.dtype),
+            tf.cast(self.class_shares, own.dtype),
+            own + tf.stop_gradient(means - own),
+            shares,
+        )

@@ -1,0 +1,149 @@
+"""Which unlabeled images count, and how much, by what a network has learned: pure functions.
+
+Thresholds of confidence: FreeMatch's from moving averages of its predictions (Wang et al. 2023),
+FlexMatch's from how many unlabeled images of each class it has become sure of (Zhang et al. 2021).
+And Noisy Student's balance of classes.
+"""
+
+import tensorflow as tf
+
+MAPPINGS = ("convex", "linear", "concave")
+
+
+def shares(one_hot):
+    """The share of each class among labels [U, K], one-hot or all 0: floating [K]."""
+    return tf.reduce_mean(one_hot, axis=0)
+
+
+def moving_average(average, value, decay):
+    """`decay * average + (1 - decay) * value`, in the dtype of `average`."""
+    return decay * average + (1 - decay) * tf.cast(value, average.dtype)
+
+
+def self_adaptive(confidence, class_probs, least=0.0, greatest=1.0):
+    """FreeMatch's thresholds: the mean confidence, less for classes that are predicted less.
+
+        threshold_k = clip(confidence * class_probs_k / max_j class_probs_j, least, greatest)
+
+    Wang et al. 2023, equations 5, 7 and 8.
+
+    Args:
+      confidence: floating scalar, moving average of the largest probability.
+      class_probs: floating [K], moving average of the predictions.
+      least, greatest: float, the range that thresholds are kept in.
+
+    Returns:
+      [K].
+    """
+    local = confidence * class_probs / tf.reduce_max(class_probs)
+    return tf.clip_by_value(local, least, greatest)
+
+
+def fairness(class_probs, class_shares, mean_probs, mean_shares):
+    """FreeMatch's self-adaptive fairness (Wang et al. 2023, equation 11).
+
+        P = sum_norm(class_probs / class_shares),  moving averages
+        Q = sum_norm(mean_probs / mean_shares),    of the batch, its selected images
+        loss = sum_k P_k * log Q_k,  over classes among the batch's selected predictions
+
+    That is the negated cross entropy of P and Q, as the paper prints it and its authors' code
+    computes it. Minimised, it raises Q_k where Q_k > P_k and lowers it elsewhere: away from P,
+    although the paper describes it as drawing Q closer (issue 182 of that code's repository,
+    microsoft/Semi-supervised-learning, asks). Its gradient reaches `mean_probs` only; it is 0 if
+    nothing was selected.
+
+    Args:
+      class_probs: floating [K], moving average of predictions on weak views.
+      class_shares: floating [K], moving average of the shares of classes among pseudo labels.
+      mean_probs: floating [K], mean of predictions on strong views, not selected ones as 0.
+      mean_shares: floating [K], shares of classes among these predictions, in the same way.
+
+    Returns:
+      Scalar.
+    """
+    expected = tf.stop_gradient(_sum_norm(tf.math.divide_no_nan(class_probs, class_shares)))
+    shares = tf.stop_gradient(mean_shares)
+    found = _sum_norm(tf.math.divide_no_nan(mean_probs, shares))
+    logs = tf.math.log(tf.where(shares > 0, found, tf.ones_like(found)))
+    return tf.reduce_sum(expected * logs)
+
+
+def _sum_norm(values):
+    return tf.math.divide_no_nan(values, tf.reduce_sum(values))
+
+
+def balance(class_shares, limit):
+    """Weights of classes that make them all count alike: `min(limit, mean share / share_k)`.
+
+    Args:
+      class_shares: floating [K], shares of classes among pseudo labels.
+      limit: float above 0, the greatest weight.
+
+    Returns:
+      [K]; `limit` for a class that has no share, 0 if none has.
+    """
+    mean = tf.reduce_mean(class_shares)
+    return tf.minimum(limit, tf.math.divide_no_nan(mean, tf.maximum(class_shares, mean / limit)))
+
+
+def remember(learned, index, label, selected):
+    """What is known of each image of a pool after a batch.
+
+    Args:
+      learned: integer [N], the class that each image was last seen as with confidence; -1: never.
+      index: integer [U], the images of the batch.
+      label: integer [U], what they are seen as now.
+      selected: bool [U], with confidence or not.
+
+    Returns:
+      [N], the dtype of `learned`. Of an image that is twice in the batch the greater class counts.
+    """
+    news = tf.where(selected, tf.cast(label, learned.dtype), -tf.ones_like(learned[:1]))
+    news = tf.math.unsorted_segment_max(news, index, learned.shape[0])  # very low if not in it
+    return tf.where(news >= 0, news, learned)
+
+
+def curriculum(learned, num_classes, threshold, warmup, mapping):
+    """FlexMatch's thresholds: lower for classes of which fewer images are learned.
+
+        count_k = number of images learned as k
+        beta_k  = count_k / max(max_j count_j, number of images not learned, if warmup)
+        threshold_k = threshold * mapping(beta_k)
+        convex: b / (2 - b);   linear: b;   concave: log(b + 1) / log(2)
+
+    Zhang et al. 2021, equations 5 to 7 and 11.
+
+    Args:
+      learned: integer [N], as from `remember`.
+      num_classes: int, K.
+      threshold: float, what a class that is learned best has.
+      warmup: bool, whether thresholds start low, while most images are not learned.
+      mapping: one of MAPPINGS.
+
+    Returns:
+      float32 [K].
+    """
+    ones = tf.ones(learned.shape, tf.float32)
+    counts = tf.math.unsorted_segment_sum(ones, learned + 1, num_classes + 1)
+    most = tf.reduce_max(counts if warmup else counts[1:])
+    beta = tf.math.divide_no_nan(counts[1:], most)
+    shape = {
+        "convex": lambda b: b / (2 - b),
+        "linear": lambda b: b,
+        "concave": lambda b: tf.math.log(b + 1) / tf.math.log(2.0),
+    }[mapping]
+    return threshold * shape(beta)
+
+
+def above(probs, thresholds):
+    """1 for each example whose largest probability reaches its class's threshold, else 0.
+
+    Args:
+      probs: floating [U, K].
+      thresholds: floating [K].
+
+    Returns:
+      [U], the dtype of `probs`.
+    """
+    own = tf.gather(tf.cast(thresholds, probs.dtype), tf.argmax(probs, axis=-1))
+    return tf.cast(tf.reduce_max(probs, axis=-1) >= own, probs.dtype)
