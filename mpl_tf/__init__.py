@@ -8,6 +8,8 @@ __version__ = "0.1.0"
 _PUBLIC = {
     "MetaPseudoLabels": "mpl_tf.methods.meta_pseudo_labels",
     "MetaPseudoLabelsConfig": "mpl_tf.methods.meta_pseudo_labels",
+    "NoisyStudent": "mpl_tf.methods.noisy_student",
+    "NoisyStudentConfig": "mpl_tf.methods.noisy_student",
     "PseudoLabel": "mpl_tf.methods.pseudo_label",
     "PseudoLabelConfig": "mpl_tf.methods.pseudo_label",
     "Supervised": "mpl_tf.methods.supervised",

@@ -24,7 +24,8 @@ def fit(experiment):
     for network in watched:
         names += [f"val_{network}_accuracy", f"val_{network}_cross_entropy"]
     class_names = experiment.split.class_names if method.unlabeled_views else None
-    log = metrics_log.MetricsLog(experiment.own_path, [*names, "finetuned_loss"], class_names)
+    columns = list(dict.fromkeys([*names, "finetuned_loss"]))  # phases may log the same
+    log = metrics_log.MetricsLog(experiment.own_path, columns, class_names)
     with contextlib.closing(log):
         continued = [
             run_phase(experiment, engine, phase, run.steps, log) for phase, engine in phases.items()
@@ -82,7 +83,7 @@ def run_phase(experiment, engine, phase, total, log):
     with _held_back(engine.distribute_strategy) as asked_to_stop:
         for count, length in stretches(taken, total, run.eval_every):
             engine.fit(
-                experiment.batches(phase, taken),
+                experiment.batches(phase, taken, engine.unlabeled_views),
                 steps_per_epoch=length,
                 epochs=count,
                 verbose=console.bar_mode() if speaks else 0,

@@ -54,8 +54,17 @@ class Experiment:
         """A path inside the folder that this process writes to."""
         return os.path.join(self.own_path, *names)
 
-    def batches(self, phase, start):
-        """Training data of a phase from step `start` on; only "train" sees unlabeled images."""
+    def batches(self, phase, start, views=None):
+        """Training data of a phase from step `start` on.
+
+        Args:
+          phase: str, which has batches of its own.
+          start: int.
+          views: tuple of str, as `unlabeled_views`; None is the method's.
+
+        Returns:
+          tf.data.Dataset.
+        """
         run = self.config.run
         batch = run.labeled_batch
         if phase == "finetune":
@@ -66,7 +75,7 @@ class Experiment:
                 self.split,
                 labeled_batch=batch,
                 unlabeled_batch=run.labeled_batch * run.unlabeled_ratio,
-                views=self.method.unlabeled_views if phase == "train" else (),
+                views=self.method.unlabeled_views if views is None else views,
                 weak=self.views.weak,
                 strong=self.views.strong,
                 seed=derived_seed(run.seed, phase),

@@ -26,8 +26,11 @@ class Engine(keras.Model):
       **kwargs: for keras.Model.
 
     Attributes:
+      unlabeled_views: tuple of str, the unlabeled views in a batch (see methods.base.Method).
       pseudo_label_shares: metrics.ClassShares of the pseudo labels taught, or None.
     """
+
+    unlabeled_views = ()
 
     def __init__(self, strategy, train_logs, **kwargs):
         if distribution.inside_scope():
