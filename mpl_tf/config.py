@@ -36,6 +36,7 @@ _STRETCHES = (
     "student_warmup_steps",
     "teacher_warmup_steps",
     "uda_ramp_steps",
+    "ramp_steps",
 )
 # Defaults of these, to the steps.
 _WHOLE = ("eval_every", "signal_annealing_steps")

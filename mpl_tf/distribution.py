@@ -258,6 +258,14 @@ def mean_over_replicas(tensors):
     return tf.nest.map_structure(lambda t: t / count, total)
 
 
+def all_rows(tensor):
+    """The rows of a tensor [N, ...] on all replicas, [count * N, ...]; no gradient goes through."""
+    _, count = replica()
+    if count == 1:
+        return tensor
+    return tf.distribute.get_replica_context().all_gather(tensor, axis=0)
+
+
 def weighted_mean(values, weights):
     """This replica's part of the weighted mean of a global batch; 0 where all weights are 0.
 

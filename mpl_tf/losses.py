@@ -79,6 +79,55 @@ def most_probable(probs):
     return tf.one_hot(tf.argmax(probs, axis=-1), probs.shape[-1], dtype=probs.dtype)
 
 
+def squared_error(probs, others):
+    """Squared difference of two distributions, `mean_k (probs_k - others_k)^2`, of each example.
+
+    Args:
+      probs, others: floating [B, K].
+
+    Returns:
+      [B], in [0, 2 / K].
+    """
+    return tf.reduce_mean((probs - others) ** 2, axis=-1)
+
+
+def divergence(target_logits, logits):
+    """Kullback-Leibler divergence `sum_k p_k (log p_k - log q_k)` of two predictions.
+
+    Args:
+      target_logits: floating [B, K], of p.
+      logits: floating [B, K], of q.
+
+    Returns:
+      [B], in nats.
+    """
+    log_p, log_q = tf.nn.log_softmax(target_logits), tf.nn.log_softmax(logits)
+    return tf.reduce_sum(tf.exp(log_p) * (log_p - log_q), axis=-1)
+
+
+def entropy(logits):
+    """Entropy of each prediction, [B] in nats, of logits [B, K]."""
+    return cross_entropy(tf.nn.softmax(logits), logits)
+
+
+def align(probs, wanted, found):
+    """Distribution alignment: `probs * wanted / found`, made to sum to 1 again.
+
+    Berthelot et al. 2020, section 3.1.
+
+    Args:
+      probs: floating [B, K], rows sum to 1.
+      wanted: floating [K], the class shares that there should be.
+      found: floating [K], those that the network's predictions have had.
+
+    Returns:
+      [B, K].
+    """
+    ratio = (wanted + 1e-6) / (found + 1e-6)  # neither may be 0
+    weighted = probs * ratio
+    return weighted / tf.reduce_sum(weighted, axis=-1, keepdims=True)
+
+
 def sharpen(logits, temperature):
     """`softmax(logits / temperature)`: below 1 sharper, above 1 flatter.
 

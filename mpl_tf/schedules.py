@@ -60,6 +60,14 @@ def linear_ramp(step, ramp_steps):
     return tf.minimum(1.0, tf.cast(step, tf.float32) / ramp_steps)
 
 
+def gaussian_ramp(step, ramp_steps):
+    """`exp(-5 (1 - t)^2)` with `t = min(1, step / ramp_steps)`: from 0.0067 up to 1.
+
+    Laine & Aila 2017, section 2. A float32 scalar; 1 from the start if `ramp_steps` is 0.
+    """
+    return tf.exp(-5.0 * (1.0 - linear_ramp(step, ramp_steps)) ** 2)
+
+
 def training_signal(step, steps, kind, num_classes):
     """UDA's training signal annealing: the probability above which labeled images are left out.
 

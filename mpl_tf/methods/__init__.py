@@ -2,18 +2,30 @@
 
 from mpl_tf.methods.fixmatch import FixMatch
 from mpl_tf.methods.freematch import FreeMatch
+from mpl_tf.methods.ict import ICT
+from mpl_tf.methods.mean_teacher import MeanTeacher
 from mpl_tf.methods.meta_pseudo_labels import MetaPseudoLabels
+from mpl_tf.methods.mixmatch import MixMatch
 from mpl_tf.methods.noisy_student import NoisyStudent
 from mpl_tf.methods.pseudo_label import PseudoLabel
+from mpl_tf.methods.remixmatch import ReMixMatch
 from mpl_tf.methods.supervised import Supervised
+from mpl_tf.methods.temporal_ensembling import TemporalEnsembling
 from mpl_tf.methods.uda import UDA
+from mpl_tf.methods.vat import VAT
 
 METHODS = {
     "fixmatch": FixMatch,
     "freematch": FreeMatch,
+    "ict": ICT,
+    "mean_teacher": MeanTeacher,
+    "mixmatch": MixMatch,
     "mpl": MetaPseudoLabels,
     "noisy_student": NoisyStudent,
     "pseudo_label": PseudoLabel,
+    "remixmatch": ReMixMatch,
     "supervised": Supervised,
+    "temporal_ensembling": TemporalEnsembling,
     "uda": UDA,
+    "vat": VAT,
 }

@@ -18,6 +18,10 @@ from mpl_tf.options import check, option
 NO_TEACHER = frozenset(
     {"student_wait_steps", "teacher_learning_rate", "teacher_warmup_steps", "teacher_network"}
 )
+# Those of a method without strong views.
+NO_STRONG_VIEW = frozenset(
+    {"strong", "randaugment_layers", "randaugment_magnitude", "autoaugment_policy", "cutout"}
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -136,6 +140,10 @@ class Method(Engine):
                     tf.reduce_sum(right), tf.reduce_sum(known)
                 )
             )
+
+    def draw_seed(self):
+        """int64 [2], the seed of what this step draws; [0, 1] to [0, 7] more are its own too."""
+        return tf.stack([tf.convert_to_tensor(self.seed), 8 * self.step])
 
     def update_ema(self):
         """ema <- d * ema + (1 - d) * student for all weights, batch statistics included."""

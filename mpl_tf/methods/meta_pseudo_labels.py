@@ -6,7 +6,7 @@ from typing import final
 import keras
 import tensorflow as tf
 
-from mpl_tf import distribution, feedback, losses, schedules
+from mpl_tf import distribution, feedback, losses, schedules, stateless
 from mpl_tf.methods import loss_scaling
 from mpl_tf.methods.base import Method, MethodConfig
 from mpl_tf.methods.lesson import Lesson
@@ -216,9 +216,7 @@ class MetaPseudoLabels(Method):
         index, count = distribution.replica()
         shape = [count, *(logits.shape if logits.shape[0] else tf.shape(logits))]
         seed = tf.stack([tf.convert_to_tensor(v) for v in (self.seed, self.step)])
-        # XLA makes other fractions of the same bits: they are made here, one way everywhere.
-        bits = tf.random.stateless_uniform(shape, seed, None, None, tf.uint32, alg="philox")[index]
-        uniform = tf.maximum(tf.cast(bits & 0x7FFFFF, logits.dtype) * 2.0**-23, 1e-30)
+        uniform = stateless.uniform(seed, shape, logits.dtype)[index]
         drawn = tf.argmax(logits - tf.math.log(-tf.math.log(uniform)), axis=-1)
         return tf.one_hot(drawn, logits.shape[-1], dtype=logits.dtype)
 

@@ -30,7 +30,7 @@ class Passes:
         """Whether forward passes are computed again for the gradient."""
         return self.recompute or self.accumulate_steps > 1
 
-    def __call__(self, network, *parts):
+    def __call__(self, network, *parts, keep_state=False):
         """Logits of a network in training mode; batch statistics and dropout seeds move on.
 
         All parts share one batch, or each microbatch, and so its batch statistics. A gradient tape
@@ -39,12 +39,14 @@ class Passes:
         Args:
           network: keras.Model of logits.
           *parts: images [N_j,H,W,C] each; with microbatches each N_j divides by their number.
+          keep_state: bool, whether statistics and seeds stay as they are instead; the next pass
+            then draws the same dropout masks, row by row.
 
         Returns:
           list of logits [N_j, K], one for each part, in float32 if the network computes in less.
         """
         sizes = [part.shape[0] or tf.shape(part)[0] for part in parts]  # static if known
-        if not (self.twice or self.compiled):
+        if not (self.twice or self.compiled or keep_state):
             return tf.split(wide(network(_joined(parts), training=True)), sizes)
         weights = [tf.convert_to_tensor(v) for v in network.trainable_variables]
         state = state_of(network)
@@ -53,6 +55,8 @@ class Passes:
         else:
             joint, state = self.stateless(network, weights, state, _joined(parts))
             logits = tf.split(joint, sizes)
+        if keep_state:
+            return logits
         for variable, value in zip(network.non_trainable_variables, state, strict=True):
             variable.assign(value)
         return logits

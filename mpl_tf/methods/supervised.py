@@ -8,7 +8,7 @@ import tensorflow as tf
 from mpl_tf import losses
 from mpl_tf.augment import mixing
 from mpl_tf.methods import loss_scaling
-from mpl_tf.methods.base import Method, MethodConfig
+from mpl_tf.methods.base import NO_STRONG_VIEW, NO_TEACHER, Method, MethodConfig
 from mpl_tf.options import option
 
 
@@ -42,22 +42,7 @@ class Supervised(Method):
 
     Config = SupervisedConfig
     cost = "student B"
-    idle_options = frozenset(
-        {
-            "unlabeled_ratio",
-            "student_wait_steps",
-            "teacher_learning_rate",
-            "teacher_warmup_steps",
-            "teacher_network",
-            "exclude_labeled",
-            "extra",
-            "strong",
-            "randaugment_layers",
-            "randaugment_magnitude",
-            "autoaugment_policy",
-            "cutout",
-        }
-    )
+    idle_options = NO_TEACHER | NO_STRONG_VIEW | {"unlabeled_ratio", "exclude_labeled", "extra"}
 
     def __init__(self, student, *, seed=0, strategy=None, **hyperparameters):
         config = SupervisedConfig(**hyperparameters)

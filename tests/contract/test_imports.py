@@ -19,6 +19,8 @@ LEVELS = (
         "console",
         "interruption",
         "metrics",
+        "stateless",
+        "ensembles",
     ),
     ("networks", "data", "distribution", "evaluation", "workdir"),
     ("signatures",),

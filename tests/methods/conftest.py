@@ -26,6 +26,12 @@ def step(weights, parts, rate=0.5, decay=0.1):
     return [w - rate * (g + decay * w) for w, g in zip(weights, gradient, strict=True)]
 
 
+def error_slope(probs, target):
+    """d/dlogits of mean_k (probs_k - target_k)^2, the target fixed, of each row."""
+    slope = 2 * (probs - target) / probs.shape[1]
+    return probs * (slope - (probs * slope).sum(axis=1, keepdims=True))
+
+
 def assert_close(got, expected, atol=1e-7):
     for a, b in zip(got, expected, strict=True):
         np.testing.assert_allclose(a, b, rtol=0, atol=atol)
@@ -33,9 +39,13 @@ def assert_close(got, expected, atol=1e-7):
 
 @pytest.fixture
 def by_hand():
-    """softmax, logits, step and assert_close, in numpy."""
+    """softmax, logits, error_slope, step and assert_close, in numpy."""
     return types.SimpleNamespace(
-        softmax=softmax, logits=logits, step=step, assert_close=assert_close
+        softmax=softmax,
+        logits=logits,
+        error_slope=error_slope,
+        step=step,
+        assert_close=assert_close,
     )
 
 
@@ -48,6 +58,16 @@ def vectors(rng):
         "weak": rng.normal(size=(6, 5)),
         "strong": rng.normal(size=(6, 5)),
     }
+
+
+@pytest.fixture
+def more_views(vectors):
+    """`vectors`, with further views of the unlabeled ones, and their places in the pool."""
+    numbers = np.random.default_rng(1)
+    for name in ("weak_2", "strong_2"):
+        vectors[name] = numbers.normal(size=(6, 5))
+    vectors["index"] = np.arange(6)
+    return vectors
 
 
 @pytest.fixture
@@ -85,3 +105,24 @@ def after_ten_steps(linear, vectors, endless):
 def supervised_steps(after_ten_steps):
     """What `after_ten_steps` gives for supervised learning."""
     return after_ten_steps(mpl_tf.Supervised)
+
+
+@pytest.fixture
+def rolled(monkeypatch):
+    """Puts a simple mixing in place of the random one; the list of the options of its calls."""
+    from mpl_tf.methods import mixup
+
+    calls = []
+
+    def mix(images, targets, alpha, seed, **options):
+        calls.append({"alpha": alpha, "seed": seed, **options})
+        sizes = [part.shape[0] for part in images]
+
+        def mixed(parts):
+            every = tf.concat(parts, 0)
+            return tf.split(0.75 * every + 0.25 * tf.roll(every, 1, axis=0), sizes)
+
+        return mixed(images), mixed(targets)
+
+    monkeypatch.setattr(mixup, "mix", mix)
+    return calls

@@ -1,0 +1,95 @@
+"""VAT and its perturbation against hand-written numpy."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import mpl_tf
+from mpl_tf import losses, stateless
+from mpl_tf.methods import vat
+
+LENGTH = 255 * np.sqrt(5 / 3072)  # of vectors of five numbers
+
+
+def unit(d):
+    return d / np.linalg.norm(d, axis=1, keepdims=True)
+
+
+@pytest.mark.parametrize(("iterations", "parts"), [(1, 1), (3, 2)])
+def test_a_step_by_hand(iterations, parts, linear, vectors, endless, by_hand):
+    batch = vectors
+    model = mpl_tf.VAT(
+        linear(5, 3),
+        perturbation=0.1,
+        probe=0.02,
+        power_iterations=iterations,
+        unlabeled_weight=2.0,
+        entropy_weight=0.5,
+        label_smoothing=0.2,
+        seed=7,
+    )
+    model.compile(keras.optimizers.SGD(0.5), weight_decay=0.1, accumulate_steps=parts)
+    model.step.assign(10)
+    start = model.student.get_weights()
+    drawn = stateless.normal(model.draw_seed(), [1, 6, 5], tf.float64)[0].numpy()
+    model.fit(endless(batch), steps_per_epoch=1, verbose=0)
+
+    x, direction = batch["weak"], unit(drawn)
+    p = by_hand.softmax(by_hand.logits(x, start))
+    for _ in range(iterations):
+        q = by_hand.softmax(by_hand.logits(x + 0.02 * LENGTH * direction, start))
+        direction = unit((q - p) @ start[0].T)  # of KL(p || q), by what was added
+    changed = x + 0.1 * LENGTH * direction
+    q = by_hand.softmax(by_hand.logits(changed, start))
+    entropy = -(p * np.log(p)).sum(axis=1, keepdims=True)
+    label = 0.8 * np.eye(3)[batch["label"]] + 0.2 / 3
+    labeled = (by_hand.softmax(by_hand.logits(batch["labeled"], start)) - label) / 4
+    expected = by_hand.step(
+        start,
+        [
+            (batch["labeled"], labeled),
+            (changed, 2.0 * (q - p) / 6),
+            (x, 0.5 * -p * (np.log(p) + entropy) / 6),
+        ],
+    )
+    by_hand.assert_close(model.student.get_weights(), expected)
+
+
+def test_without_both_terms_it_is_supervised_learning(after_ten_steps, supervised_steps, by_hand):
+    found = after_ten_steps(mpl_tf.VAT, unlabeled_weight=0.0, entropy_weight=0.0)
+    by_hand.assert_close(found, supervised_steps, 1e-6)
+
+
+def test_the_perturbation_moves_predictions_more_than_chance(convolutional, rng):
+    """On a network with batch normalisation and dropout, in float32."""
+    network = convolutional(1, dtype="float32")
+    model = mpl_tf.VAT(network, perturbation=0.5)
+    images = tf.constant(255 * rng.random((32, 6, 6, 1)), tf.float32)
+    (logits,) = model.passes(network, images, keep_state=True)
+    worst = model.adversarial(images, logits)
+    length = 0.5 * 255 * np.sqrt(36 / 3072)
+    np.testing.assert_allclose(np.linalg.norm(worst.numpy().reshape(32, -1), axis=1), length, 1e-4)
+    moved = []
+    for change in (worst, length * vat._unit(tf.random.stateless_normal(images.shape, [1, 2]))):
+        (other,) = model.passes(network, images + change, keep_state=True)
+        moved.append(float(tf.reduce_mean(losses.divergence(logits, other))))
+    assert moved[0] > 2 * moved[1]
+
+
+def test_labeled_images_alone_make_the_moving_statistics(convolutional, rng, endless):
+    images = {k: rng.normal(size=(6, 6, 6, 1)) for k in ("labeled", "weak")}
+    batch = {**images, "label": rng.integers(3, size=6)}
+    moved = []
+    for kind in (mpl_tf.VAT, mpl_tf.Supervised):
+        model = kind(convolutional(1))
+        model.compile(keras.optimizers.SGD(0.0))
+        model.fit(endless(batch), steps_per_epoch=2, verbose=0)
+        moved.append([np.array(v) for v in model.student.non_trainable_variables])
+    for a, b in zip(*moved, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_a_direction_of_0_stays_0():
+    found = vat._unit(tf.constant([[0.0, 0.0], [3e-30, 4e-30]])).numpy()
+    np.testing.assert_allclose(found, [[0, 0], [0.6, 0.8]], rtol=1e-6)
