@@ -17,6 +17,7 @@ BENCHMARKS = (
     "benchmarks.credit",
     "benchmarks.input",
     "benchmarks.serve",
+    "benchmarks.step",
 )
 
 

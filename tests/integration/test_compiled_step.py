@@ -5,6 +5,8 @@ call to the host. The networks have no max pooling, whose second derivative XLA 
 pixels differ by less than 1% (docs/engine.md).
 """
 
+import collections
+
 import keras
 import numpy as np
 import pytest
@@ -146,3 +148,38 @@ def test_nothing_in_the_compiled_step_leaves_the_device_or_has_a_shape_of_its_ow
 def unknown(shape):
     """Whether a TensorShapeProto leaves a size open."""
     return shape.unknown_rank or any(dim.size < 0 for dim in shape.dim)
+
+
+# For each kind of feedback, how many passes run forward, how many of them backward too, and whether
+# one of these is differentiated once more.
+@pytest.mark.parametrize(
+    ("feedback", "forward", "backward", "twice"),
+    [("exact", 3, 3, 1), ("dot", 3, 3, 0), ("sampled", 4, 2, 0), ("none", 2, 2, 0)],
+)
+@pytest.mark.parametrize("joint", [True, False])
+def test_no_pass_runs_whose_result_is_not_needed(
+    feedback, forward, backward, twice, joint, batches
+):
+    model = make(normalised, True, feedback=feedback, joint_views=joint)
+    (function,) = step_functions(model, batches)
+    ran = collections.Counter(node.op for node in executed(function))
+    forward += not joint  # the weak view, which is a target and needs no gradient
+    # The network has two convolutions, and its images need no gradient. Differentiating once more
+    # adds a convolution along each kernel and one along what the second of them is given.
+    assert ran["Conv2D"] == 2 * forward + 3 * twice
+    assert ran["Conv2DBackpropFilter"] == 2 * backward
+    assert ran["Conv2DBackpropInput"] == backward
+
+
+def executed(function):
+    """The nodes of a function definition on which a result or an assignment depends."""
+    nodes = {node.name: node for node in function.node_def}
+    waiting = [value.partition(":")[0] for value in function.ret.values()]
+    waiting += [node.name for node in function.node_def if node.op.startswith("Assign")]
+    found = {}
+    while waiting:
+        name = waiting.pop()
+        if name in nodes and name not in found:
+            found[name] = nodes[name]
+            waiting += [source.lstrip("^").partition(":")[0] for source in nodes[name].input]
+    return found.values()

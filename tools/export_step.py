@@ -1,0 +1,293 @@
+"""A training step as StableHLO: to be run and timed where TensorFlow has no device, as in JAX.
+
+    python tools/export_step.py --to=step --network=wide_resnet_28_2 --labeled_batch=16 \\
+        --precision=bfloat16 --image_shape=32,32,3 --num_classes=10
+
+takes the flags of `python -m mpl_tf.train`, and three of its own. No dataset is read: images are
+random ones of --image_shape, which cifar10 and other well-known datasets need not be told. The step
+is the one that --jit_compile trains with, on one device. The folder:
+
+    step.stablehlo    the program, a portable artifact of StableHLO: flat inputs, flat outputs
+    step.jax          the same for jax.export.deserialize: (state, batch) -> (state, logs), dicts
+    state.npz         the state before the first step: weights, momenta, counters, by name
+    batch.npz         a batch
+    signature.json    order, names, shapes and types of the program's inputs and outputs
+    run.py            runs and times it; needs JAX and NumPy alone: python run.py --steps=20
+
+Writing needs JAX, too: pip install 'mpl_tf[stablehlo]'.
+"""
+
+import argparse
+import dataclasses
+import json
+import os
+import re
+import shutil
+import sys
+import types
+
+import numpy as np
+
+from mpl_tf import console
+from mpl_tf.options import ConfigError
+
+_RUNNER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "run_step.py")
+
+
+def main(argv=None):
+    """Runs the command line.
+
+    Args:
+      argv: sequence of str, the arguments; None takes the process's own.
+
+    Returns:
+      int, the exit status: 0 done, 2 bad input, a missing package or a folder that cannot be
+      written.
+    """
+    style = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=style, allow_abbrev=False)
+    parser.add_argument("--to", required=True, help="the folder to write; it must not exist")
+    parser.add_argument("--image_shape", default="", help="height,width,channels of an image")
+    parser.add_argument("--num_classes", type=int, default=0, help="number of classes")
+    arguments, training_flags = parser.parse_known_args(argv)
+    try:
+        _run(arguments, training_flags)
+    except (ConfigError, OSError) as error:
+        console.complain(f"Error: {error}")
+        return 2
+    return 0
+
+
+def _run(arguments, training_flags):
+    try:
+        import jax  # noqa: F401
+    except ImportError as error:
+        raise ConfigError(f"{error.name} is missing: pip install 'mpl_tf[stablehlo]'.") from error
+    if os.path.lexists(arguments.to):
+        raise ConfigError(f"--to={arguments.to} exists; choose a new folder.")
+    from mpl_tf import flags
+
+    try:
+        settings = flags.parse(training_flags).config
+    except flags.HelpRequested as text:
+        console.say(str(text))
+        return
+    method, batch = build(settings, _shape(arguments.image_shape), arguments.num_classes)
+    program, state = lower(method, batch)
+    os.makedirs(arguments.to)
+    write(arguments.to, program, state, batch)
+    size = sum(value.nbytes for value in state.values()) / 2**20
+    console.say(
+        f"{arguments.to}: {len(state)} arrays of state ({size:.1f} MiB), {len(batch)} of a batch; "
+        "run it where JAX is: python run.py"
+    )
+
+
+def _shape(text):
+    """(height, width, channels) of "height,width,channels", or None of ""."""
+    if not text:
+        return None
+    sizes = text.split(",")
+    if len(sizes) != 3 or not all(size.isdecimal() and int(size) for size in sizes):
+        raise ConfigError(f"image_shape must be like 32,32,3; received {text!r}.")
+    return tuple(map(int, sizes))
+
+
+def build(settings, image_shape=None, num_classes=0):
+    """A method of a configuration, and a batch for it.
+
+    Args:
+      settings: config.Config.
+      image_shape: (height, width, channels); then images are random and no dataset is read. None
+        reads the dataset and takes its first batch.
+      num_classes: int, with `image_shape`.
+
+    Returns:
+      (methods.base.Method, compiled; dict of name -> array).
+
+    Raises:
+      ConfigError: the configuration is for several devices, or does not fit.
+    """
+    import keras
+
+    from mpl_tf import config, data, training
+
+    if settings.compute.strategy not in ("auto", "cpu"):
+        raise ConfigError(
+            "the step is that of one device: leave out --strategy; received "
+            f"strategy={settings.compute.strategy}."
+        )
+    if (image_shape is None) == (num_classes > 0):
+        raise ConfigError("--image_shape and --num_classes go together.")
+    config.check_replicas(settings, 1)
+    keras.utils.clear_session(free_memory=False)  # names of layers count from the start
+    if image_shape is None:
+        source = data.find(settings.run.dataset, settings.data.data_dir).load(settings.data)
+        config.check_data(settings, source)
+        experiment = training.build(settings, training.make_split(settings, source), path="")
+        return experiment.method, next(experiment.batches("train", 0).as_numpy_iterator())
+    images = types.SimpleNamespace(shape=image_shape)
+    split = types.SimpleNamespace(class_names=range(num_classes), labeled=images)
+    method = training.build(settings, split, path="").method
+    rng, count = np.random.default_rng(settings.run.seed), settings.run.labeled_batch
+    batch = {"label": rng.integers(num_classes, size=count)}
+    sizes = {"labeled": count} | dict.fromkeys(
+        method.unlabeled_views, count * settings.run.unlabeled_ratio
+    )
+    for view, size in sizes.items():
+        batch[view] = rng.integers(0, 256, (size, *image_shape)).astype(np.uint8)
+    return method, batch
+
+
+def named_variables(method):
+    """dict of name -> keras.Variable of all that a step may read or write."""
+    owners = dict(method.networks)
+    owners |= {name: getattr(method, name) for name in method.optimizers}
+    if method.pseudo_label_shares is not None:
+        owners["pseudo_label_shares"] = method.pseudo_label_shares
+    found, seen = {}, set()
+    for owner, holder in [*owners.items(), ("method", method)]:
+        for i, variable in enumerate(holder.variables):
+            if id(variable) not in seen:
+                seen.add(id(variable))
+                name = f"{owner}/{variable.path}"
+                found[f"{name}_{i}" if name in found else name] = variable
+    return found
+
+
+def lower(method, batch):
+    """The step that XLA compiles, as a pure function.
+
+    Args:
+      method: methods.base.Method, compiled.
+      batch: dict of name -> array.
+
+    Returns:
+      (jax.export.Exported of (state, batch) -> (new state, logs), the state before the first step):
+      states and logs are dicts by name.
+
+    Raises:
+      ConfigError: the step calls something that other machines may not have.
+    """
+    import jax
+    import tensorflow as tf
+
+    jax.config.update("jax_enable_x64", True)  # counters have 64 bits
+
+    def step(batch):
+        logs = {}
+        # The numbers themselves, in place of Keras metrics, which would sum them up over steps.
+        method.log = lambda **values: logs.update(values)
+        method.train_step(batch)
+        return {name: tf.convert_to_tensor(value) for name, value in logs.items()}
+
+    compiled = tf.function(step, jit_compile=True, autograph=False)
+    tensors = {name: tf.constant(value) for name, value in batch.items()}
+    concrete = compiled.get_concrete_function(tensors)
+    ir = compiled.experimental_get_compiler_ir(tensors)
+    hlo = ir(stage="hlo")
+    foreign = sorted(set(re.findall(r'custom_call_target="([^"]+)"', hlo)))
+    if foreign:
+        raise ConfigError(f"the step calls what TensorFlow alone has: {', '.join(foreign)}.")
+
+    # Parameters: the batch by name, then what the function captures. Results: the logs by name,
+    # then the variables that it assigns; the first line says which parameter each one replaces.
+    heading = hlo.partition("\n")[0]
+    replaced = {int(r): int(p) for r, p in re.findall(r"\{(\d+)\}: \((\d+),", heading)}
+    names_of = {id(v.value.handle): name for name, v in named_variables(method).items()}
+    captured = [names_of.get(id(c), c) for c in concrete.captured_inputs]  # or a constant
+    parameters = sorted(batch) + captured
+    log_names = sorted(concrete.structured_outputs)
+    variables = named_variables(method)
+    state = {name: variables[name].numpy() for name in captured if isinstance(name, str)}
+    arrays = state | batch
+    values = [arrays[p] if isinstance(p, str) else p.numpy() for p in parameters]
+    logs = [concrete.structured_outputs[name] for name in log_names]
+    results = [np.zeros(log.shape, log.dtype.as_numpy_dtype) for log in logs]
+    results += [values[replaced[r]] for r in sorted(replaced)]
+    program = _exported(ir(stage="stablehlo"), values, results)
+
+    def pure(state, batch):
+        given = state | batch
+        pairs = zip(parameters, values, strict=True)
+        found = program.call(*(given[p] if isinstance(p, str) else v for p, v in pairs))
+        moved = {parameters[p]: found[r] for r, p in replaced.items()}
+        return state | moved, dict(zip(log_names, found, strict=False))
+
+    return _export(pure, state, batch), state
+
+
+def _export(function, *arguments):
+    """The jax.export.Exported of a function of arrays: of no device's own, none left out."""
+    import jax
+
+    specs = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype), arguments)
+    anywhere = [jax.export.DisabledSafetyCheck.platform()]
+    jitted = jax.jit(function, keep_unused=True)
+    return jax.export.export(jitted, platforms=["cpu"], disabled_checks=anywhere)(*specs)
+
+
+def _exported(program, arguments, results):
+    """A jax.export.Exported around a program of StableHLO.
+
+    Args:
+      program: str, a module with a function `main`.
+      arguments, results: lists of arrays with the shapes and types of its inputs and outputs.
+    """
+    from jax.extend.mlir import serialize_portable_artifact
+    from jax.extend.mlir.dialects import stablehlo
+
+    shell = _export(lambda *_: results, *arguments)  # has the right inputs and outputs
+    version = stablehlo.get_version_from_compatibility_requirement(
+        stablehlo.StablehloCompatibilityRequirement.WEEK_12
+    )
+    # Copies of results, which are no operation of StableHLO: as reshapes to the shape they have.
+    program = re.sub(
+        r"mhlo\.copy (%\w+) : (tensor<[^>]*>)", r"stablehlo.reshape \1 : (\2) -> \2", program
+    )
+    artifact = serialize_portable_artifact(program, version)
+    return dataclasses.replace(shell, mlir_module_serialized=artifact)
+
+
+def write(folder, program, state, batch):
+    """Writes an exported step.
+
+    Args:
+      folder: str, which is there.
+      program, state: as `lower` returns them.
+      batch: dict of name -> array.
+    """
+    import jax
+
+    def save(name, content):
+        with open(os.path.join(folder, name), "wb") as file:
+            file.write(content)
+
+    save("step.stablehlo", program.mlir_module_serialized)
+    save("step.jax", program.serialize())
+    np.savez(os.path.join(folder, "state.npz"), **state)
+    np.savez(os.path.join(folder, "batch.npz"), **batch)
+    inputs, _ = jax.tree.unflatten(program.in_tree, program.in_avals)
+    outputs = jax.tree.unflatten(program.out_tree, program.out_avals)
+    signature = {
+        "how": "Inputs and outputs of main in step.stablehlo, in order. Feed the new state of one "
+        "step to the next. The initial state is state.npz, a batch is batch.npz; with JAX: "
+        "python run.py",
+        "inputs": _described(zip(("state", "batch"), inputs, strict=True)),
+        "outputs": _described(zip(("state", "logs"), outputs, strict=True)),
+    }
+    save("signature.json", json.dumps(signature, indent=1).encode())
+    shutil.copyfile(_RUNNER, os.path.join(folder, "run.py"))
+
+
+def _described(parts):
+    return [
+        {"part": part, "name": name, "shape": list(a.shape), "dtype": a.dtype.name}
+        for part, arrays in parts
+        for name, a in sorted(arrays.items())
+    ]
+
+
+if __name__ == "__main__":
+    console.start(sys.argv)
+    sys.exit(main())
