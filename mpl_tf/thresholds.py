@@ -86,20 +86,19 @@ def balance(class_shares, limit):
     return tf.minimum(limit, tf.math.divide_no_nan(mean, tf.maximum(class_shares, mean / limit)))
 
 
-def remember(learned, index, label, selected):
+def remember(learned, index, label):
     """What is known of each image of a pool after a batch.
 
     Args:
       learned: integer [N], the class that each image was last seen as with confidence; -1: never.
       index: integer [U], the images of the batch.
-      label: integer [U], what they are seen as now.
-      selected: bool [U], with confidence or not.
+      label: integer [U], what they are seen as now, -1 without confidence.
 
     Returns:
       [N], the dtype of `learned`. Of an image that is twice in the batch the greater class counts.
     """
-    news = tf.where(selected, tf.cast(label, learned.dtype), -tf.ones_like(learned[:1]))
-    news = tf.math.unsorted_segment_max(news, index, learned.shape[0])  # very low if not in it
+    label = tf.cast(label, learned.dtype)
+    news = tf.math.unsorted_segment_max(label, index, learned.shape[0])  # below -1 if not in it
     return tf.where(news >= 0, news, learned)
 
 

@@ -1,6 +1,7 @@
 """The methods, by the name that `--method` takes."""
 
 from mpl_tf.methods.fixmatch import FixMatch
+from mpl_tf.methods.flexmatch import FlexMatch
 from mpl_tf.methods.freematch import FreeMatch
 from mpl_tf.methods.ict import ICT
 from mpl_tf.methods.mean_teacher import MeanTeacher
@@ -16,6 +17,7 @@ from mpl_tf.methods.vat import VAT
 
 METHODS = {
     "fixmatch": FixMatch,
+    "flexmatch": FlexMatch,
     "freematch": FreeMatch,
     "ict": ICT,
     "mean_teacher": MeanTeacher,
