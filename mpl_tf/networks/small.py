@@ -4,6 +4,7 @@ import keras
 from keras import layers
 
 from mpl_tf.networks.initializers import he_normal_out, layer_seeds
+from mpl_tf.networks.pooling import MaxPooling
 from mpl_tf.networks.precision import full
 
 
@@ -26,7 +27,7 @@ def build(num_classes, input_shape, seed=0, width=32, dropout=0.2, synchronized=
     x = layers.Rescaling(1 / 127.5, offset=-1)(x)
     for group, channels in enumerate((width, 2 * width)):
         if group:
-            x = layers.MaxPooling2D()(x)
+            x = MaxPooling()(x)
         for _ in range(2):
             x = layers.Conv2D(
                 channels,

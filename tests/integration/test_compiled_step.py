@@ -1,8 +1,7 @@
 """XLA compiles one replica's whole training step, and trains what the ordinary step trains.
 
 A TPU runs nothing else: everything between two batches is one program of static shapes, without a
-call to the host. The networks have no max pooling, whose second derivative XLA gets wrong where two
-pixels differ by less than 1% (docs/engine.md).
+call to the host.
 """
 
 import collections
