@@ -122,3 +122,41 @@ def test_serve_computes_latency_and_throughput(benchmark):
     seconds = serve.times({"a": request("a"), "b": request("b")}, rounds=3)
     assert asked == ["a", "b"] * 5
     assert [len(seconds[name]) for name in "ab"] == [3, 3]
+
+
+STEP = ["step", "--network=mlp", "--image_size=4", "--labeled=2", "--ratio=2", "--rounds=2"]
+
+
+def test_step_prints_a_row_a_step_and_a_pass(benchmark, capsys):
+    given = ["--modes", "exact", "sampled", "--separate_views", "--compiler", "graph"]
+    assert benchmark.main([*STEP, *given]) == 0
+    rows = [line.split(" | ") for line in capsys.readouterr().out.splitlines() if "| " in line][1:]
+    assert all(cells[:2] == ["| float32", "graph"] for cells in rows)
+    names = [cells[2] for cells in rows]
+    assert names[:2] == ["step, exact", "step, sampled"]
+    assert set(names[2:]) == {
+        *("teacher", "student", "labeled", "labeled forward", "weak forward", "updates"),
+        *("student, credit", "credit"),
+    }
+    assert [bool(cells[5].strip()) for cells in rows] == [True] * 2 + [False] * 8  # ratios of steps
+
+
+def test_step_prints_the_peak_memory_of_a_process(benchmark, capsys):
+    assert benchmark.main([*STEP, "--memory", "--modes", "none"]) == 0
+    (line,) = (line for line in capsys.readouterr().out.splitlines() if "feedback" in line)
+    peak, before, added = (float(cell) for cell in line.strip("| ").split(" | ")[2:])
+    assert 10 < before <= peak and abs(peak - before - added) <= 1
+
+
+def test_the_necessary_passes_of_a_step_by_hand(benchmark):
+    step = importlib.import_module("benchmarks.step")
+    names = ("teacher", "student", "labeled", "labeled forward", "student, credit")
+    times = dict(zip(names, ([10.0], [4.0], [1.0], [0.5], [7.0]), strict=True))
+    seconds = step.with_credit({name: np.array([t, t]) for name, t in times.items()})
+    sums = {mode: step.needed(mode, seconds).tolist() for mode in step.MODES}
+    wanted = {"exact": 10 + 4 + 1 + 3, "dot": 10 + 4 + 1, "sampled": 10 + 4 + 2 * 0.5, "none": 14}
+    assert sums == {mode: [[total], [total]] for mode, total in wanted.items()}
+    weak = seconds | {"weak forward": np.array([[3.0], [3.0]])}
+    assert step.needed("none", weak).tolist() == [[17.0], [17.0]]
+    ours = step.row("step", np.array([[1.0, 2.0, 3.0]] * 2), np.array([[2.0, 2.0, 2.0]] * 2))
+    assert ours == ["step", *["2.000 (1.000-3.000)"] * 2, *["1.000 (0.500-1.500)"] * 2]
