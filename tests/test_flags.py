@@ -23,6 +23,12 @@ def test_every_flag_file_parses(path):
 DEFAULTS = {
     "digits/mpl": {},
     "digits/pseudo_label": {"method": "pseudo_label"},
+    "digits/ict": {"method": "ict"},
+    "digits/mean_teacher": {"method": "mean_teacher"},
+    "digits/mixmatch": {"method": "mixmatch"},
+    "digits/remixmatch": {"method": "remixmatch"},
+    "digits/temporal_ensembling": {"method": "temporal_ensembling"},
+    "digits/vat": {"method": "vat"},
     "digits/supervised": {"method": "supervised"},
     "fashion_mnist/mpl": {"dataset": "fashion_mnist"},
     "fashion_mnist/supervised": {"dataset": "fashion_mnist", "method": "supervised"},

@@ -1,6 +1,7 @@
 """Schedules at their corners."""
 
 import itertools
+import math
 
 import keras
 import pytest
@@ -40,3 +41,9 @@ def test_ema_decay_is_young_first():
     assert float(schedules.ema_decay(0, 0.995)) == pytest.approx(0.1)
     assert float(schedules.ema_decay(10**6, 0.995)) == pytest.approx(0.995)
     assert float(schedules.ema_decay(5, 0.0)) == 0.0
+
+
+def test_gaussian_ramp():
+    found = [float(schedules.gaussian_ramp(t, 10)) for t in (0, 5, 10, 20)]
+    assert found == pytest.approx([math.exp(-5), math.exp(-1.25), 1, 1], abs=1e-6)
+    assert float(schedules.gaussian_ramp(0, 0)) == 1
