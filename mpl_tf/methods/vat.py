@@ -151,7 +151,12 @@ class VAT(Method):
         return self.config.perturbation * length * direction
 
     def slope(self, images, probe, logits):
-        """Gradient of the divergence between images and images + probe [U,H,W,C] by the probe."""
+        """Gradient of the divergence between images and images + probe, by the probe; scaled.
+
+        Args:
+          images, probe: floating [U,H,W,C].
+          logits: floating [U, K], the network's on `images`.
+        """
         weights = [tf.convert_to_tensor(v) for v in self.student.trainable_variables]
         state, found = state_of(self.student), []
         for group, change, wanted in self.passes.microbatches(images, probe, logits):
@@ -159,7 +164,8 @@ class VAT(Method):
                 tape.watch(change)
                 changed, state = self.passes.stateless(self.student, weights, state, group + change)
                 divergence = tf.reduce_sum(losses.divergence(wanted, changed))
-            found.append(tape.gradient(divergence, change))
+                scaled = loss_scaling.up(divergence, loss_scaling.scale_of(self.student_optimizer))
+            found.append(tape.gradient(scaled, change))
         return tf.concat(found, 0)
 
 

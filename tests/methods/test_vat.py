@@ -65,6 +65,7 @@ def test_the_perturbation_moves_predictions_more_than_chance(convolutional, rng)
     """On a network with batch normalisation and dropout, in float32."""
     network = convolutional(1, dtype="float32")
     model = mpl_tf.VAT(network, perturbation=0.5)
+    model.compile(keras.optimizers.SGD(0.1))
     images = tf.constant(255 * rng.random((32, 6, 6, 1)), tf.float32)
     (logits,) = model.passes(network, images, keep_state=True)
     worst = model.adversarial(images, logits)
