@@ -94,3 +94,22 @@ def test_alignment_by_hand():
     )
     weighted = np.array([0.5 * 2, 0.3, 0.2 / 2])
     np.testing.assert_allclose(found[0], weighted / weighted.sum(), atol=1e-5)
+
+
+def test_loss_on_labels_is_cross_entropy_with_the_smoothed_label():
+    got = losses.label_loss(tf.constant([1, 0]), LOGITS, 0.2)
+    expected = [
+        -0.9 * math.log(0.75) - 0.1 * math.log(0.25),
+        -0.9 * math.log(0.8) - 0.1 * math.log(0.2),
+    ]
+    np.testing.assert_allclose(got, expected, rtol=1e-6)
+
+
+def test_most_probable_class_is_one_hot():
+    np.testing.assert_array_equal(losses.most_probable(LOGITS), [[0, 1], [1, 0]])
+
+
+def test_confidence_is_that_of_the_sharpened_target_or_of_the_prediction():
+    for sharpened, counts in ((True, [1, 1]), (False, [0, 1])):  # 3/4 sharpened at 0.5 is 9/10
+        _, mask = losses.consistency(LOGITS, LOGITS, 0.5, 0.78, sharpened)
+        np.testing.assert_array_equal(mask, counts)
