@@ -1,5 +1,7 @@
 """Warnings about a training that has gone wrong in a known way."""
 
+import dataclasses
+
 import numpy as np
 
 from mpl_tf import console
@@ -41,8 +43,9 @@ class WarnOfCollapse(StepCallback):
                 "classes",
                 f"{shares[largest]:.0%} of the pseudo labels are class "
                 f"{self.class_names[largest]!r}, which has {self.labeled_shares[largest]:.0%} of "
-                "the labels: the teacher has collapsed. Try a smaller uda_weight, a longer "
-                "uda_ramp_steps, or a lower teacher_learning_rate.",
+                "the labels: what makes them has collapsed. Try "
+                f"{self._advice('a smaller', 'uda_weight', 'unlabeled_weight')}"
+                f"{self._advice('a longer', 'ramp_steps')}a lower learning rate.",
             )
 
     def _look_at_mask(self, rate):
@@ -51,16 +54,22 @@ class WarnOfCollapse(StepCallback):
             self._say(
                 "mask",
                 f"no unlabeled image has passed the confidence threshold in {STUCK_ROWS} rows of "
-                "the log, so they teach nothing there. Try a lower uda_threshold or "
-                "uda_temperature.",
+                "the log, so they teach nothing there. Try "
+                f"{self._advice('a lower', 'threshold', 'temperature')}more steps.",
             )
         elif self._masks == [1.0] * STUCK_ROWS:
             self._say(
                 "mask",
                 f"every unlabeled image has passed the confidence threshold in {STUCK_ROWS} rows "
-                "of the log, so it selects nothing. If accuracy is poor, try a higher "
-                "uda_threshold.",
+                "of the log, so it selects nothing. If accuracy is poor, try "
+                f"{self._advice('a higher', 'threshold')}more labels.",
             )
+
+    def _advice(self, change, *endings):
+        """`change` and the method's options whose names end so, and " or "; "" if it has none."""
+        options = dataclasses.fields(self.model.config)
+        names = [option.name for option in options if option.name.endswith(endings)]
+        return f"{change} {' or '.join(names)}, or " if names else ""
 
     def _say(self, kind, text):
         if kind not in self._said:

@@ -5,6 +5,7 @@ import types
 import numpy as np
 import pytest
 
+import mpl_tf
 from mpl_tf import diagnostics
 
 
@@ -12,7 +13,8 @@ from mpl_tf import diagnostics
 def callback():
     callback = diagnostics.WarnOfCollapse(2, ["cat", "dog"], np.array([0.5, 0.5]))
     shares = types.SimpleNamespace(value=[0.5, 0.5], result=lambda: shares.value)
-    callback.set_model(types.SimpleNamespace(pseudo_label_shares=shares))
+    config = mpl_tf.MetaPseudoLabelsConfig()
+    callback.set_model(types.SimpleNamespace(pseudo_label_shares=shares, config=config))
     return callback
 
 
@@ -32,10 +34,13 @@ def test_one_class_that_takes_over_is_named_once(callback, capsys):
     said = capsys.readouterr().err
     assert said.count("Warning at step 4") == 1
     assert "95% of the pseudo labels are class 'dog', which has 50% of the labels" in said
-    assert "Try a smaller uda_weight" in said
+    assert "Try a smaller uda_weight, or a longer uda_ramp_steps, or a lower learning" in said
 
 
-@pytest.mark.parametrize(("rate", "advice"), [(0.0, "lower uda_threshold"), (1.0, "higher")])
+@pytest.mark.parametrize(
+    ("rate", "advice"),
+    [(0.0, "a lower uda_temperature or uda_threshold, or"), (1.0, "higher uda_threshold, or")],
+)
 def test_a_mask_that_stays_is_named_once(callback, capsys, rate, advice):
     steps(callback, 2 * diagnostics.STUCK_ROWS - 2, mask_rate=rate)
     assert capsys.readouterr().err == ""
@@ -50,3 +55,13 @@ def test_a_mask_that_moves_is_fine(callback, capsys):
         steps(callback, 2, mask_rate=rate)
     steps(callback, 20)  # and a method without one
     assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    ("kind", "advice"),
+    [("UDA", "lower temperature or threshold"), ("NoisyStudent", "lower pseudo_label_threshold")],
+)
+def test_advice_names_the_options_of_the_method(callback, capsys, kind, advice):
+    callback.model.config = getattr(mpl_tf, f"{kind}Config")()
+    steps(callback, 2 * diagnostics.STUCK_ROWS, mask_rate=0.0)
+    assert f"Try a {advice}, or more steps." in capsys.readouterr().err
