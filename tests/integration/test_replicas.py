@@ -40,6 +40,9 @@ rng = np.random.default_rng(0)
 sizes = {"labeled": 4, "weak": 8, "strong": 8}
 batches = {k: rng.normal(size=(8, n, 6, 6, 1)).astype("float32") for k, n in sizes.items()}
 batches["label"] = rng.integers(3, size=(8, 4))
+for name in ("weak_2", "strong_2"):
+    batches[name] = rng.normal(size=(8, 8, 6, 6, 1)).astype("float32")
+batches["index"] = np.stack([rng.permutation(12)[:8] for _ in range(8)])
 
 def data(shard):
     index, count = shard
@@ -48,42 +51,66 @@ def data(shard):
 
 weights = {}
 for name, job in jobs.items():
+    kind = mpl_tf.METHODS[job["method"]]
+    count = len(kind.optimizers)
     with strategy.scope():
-        made = [network(seed, job["normalised"]) for seed in (1, 5)]
+        made = [network(seed, job["normalised"]) for seed in (1, 5)[:count]]
         sgd = [keras.optimizers.SGD(0.1, momentum=0.9, nesterov=True) for _ in made]
-    if job["feedback"]:
-        model = mpl_tf.MetaPseudoLabels(
-            *made, strategy=strategy, feedback=job["feedback"], feedback_weight=5.0,
-            uda_ramp_steps=2, uda_threshold=0.3, seed=3,
-        )
-    else:
-        made, sgd = made[:1], sgd[:1]
-        model = mpl_tf.Supervised(*made, strategy=strategy)
+    model = kind(*made, strategy=strategy, **job["hyperparameters"])
     model.compile(*sgd, weight_decay=1e-3, clip_norm=1.0, **job["compile"])
     model.fit(distribution.distribute(strategy, data), steps_per_epoch=8, verbose=0)
-    for i, weight in enumerate(w for n in [*made, model.ema] for w in n.get_weights()):
+    for i, weight in enumerate(model.get_weights()):  # with all that the method keeps
         weights[f"{name}/{i}"] = weight
 if distribution.is_chief(strategy):
     np.savez(path, **weights)
 """
 
 
-def job(feedback, normalised, **compile_arguments):
-    return {"feedback": feedback, "normalised": normalised, "compile": compile_arguments}
+def job(method, normalised, hyperparameters, **compile_arguments):
+    return {
+        "method": method,
+        "normalised": normalised,
+        "hyperparameters": hyperparameters,
+        "compile": compile_arguments,
+    }
 
 
-FORMS = ("exact", "dot", "sampled", "none", None)
+def mpl(form, normalised, **compile_arguments):
+    hyperparameters = {"feedback": form, "feedback_weight": 5.0, "seed": 3}
+    hyperparameters |= {"uda_ramp_steps": 2, "uda_threshold": 0.3}
+    return job("mpl", normalised, hyperparameters, **compile_arguments)
+
+
+FORMS = ("exact", "dot", "sampled", "none")
 JOBS = {
-    f"{form or 'supervised'}-{'bn' if normalised else 'plain'}": job(form, normalised)
+    f"{form}-{'bn' if normalised else 'plain'}": mpl(form, normalised)
     for form, normalised in itertools.product(FORMS, (False, True))
 }
+JOBS["supervised-plain"] = job("supervised", False, {})
+JOBS["supervised-bn"] = job("supervised", True, {})
 # In one go with what else changes how a step is run; with XLA where it works.
-JOBS["exact-plain-xla"] = job("exact", False, jit_compile=True)
-JOBS["supervised-plain-xla"] = job(None, False, jit_compile=True)
-JOBS["exact-plain-four"] = job("exact", False, steps_per_execution=4)
-JOBS["exact-plain-parts"] = job("exact", False, accumulate_steps=2)
-JOBS["exact-bn-twice"] = job("exact", True, recompute=True)
-BETWEEN_PROCESSES = ("exact-bn", "sampled-plain", "supervised-bn", "exact-plain-xla")
+JOBS["exact-plain-xla"] = mpl("exact", False, jit_compile=True)
+JOBS["supervised-plain-xla"] = job("supervised", False, {}, jit_compile=True)
+JOBS["exact-plain-four"] = mpl("exact", False, steps_per_execution=4)
+JOBS["exact-plain-parts"] = mpl("exact", False, accumulate_steps=2)
+JOBS["exact-bn-twice"] = mpl("exact", True, recompute=True)
+# Methods that keep something about images or classes, or mix images of all replicas.
+PEERS = {
+    "mean_teacher": {"ramp_steps": 2},
+    "temporal_ensembling": {"ramp_steps": 2, "num_unlabeled": 12},
+    "vat": {"perturbation": 0.01, "probe": 0.001},
+    "ict": {"ramp_steps": 2},
+    "mixmatch": {"ramp_steps": 2},
+    "remixmatch": {"ramp_steps": 2, "strong_views": 2},
+    # Thresholds that some images pass and others do not.
+    "uda": {"threshold": 0.4, "signal_annealing": "linear", "signal_annealing_steps": 20},
+    "fixmatch": {"threshold": 0.4},
+    "flexmatch": {"threshold": 0.4, "num_unlabeled": 12},
+    "freematch": {"threshold_decay": 0.5, "fairness_weight": 0.5},
+    "noisy_student": {"rounds": 1, "pseudo_label_threshold": 0.4, "balance_limit": 1.5},
+}
+JOBS |= {f"{name}-bn": job(name, True, peer) for name, peer in PEERS.items()}
+BETWEEN_PROCESSES = ("exact-bn", "sampled-plain", "supervised-bn", "exact-plain-xla", "mixmatch-bn")
 
 
 def run(folder, names, processes):
