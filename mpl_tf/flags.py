@@ -154,6 +154,8 @@ def _help_text(config):
             choices = field.metadata["choices"]
             choices = choices() if callable(choices) else choices
             kind = "|".join(sorted(choices)) if choices else field.type.__name__
+            if len(kind) > 80:  # the text names them
+                kind = "name"
             entry(field.name, kind, field.metadata["help"], flat.get(field.name, "not used"))
     lines.extend(["", "Where and how"])
     folder = _default_workdir(run)
