@@ -199,7 +199,7 @@ def test_a_loss_that_is_no_number_stops_the_run(tmp_path, capsys):
     ("flag", "message"),
     [
         ("--dataset=moon", "one of digits"),
-        ("--method=magic", "one of mpl, pseudo_label, supervised"),
+        ("--method=magic", "one of fixmatch, flexmatch, "),
         ("--network=vgg", "one of mlp, small"),
         ("--feedback=up", "one of dot, exact, none, sampled"),
         ("--num_labeled=5", "multiple of the 10 classes"),

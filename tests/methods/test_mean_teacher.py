@@ -63,3 +63,6 @@ class _Watched:
         if network is self.network:
             self.seen.append(len(parts))
         return self.passes(network, *parts, **kwargs)
+
+    def __getattr__(self, name):
+        return getattr(self.passes, name)
