@@ -1,6 +1,8 @@
 """What happens between the steps of Keras's `fit`: the guard, the log, the bar, the checkpoint."""
 
 import math
+import statistics
+import time
 
 import keras
 import tensorflow as tf
@@ -62,6 +64,29 @@ def check_finite(phase, step, logs):
     bad = [f"{name} = {value}" for name, value in logs.items() if not math.isfinite(value)]
     if bad:
         raise NonFiniteError(f"{phase} step {step}: {', '.join(bad)}")
+
+
+class StepTimer(keras.callbacks.Callback):
+    """Measures how long a training step takes, its data included.
+
+    Attributes:
+      seconds: list of float, each of a call of Keras, divided by the steps that it ran.
+    """
+
+    def __init__(self):
+        super().__init__()
+        self.seconds = []
+
+    def on_train_batch_begin(self, batch, logs=None):
+        self._first, self._began = batch, time.perf_counter()
+
+    def on_train_batch_end(self, batch, logs=None):
+        steps = batch + 1 - self._first
+        self.seconds.append((time.perf_counter() - self._began) / steps)
+
+    def median(self):
+        """float, in which tracing and other exceptions hardly count; None without a step."""
+        return statistics.median(self.seconds) if self.seconds else None
 
 
 class ContinueWindow(keras.callbacks.Callback):

@@ -15,7 +15,9 @@ def fit(experiment):
     """All phases of a run, each from its newest checkpoint in the run folder.
 
     Returns:
-      str, the phase and step it continued from, or None for a run that started at the beginning.
+      (resumed_at, seconds_per_step): the phase and step it continued from, None for a run that
+      started at the beginning; and the median time of a step of the phase "train", None if none of
+      its steps was left to take.
     """
     method, run = experiment.method, experiment.config.run
     phases = {**method.preparations(), "train": method}
@@ -26,15 +28,18 @@ def fit(experiment):
     class_names = experiment.split.class_names if method.unlabeled_views else None
     columns = list(dict.fromkeys([*names, "finetuned_loss"]))  # phases may log the same
     log = metrics_log.MetricsLog(experiment.own_path, columns, class_names)
+    timers = {phase: callbacks.StepTimer() for phase in (*phases, "finetune")}
     with contextlib.closing(log):
         continued = [
-            run_phase(experiment, engine, phase, run.steps, log) for phase, engine in phases.items()
+            run_phase(experiment, engine, phase, run.steps, log, timers[phase])
+            for phase, engine in phases.items()
         ]
         if run.finetune_steps:
-            tuning = finetuning(experiment)
-            continued.append(run_phase(experiment, tuning, "finetune", run.finetune_steps, log))
+            tuning, steps = finetuning(experiment), run.finetune_steps
+            place = run_phase(experiment, tuning, "finetune", steps, log, timers["finetune"])
+            continued.append(place)
     started = [place for place in continued if place]
-    return started[-1] if started else None
+    return started[-1] if started else None, timers["train"].median()
 
 
 def finetuning(experiment):
@@ -45,7 +50,7 @@ def finetuning(experiment):
     return method.prepare_finetuning(optimizer, **(method.how_compiled() | {"weight_decay": 0.0}))
 
 
-def run_phase(experiment, engine, phase, total, log):
+def run_phase(experiment, engine, phase, total, log, timer):
     """Fits an engine from its newest checkpoint to step `total`.
 
     Args:
@@ -54,6 +59,7 @@ def run_phase(experiment, engine, phase, total, log):
       phase: str, "train", "finetune" or the name of a preparation.
       total: int, steps of the phase.
       log: metrics_log.MetricsLog.
+      timer: callbacks.StepTimer.
 
     Returns:
       str, the phase and step it continued from, or None.
@@ -90,7 +96,8 @@ def run_phase(experiment, engine, phase, total, log):
                 validation_data=validation,
                 callbacks=[
                     *first,
-                    callbacks.StopOnNonFinite(phase, taken),
+                    callbacks.StopOnNonFinite(phase, taken),  # waits for the step's numbers
+                    timer,
                     callbacks.LogMetrics(log, phase, run.log_every, taken),
                     collapse_warning(experiment, taken),
                     callbacks.Progress(phase, total, taken),

@@ -232,9 +232,9 @@ def train_and_evaluate(settings, path, flag_lines, overwrite=False, workers="", 
             console.say(f"{source.skipped} broken files were left out")
         results.announce(experiment)
         distribution.wait_for_all(strategy)
-        resumed_at = phases.fit(experiment)
+        resumed_at, step = phases.fit(experiment)
         found = {**results.finish(experiment), "seconds": round(time.time() - began, 1)}
-        found["resumed_at"] = resumed_at
+        found |= {"seconds_per_step": step and round(step, 5), "resumed_at": resumed_at}
         workdir.write_json(os.path.join(path, "results.json"), found)
     results.summarize(found, path)
     return found

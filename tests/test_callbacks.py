@@ -2,6 +2,7 @@
 
 import csv
 import os
+import types
 
 import keras
 import numpy as np
@@ -82,6 +83,36 @@ def endless(rng):
 @pytest.fixture
 def some(rng):
     return tf.data.Dataset.from_tensors((rng.normal(size=(4, 3)), rng.integers(2, size=4)))
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """clock(readings): what the timer's clock shows from now on."""
+
+    def show(readings):
+        source = iter(readings)
+        fake = types.SimpleNamespace(perf_counter=lambda: next(source))
+        monkeypatch.setattr(callbacks, "time", fake)
+
+    return show
+
+
+def test_a_step_is_timed_by_itself(clock):
+    """Tracing, and what stands between steps, is no part of the median."""
+    clock([0, 9, 10, 12, 100, 103, 200, 204, 300, 305])  # begin, end, begin, end, ...
+    timer = callbacks.StepTimer()
+    assert timer.median() is None
+    for begun in range(5):
+        timer.on_train_batch_begin(begun)
+        timer.on_train_batch_end(begun)
+    assert timer.seconds == [9, 2, 3, 4, 5] and timer.median() == 4
+
+
+def test_steps_that_run_together_share_their_time(model, endless, clock):
+    clock(range(0, 1000, 10))
+    timer = callbacks.StepTimer()
+    model(4).fit(endless, steps_per_epoch=8, callbacks=[timer], verbose=0)
+    assert timer.seconds == [2.5, 2.5]
 
 
 def test_rows_are_the_same_however_many_steps_run_together(model, endless, linear):

@@ -41,6 +41,7 @@ def main(argv=None):
     return arguments.run(arguments)
 
 
-if __name__ == "__main__":
+if __name__ in ("__main__", "__mp_main__"):  # the latter in processes that a benchmark starts
     console.start(sys.argv)  # before a benchmark imports TensorFlow, so that it does so silently
+if __name__ == "__main__":
     sys.exit(main())

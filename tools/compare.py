@@ -5,7 +5,8 @@
 
 A cell is one run of `python -m mpl_tf.train`: one method, one number of labels, one seed. Cells of
 the same seed and number of labels share split, network, number of steps and batches; what else a
-method needs is its own, as `flags/<dataset>/<method>.flags` has it written out. Every finished cell
+method needs is its own, as `flags/<dataset>/<method>.flags` has it written out. A method that trains
+several students one after the other, Noisy Student, divides the steps among them. Every finished cell
 is kept: start the same command again after an interruption and it continues, in the middle of a
 cell too. `--out` then holds a folder a cell, `table.md`, `table.csv`, `table.png` and `curves.png`.
 """
@@ -19,6 +20,7 @@ import tqdm
 from comparing import cells, pictures, tables
 
 from mpl_tf.methods import METHODS
+from mpl_tf.options import ConfigError
 
 
 def integers(text):
@@ -36,7 +38,8 @@ def positive(text):
 
 def methods(text):
     """A comma-separated list of methods, each a name with `:flag=value`; "all" is every name."""
-    names = list(METHODS) if text == "all" else text.split(",")
+    lists = [list(METHODS) if name == "all" else [name] for name in text.split(",")]
+    names = list(dict.fromkeys(name for names in lists for name in names))
     unknown = [name for name in names if name.split(":")[0] not in METHODS]
     if unknown:
         raise argparse.ArgumentTypeError(
@@ -55,7 +58,7 @@ def parse(argv):
         "--methods",
         type=methods,
         default="supervised,mpl:feedback=none,mpl",
-        help="comma-separated, or all; flags of mpl_tf.train follow a name after colons "
+        help="comma-separated; all is every method; flags of mpl_tf.train follow a name after colons "
         "[%(default)s]",
     )
     parser.add_argument("--num_labeled", type=integers, default=[50], help="comma-separated [50]")
@@ -86,13 +89,20 @@ def main(argv=None):
     """Runs all cells that are missing and writes the tables.
 
     Returns:
-      int, the exit status: 0, or 1 if a cell failed; the others are run nevertheless.
+      int, the exit status: 0; 1 if a cell failed, the others are run nevertheless; 2 for flags that
+      a method has no use for, before anything runs.
     """
     argv = sys.argv[1:] if argv is None else argv
     options = parse(argv)
     out = pathlib.Path(options.out)
     wanted = cells.all_cells(options.methods, options.num_labeled, options.seeds)
     command = shlex.join(["python", "tools/compare.py", *argv])
+    for cell in (cell for cell in wanted if not cell.seed):
+        try:
+            cell.flags(options)
+        except ConfigError as error:
+            print(f"{cell.method}, {cell.num_labeled} labels: {error}", file=sys.stderr)
+            return 2
     done, failed = {}, []
     with tqdm.tqdm(total=len(wanted), unit="cell", file=sys.stdout) as bar:
         for cell, results, error in cells.run_all(wanted, options, out):

@@ -55,7 +55,12 @@ def test_curves_are_the_training_rows(compare, tmp_path):
 
 def result(ema, finetuned, seconds=10):
     accuracy = {"teacher": None, "student": 0.1, "ema": ema, "finetuned": finetuned}
-    return {"test_accuracy": accuracy, "seconds": seconds, "steps": 100, "weights_digest": "d"}
+    return {
+        "test_accuracy": accuracy,
+        "seconds": seconds,
+        "seconds_per_step": seconds / 200,
+        "weights_digest": "d",
+    }
 
 
 def test_the_table_by_hand(compare, tables):
@@ -71,7 +76,7 @@ def test_the_table_by_hand(compare, tables):
     assert "| supervised | 92.00 ± 2.83 |" in text  # sample standard deviation
     assert "| mpl | 50.00 ± 0.00 |" in text
     assert "| supervised | +40.00 |" in text  # the one pair there is
-    assert "| supervised | 80.00 | 11 | 0.110 | student B |" in text
+    assert "| supervised | 80.00 | 11 | 0.055 | student B |" in text
     assert "`command`" in text
     # Two values: t(0.975, 1) = 12.706, times 2.828 / sqrt(2).
     assert tables.interval([90, 94]) == pytest.approx(25.41, abs=0.01)
@@ -94,12 +99,50 @@ def test_bold_is_for_differences_beyond_noise(tables):
 
 
 def test_a_failing_cell_says_its_last_words_and_the_others_run(compare, tmp_path, capsys):
-    arguments = ["--methods=mpl:feedback=up,supervised:network=mlp", "--steps=2", "--seeds=1"]
+    arguments = ["--methods=mpl:network=mlp,supervised:network=mlp", "--steps=2", "--seeds=1"]
+    foreign = tmp_path / "cells" / "mpl-network-mlp-50-0" / "thesis.txt"
+    foreign.parent.mkdir(parents=True)
+    foreign.write_text("no run")
     assert compare.main([*arguments, f"--out={tmp_path}"]) == 1
     said = capsys.readouterr().out
-    assert "ended with status 2" in said and "feedback must be one of" in said
+    assert "ended with status 2" in said and "holds something that is no run" in said
     assert "1 of 2 cells failed" in said
     assert "| supervised:network=mlp |" in (tmp_path / "table.md").read_text()
+
+
+def test_cells_of_other_settings_are_not_taken_for_these(compare, tmp_path, capsys):
+    arguments = ["--methods=supervised:network=mlp", "--seeds=1", f"--out={tmp_path}"]
+    assert compare.main([*arguments, "--steps=2", "--flags=finetune_steps=1"]) == 0
+    table = (tmp_path / "table.md").read_text()
+    assert compare.main([*arguments, "--steps=3", "--flags=finetune_steps=1"]) == 1
+    assert "steps is 2 there and 3 here" in capsys.readouterr().out
+    assert (tmp_path / "table.md").read_text() == table
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        (["--methods=supervised,mpl:feedback=up"], "feedback must be one of"),
+        (["--methods=supervised,mpl", "--flags=uda_weight=1"], "no use for uda_weight"),
+        (["--methods=noisy_student", "--steps=2"], "noisy_student, 50 labels: steps must be"),
+    ],
+)
+def test_flags_that_cannot_be_used_are_refused_before_anything_runs(
+    wrong, said, compare, tmp_path, capsys
+):
+    assert compare.main([*wrong, f"--out={tmp_path / 'out'}"]) == 2
+    assert said in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_students_of_several_rounds_share_the_steps_of_one(compare):
+    options = compare.parse(["--steps=100"])
+    for method, steps in (("noisy_student", 33), ("noisy_student:rounds=2", 50), ("uda", 100)):
+        given = compare.cells.Cell(method, 50, 0).flags(options)
+        assert compare.cells.flags.parse(given).config.run.steps == steps
+    options = compare.parse([])  # of the dataset's recipe
+    given = compare.cells.Cell("noisy_student", 50, 0).flags(options)
+    assert compare.cells.flags.parse(given).config.run.steps == 1000 // 3
 
 
 @pytest.mark.parametrize(
@@ -113,7 +156,7 @@ def test_bad_arguments_end_with_status_2(compare, wrong):
 
 def test_a_cell_is_one_command(compare, tmp_path):
     options = compare.parse(["--steps=7"])
-    cell = compare.cells.Cell("mpl:feedback=none:seed_of=x", 20, 3)
+    cell = compare.cells.Cell("mpl:feedback=none:network=small_8", 20, 3)
     command = cell.command(options, tmp_path)
     assert "--method=mpl" in command and "--feedback=none" in command
     assert "--steps=7" in command and "--num_labeled=20" in command and "--seed=3" in command
@@ -124,6 +167,8 @@ def test_a_cell_is_one_command(compare, tmp_path):
 def test_all_is_every_method_and_each_says_what_it_computes(compare, tables):
     methods = importlib.import_module("mpl_tf.methods").METHODS
     assert compare.parse(["--methods=all"]).methods == list(methods)
+    more = compare.parse(["--methods=all,mpl:feedback=none,mpl"]).methods
+    assert more == [*methods, "mpl:feedback=none"]
     for name in methods:
         assert "B" in tables.compute(name) or "U" in tables.compute(name), name
 

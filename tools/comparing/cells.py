@@ -2,14 +2,16 @@
 
 import concurrent.futures
 import dataclasses
-import json
 import os
 import subprocess
 import sys
 
+from mpl_tf import flags, workdir
+from mpl_tf.options import ConfigError
+
 
 class CellError(RuntimeError):
-    """A run ended with a status other than 0; the message has its last words."""
+    """A run ended with a status other than 0, or is there with other settings."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,15 +33,38 @@ class Cell:
         method = "".join(c if c.isalnum() or c in "._-" else "-" for c in self.method)
         return f"{method}-{self.num_labeled}-{self.seed}"
 
-    def command(self, options, workdir):
-        """The command line of this run."""
+    def flags(self, options):
+        """The flags of this run; students of several rounds share the steps of one.
+
+        Args:
+          options: namespace with `dataset`, `steps` and `flags`.
+
+        Returns:
+          list of str.
+
+        Raises:
+          options.ConfigError: they are no flags of mpl_tf.train, or of no use to the method.
+        """
         method, *changes = self.method.split(":")
-        command = [sys.executable, "-m", "mpl_tf.train", f"--dataset={options.dataset}"]
-        command += [f"--method={method}", *(f"--{change}" for change in changes)]
-        command += [f"--num_labeled={self.num_labeled}", f"--seed={self.seed}"]
-        command += [f"--steps={options.steps}"] if options.steps else []
-        command += [f"--{change}" for change in options.flags.split(",") if change]
-        return [*command, f"--workdir={workdir}"]
+        given = [f"--dataset={options.dataset}", f"--method={method}"]
+        given += [f"--{change}" for change in changes]
+        given += [f"--num_labeled={self.num_labeled}", f"--seed={self.seed}"]
+        given += [f"--steps={options.steps}"] if options.steps else []
+        given += [f"--{change}" for change in options.flags.split(",") if change]
+        config = flags.parse(given).config
+        rounds = getattr(config.method, "rounds", 1)
+        if rounds > 1:
+            given.append(f"--steps={config.run.steps // rounds}")
+            flags.parse(given)
+        return given
+
+    def command(self, options, folder):
+        """The command line of this run."""
+        return [
+            *(sys.executable, "-m", "mpl_tf.train"),
+            *self.flags(options),
+            f"--workdir={folder}",
+        ]
 
 
 def all_cells(methods, num_labeled, seeds):
@@ -58,10 +83,21 @@ def all_cells(methods, num_labeled, seeds):
     return [Cell(m, n, seed) for seed in range(seeds) for n in num_labeled for m in methods]
 
 
-def results_of(cell, out):
-    """The results.json of a cell as a dict; None if it has not finished."""
-    path = out / "cells" / cell.name() / "results.json"
-    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+def results_of(cell, options, out):
+    """The results.json of a cell as a dict; None if it has not finished.
+
+    Raises:
+      CellError: it has finished, but with other settings than these.
+    """
+    folder = out / "cells" / cell.name()
+    if not (folder / "results.json").exists():
+        return None
+    try:
+        config = flags.parse(cell.flags(options)).config.flat()
+        workdir.check_same(str(folder), workdir.read_json(folder / "config.json"), config)
+    except ConfigError as error:
+        raise CellError(f"{error}\nOf this comparison: choose another --out.") from error
+    return workdir.read_json(folder / "results.json")
 
 
 def run(cell, options, out):
@@ -76,9 +112,9 @@ def run(cell, options, out):
       dict, its results.json.
 
     Raises:
-      CellError: the run ended with another status than 0.
+      CellError: the run ended with another status than 0, or is there with other settings.
     """
-    found = results_of(cell, out)
+    found = results_of(cell, options, out)
     if found:
         return found
     log = out / "logs" / f"{cell.name()}.log"
@@ -97,7 +133,7 @@ def run(cell, options, out):
     if status:
         words = "\n".join(log.read_text(encoding="utf-8").strip().splitlines()[-3:])
         raise CellError(f"{cell.name()} ended with status {status}:\n{words}\nLog: {log}")
-    return results_of(cell, out)
+    return results_of(cell, options, out)
 
 
 def run_all(cells, options, out):

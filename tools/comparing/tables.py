@@ -177,8 +177,8 @@ def _costs(methods, columns, groups, done, last_evaluations):
     lines = [
         "",
         f"Validation: median of the last {LAST} evaluations of the EMA student, over all seeds. "
-        "Time: median of a whole run, and of it a step. B labeled and U unlabeled images a step, "
-        "forward and backward if not said otherwise.",
+        "Time: medians of a whole run, and of a training step. B labeled and U unlabeled images a "
+        "step, forward and backward if not said otherwise.",
         "",
         "| method | "
         + " | ".join(f"validation, {n} labels" for n in columns)
@@ -197,8 +197,9 @@ def _costs(methods, columns, groups, done, last_evaluations):
             cells.append(f"{statistics.median(values):.2f}" if values else "")
         runs = [r for (m, _), group in groups.items() if m == method for r in group.values()]
         seconds = statistics.median(r["seconds"] for r in runs)
-        step = statistics.median(r["seconds"] / r["steps"] for r in runs)
-        cells += [f"{seconds:.0f}", f"{step:.3f}", compute(method)]
+        steps = [r["seconds_per_step"] for r in runs if r["seconds_per_step"]]
+        step = f"{statistics.median(steps):.3f}" if steps else ""
+        cells += [f"{seconds:.0f}", step, compute(method)]
         lines.append(f"| {method} | " + " | ".join(cells) + " |")
     return lines
 
@@ -207,10 +208,11 @@ def write_csv(path, done):
     """Every cell's accuracies, a row a cell."""
     with open(path, "w", newline="", encoding="utf-8") as file:
         rows = csv.writer(file)
-        rows.writerow(["method", "num_labeled", "seed", *NETWORKS, "seconds", "weights_digest"])
+        measured = ("seconds", "seconds_per_step", "weights_digest")
+        rows.writerow(["method", "num_labeled", "seed", *NETWORKS, *measured])
         for cell, results in done.items():
             accuracy = [accuracies(results)[name] for name in NETWORKS]
             rows.writerow(
                 [cell.method, cell.num_labeled, cell.seed, *accuracy]
-                + [results["seconds"], results["weights_digest"]]
+                + [results[name] for name in measured]
             )
