@@ -5,16 +5,22 @@
 
 A cell is one run of `python -m mpl_tf.train`: one method, one number of labels, one seed. Cells of
 the same seed and number of labels share split, network, number of steps and batches; what else a
-method needs is its own, as `flags/<dataset>/<method>.flags` has it written out. A method that trains
-several students one after the other, Noisy Student, divides the steps among them. Every finished cell
-is kept: start the same command again after an interruption and it continues, in the middle of a
-cell too. `--out` then holds a folder a cell, `table.md`, `table.csv`, `table.png` and `curves.png`.
+method needs is its own, as `flags/<dataset>/<method>.flags` has it written out. A method that
+trains several students one after the other, Noisy Student, divides the steps among them. Every
+finished cell is kept: start the same command again after an interruption and it continues, in the
+middle of a cell too. `--out` then holds a folder a cell, `table.md`, `table.csv`, `table.png` and
+`curves.png`.
 """
 
 import argparse
 import pathlib
 import shlex
 import sys
+
+from mpl_tf import console
+
+if __name__ == "__main__":
+    console.start(sys.argv)  # first, because it imports TensorFlow without its messages
 
 import tqdm
 from comparing import cells, pictures, tables
@@ -58,8 +64,8 @@ def parse(argv):
         "--methods",
         type=methods,
         default="supervised,mpl:feedback=none,mpl",
-        help="comma-separated; all is every method; flags of mpl_tf.train follow a name after colons "
-        "[%(default)s]",
+        help="comma-separated; all is every method; flags of mpl_tf.train follow a name after "
+        "colons [%(default)s]",
     )
     parser.add_argument("--num_labeled", type=integers, default=[50], help="comma-separated [50]")
     parser.add_argument("--seeds", type=positive, default=5, help="seeds 0, 1, ... of a cell [5]")
@@ -77,7 +83,7 @@ def write(out, options, done, command):
     curves = {
         cell: pictures.read_curve(out / "cells" / cell.name() / "metrics.csv") for cell in done
     }
-    last = {cell: values[-tables.LAST :] for cell, (_, values) in curves.items()}
+    last = {cell: tables.last_of(*curve) for cell, curve in curves.items()}
     text = tables.markdown(options, options.methods, done, last, command)
     (out / "table.md").write_text(text, encoding="utf-8")
     tables.write_csv(out / "table.csv", done)

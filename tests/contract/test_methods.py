@@ -10,7 +10,7 @@ from mpl_tf.checkpoint import Checkpoints
 from mpl_tf.methods import METHODS
 from mpl_tf.methods.base import Method
 
-STEPS = 80
+STEPS = 200
 # A rate at which a small network learns in so few steps, whatever the method's own is.
 SETTINGS = {
     "dataset": "digits",
@@ -23,6 +23,13 @@ SETTINGS = {
 }
 # What suits so few steps less: the teacher's consistency at full weight, a student that waits.
 SHORT = {"mpl": {"uda_weight": 1.0, "student_wait_steps": 0}}
+# Better than the labels alone within so few steps, as their papers claim. A student that sees no
+# label before it is finetuned (mpl, pseudo_label), and averages over epochs (temporal_ensembling),
+# need more: test_methods_on_two_moons.py and the README's tables have them.
+BETTER = {
+    "fixmatch", "flexmatch", "freematch", "ict", "mean_teacher", "mixmatch", "noisy_student",
+    "remixmatch", "uda", "vat",
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -50,6 +57,21 @@ def fit(experiment, steps, start=0):
     return {name: values[-1] for name, values in history.history.items()}
 
 
+def accuracy(experiment):
+    """The share of the test images that a method gets right."""
+    test = experiment.split.test
+    probs = experiment.method.predict(test.store.read(test.positions), verbose=0)
+    return np.mean(np.argmax(probs, -1) == test.labels)
+
+
+@pytest.fixture(scope="module")
+def labels_alone(source):
+    """The accuracy of supervised learning after as many steps."""
+    experiment = build("supervised", source)
+    fit(experiment, STEPS)
+    return accuracy(experiment)
+
+
 def state(method):
     """Every number that a method holds: weights, optimizers, counters, random states."""
     optimizers = [getattr(method, name) for name in method.optimizers]
@@ -59,7 +81,7 @@ def state(method):
 
 
 @pytest.mark.parametrize("name", METHODS)
-def test_a_method(name, source, tmp_path):
+def test_a_method(name, source, labels_alone, tmp_path):
     """One after the other, because building and tracing is what takes time."""
     experiment = build(name, source)
     method = experiment.method
@@ -82,15 +104,14 @@ def test_a_method(name, source, tmp_path):
     for (path, a), b in zip(wanted.items(), found.values(), strict=True):
         np.testing.assert_array_equal(b, a, err_msg=path)
 
-    # It learns more than chance, in one trace.
+    # It learns far more than chance, 0.1, and what its paper claims, in one trace.
     fit(experiment, STEPS - 6, start=6)
     assert method.train_function.experimental_get_tracing_count() == 1
-    test = experiment.split.test
-    images = test.store.read(test.positions)
-    probs = method.predict(images, verbose=0)
-    assert np.mean(np.argmax(probs, -1) == test.labels) > 0.3
+    assert accuracy(experiment) > (labels_alone if name in BETTER else 0.7)
 
     # What is exported answers as `predict` does.
+    images = experiment.split.test.images
+    probs = method.predict(images, verbose=0)
     path = method.export(str(tmp_path / "export"), experiment.split.class_names)
     served = tf.saved_model.load(path).signatures["serving_default"](images=tf.constant(images))
     np.testing.assert_allclose(served["probabilities"], probs, atol=1e-5)

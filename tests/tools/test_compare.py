@@ -178,3 +178,15 @@ def test_cells_come_with_seeds_outermost(compare):
     assert [(c.seed, c.num_labeled, c.method) for c in found[:5]] == [
         (0, 1, "a"), (0, 1, "b"), (0, 2, "a"), (0, 2, "b"), (1, 1, "a"),
     ]  # fmt: skip
+
+
+def test_the_last_quarter_of_the_steps_is_what_a_validation_is_the_median_of(tables):
+    assert tables.last_of([100, 200, 300, 400, 500], [1.0, 2.0, 3.0, 4.0, 5.0]) == [4.0, 5.0]
+    assert tables.last_of([100, 166], [1.0, 2.0]) == [2.0]
+    assert tables.last_of([10], [7.0]) == [7.0]
+
+
+def test_an_axis_has_room_for_every_seed_and_for_no_impossible_accuracy(compare):
+    assert compare.pictures.limits([60.0, 80.0]) == (59.0, 81.0)
+    assert compare.pictures.limits([0.4, 99.9]) == (0, 100)
+    assert compare.pictures.limits([50.0]) == (49.5, 50.5)

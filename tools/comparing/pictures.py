@@ -18,6 +18,12 @@ def read_curve(path, column="val_ema_accuracy"):
     return [int(r["step"]) for r in rows], [100 * float(r[column]) for r in rows]
 
 
+def limits(values):
+    """(low, high) of an axis on which all values (percent) have room; intervals may be cut off."""
+    margin = max(0.05 * (max(values) - min(values)), 0.5)
+    return max(min(values) - margin, 0), min(max(values) + margin, 100)
+
+
 def draw(path, options, methods, done):
     """A dot a run, the mean of each method, and its 95% interval."""
     groups = tables.by_seed(done)
@@ -32,18 +38,24 @@ def draw(path, options, methods, done):
         layout="constrained",
     )
     for axes, n in zip(panels[0], columns, strict=True):
+        every = []
         for y, method in enumerate(rows):
             values = [tables.delivered(r) for r in groups.get((method, n), {}).values()]
             if not values:
                 continue
+            every += values
             axes.plot(values, [y + 0.15] * len(values), "o", color="gray", alpha=0.5, markersize=4)
             half = tables.interval(values)
-            axes.errorbar(statistics.mean(values), y, xerr=half, fmt="o", capsize=4, color=f"C{y}")
+            color = f"C{y % 10}"
+            axes.errorbar(statistics.mean(values), y, xerr=half, fmt="o", capsize=4, color=color)
         axes.set_yticks(range(len(rows)), [m.replace(":", "\n") for m in rows], fontsize=8)
         axes.set_ylim(len(rows) - 0.5, -0.5)
+        axes.set_xlim(*limits(every))
         axes.set(title=f"{options.dataset}, {n} labels", xlabel="test accuracy (%)")
         axes.grid(axis="x", alpha=0.3)
-    figure.supxlabel("grey: one seed; coloured: mean with 95% interval", fontsize=8)
+    figure.supxlabel(
+        "grey: one seed; coloured: mean with 95% interval, as far as it fits", fontsize=8
+    )
     figure.savefig(path, dpi=110)
     plt.close(figure)
 

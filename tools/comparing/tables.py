@@ -10,8 +10,8 @@ from mpl_tf.methods import METHODS
 NETWORKS = ("teacher", "student", "ema", "finetuned")
 # A difference with a smaller p-value is called more than noise.
 LEVEL = 0.05
-# Evaluations on validation images of which the median is shown.
-LAST = 5
+# The share of a run, at its end, of whose evaluations on validation images the median is shown.
+LAST = 0.25
 
 
 def accuracies(results):
@@ -23,6 +23,11 @@ def delivered(results):
     """Accuracy, in percent, of the network that a run delivers."""
     accuracy = accuracies(results)
     return 100 * (accuracy["ema"] if accuracy["finetuned"] is None else accuracy["finetuned"])
+
+
+def last_of(steps, values):
+    """Of values by step (two lists of the same length), those of the last quarter of the steps."""
+    return [v for s, v in zip(steps, values, strict=True) if s > (1 - LAST) * steps[-1]]
 
 
 def spread(values):
@@ -176,7 +181,8 @@ def _costs(methods, columns, groups, done, last_evaluations):
     """Time and passes of each method, and the median of its last evaluations."""
     lines = [
         "",
-        f"Validation: median of the last {LAST} evaluations of the EMA student, over all seeds. "
+        "Validation: median of the EMA student's evaluations in the last quarter of the steps, "
+        "over all seeds. "
         "Time: medians of a whole run, and of a training step. B labeled and U unlabeled images a "
         "step, forward and backward if not said otherwise.",
         "",
