@@ -5,6 +5,7 @@ import pathlib
 import pytest
 
 from mpl_tf import config, flags
+from mpl_tf.methods import METHODS
 from mpl_tf.options import ConfigError
 
 FLAG_FILES = sorted((pathlib.Path(__file__).parent.parent / "flags").rglob("*.flags"))
@@ -21,27 +22,15 @@ def test_every_flag_file_parses(path):
 
 
 DEFAULTS = {
-    "digits/mpl": {},
-    "digits/pseudo_label": {"method": "pseudo_label"},
-    "digits/ict": {"method": "ict"},
-    "digits/mean_teacher": {"method": "mean_teacher"},
-    "digits/mixmatch": {"method": "mixmatch"},
-    "digits/remixmatch": {"method": "remixmatch"},
-    "digits/temporal_ensembling": {"method": "temporal_ensembling"},
-    "digits/vat": {"method": "vat"},
-    "digits/fixmatch": {"method": "fixmatch"},
-    "digits/flexmatch": {"method": "flexmatch"},
-    "digits/freematch": {"method": "freematch"},
-    "digits/noisy_student": {"method": "noisy_student"},
-    "digits/uda": {"method": "uda"},
-    "digits/supervised": {"method": "supervised"},
-    "fashion_mnist/mpl": {"dataset": "fashion_mnist"},
-    "fashion_mnist/supervised": {"dataset": "fashion_mnist", "method": "supervised"},
     "cifar10/mpl_4000": {"dataset": "cifar10"},
     "cifar10/mpl_250": {"dataset": "cifar10", "num_labeled": 250},
     "cifar10/mpl_40": {"dataset": "cifar10", "num_labeled": 40},
     "svhn_cropped/mpl_1000": {"dataset": "svhn_cropped", "extra": True},
     "imagenet2012/mpl_10percent": {"dataset": "imagenet2012"},
+} | {
+    f"{dataset}/{method}": {"dataset": dataset, "method": method}
+    for dataset in ("digits", "fashion_mnist")
+    for method in METHODS
 }
 
 
