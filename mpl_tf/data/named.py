@@ -48,6 +48,7 @@ _FASHION = {
     "randaugment_magnitude": 6.0,
     "cutout": 0.0,
     "labeled_batch": 16,
+    "unlabeled_ratio": 7,  # for methods too whose papers have 1
     "steps": 1600,
     "eval_every": 400,
     "student_learning_rate": 0.8,

@@ -199,7 +199,7 @@ def test_a_full_disk_outside_checkpoints_is_named_too(stage, error, tmp_path, mo
     def fail(*arguments):
         raise error
 
-    monkeypatch.setattr(phases, "fit", lambda experiment: None)
+    monkeypatch.setattr(phases, "fit", lambda experiment: (None, None))
     monkeypatch.setattr(f"mpl_tf.{stage}", fail)
     assert train.main(command(tmp_path / "run")) == train.FAILED
     shown = capsys.readouterr()

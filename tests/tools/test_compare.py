@@ -190,3 +190,18 @@ def test_an_axis_has_room_for_every_seed_and_for_no_impossible_accuracy(compare)
     assert compare.pictures.limits([60.0, 80.0]) == (59.0, 81.0)
     assert compare.pictures.limits([0.4, 99.9]) == (0, 100)
     assert compare.pictures.limits([50.0]) == (49.5, 50.5)
+
+
+@pytest.mark.parametrize("dataset", ["digits", "fashion_mnist", "cifar10"])
+def test_every_method_sees_as_many_images(compare, dataset):
+    """Also those whose papers have one unlabeled image for each labeled one."""
+    methods = importlib.import_module("mpl_tf.methods").METHODS
+    options = compare.parse([f"--dataset={dataset}"])
+    seen = set()
+    for name in methods.keys() - {"supervised"}:
+        given = compare.cells.Cell(name, 250, 0).flags(options)
+        run = compare.cells.flags.parse(given).config.run
+        seen.add((run.labeled_batch, run.unlabeled_ratio))
+    assert len(seen) == 1
+    given = compare.cells.Cell("ict:unlabeled_ratio=3", 250, 0).flags(options)
+    assert compare.cells.flags.parse(given).config.run.unlabeled_ratio == 3

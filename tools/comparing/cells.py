@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 
-from mpl_tf import flags, workdir
+from mpl_tf import config, flags, workdir
 from mpl_tf.options import ConfigError
 
 
@@ -34,7 +34,10 @@ class Cell:
         return f"{method}-{self.num_labeled}-{self.seed}"
 
     def flags(self, options):
-        """The flags of this run; students of several rounds share the steps of one.
+        """The flags of this run.
+
+        Students of several rounds share the steps of one, and a step has as many unlabeled images
+        as the dataset's recipe has for Meta Pseudo Labels, whatever the method's paper has.
 
         Args:
           options: namespace with `dataset`, `steps` and `flags`.
@@ -47,14 +50,17 @@ class Cell:
         """
         method, *changes = self.method.split(":")
         given = [f"--dataset={options.dataset}", f"--method={method}"]
+        if config.applies("unlabeled_ratio", method):
+            shared = config.make({"dataset": options.dataset}).run.unlabeled_ratio
+            given.append(f"--unlabeled_ratio={shared}")
         given += [f"--{change}" for change in changes]
         given += [f"--num_labeled={self.num_labeled}", f"--seed={self.seed}"]
         given += [f"--steps={options.steps}"] if options.steps else []
         given += [f"--{change}" for change in options.flags.split(",") if change]
-        config = flags.parse(given).config
-        rounds = getattr(config.method, "rounds", 1)
+        made = flags.parse(given).config
+        rounds = getattr(made.method, "rounds", 1)
         if rounds > 1:
-            given.append(f"--steps={config.run.steps // rounds}")
+            given.append(f"--steps={made.run.steps // rounds}")
             flags.parse(given)
         return given
 
@@ -93,8 +99,8 @@ def results_of(cell, options, out):
     if not (folder / "results.json").exists():
         return None
     try:
-        config = flags.parse(cell.flags(options)).config.flat()
-        workdir.check_same(str(folder), workdir.read_json(folder / "config.json"), config)
+        wanted = flags.parse(cell.flags(options)).config.flat()
+        workdir.check_same(str(folder), workdir.read_json(folder / "config.json"), wanted)
     except ConfigError as error:
         raise CellError(f"{error}\nOf this comparison: choose another --out.") from error
     return workdir.read_json(folder / "results.json")
