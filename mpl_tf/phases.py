@@ -28,18 +28,17 @@ def fit(experiment):
     class_names = experiment.split.class_names if method.unlabeled_views else None
     columns = list(dict.fromkeys([*names, "finetuned_loss"]))  # phases may log the same
     log = metrics_log.MetricsLog(experiment.own_path, columns, class_names)
-    timers = {phase: callbacks.StepTimer() for phase in (*phases, "finetune")}
+    timer = callbacks.StepTimer()
     with contextlib.closing(log):
         continued = [
-            run_phase(experiment, engine, phase, run.steps, log, timers[phase])
+            run_phase(experiment, engine, phase, run.steps, log, [timer] * (phase == "train"))
             for phase, engine in phases.items()
         ]
         if run.finetune_steps:
-            tuning, steps = finetuning(experiment), run.finetune_steps
-            place = run_phase(experiment, tuning, "finetune", steps, log, timers["finetune"])
-            continued.append(place)
+            tuning = finetuning(experiment)
+            continued.append(run_phase(experiment, tuning, "finetune", run.finetune_steps, log))
     started = [place for place in continued if place]
-    return started[-1] if started else None, timers["train"].median()
+    return started[-1] if started else None, timer.median()
 
 
 def finetuning(experiment):
@@ -50,7 +49,7 @@ def finetuning(experiment):
     return method.prepare_finetuning(optimizer, **(method.how_compiled() | {"weight_decay": 0.0}))
 
 
-def run_phase(experiment, engine, phase, total, log, timer):
+def run_phase(experiment, engine, phase, total, log, more=()):
     """Fits an engine from its newest checkpoint to step `total`.
 
     Args:
@@ -59,7 +58,7 @@ def run_phase(experiment, engine, phase, total, log, timer):
       phase: str, "train", "finetune" or the name of a preparation.
       total: int, steps of the phase.
       log: metrics_log.MetricsLog.
-      timer: callbacks.StepTimer.
+      more: sequence of keras.callbacks.Callback, called when a step's numbers are there.
 
     Returns:
       str, the phase and step it continued from, or None.
@@ -97,7 +96,7 @@ def run_phase(experiment, engine, phase, total, log, timer):
                 callbacks=[
                     *first,
                     callbacks.StopOnNonFinite(phase, taken),  # waits for the step's numbers
-                    timer,
+                    *more,
                     callbacks.LogMetrics(log, phase, run.log_every, taken),
                     collapse_warning(experiment, taken),
                     callbacks.Progress(phase, total, taken),

@@ -109,7 +109,12 @@ def main(argv=None):
         except ConfigError as error:
             print(f"{cell.method}, {cell.num_labeled} labels: {error}", file=sys.stderr)
             return 2
+    kept = {cell for cell in wanted if cells.is_finished(cell, out)}
     done, failed = {}, []
+
+    def write_done():
+        write(out, options, {c: done[c] for c in wanted if c in done}, command)
+
     with tqdm.tqdm(total=len(wanted), unit="cell", file=sys.stdout) as bar:
         for cell, results, error in cells.run_all(wanted, options, out):
             if error:
@@ -118,10 +123,11 @@ def main(argv=None):
             else:
                 done[cell] = results
                 bar.write(f"{cell.name()}: {tables.delivered(results):.2f}%")
-                ordered = {c: done[c] for c in wanted if c in done}
-                write(out, options, ordered, command)
+                if cell not in kept:  # drawing takes longer than reading
+                    write_done()
             bar.update()
     if done:
+        write_done()
         print("\n" + (out / "table.md").read_text(encoding="utf-8"))
         print(f"In {out}: table.md, table.csv, table.png, curves.png, and every run under cells/")
     if failed:

@@ -6,7 +6,8 @@ import os
 import subprocess
 import sys
 
-from mpl_tf import config, flags, workdir
+from mpl_tf import flags, workdir
+from mpl_tf.config import applies
 from mpl_tf.options import ConfigError
 
 
@@ -49,14 +50,16 @@ class Cell:
           options.ConfigError: they are no flags of mpl_tf.train, or of no use to the method.
         """
         method, *changes = self.method.split(":")
+        shared = [f"--{change}" for change in options.flags.split(",") if change]
         given = [f"--dataset={options.dataset}", f"--method={method}"]
-        if config.applies("unlabeled_ratio", method):
-            shared = config.make({"dataset": options.dataset}).run.unlabeled_ratio
-            given.append(f"--unlabeled_ratio={shared}")
+        if applies("unlabeled_ratio", method):
+            place = [flag for flag in shared if flag.startswith("--data_dir=")]
+            recipe = flags.parse([f"--dataset={options.dataset}", *place]).config.run
+            given.append(f"--unlabeled_ratio={recipe.unlabeled_ratio}")
         given += [f"--{change}" for change in changes]
         given += [f"--num_labeled={self.num_labeled}", f"--seed={self.seed}"]
         given += [f"--steps={options.steps}"] if options.steps else []
-        given += [f"--{change}" for change in options.flags.split(",") if change]
+        given += shared
         made = flags.parse(given).config
         rounds = getattr(made.method, "rounds", 1)
         if rounds > 1:
@@ -89,6 +92,11 @@ def all_cells(methods, num_labeled, seeds):
     return [Cell(m, n, seed) for seed in range(seeds) for n in num_labeled for m in methods]
 
 
+def is_finished(cell, out):
+    """Whether a cell has results, of whatever settings."""
+    return (out / "cells" / cell.name() / "results.json").exists()
+
+
 def results_of(cell, options, out):
     """The results.json of a cell as a dict; None if it has not finished.
 
@@ -96,7 +104,7 @@ def results_of(cell, options, out):
       CellError: it has finished, but with other settings than these.
     """
     folder = out / "cells" / cell.name()
-    if not (folder / "results.json").exists():
+    if not is_finished(cell, out):
         return None
     try:
         wanted = flags.parse(cell.flags(options)).config.flat()

@@ -46,8 +46,7 @@ def draw(path, options, methods, done):
             every += values
             axes.plot(values, [y + 0.15] * len(values), "o", color="gray", alpha=0.5, markersize=4)
             half = tables.interval(values)
-            color = f"C{y % 10}"
-            axes.errorbar(statistics.mean(values), y, xerr=half, fmt="o", capsize=4, color=color)
+            axes.errorbar(statistics.mean(values), y, xerr=half, fmt="o", capsize=4, color=f"C{y}")
         axes.set_yticks(range(len(rows)), [m.replace(":", "\n") for m in rows], fontsize=8)
         axes.set_ylim(len(rows) - 0.5, -0.5)
         axes.set_xlim(*limits(every))
