@@ -95,7 +95,7 @@ class ContinueWindow(keras.callbacks.Callback):
     `fit` starts with metrics reset; this puts back, once, what they held when it was constructed.
 
     Args:
-      engine: methods.engine.Engine, just restored.
+      engine: methods.engine.Trainer, just restored.
     """
 
     def __init__(self, engine):
@@ -133,7 +133,7 @@ class LogMetrics(StepCallback):
     def on_train_batch_end(self, batch, logs=None):
         super().on_train_batch_end(batch, logs)
         if self.taken % self.every == 0:
-            values = {k: v for k, v in logs.items() if k in self.model.train_metrics}
+            values = {k: v for k, v in logs.items() if k in self.model.logged}
             self.log.write(self.phase, self.taken, values)
             if self.model.pseudo_label_shares is not None:
                 shares = self.model.pseudo_label_shares.result().numpy()

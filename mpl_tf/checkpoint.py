@@ -27,7 +27,7 @@ class Checkpoints:
     as they were, and every `step-N` that is there is complete.
 
     Args:
-      engine: methods.engine.Engine, compiled, so that its optimizers have their slots.
+      engine: methods.engine.Trainer, compiled, so that its optimizers have their slots.
       directory: str, of this phase alone.
       keep: int, how many of the newest are kept, at least 1.
       write_to: str, another directory to save to: of several workers, all must take part in saving

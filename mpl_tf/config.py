@@ -47,7 +47,27 @@ def applies(name, method):
     kind = METHODS[method]
     parts = (RunConfig, DataConfig, ComputeConfig, OptimizerConfig, kind.Config)
     known = any(name == f.name for part in parts for f in dataclasses.fields(part))
-    return known and name not in kind.idle_options
+    return known and name not in unused_options(kind)
+
+
+def unused_options(kind):
+    """set of str, options of runs, data and optimizers that mean nothing to a method's class."""
+    unused = set()
+    if "teacher_optimizer" not in kind.optimizers:
+        unused |= {"teacher_learning_rate", "teacher_warmup_steps", "teacher_network"}
+    if not kind.joint_training:
+        unused.add("student_wait_steps")
+    if not kind.unlabeled_views:
+        unused |= {"unlabeled_ratio", "exclude_labeled", "extra"}
+    if not any(view.startswith("strong") for view in kind.unlabeled_views):
+        unused |= {
+            "strong",
+            "randaugment_layers",
+            "randaugment_magnitude",
+            "autoaugment_policy",
+            "cutout",
+        }
+    return unused
 
 
 def make(settings):
@@ -105,7 +125,7 @@ def make(settings):
     for name, limit in limits.items():
         if name in values and name not in settings:
             values[name] = min(values[name], limit)
-    values |= dict.fromkeys(kind.idle_options.intersection(_STRETCHES), 0)
+    values |= dict.fromkeys(unused_options(kind).intersection(_STRETCHES), 0)
     config = Config(*map(build, parts))
     check_schedule(config)
     check_compute(config)

@@ -47,6 +47,53 @@ class SignalToNoise(_Moments):
 
 
 @final
+class NamedMeans(keras.metrics.Metric):
+    """Means of scalars, by names that turn up when a step is traced.
+
+    A step says what it logs by logging it. Each new name takes the next place of one vector, in the
+    order of the program: variables, and so checkpoints, are the same before and after.
+
+    Args:
+      name: of the metric.
+      capacity: names that there is room for.
+    """
+
+    def __init__(self, name: str, capacity: int = 32):
+        super().__init__(name=name)
+        self.capacity = capacity
+        self.totals = self.add_variable((capacity,), "zeros", dtype="float32", name="totals")
+        self.counts = self.add_variable((capacity,), "zeros", dtype="float32", name="counts")
+        self._places: dict[str, int] = {}
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What has been logged so far, in the order of the first time."""
+        return tuple(self._places)
+
+    def update_state(self, **values: tf.Tensor) -> None:
+        """Takes in one scalar for each name.
+
+        Raises:
+          ValueError: there are more names than `capacity`.
+        """
+        for name in values:
+            self._places.setdefault(name, len(self._places))
+        if len(self._places) > self.capacity:
+            raise ValueError(f"a step may log {self.capacity} values; received {self.names}.")
+        places = [[self._places[name]] for name in values]
+        scalars = tf.stack([tf.cast(value, tf.float32) for value in values.values()])
+        self.totals.assign_add(tf.scatter_nd(places, scalars, [self.capacity]))
+        self.counts.assign_add(tf.scatter_nd(places, tf.ones_like(scalars), [self.capacity]))
+
+    def result(self) -> dict[str, tf.Tensor]:
+        """dict of name -> mean since the last reset; 0 before the first value."""
+        means = tf.math.divide_no_nan(
+            tf.convert_to_tensor(self.totals), tf.convert_to_tensor(self.counts)
+        )
+        return {name: means[place] for name, place in self._places.items()}
+
+
+@final
 class ClassShares(keras.metrics.Metric):
     """Mean of distributions over K classes: the share of each class among labels.
 

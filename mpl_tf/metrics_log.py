@@ -11,15 +11,20 @@ from mpl_tf.workdir import whole
 
 
 class _Table:
-    """A CSV file that is written row by row and can lose its last rows again."""
+    """A CSV file that is written row by row, gains columns, and can lose its last rows again."""
 
     def __init__(self, path, columns):
-        self._path, self._columns, self._file = path, columns, None
+        self._path, self._file = path, None
+        rows = self.rows()
+        self._columns = list(rows[0]) if rows else columns
 
     def rewind(self, phase, step):
         """Drops the rows of a phase after a step; call it before the first `write`."""
         self.close()
-        kept = [r for r in self.rows() if r["phase"] != phase or int(r["step"]) <= step]
+        rows = self.rows()
+        self._rewrite([r for r in rows if r["phase"] != phase or int(r["step"]) <= step])
+
+    def _rewrite(self, kept):
         with whole(self._path) as partial, open(partial, "w", newline="", encoding="utf-8") as file:
             rows = csv.DictWriter(file, self._columns)
             rows.writeheader()
@@ -37,7 +42,12 @@ class _Table:
         return list(csv.DictReader(io.StringIO(text[: text.rfind("\n") + 1], newline="")))
 
     def write(self, phase, step, values):
-        """One row; `values` is a dict of column -> float."""
+        """One row; `values` is a dict of column -> float. A new name makes a new column."""
+        new = [name for name in values if name not in self._columns]
+        if new:
+            self.close()
+            self._columns = [*self._columns, *new]
+            self._rewrite(self.rows())
         rounded = {name: f"{value:.9g}" for name, value in values.items()}  # all of a float32
         self._rows.writerow({"phase": phase, "step": step, **rounded})
 
@@ -52,19 +62,19 @@ class MetricsLog:
     """metrics.csv, pseudo_labels.csv, and their twins for TensorBoard.
 
     One row of metrics.csv holds the training logs since the row or the evaluation before, or the
-    values of one evaluation on the validation images; columns that have no value there are empty.
+    values of one evaluation on the validation images. A column is added when its first value comes;
+    where a row has no value for it, it is empty.
     A row of pseudo_labels.csv holds the share of each class among the pseudo labels of the same
     steps. Call `rewind` before the first `write`.
 
     Args:
       workdir: str, the run folder.
-      names: sequence of str, the columns of metrics.csv after `phase` and `step`.
       class_names: sequence of str, the columns of pseudo_labels.csv; None writes no such file.
     """
 
-    def __init__(self, workdir, names, class_names=None):
+    def __init__(self, workdir, class_names=None):
         columns = ["phase", "step"]
-        self._metrics = _Table(os.path.join(workdir, "metrics.csv"), [*columns, *names])
+        self._metrics = _Table(os.path.join(workdir, "metrics.csv"), columns)
         self._shares, self._class_names = None, class_names
         if class_names:
             path = os.path.join(workdir, "pseudo_labels.csv")

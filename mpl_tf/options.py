@@ -3,29 +3,53 @@
 import dataclasses
 import math
 import numbers
+from collections.abc import Callable, Collection
+from typing import Any
 
 
 class ConfigError(ValueError):
     """Input that cannot be used; the message says what was received and what is allowed."""
 
 
-def option(default, help, *, choices=None, low=None, high=None, above=None, below=None):
+def option(
+    default: Any,
+    help: str,
+    *,
+    choices: Collection[str] | Callable[[], Collection[str]] | None = None,
+    low: float | None = None,
+    high: float | None = None,
+    above: float | None = None,
+    below: float | None = None,
+    share_of_steps: float | None = None,
+) -> Any:
     """A dataclass field with a help text and a range.
 
     Args:
-      default: the default value.
-      help: str, a sentence with unit, range and the paper's symbol.
+      default: the default value; its type is that of the field.
+      help: a sentence with unit, range and the paper's symbol.
       choices: allowed values, if they are few; or a callable that returns them.
       low: least allowed value.
       high: greatest allowed value.
       above: the value must be greater than this.
       below: the value must be less than this.
+      share_of_steps: in (0, 1], for a number of steps: the default gives way in a run so short that
+        it exceeds this share of the run's steps. What is set explicitly never gives way.
 
     Returns:
       A `dataclasses.field`.
     """
     limits = {"choices": choices, "low": low, "high": high, "above": above, "below": below}
-    return dataclasses.field(default=default, metadata={"help": help, **limits})
+    metadata = {"help": help, **limits, "share_of_steps": share_of_steps}
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+def redefault(config: type, name: str, default: Any) -> Any:
+    """The field `name` of a dataclass of `option` fields, with another default.
+
+    For a subclass: `ema_decay: float = redefault(MethodConfig, "ema_decay", 0.995)`.
+    """
+    (field,) = (f for f in dataclasses.fields(config) if f.name == name)
+    return dataclasses.field(default=default, metadata=field.metadata)
 
 
 def faults(config):

@@ -20,14 +20,9 @@ def fit(experiment):
       its steps was left to take.
     """
     method, run = experiment.method, experiment.config.run
-    phases = {**method.preparations(), "train": method}
-    names = [name for engine in phases.values() for name in engine.train_metrics]
-    watched = (*method.networks, "finetuned") if experiment.split.validation else ()
-    for network in watched:
-        names += [f"val_{network}_accuracy", f"val_{network}_cross_entropy"]
+    phases = {**method.pretraining_phases(), "train": method}
     class_names = experiment.split.class_names if method.unlabeled_views else None
-    columns = list(dict.fromkeys([*names, "finetuned_loss"]))  # phases may log the same
-    log = metrics_log.MetricsLog(experiment.own_path, columns, class_names)
+    log = metrics_log.MetricsLog(experiment.own_path, class_names)
     timer = callbacks.StepTimer()
     with contextlib.closing(log):
         continued = [
@@ -46,7 +41,9 @@ def finetuning(experiment):
     method, rate = experiment.method, experiment.config.optimizer.finetune_learning_rate
     with method.distribute_strategy.scope():
         optimizer = keras.optimizers.SGD(rate)
-    return method.prepare_finetuning(optimizer, **(method.how_compiled() | {"weight_decay": 0.0}))
+    return method.finetuning_phase(
+        optimizer, **(method.compile_arguments() | {"weight_decay": 0.0})
+    )
 
 
 def run_phase(experiment, engine, phase, total, log, more=()):
@@ -54,7 +51,7 @@ def run_phase(experiment, engine, phase, total, log, more=()):
 
     Args:
       experiment: Experiment.
-      engine: methods.engine.Engine, compiled.
+      engine: methods.engine.Trainer, compiled.
       phase: str, "train", "finetune" or the name of a preparation.
       total: int, steps of the phase.
       log: metrics_log.MetricsLog.

@@ -26,10 +26,10 @@ def finish(experiment):
             name: evaluation.accuracy(probs[name], images.labels) if name in probs else None
             for name in ("teacher", "student", "ema", "finetuned")
         }
-    which, network = method.named()
+    which = method.delivered
     shutil.rmtree(experiment.file("export"), ignore_errors=True)  # if it was interrupted here
     saved_model.export(
-        network,
+        method.network(),
         experiment.file("export"),
         split.class_names,
         config=experiment.config.flat(),

@@ -114,7 +114,9 @@ def restore(run, which="finetuned"):
     if unfinished:
         console.say(f"{run.path} is not finished: {unfinished}")
     try:
-        return experiment.method.named(None if which == "finetuned" else which)
+        method = experiment.method
+        which = method.delivered if which == "finetuned" else which
+        return which, method.network(which)
     except ValueError as error:
         raise ConfigError(f"{run.path}, method={wanted.method}: {error}") from error
 

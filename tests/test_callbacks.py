@@ -213,7 +213,10 @@ def test_callbacks_of_keras_can_be_added(linear, endless, some, tmp_path):
 
     def build():
         model = mpl_tf.MetaPseudoLabels(linear(3, 2), linear(3, 2), feedback="none", uda_weight=0)
-        model.compile(keras.optimizers.SGD(0.1, 0.9), keras.optimizers.SGD(0.1, 0.9))
+        model.compile(
+            student_optimizer=keras.optimizers.SGD(0.1, 0.9),
+            teacher_optimizer=keras.optimizers.SGD(0.1, 0.9),
+        )
         return model
 
     data = endless.map(

@@ -157,7 +157,8 @@ def build(kind, hyperparameters, seeds):
     method = mpl_tf.METHODS[kind](*networks, label_smoothing=0.0, ema_decay=0.0, **hyperparameters)
     optimizers = [keras.optimizers.SGD(seeds * RATE, momentum=MOMENTUM) for _ in networks]
     # XLA: these steps are hundreds of tiny operations, and starting each takes longest.
-    method.compile(*optimizers, jit_compile=True)
+    named = dict(zip(method.optimizers, optimizers, strict=True))
+    method.compile(**named, jit_compile=True)
     return method
 
 
@@ -168,7 +169,7 @@ def fit(method, data, sigma, steps):
         progress = callbacks.Progress(phase, steps)
         return {"verbose": console.bar_mode(), "callbacks": [progress]}
 
-    if method.preparations():
+    if method.pretraining_phases():
         method.train_teacher(batches(data, sigma), steps=steps, **bar("teacher"))
     method.fit(batches(data, sigma), steps_per_epoch=steps, **bar("train"))
 

@@ -1,97 +1,109 @@
 """Keras's own `fit` and `evaluate`, running a step on every replica of a strategy."""
 
+from typing import Any
+
 import keras
 import tensorflow as tf
 
 from mpl_tf import distribution
-from mpl_tf.methods import loss_scaling
-from mpl_tf.methods.passes import Passes
+from mpl_tf.methods import update
+from mpl_tf.methods.passes import Forward
+from mpl_tf.metrics import ClassShares, NamedMeans
 from mpl_tf.options import ConfigError
 
-# Parameters of normalisation layers, by the names Keras gives them: no weight decay.
-_NORMALISATION = {"gamma", "beta", "scale"}
 
-
-class Engine(keras.Model):
+class Trainer(keras.Model):
     """Abstract: a model whose steps run in replica context and report through Keras metrics.
 
     Only public hooks of Keras are used. A step returns nothing: it calls `self.log`. Build networks
-    and optimizers inside the strategy's scope, the engine outside. Training data is infinite; `fit`
-    therefore needs `steps_per_epoch`.
+    and optimizers inside the strategy's scope, the trainer outside. Training data is infinite;
+    `fit` therefore needs `steps_per_epoch`.
 
     Args:
       strategy: tf.distribute.Strategy; None is the current one.
-      train_logs: the scalars that `train_step` may log: names, or a dict of name -> class of the
-        keras.metrics.Metric that sums them up over steps; a name alone means keras.metrics.Mean.
+      special_metrics: dict of logged name -> class of the keras.metrics.Metric that sums it up over
+        steps; all other names are averaged.
       **kwargs: for keras.Model.
 
     Attributes:
-      unlabeled_views: tuple of str, the unlabeled views in a batch (see methods.base.Method).
+      unlabeled_views: the unlabeled views in a batch (see `method.Method`).
       pseudo_label_shares: metrics.ClassShares of the pseudo labels taught, or None.
+      means: metrics.NamedMeans of what steps log.
+      forward: passes.Forward, which runs a network in training mode.
     """
 
-    unlabeled_views = ()
+    unlabeled_views: tuple[str, ...] = ()
 
-    def __init__(self, strategy, train_logs, **kwargs):
+    def __init__(
+        self,
+        strategy: tf.distribute.Strategy | None,
+        special_metrics: dict[str, type[keras.metrics.Metric]] | None = None,
+        **kwargs: Any,
+    ):
         if distribution.inside_scope():
             # Keras would build symbolically from a batch here, which fails on several workers.
             raise RuntimeError(f"Construct {type(self).__name__} outside strategy.scope().")
         super().__init__(**kwargs)
         self._strategy = strategy or distribution.current_strategy()
         with self._strategy.scope():
-            kinds = train_logs
-            if not isinstance(kinds, dict):
-                kinds = dict.fromkeys(kinds, keras.metrics.Mean)
-            self.train_metrics = {name: kind(name=name) for name, kind in kinds.items()}
-            self.test_metrics = {}
-        self._logged = set()  # names that the step turned out to log, known when it is traced
-        self.pseudo_label_shares = None
-        self.weight_decay, self.clip_norm, self.passes = 0.0, None, Passes()
+            self.means = NamedMeans("means")
+            special = (special_metrics or {}).items()
+            self.special_metrics = {name: kind(name=name) for name, kind in special}
+            self._special_logged: set[str] = set()
+            self.test_metrics: dict[str, list[keras.metrics.Metric]] = {}
+        self.pseudo_label_shares: ClassShares | None = None
+        self.weight_decay, self.clip_norm, self.forward = 0.0, None, Forward()
         self.built = True  # its networks are: nothing is left to build from a first batch
 
     @property
-    def networks(self):
+    def networks(self) -> dict[str, keras.Model]:
         """dict of name -> keras.Model of logits, all that `evaluate` reports on."""
         raise NotImplementedError
 
     @property
-    def distribute_strategy(self):
+    def distribute_strategy(self) -> tf.distribute.Strategy:
         return self._strategy
 
     @property
-    def window_metrics(self):
+    def window_metrics(self) -> list[keras.metrics.Metric]:
         """list of the metrics that sum up training steps, since they were reset last."""
         shares = [] if self.pseudo_label_shares is None else [self.pseudo_label_shares]
-        return [*self.train_metrics.values(), *shares]
+        return [self.means, *self.special_metrics.values(), *shares]
 
     @property
-    def metrics(self):
+    def logged(self) -> set[str]:
+        """Names of the training scalars; those of a step are known once it was traced."""
+        return {*self.means.names, *self._special_logged}
+
+    @property
+    def metrics(self) -> list[keras.metrics.Metric]:
         tests = (metric for pair in self.test_metrics.values() for metric in pair)
         return [*self.window_metrics, *tests]
 
     def compile(
         self,
         *,
-        weight_decay=0.0,
-        clip_norm=None,
-        jit_compile=False,
-        steps_per_execution=1,
-        accumulate_steps=1,
-        recompute=False,
-        **kwargs,
-    ):
-        """Sets how every step of this engine runs and what its updates do to gradients.
+        weight_decay: float = 0.0,
+        clip_norm: float | None = None,
+        jit_compile: bool = False,
+        steps_per_execution: int = 1,
+        accumulate_steps: int = 1,
+        recompute: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        """Sets how every step of this trainer runs and what its updates do to gradients.
 
         Args:
-          weight_decay: float, at least 0, the L2 term: `weight_decay * w` is added to the gradient
+          weight_decay: at least 0, the L2 term: `weight_decay * w` is added to the gradient
             of kernels and biases, not of normalisation parameters.
-          clip_norm: float above 0, gradients of a network are scaled down to this global norm after
+          clip_norm: above 0; gradients of a network are scaled down to this global norm after
             they were averaged over replicas; None never clips.
-          jit_compile: bool, whether XLA compiles the training step; on several replicas, each pass
+          jit_compile: whether XLA compiles the training step; on several replicas, each pass
             of a network by itself.
-          steps_per_execution: int, at least 1, steps between two returns to Python.
-          accumulate_steps: int, at least 1, microbatches that a batch is cut into (see `Passes`).
-          recompute: bool, whether forward passes are computed again for their gradients, which
+          steps_per_execution: at least 1, steps between two returns to Python.
+          accumulate_steps: at least 1, microbatches that a batch is cut into (see
+            `passes.Forward`).
+          recompute: whether forward passes are computed again for their gradients, which
             needs less memory.
           **kwargs: for keras.Model.compile: `run_eagerly`.
 
@@ -117,7 +129,7 @@ class Engine(keras.Model):
                 "it. Leave jit_compile out, or take a network without batch normalisation."
             )
         self.weight_decay, self.clip_norm = weight_decay, clip_norm
-        self.passes = Passes(accumulate_steps, recompute, compiled=jit_compile and several)
+        self.forward = Forward(accumulate_steps, recompute, compiled=jit_compile and several)
         with self.distribute_strategy.scope():
             # Without optimizer=None Keras would make an RMSprop that nobody uses.
             super().compile(
@@ -127,47 +139,32 @@ class Engine(keras.Model):
                 **kwargs,
             )
 
-    def how_compiled(self):
-        """dict of the arguments of `compile`, for another engine that is to run alike."""
+    def compile_arguments(self) -> dict[str, Any]:
+        """dict of the arguments of `compile`, for another trainer that is to run alike."""
         return {
             "weight_decay": self.weight_decay,
             "clip_norm": self.clip_norm,
             "jit_compile": self.jit_compile,
             "steps_per_execution": self.steps_per_execution,
-            "accumulate_steps": self.passes.accumulate_steps,
-            "recompute": self.passes.recompute,
+            "accumulate_steps": self.forward.accumulate_steps,
+            "recompute": self.forward.recompute,
         }
 
-    def prepare_optimizer(self, optimizer, network, name):
-        """Checks the optimizer of a network and makes its slots: made inside a step they crash.
-
-        A network that computes in float16 gets a keras.optimizers.LossScaleOptimizer around it.
+    def fit(
+        self, x: Any = None, *args: Any, steps_per_epoch: int | None = None, **kwargs: Any
+    ) -> keras.callbacks.History:
+        """keras.Model.fit; `steps_per_epoch` is required, because training data is infinite.
 
         Args:
-          optimizer: keras.optimizers.Optimizer.
-          network: keras.Model whose trainable variables it will update.
-          name: str, for messages.
+          x: tf.data.Dataset without end of dicts with `labeled` [B,H,W,C] images, `label` [B]
+            integer class ids, and the views [U,H,W,C] that `unlabeled_views` names.
+          *args: further arguments of keras.Model.fit.
+          steps_per_epoch: steps until the next evaluation.
+          **kwargs: for keras.Model.fit: `epochs`, `callbacks`, `verbose`, `validation_data`.
 
-        Returns:
-          keras.optimizers.Optimizer, built.
+        Raises:
+          ValueError: a batch lacks a key, or does not fit the networks, replicas or microbatches.
         """
-        if not isinstance(optimizer, keras.optimizers.Optimizer):
-            raise ValueError(
-                f"{name} must be a keras.optimizers.Optimizer; received {optimizer!r}."
-            )
-        for option in ("clipnorm", "global_clipnorm", "clipvalue", "use_ema"):
-            if getattr(loss_scaling.inner(optimizer), option, None):
-                raise ValueError(
-                    f"{name} has {option} set, which Keras applies to each replica alone; "
-                    "use compile(clip_norm=...) and ema_decay instead."
-                )
-        with self.distribute_strategy.scope():
-            optimizer = loss_scaling.wrapped(optimizer, network)
-            optimizer.build(network.trainable_variables)
-        return optimizer
-
-    def fit(self, x=None, *args, steps_per_epoch=None, **kwargs):
-        """keras.Model.fit; `steps_per_epoch` is required, because training data is infinite."""
         if steps_per_epoch is None:
             raise ValueError(
                 "fit needs steps_per_epoch: the unit of training is the step and the data repeats "
@@ -178,24 +175,38 @@ class Engine(keras.Model):
                 f"steps_per_epoch must be a multiple of steps_per_execution="
                 f"{self.steps_per_execution}; received {steps_per_epoch}."
             )
-        if isinstance(x, tf.data.Dataset):
-            self._check_batch(x.element_spec)
+        self._check_batch(x)
         kwargs.setdefault("shuffle", False)  # the data's own order counts
         return super().fit(x, *args, steps_per_epoch=steps_per_epoch, **kwargs)
 
-    def _check_batch(self, spec):
-        """Raises ValueError if a batch does not fit the networks, the replicas or the passes."""
-        images = spec if isinstance(spec, dict) else {}
-        equal_parts = self.distribute_strategy.num_replicas_in_sync * self.passes.accumulate_steps
+    def _check_batch(self, data):
+        """Raises ValueError if a batch does not fit the step, the networks or the replicas."""
+        keys = ("labeled", "label", *self.unlabeled_views)
+        images = getattr(data, "element_spec", None)
+        if not isinstance(images, dict):
+            raise ValueError(
+                f"fit takes a tf.data.Dataset of dicts with {', '.join(keys)}, such as "
+                f"mpl_tf.data.pair makes; received "
+                f"{type(data).__name__ if images is None else images}."
+            )
+        missing = [key for key in keys if key not in images]
+        if missing:
+            raise ValueError(
+                f"a batch must have {', '.join(keys)}; {', '.join(missing)} is missing and "
+                f"{', '.join(images)} is there."
+            )
+        if not isinstance(data, tf.data.Dataset):  # of several replicas: made by the project itself
+            return
+        equal_parts = self.distribute_strategy.num_replicas_in_sync * self.forward.accumulate_steps
         for view in images:
             if view != "labeled" and not view.startswith(("weak", "strong")):
                 continue
             for role, network in self.networks.items():
-                shape, wanted = images[view].shape[1:], network.input_shape[1:]
-                if not shape.is_compatible_with(wanted):
+                shape, expected = images[view].shape[1:], network.input_shape[1:]
+                if not shape.is_compatible_with(expected):
                     raise ValueError(
-                        f"{role} takes images of shape {tuple(wanted)}; received {view} images of "
-                        f"shape {tuple(shape)}."
+                        f"{role} takes images of shape {tuple(expected)}; received {view} images "
+                        f"of shape {tuple(shape)}."
                     )
             if (images[view].shape[0] or 0) % equal_parts:
                 raise ValueError(
@@ -203,17 +214,15 @@ class Engine(keras.Model):
                     f"accumulate_steps); received {images[view].shape[0]} a batch."
                 )
 
-    def make_train_function(self, force=False):
+    def make_train_function(self, force: bool = False) -> Any:
         if self.train_function is None or force:
             step = self.train_step
-            if self.jit_compile and not self.passes.compiled and not self.run_eagerly:
+            if self.jit_compile and not self.forward.compiled and not self.run_eagerly:
                 step = tf.function(step, jit_compile=True, autograph=False)
-            self.train_function = self._function(
-                step, self.train_metrics, self._logged, self.steps_per_execution
-            )
+            self.train_function = self._function(step, self._train_logs, self.steps_per_execution)
         return self.train_function
 
-    def make_test_function(self, force=False):
+    def make_test_function(self, force: bool = False) -> Any:
         if self.test_function is None or force:
             with self.distribute_strategy.scope():
                 for name in self.networks:
@@ -225,7 +234,9 @@ class Engine(keras.Model):
                             ),
                         ]
             metrics = {m.name: m for pair in self.test_metrics.values() for m in pair}
-            once = self._function(self.test_step, metrics, metrics.keys(), 1)
+            once = self._function(
+                self.test_step, lambda: {name: m.result() for name, m in metrics.items()}, 1
+            )
 
             def execute(iterator):  # the data may end inside a group of steps
                 logs = once(iterator)
@@ -239,7 +250,11 @@ class Engine(keras.Model):
             self.test_function = execute
         return self.test_function
 
-    def _function(self, step, metrics, logged, count):
+    def _train_logs(self):
+        special = self.special_metrics
+        return self.means.result() | {name: special[name].result() for name in self._special_logged}
+
+    def _function(self, step, logs, count):
         def execute(iterator):
             def run(done):
                 self.distribute_strategy.run(step, args=(next(iterator),))
@@ -252,11 +267,11 @@ class Engine(keras.Model):
                     run(done)
             else:
                 tf.while_loop(lambda done: done < count, run, (0,), parallel_iterations=1)
-            return {name: m.result() for name, m in metrics.items() if name in logged}
+            return logs()
 
         return execute if self.run_eagerly else tf.function(execute, autograph=False)
 
-    def test_step(self, data):
+    def test_step(self, data: tuple[tf.Tensor, ...]) -> None:
         """Accuracy and cross entropy of every network on a batch.
 
         Args:
@@ -269,60 +284,29 @@ class Engine(keras.Model):
             for metric in self.test_metrics[name]:
                 metric.update_state(label, logits, *weight)
 
-    def log(self, **values):
-        """Adds this step's scalars to the metrics that the bar and the files show."""
+    def log(self, **values: tf.Tensor) -> None:
+        """Takes this step's scalars into the means, or other metrics, that bar and files show."""
+        plain = {}
         for name, value in values.items():
-            self._logged.add(name)
-            self.train_metrics[name].update_state(value)
+            if name in self.special_metrics:
+                self._special_logged.add(name)
+                self.special_metrics[name].update_state(value)
+            else:
+                plain[name] = value
+        if plain:
+            self.means.update_state(**plain)
 
-    def reduce_gradient(self, gradient, variables):
-        """Mean over replicas plus the L2 term: the gradient before clipping.
-
-        Args:
-          gradient: list of tensors or None, this replica's gradient.
-          variables: list of the variables it belongs to.
-
-        Returns:
-          List of tensors, the same on every replica.
-        """
-        gradient = [
-            tf.zeros_like(v) if g is None else tf.convert_to_tensor(g)
-            for g, v in zip(gradient, variables, strict=True)
-        ]
-        gradient = distribution.mean_over_replicas(gradient)
-        if not self.weight_decay:
-            return gradient
-        return [
-            g if v.name in _NORMALISATION else g + self.weight_decay * tf.cast(v, g.dtype)
-            for g, v in zip(gradient, variables, strict=True)
-        ]
-
-    def clip(self, gradient):
-        """`gradient` scaled down to the global norm `clip_norm`, if it is longer."""
-        if self.clip_norm is None:
-            return gradient
-        return tf.clip_by_global_norm(gradient, self.clip_norm)[0]
-
-    def update(self, optimizer, gradient, variables):
-        """One optimizer step: unscale, reduce, add L2, clip, apply.
-
-        Args:
-          optimizer: keras.optimizers.Optimizer, as `prepare_optimizer` returned it.
-          gradient: list of tensors or None, this replica's, of the loss that was scaled up by
-            `loss_scaling.scale_of(optimizer)`.
-          variables: list of the variables it belongs to.
-        """
-        gradient = loss_scaling.down(gradient, loss_scaling.scale_of(optimizer))
-        self.apply(optimizer, self.clip(self.reduce_gradient(gradient, variables)), variables)
-
-    @staticmethod
-    def apply(optimizer, gradient, variables):
-        """Applies a gradient that is the same on every replica; float16 skips what overflowed."""
-        gradient = loss_scaling.up(gradient, loss_scaling.scale_of(optimizer))
-        distribution.apply_reduced(optimizer, gradient, variables)
+    def update(
+        self,
+        optimizer: keras.optimizers.Optimizer,
+        gradient: list[tf.Tensor | None],
+        variables: list[keras.Variable],
+    ) -> None:
+        """One optimizer step, as `compile` set it; see `update.update`."""
+        update.update(optimizer, gradient, variables, self.weight_decay, self.clip_norm)
 
 
-def _has_synchronized(network):
+def _has_synchronized(network: keras.layers.Layer) -> bool:
     """Whether a network has batch normalisation over all replicas, in nested models too."""
     return any(
         getattr(layer, "synchronized", False) or _has_synchronized(layer)

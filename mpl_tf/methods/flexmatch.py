@@ -1,14 +1,14 @@
 """FlexMatch (Zhang et al., NeurIPS 2021, arXiv 2110.08263)."""
 
 import dataclasses
-from typing import ClassVar, final
+from typing import Any, ClassVar, final
 
 import keras
 import tensorflow as tf
 
 from mpl_tf import distribution, losses, thresholds
-from mpl_tf.methods import loss_scaling
-from mpl_tf.methods.base import NO_TEACHER, Method, MethodConfig
+from mpl_tf.methods.base import MethodConfig
+from mpl_tf.methods.student import Batch, StudentMethod
 from mpl_tf.options import option
 
 
@@ -34,17 +34,11 @@ class FlexMatchConfig(MethodConfig):
     unlabeled_weight: float = option(
         1.0, "Weight of the loss on unlabeled images (the paper's lambda), at least 0.", low=0
     )
-    label_smoothing: float = option(
-        0.0, "Label smoothing of the loss on labels, in [0, 1).", low=0, below=1
-    )
-    ema_decay: float = option(
-        0.999, "Decay of the moving average of the student's weights, in [0, 1).", low=0, below=1
-    )
 
 
 @final
-class FlexMatch(Method):
-    """FixMatch with a threshold for each class, lower where fewer images are learned.
+class FlexMatch(StudentMethod):
+    """FixMatch with a threshold for each class, lower for classes that are learned less well.
 
         p = stop_gradient(softmax(S(weak)))
         count_k = images of the pool whose last confident prediction was k
@@ -69,9 +63,8 @@ class FlexMatch(Method):
     """
 
     Config = FlexMatchConfig
-    cost = "student B + 2U"
+    passes_per_step = "student B + 2U"
     unlabeled_views = ("weak", "strong", "index")
-    idle_options = NO_TEACHER
     # The paper's rate is 0.03 for 64 labeled images.
     defaults: ClassVar = {
         "student_learning_rate": 0.12,
@@ -79,18 +72,16 @@ class FlexMatch(Method):
         "finetune_steps": 0,
     }
 
-    def __init__(self, student, *, num_unlabeled, seed=0, strategy=None, **hyperparameters):
-        config = FlexMatchConfig(**hyperparameters)
-        logs = (
-            "student_loss",
-            "supervised_loss",
-            "unlabeled_loss",
-            "learned",
-            "mask_rate",
-            "pseudo_label_accuracy",
-            "student_learning_rate",
-        )
-        super().__init__(config, student, seed=seed, strategy=strategy, train_logs=logs)
+    def __init__(
+        self,
+        student: keras.Model,
+        *,
+        num_unlabeled: int,
+        seed: int = 0,
+        strategy: tf.distribute.Strategy | None = None,
+        **hyperparameters: Any,
+    ):
+        super().__init__(student, seed=seed, strategy=strategy, **hyperparameters)
         with self.distribute_strategy.scope():
             self.learned = self.add_weight(
                 name="learned",
@@ -100,56 +91,36 @@ class FlexMatch(Method):
                 trainable=False,
             )
 
-    def compile(self, student_optimizer, **kwargs):
-        """As Engine.compile, with the student's keras.optimizers.Optimizer."""
-        super().compile(**kwargs)
-        self.student_optimizer = self.prepare_optimizer(
-            student_optimizer, self.student, "student_optimizer"
+    def objective(self, batch: Batch) -> tuple[tf.Tensor, tf.Tensor]:
+        c, learned = self.config, tf.convert_to_tensor(self.learned)  # [N]
+        labeled, weak, strong = self.forward(
+            self.student, batch["labeled"], batch["weak"], batch["strong"]
         )
-
-    def train_step(self, batch):
-        """One step.
-
-        Args:
-          batch: dict of `labeled` [B,H,W,C] images, `label` [B] integer class ids, and `weak` and
-            `strong` [U,H,W,C], two views of the unlabeled images at `index` [U] of the pool.
-        """
-        c, variables = self.config, self.student.trainable_variables
-        rate = self.student_optimizer.learning_rate
-        learned = tf.convert_to_tensor(self.learned)  # [N]
-        allowed = thresholds.curriculum(
-            learned,
-            self.student.output_shape[-1],
-            c.threshold,
-            c.threshold_warmup,
-            c.threshold_mapping,
+        supervised = tf.reduce_mean(losses.label_loss(batch["label"], labeled, c.label_smoothing))
+        probs = tf.stop_gradient(tf.nn.softmax(weak))  # [U, K]
+        class_thresholds = thresholds.curriculum(
+            learned, probs.shape[-1], c.threshold, c.threshold_warmup, c.threshold_mapping
         )  # [K]
-        with tf.GradientTape() as tape:
-            labeled_logits, weak_logits, strong_logits = self.passes(
-                self.student, batch["labeled"], batch["weak"], batch["strong"]
-            )
-            supervised = tf.reduce_mean(
-                losses.label_loss(batch["label"], labeled_logits, c.label_smoothing)
-            )
-            probs = tf.stop_gradient(tf.nn.softmax(weak_logits))  # [U, K]
-            mask = thresholds.above(probs, allowed)  # [U]
-            pseudo_label = losses.most_probable(probs)  # [U, K]
-            unlabeled = tf.reduce_mean(mask * losses.cross_entropy(pseudo_label, strong_logits))
-            loss = supervised + c.unlabeled_weight * unlabeled
-            scaled = loss_scaling.up(loss, loss_scaling.scale_of(self.student_optimizer))
-        self.update(self.student_optimizer, tape.gradient(scaled, variables), variables)
-        self.update_ema()
-        sure = losses.confidence_mask(probs, c.threshold) > 0
-        label = tf.where(sure, tf.argmax(probs, axis=-1), -1)  # [U]
-        news = map(distribution.all_rows, (batch["index"], label))
-        self.learned.assign(thresholds.remember(learned, *news))
-        self.step.assign_add(1)
-        self.log_pseudo_labels(pseudo_label, batch)
+        mask = thresholds.above(probs, class_thresholds)  # [U]
+        pseudo_label = losses.most_probable(probs)  # [U, K]
+        unlabeled = tf.reduce_mean(mask * losses.cross_entropy(pseudo_label, strong))
+        self.remember(batch["index"], probs)
         self.log(
-            student_loss=loss,
             supervised_loss=supervised,
             unlabeled_loss=unlabeled,
             learned=tf.reduce_mean(tf.cast(learned >= 0, tf.float32)),
             mask_rate=tf.reduce_mean(mask),
-            student_learning_rate=rate,
         )
+        return supervised + c.unlabeled_weight * unlabeled, pseudo_label
+
+    def remember(self, index: tf.Tensor, probs: tf.Tensor) -> None:
+        """Notes the confident predictions of all replicas.
+
+        Args:
+          index: integer [U], places of the images in the pool.
+          probs: floating [U, K], predictions on their weak views.
+        """
+        confident = losses.confidence_mask(probs, self.config.threshold) > 0
+        label = tf.where(confident, tf.argmax(probs, axis=-1), -1)  # [U]
+        rows = map(distribution.all_rows, (index, label))
+        self.learned.assign(thresholds.remember(tf.convert_to_tensor(self.learned), *rows))

@@ -1,14 +1,14 @@
 """FreeMatch (Wang et al., ICLR 2023, arXiv 2205.07246)."""
 
 import dataclasses
-from typing import ClassVar, final
+from typing import Any, ClassVar, final
 
 import keras
 import tensorflow as tf
 
 from mpl_tf import distribution, losses, thresholds
-from mpl_tf.methods import loss_scaling
-from mpl_tf.methods.base import NO_TEACHER, Method, MethodConfig
+from mpl_tf.methods.base import MethodConfig
+from mpl_tf.methods.student import Batch, StudentMethod
 from mpl_tf.options import option
 
 
@@ -35,17 +35,11 @@ class FreeMatchConfig(MethodConfig):
     fairness_weight: float = option(
         0.01, "Weight of the fairness term (the paper's w_f), at least 0.", low=0
     )
-    label_smoothing: float = option(
-        0.0, "Label smoothing of the loss on labels, in [0, 1).", low=0, below=1
-    )
-    ema_decay: float = option(
-        0.999, "Decay of the moving average of the student's weights, in [0, 1).", low=0, below=1
-    )
 
 
 @final
-class FreeMatch(Method):
-    """FixMatch with thresholds that follow what the network is sure of, and a fairness term.
+class FreeMatch(StudentMethod):
+    """FixMatch with thresholds that follow the network's confidence, and a fairness term.
 
         p = stop_gradient(softmax(S(weak)));  r = softmax(S(strong));  m = threshold_decay
         confidence <- m * confidence + (1 - m) * mean_i max_k p_ik        from 1 / K on
@@ -72,9 +66,8 @@ class FreeMatch(Method):
     """
 
     Config = FreeMatchConfig
-    cost = "student B + 2U"
+    passes_per_step = "student B + 2U"
     unlabeled_views = ("weak", "strong")
-    idle_options = NO_TEACHER
     # The paper's rate is 0.03 for 64 labeled images.
     defaults: ClassVar = {
         "student_learning_rate": 0.12,
@@ -82,19 +75,15 @@ class FreeMatch(Method):
         "finetune_steps": 0,
     }
 
-    def __init__(self, student, *, seed=0, strategy=None, **hyperparameters):
-        config = FreeMatchConfig(**hyperparameters)
-        logs = (
-            "student_loss",
-            "supervised_loss",
-            "unlabeled_loss",
-            "fairness",
-            "confidence_threshold",
-            "mask_rate",
-            "pseudo_label_accuracy",
-            "student_learning_rate",
-        )
-        super().__init__(config, student, seed=seed, strategy=strategy, train_logs=logs)
+    def __init__(
+        self,
+        student: keras.Model,
+        *,
+        seed: int = 0,
+        strategy: tf.distribute.Strategy | None = None,
+        **hyperparameters: Any,
+    ):
+        super().__init__(student, seed=seed, strategy=strategy, **hyperparameters)
         classes = student.output_shape[-1]
         with self.distribute_strategy.scope():
             kind = {"trainable": False, "initializer": keras.initializers.Constant(1 / classes)}
@@ -102,61 +91,37 @@ class FreeMatch(Method):
             self.class_probs = self.add_weight(name="class_probs", shape=[classes], **kind)
             self.class_shares = self.add_weight(name="class_shares", shape=[classes], **kind)
 
-    def compile(self, student_optimizer, **kwargs):
-        """As Engine.compile, with the student's keras.optimizers.Optimizer."""
-        super().compile(**kwargs)
-        self.student_optimizer = self.prepare_optimizer(
-            student_optimizer, self.student, "student_optimizer"
+    def objective(self, batch: Batch) -> tuple[tf.Tensor, tf.Tensor]:
+        c = self.config
+        labeled, weak, strong = self.forward(
+            self.student, batch["labeled"], batch["weak"], batch["strong"]
         )
-
-    def train_step(self, batch):
-        """One step.
-
-        Args:
-          batch: dict of `labeled` [B,H,W,C] images, `label` [B] integer class ids, and `weak` and
-            `strong` [U,H,W,C], two views of the same unlabeled images.
-        """
-        c, variables = self.config, self.student.trainable_variables
-        rate = self.student_optimizer.learning_rate
-        with tf.GradientTape() as tape:
-            labeled_logits, weak_logits, strong_logits = self.passes(
-                self.student, batch["labeled"], batch["weak"], batch["strong"]
-            )
-            supervised = tf.reduce_mean(
-                losses.label_loss(batch["label"], labeled_logits, c.label_smoothing)
-            )
-            probs = tf.stop_gradient(tf.nn.softmax(weak_logits))  # [U, K]
-            pseudo_label = losses.most_probable(probs)  # [U, K]
-            with tape.stop_recording():
-                self.follow(probs, pseudo_label)
-                allowed = thresholds.self_adaptive(
-                    tf.convert_to_tensor(self.confidence),
-                    tf.convert_to_tensor(self.class_probs),
-                    c.least_threshold,
-                    c.greatest_threshold,
-                )  # [K]
-                mask = thresholds.above(probs, allowed)  # [U]
-            unlabeled = tf.reduce_mean(mask * losses.cross_entropy(pseudo_label, strong_logits))
-            fairness = self.fairness(strong_logits, mask)
-            loss = supervised + c.unlabeled_weight * unlabeled + c.fairness_weight * fairness
-            scaled = loss_scaling.up(loss, loss_scaling.scale_of(self.student_optimizer))
-        self.update(self.student_optimizer, tape.gradient(scaled, variables), variables)
-        self.update_ema()
-        self.step.assign_add(1)
-        self.log_pseudo_labels(pseudo_label, batch)
+        supervised = tf.reduce_mean(losses.label_loss(batch["label"], labeled, c.label_smoothing))
+        probs = tf.stop_gradient(tf.nn.softmax(weak))  # [U, K]
+        pseudo_label = losses.most_probable(probs)  # [U, K]
+        self.update_averages(probs, pseudo_label)
+        class_thresholds = thresholds.self_adaptive(
+            tf.convert_to_tensor(self.confidence),
+            tf.convert_to_tensor(self.class_probs),
+            c.least_threshold,
+            c.greatest_threshold,
+        )  # [K]
+        mask = thresholds.above(probs, class_thresholds)  # [U]
+        unlabeled = tf.reduce_mean(mask * losses.cross_entropy(pseudo_label, strong))
+        fairness = self.fairness(strong, mask)
         self.log(
-            student_loss=loss,
             supervised_loss=supervised,
             unlabeled_loss=unlabeled,
             fairness=fairness,
-            confidence_threshold=tf.reduce_mean(allowed),
+            confidence_threshold=tf.reduce_mean(class_thresholds),
             mask_rate=tf.reduce_mean(mask),
-            student_learning_rate=rate,
         )
+        loss = supervised + c.unlabeled_weight * unlabeled + c.fairness_weight * fairness
+        return loss, pseudo_label
 
-    def follow(self, probs, pseudo_label):
+    def update_averages(self, probs: tf.Tensor, pseudo_label: tf.Tensor) -> None:
         """Moves the averages on; [U, K] each, predictions on weak views and their largest class."""
-        news = distribution.mean_over_replicas(
+        means = distribution.mean_over_replicas(
             [
                 tf.reduce_mean(tf.reduce_max(probs, axis=-1)),
                 tf.reduce_mean(probs, axis=0),
@@ -164,14 +129,14 @@ class FreeMatch(Method):
             ]
         )
         averages = (self.confidence, self.class_probs, self.class_shares)
-        for average, value in zip(averages, news, strict=True):
+        for average, value in zip(averages, means, strict=True):
             average.assign(
                 thresholds.moving_average(
                     tf.convert_to_tensor(average), value, self.config.threshold_decay
                 )
             )
 
-    def fairness(self, strong_logits, mask):
+    def fairness(self, strong_logits: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
         """The fairness term of the global batch, with the gradient of this replica's part.
 
         Args:

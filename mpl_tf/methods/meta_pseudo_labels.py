@@ -1,38 +1,26 @@
 """Meta Pseudo Labels (Pham et al., CVPR 2021, arXiv 2003.10580). Read `train_step` first."""
 
 import dataclasses
-from typing import final
+from typing import Any, final
 
 import keras
 import tensorflow as tf
 
-from mpl_tf import distribution, feedback, losses, schedules, stateless
-from mpl_tf.methods import loss_scaling
-from mpl_tf.methods.base import Method, MethodConfig
+from mpl_tf import feedback, losses, schedules
+from mpl_tf.methods.base import Method, MethodConfig, Panel
+from mpl_tf.methods.estimators import ESTIMATORS, StudentStep
 from mpl_tf.methods.lesson import Lesson
 from mpl_tf.methods.passes import state_of
+from mpl_tf.methods.update import (
+    apply,
+    clip,
+    inner_optimizer,
+    prepare_optimizer,
+    reduce_gradient,
+    scale_of,
+)
 from mpl_tf.metrics import Deviation, SignalToNoise
-from mpl_tf.options import option
-
-FEEDBACK = ("sampled", "dot", "exact", "none")
-
-_LOGS = dict.fromkeys(
-    (
-        "student_loss",
-        "teacher_loss",
-        "supervised_loss",
-        "uda_loss",
-        "mask_rate",
-        "pseudo_label_accuracy",
-        "student_labeled_loss",
-        "feedback",
-        "baseline",
-        "positive_credit",
-        "student_learning_rate",
-        "teacher_learning_rate",
-    ),
-    keras.metrics.Mean,
-) | {"feedback_std": Deviation, "feedback_snr": SignalToNoise}
+from mpl_tf.options import option, redefault
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,7 +33,7 @@ class MetaPseudoLabelsConfig(MethodConfig):
         "credited with the fall of the labeled loss. dot: the same, the fall computed to first "
         "order. exact: soft labels, each class of each image with its own credit. none: soft "
         "labels, no feedback (a student distilled from a UDA teacher).",
-        choices=FEEDBACK,
+        choices=tuple(ESTIMATORS),
     )
     feedback_weight: float = option(
         1.0, "Weight of the feedback term in the teacher's loss, at least 0.", low=0
@@ -66,7 +54,10 @@ class MetaPseudoLabelsConfig(MethodConfig):
         low=0,
     )
     uda_ramp_steps: int = option(
-        5000, "Steps over which the consistency weight rises linearly from 0.", low=0
+        5000,
+        "Steps over which the consistency weight rises linearly from 0.",
+        low=0,
+        share_of_steps=0.1,
     )
     # On CIFAR-10 a teacher with batch normalisation collapsed without it (docs/results.md).
     joint_views: bool = option(
@@ -81,6 +72,8 @@ class MetaPseudoLabelsConfig(MethodConfig):
         low=0,
         below=1,
     )
+    label_smoothing: float = redefault(MethodConfig, "label_smoothing", 0.15)
+    ema_decay: float = redefault(MethodConfig, "ema_decay", 0.995)
 
 
 @final
@@ -105,7 +98,7 @@ class MetaPseudoLabels(Method):
       strategy: tf.distribute.Strategy of the networks; None is the current one.
       **hyperparameters: fields of MetaPseudoLabelsConfig: feedback, feedback_weight,
         supervised_weight, uda_weight, uda_temperature, uda_threshold, uda_ramp_steps,
-        label_smoothing, ema_decay, baseline_decay.
+        joint_views, label_smoothing, ema_decay, baseline_decay.
 
     Raises:
       ConfigError: a hyperparameter is out of range.
@@ -113,187 +106,187 @@ class MetaPseudoLabels(Method):
     """
 
     Config = MetaPseudoLabelsConfig
-    cost = "teacher B + 2U, student U; for feedback: student B, exact: U once more"
+    passes_per_step = "teacher B + 2U, student U; for feedback: student B, exact: U once more"
     optimizers = ("student_optimizer", "teacher_optimizer")
     unlabeled_views = ("weak", "strong")
+    joint_training = True
+    panels = (
+        Panel(
+            "Feedback (above 0: the lesson helped)",
+            {"feedback": "mean", "baseline": "baseline"},
+            band="feedback_std",
+        ),
+        Panel(
+            "Feedback over the steps of a log row",
+            {"feedback_snr": "|mean| / std", "positive_credit": "share of positive credit"},
+            low=0.0,
+        ),
+    )
 
-    def __init__(self, teacher, student, *, seed=0, strategy=None, **hyperparameters):
+    def __init__(
+        self,
+        teacher: keras.Model,
+        student: keras.Model,
+        *,
+        seed: int = 0,
+        strategy: tf.distribute.Strategy | None = None,
+        **hyperparameters: Any,
+    ):
         config = MetaPseudoLabelsConfig(**hyperparameters)
-        super().__init__(config, student, teacher, seed=seed, strategy=strategy, train_logs=_LOGS)
+        special = {"feedback_std": Deviation, "feedback_snr": SignalToNoise}
+        super().__init__(
+            config, student, teacher, seed=seed, strategy=strategy, special_metrics=special
+        )
+        self.estimator = ESTIMATORS[config.feedback](self)
         with self.distribute_strategy.scope():
             scalar = {"shape": (), "trainable": False, "initializer": "zeros"}
             self.feedback_average = self.add_weight(name="feedback_average", **scalar)
             self.feedback_count = self.add_weight(name="feedback_count", dtype="int64", **scalar)
 
-    def compile(self, student_optimizer, teacher_optimizer, **kwargs):
-        """As Engine.compile, with the keras.optimizers.Optimizer of each network.
+    def facts(self) -> dict[str, Any]:
+        return {"feedback": self.config.feedback}
+
+    def compile(self, *, student_optimizer: Any, teacher_optimizer: Any, **kwargs: Any) -> None:
+        """As Trainer.compile, with the optimizers of both networks.
+
+        Args:
+          student_optimizer: what `keras.optimizers.get` takes: an optimizer, its name, its
+            configuration. `dot` and `exact` need SGD, whose step they differentiate.
+          teacher_optimizer: likewise, any.
+          **kwargs: for Trainer.compile: `weight_decay`, `clip_norm`, `jit_compile`, ...
 
         Raises:
-          ValueError: an optimizer cannot be used; `dot` and `exact` need the student's to be SGD,
-            whose step they differentiate.
+          ValueError: an optimizer cannot be used, or both are one object.
         """
         super().compile(**kwargs)
-        if self.config.feedback in ("dot", "exact") and not isinstance(
-            loss_scaling.inner(student_optimizer), keras.optimizers.SGD
+        if student_optimizer is teacher_optimizer and not isinstance(student_optimizer, str):
+            raise ValueError(
+                "student_optimizer and teacher_optimizer must be two objects, because each keeps "
+                "the momentum of its network; received the same object."
+            )
+        with self.distribute_strategy.scope():
+            student_optimizer = prepare_optimizer(
+                student_optimizer, self.student, "student_optimizer"
+            )
+            teacher_optimizer = prepare_optimizer(
+                teacher_optimizer, self.teacher, "teacher_optimizer"
+            )
+        if self.estimator.differentiates_step and not isinstance(
+            inner_optimizer(student_optimizer), keras.optimizers.SGD
         ):
             raise ValueError(
                 f"feedback={self.config.feedback!r} differentiates the student's step and "
-                f"knows SGD only; received {type(student_optimizer).__name__}. "
+                f"knows SGD only; received {type(inner_optimizer(student_optimizer)).__name__}. "
                 "feedback='sampled' takes any optimizer."
             )
-        self.student_optimizer = self.prepare_optimizer(
-            student_optimizer, self.student, "student_optimizer"
-        )
-        self.teacher_optimizer = self.prepare_optimizer(
-            teacher_optimizer, self.teacher, "teacher_optimizer"
-        )
+        self.student_optimizer, self.teacher_optimizer = student_optimizer, teacher_optimizer
 
-    def train_step(self, batch):
+    def train_step(self, batch: dict[str, tf.Tensor]) -> None:
         """One step of both networks.
 
         Args:
           batch: dict of `labeled` [B,H,W,C] images, `label` [B] integer class ids, and `weak` and
             `strong` [U,H,W,C], two views of the same unlabeled images.
         """
-        labeled, label, strong = batch["labeled"], batch["label"], batch["strong"]
         c, variables = self.config, self.teacher.trainable_variables
-        uda, consistency, weak_logits = 0.0, 0.0, None
-        parts = [labeled, strong]
-        if c.uda_weight and c.joint_views:
-            parts.insert(1, batch["weak"])
-        elif c.uda_weight:  # the weak view is a target: it needs no gradient
-            (weak_logits,) = self.passes(self.teacher, batch["weak"])  # [U, K]
-
         with tf.GradientTape() as tape:
-            # The teacher predicts on all parts in one batch, and labels the strong views.
-            labeled_logits, *between, strong_logits = self.passes(self.teacher, *parts)
-            weak_logits = between[0] if between else weak_logits  # [U, K] like strong_logits
+            # The teacher predicts, and labels the strong views.
+            labeled, weak, strong = self.teacher_logits(batch)  # [B, K], [U, K], [U, K]
+            pseudo_label = tf.stop_gradient(self.estimator.label(strong))  # [U, K]
             with tape.stop_recording():
-                pseudo_label = self.pseudo_label(strong_logits)  # [U, K]
-                self.log_pseudo_labels(pseudo_label, batch)
-                # The student steps on those labels; how much did that help on labeled images?
-                credit = self.teach(strong, pseudo_label, labeled, label)
-            # The teacher learns from feedback, labels and consistency.
-            classes, dtype = labeled_logits.shape[-1], labeled_logits.dtype
-            target = losses.one_hot(label, classes, c.label_smoothing, dtype)
-            supervised = tf.reduce_mean(losses.cross_entropy(target, labeled_logits))
-            if c.uda_weight:
-                consistency, mask = losses.consistency(
-                    weak_logits, strong_logits, c.uda_temperature, c.uda_threshold
-                )
-                consistency = tf.reduce_mean(consistency)
-                ramp = schedules.linear_ramp(self.step, c.uda_ramp_steps)
-                uda = c.uda_weight * tf.cast(ramp, consistency.dtype) * consistency
-            loss = c.supervised_weight * supervised + uda
-            loss += c.feedback_weight * self.feedback_term(credit, pseudo_label, strong_logits)
-            scaled = loss_scaling.up(loss, loss_scaling.scale_of(self.teacher_optimizer))
-
+                # The student steps on those labels. How much did that help on labeled images?
+                step = self.step_student(batch, pseudo_label)
+                credit = self.estimator.credit(step)
+            # The teacher steps on labels, consistency and feedback.
+            supervised = tf.reduce_mean(
+                losses.label_loss(batch["label"], labeled, c.label_smoothing)
+            )
+            loss = c.supervised_weight * supervised
+            loss += self.consistency(weak, strong)
+            loss += c.feedback_weight * self.estimator.term(credit, pseudo_label, strong)
+            scaled = self.teacher_optimizer.scale_loss(loss)
         self.log(
             teacher_loss=loss,
             supervised_loss=supervised,
             teacher_learning_rate=self.teacher_optimizer.learning_rate,
         )
-        if c.uda_weight:
-            self.log(uda_loss=consistency)
-            if c.uda_threshold:  # else all pass, on purpose
-                self.log(mask_rate=tf.reduce_mean(mask))
+        self.log_pseudo_labels(pseudo_label, batch)
         self.update(self.teacher_optimizer, tape.gradient(scaled, variables), variables)
         self.update_ema()
         self.step.assign_add(1)
 
-    def pseudo_label(self, logits):
-        """What the student is taught: a one-hot draw (sampled, dot) or softmax (exact, none).
+    def teacher_logits(
+        self, batch: dict[str, tf.Tensor]
+    ) -> tuple[tf.Tensor, tf.Tensor | None, tf.Tensor]:
+        """Logits of labeled, weak and strong images; the weak ones are None without UDA."""
+        labeled, weak, strong = (batch[name] for name in ("labeled", "weak", "strong"))
+        if self.config.uda_weight and self.config.joint_views:
+            return tuple(self.forward(self.teacher, labeled, weak, strong))
+        weak_logits = None
+        if self.config.uda_weight:  # a batch of its own; a target needs no gradient
+            weak_logits = tf.stop_gradient(self.forward(self.teacher, weak)[0])
+        labeled_logits, strong_logits = self.forward(self.teacher, labeled, strong)
+        return labeled_logits, weak_logits, strong_logits
 
-        Args:
-          logits: floating [U, K], the teacher's.
-
-        Returns:
-          [U, K] distributions without gradient.
-        """
-        if self.config.feedback in ("exact", "none"):
-            return tf.stop_gradient(tf.nn.softmax(logits))
-        # Drawn for the global batch, so that replicas together draw what one alone would.
-        index, count = distribution.replica()
-        shape = [count, *(logits.shape if logits.shape[0] else tf.shape(logits))]
-        seed = tf.stack([tf.convert_to_tensor(v) for v in (self.seed, self.step)])
-        uniform = stateless.uniform(seed, shape, logits.dtype)[index]
-        drawn = tf.argmax(logits - tf.math.log(-tf.math.log(uniform)), axis=-1)
-        return tf.one_hot(drawn, logits.shape[-1], dtype=logits.dtype)
-
-    def teach(self, strong, pseudo_label, labeled, label):
-        """The student's step, and its feedback.
-
-        Args:
-          strong: [U,H,W,C], the images of the lesson.
-          pseudo_label: floating [U, K], their labels.
-          labeled: [B,H,W,C], the images on which progress is measured.
-          label: integer [B], their classes.
-
-        Returns:
-          The credit of `feedback.exact_term` [U, K], or the advantage of `feedback.scalar_term`
-          (scalar), or None without feedback.
-        """
-        form, variables = self.config.feedback, self.student.trainable_variables
-        rate = tf.convert_to_tensor(self.student_optimizer.learning_rate)
-        scale = loss_scaling.scale_of(self.student_optimizer)
-        smoothing = self.config.label_smoothing
-        lesson = Lesson(self.passes, self.student, strong, pseudo_label, smoothing, scale)
-        reduced = self.reduce_gradient(lesson.gradient, variables)
-        applied = self.clip(reduced)
-
-        # Batch statistics and dropout seeds are read once: before and after differ in weights only.
+    def step_student(self, batch: dict[str, tf.Tensor], pseudo_label: tf.Tensor) -> StudentStep:
+        """Moves the student by one step on pseudo labels [U, K] of the strong views."""
+        optimizer, variables = self.student_optimizer, self.student.trainable_variables
+        rate = tf.convert_to_tensor(optimizer.learning_rate)
+        weights = [tf.convert_to_tensor(v) for v in variables]
+        lesson = Lesson(
+            self.forward,
+            self.student,
+            batch["strong"],
+            pseudo_label,
+            self.config.label_smoothing,
+            scale_of(optimizer),
+        )
+        reduced = reduce_gradient(lesson.gradient, variables, self.weight_decay)
+        applied = clip(reduced, self.clip_norm)
         state = state_of(self.student)
-        before = self.labeled_loss(labeled, label, state)[0] if form == "sampled" else None
-        self.apply(self.student_optimizer, applied, variables)
+        apply(optimizer, applied, variables)
         self.log(student_loss=lesson.loss, student_learning_rate=rate)
-        if form == "none":
-            return None
-        after, gradient = self.labeled_loss(labeled, label, state, derive=form != "sampled")
+        return StudentStep(
+            lesson,
+            pseudo_label,
+            reduced,
+            applied,
+            rate,
+            optimizer,
+            self.clip_norm,
+            self.forward,
+            self.student,
+            weights,
+            state,
+            batch["labeled"],
+            batch["label"],
+        )
 
-        if form == "sampled":
-            return self.advantage(feedback.loss_difference(before, after), rate, after)
-        sgd = loss_scaling.inner(self.student_optimizer)
-        step = feedback.step_factor(tf.cast(rate, after.dtype), sgd.momentum, sgd.nesterov)
-        helped = loss_scaling.finite(feedback.dot_product(gradient, applied, step), scale)
-        if form == "dot":
-            return self.advantage(helped, rate, after)
-        # The lesson's own gradient, differentiated once more along the labeled gradient. Measured
-        # (tools/benchmark.py credit) against a double backward pass and a finite difference of two
-        # forward passes it is no slower, and in float32 several times closer than the latter.
-        # It is right under synchronised batch normalisation on two replicas (tests/integration/
-        # test_replicas.py), where forward-mode differentiation is silently wrong.
-        direction = feedback.through_clipping(gradient, reduced, self.clip_norm)
-        credit = loss_scaling.finite(-step * lesson.credit(direction), scale)  # [U, K]
-        gain = -tf.reduce_sum(pseudo_label * credit, axis=-1)  # [U], what each lesson brought
-        self.log_feedback(helped, 0.0, gain > 0, after)
-        return credit
-
-    def labeled_loss(self, labeled, label, state, derive=False):
-        """The student's mean cross entropy on labeled images, without a trace in the student.
+    def consistency(self, weak: tf.Tensor | None, strong: tf.Tensor) -> tf.Tensor | float:
+        """The teacher's consistency term (UDA): uda_weight * ramp * mean consistency.
 
         Args:
-          labeled: [B,H,W,C] images.
-          label: integer [B].
-          state: values of the student's non-trainable variables to start from.
-          derive: bool, whether the gradient is wanted.
-
-        Returns:
-          (loss, gradient), averaged over replicas; gradient is a list, None without `derive`.
+          weak: floating [U, K], the teacher's logits on weak views, or None without UDA.
+          strong: floating [U, K], those on strong views.
         """
-        weights = [tf.convert_to_tensor(v) for v in self.student.trainable_variables]
-        with tf.GradientTape(watch_accessed_variables=False) as tape:
-            tape.watch(weights)
-            logits, _ = self.passes.stateless(self.student, weights, state, labeled)
-            target = losses.one_hot(label, logits.shape[-1], dtype=logits.dtype)
-            loss = tf.reduce_mean(losses.cross_entropy(target, logits))
-        gradient = None
-        if derive:
-            gradient = tape.gradient(loss, weights, unconnected_gradients="zero")
-            gradient = distribution.mean_over_replicas(gradient)
-        return distribution.mean_over_replicas(loss), gradient
+        c = self.config
+        if weak is None:
+            return 0.0
+        consistency, mask = losses.consistency(weak, strong, c.uda_temperature, c.uda_threshold)
+        consistency = tf.reduce_mean(consistency)
+        self.log(uda_loss=consistency)
+        self.log_mask(mask, c.uda_threshold)
+        ramp = tf.cast(schedules.linear_ramp(self.step, c.uda_ramp_steps), consistency.dtype)
+        return c.uda_weight * ramp * consistency
 
-    def advantage(self, value, rate, labeled_loss):
-        """Feedback minus its running mean; 0, and nothing learned, while the student waits."""
+    def advantage(self, value: tf.Tensor, rate: tf.Tensor, labeled_loss: tf.Tensor) -> tf.Tensor:
+        """Feedback minus its running mean; 0, and nothing learned, while the student waits.
+
+        Args:
+          value: scalar, the feedback of this step.
+          rate: scalar, the student's learning rate.
+          labeled_loss: scalar, the student's after the step, for the log.
+        """
         active = rate > 0
         average, decay = tf.convert_to_tensor(self.feedback_average), self.config.baseline_decay
         baseline = feedback.baseline_value(average, self.feedback_count, decay)
@@ -304,7 +297,13 @@ class MetaPseudoLabels(Method):
         advantage = value - tf.cast(baseline, value.dtype)
         return tf.where(active, advantage, tf.zeros_like(advantage))
 
-    def log_feedback(self, value, baseline, positive, labeled_loss):
+    def log_feedback(
+        self,
+        value: tf.Tensor,
+        baseline: tf.Tensor | float,
+        positive: tf.Tensor,
+        labeled_loss: tf.Tensor,
+    ) -> None:
         """Logs a step's feedback; `positive` (bool) says which unlabeled images are credited."""
         self.log(
             feedback=value,
@@ -314,11 +313,3 @@ class MetaPseudoLabels(Method):
             positive_credit=tf.reduce_mean(tf.cast(positive, tf.float32)),
             student_labeled_loss=labeled_loss,
         )
-
-    def feedback_term(self, credit, pseudo_label, teacher_logits):
-        """The feedback part of the teacher's loss, a scalar; arguments as returned by `teach`."""
-        if self.config.feedback == "none":
-            return 0.0
-        if self.config.feedback == "exact":
-            return feedback.exact_term(credit, teacher_logits)
-        return feedback.scalar_term(credit, pseudo_label, teacher_logits)

@@ -1,16 +1,17 @@
 """Noisy Student (Xie, Luong, Hovy and Le, CVPR 2020, arXiv 1911.04252)."""
 
 import dataclasses
-from typing import ClassVar, final
+from typing import Any, ClassVar, final
 
+import keras
 import tensorflow as tf
 
 from mpl_tf import distribution, losses, thresholds
-from mpl_tf.methods import loss_scaling
-from mpl_tf.methods.base import Method, MethodConfig
-from mpl_tf.methods.label_training import LabelTraining
-from mpl_tf.methods.passes import wide
-from mpl_tf.options import option
+from mpl_tf.methods.base import MethodConfig, copy_network
+from mpl_tf.methods.engine import Trainer
+from mpl_tf.methods.fixed_teacher import FixedTeacherMethod
+from mpl_tf.methods.student import Batch
+from mpl_tf.options import option, redefault
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,14 +38,13 @@ class NoisyStudentConfig(MethodConfig):
         low=0,
     )
     unlabeled_weight: float = option(1.0, "Weight of the loss on pseudo labels, at least 0.", low=0)
-    label_smoothing: float = option(
-        0.1, "Label smoothing of the loss on labels, in [0, 1).", low=0, below=1
-    )
+    label_smoothing: float = redefault(MethodConfig, "label_smoothing", 0.1)
+    ema_decay: float = redefault(MethodConfig, "ema_decay", 0.995)
 
 
 @final
-class NoisyStudent(Method):
-    """A student, noised, learns labels and its unnoised teacher's labels, and is the next teacher.
+class NoisyStudent(FixedTeacherMethod):
+    """A student trained with noise on labels and pseudo labels becomes the next teacher.
 
         1  T <- optimizer_T(T, grad_T mean CE(smooth(label), T(labeled)))      phase "teacher"
            for each round, with a fresh student S:                   phases "round_1", ..., "train"
@@ -74,16 +74,22 @@ class NoisyStudent(Method):
     """
 
     Config = NoisyStudentConfig
-    cost = (
+    passes_per_step = (
         "teacher B, as many steps before; each round as many steps of teacher U forward, "
         "student B + U"
     )
-    optimizers = ("student_optimizer", "teacher_optimizer")
     unlabeled_views = ("weak", "strong")
-    idle_options = frozenset({"student_wait_steps"})
     defaults: ClassVar = {"finetune_steps": 0}
 
-    def __init__(self, teacher, student, *, seed=0, strategy=None, **hyperparameters):
+    def __init__(
+        self,
+        teacher: keras.Model,
+        student: keras.Model,
+        *,
+        seed: int = 0,
+        strategy: tf.distribute.Strategy | None = None,
+        **hyperparameters: Any,
+    ):
         config = NoisyStudentConfig(**hyperparameters)
         sizes = [network.count_params() for network in (teacher, student)]
         if sizes[0] > sizes[1]:
@@ -93,23 +99,14 @@ class NoisyStudent(Method):
             )
         strategy = strategy or distribution.current_strategy()
         once = dataclasses.asdict(dataclasses.replace(config, rounds=1))
-        first, earlier = teacher, []
+        earlier, last_teacher = [], teacher
         for _ in range(config.rounds - 1):
             with strategy.scope():
-                fresh = self._copy(student)
-            earlier.append(NoisyStudent(teacher, fresh, seed=seed, strategy=strategy, **once))
-            teacher = earlier[-1].ema
-        logs = (
-            "student_loss",
-            "supervised_loss",
-            "unlabeled_loss",
-            "mask_rate",
-            "pseudo_label_accuracy",
-            "student_learning_rate",
-        )
-        super().__init__(config, student, teacher, seed=seed, strategy=strategy, train_logs=logs)
-        # Behind a function, because each round has checkpoints of its own.
-        self._before = lambda: (first, earlier)
+                fresh = copy_network(student)
+            earlier.append(NoisyStudent(last_teacher, fresh, seed=seed, strategy=strategy, **once))
+            last_teacher = earlier[-1].ema
+        super().__init__(last_teacher, student, seed=seed, strategy=strategy, **hyperparameters)
+        self._rounds = _EarlierRounds(teacher, earlier)
         with self.distribute_strategy.scope():
             self.class_shares = self.add_weight(
                 name="class_shares",
@@ -118,92 +115,43 @@ class NoisyStudent(Method):
                 trainable=False,
             )
 
-    def compile(self, student_optimizer, teacher_optimizer, **kwargs):
-        """As Engine.compile, with the keras.optimizers.Optimizer of each network.
+    @property
+    def first_teacher(self) -> keras.Model:
+        return self._rounds.teacher
 
-        Each round has an optimizer like `student_optimizer`, from its beginning.
-        """
-        super().compile(**kwargs)
-        first, earlier = self._before()
-        for engine in earlier:
-            with self.distribute_strategy.scope():
-                fresh = type(student_optimizer).from_config(student_optimizer.get_config())
-            engine.compile(fresh, None, **kwargs)
-        self.student_optimizer = self.prepare_optimizer(
-            student_optimizer, self.student, "student_optimizer"
+    def compile(self, *, student_optimizer: Any, teacher_optimizer: Any, **kwargs: Any) -> None:
+        """As FixedTeacherMethod.compile; each round has an optimizer like `student_optimizer`."""
+        with self.distribute_strategy.scope():
+            student_optimizer = keras.optimizers.get(student_optimizer)
+            for trainer in self._rounds.trainers:
+                fresh = keras.optimizers.get(keras.optimizers.serialize(student_optimizer))
+                trainer.compile(student_optimizer=fresh, teacher_optimizer=None, **kwargs)
+        super().compile(
+            student_optimizer=student_optimizer, teacher_optimizer=teacher_optimizer, **kwargs
         )
-        if teacher_optimizer is not None:  # of earlier rounds
-            self.teacher_optimizer = self.prepare_optimizer(
-                teacher_optimizer, first, "teacher_optimizer"
-            )
 
-    def preparations(self):
-        first, earlier = self._before()
-        training = LabelTraining(
-            first,
-            "teacher",
-            label_smoothing=self.config.label_smoothing,
-            strategy=self.distribute_strategy,
-        )
-        training.compile(self.teacher_optimizer, **self.how_compiled())
-        return {"teacher": training} | {f"round_{i}": e for i, e in enumerate(earlier, 1)}
+    def pretraining_phases(self) -> dict[str, Trainer]:
+        rounds = {f"round_{i}": each for i, each in enumerate(self._rounds.trainers, 1)}
+        return super().pretraining_phases() | rounds
 
-    def prepare(self, x, *, steps, **kwargs):
-        """Trains the teacher and all students but the last; call it before `fit`.
-
-        Args:
-          x: tf.data.Dataset without end, as `fit` takes.
-          steps: int, optimizer steps of each.
-          **kwargs: for keras.Model.fit.
-
-        Returns:
-          dict of phase -> keras.callbacks.History.
-        """
-        return {
-            phase: engine.fit(x, steps_per_epoch=steps, epochs=1, **kwargs)
-            for phase, engine in self.preparations().items()
-        }
-
-    def train_step(self, batch):
-        """One step of the student.
-
-        Args:
-          batch: dict of `labeled` [B,H,W,C] images, `label` [B] integer class ids, and `weak` and
-            `strong` [U,H,W,C], two views of the same unlabeled images.
-        """
-        c, variables = self.config, self.student.trainable_variables
-        rate = self.student_optimizer.learning_rate
-        probs = tf.nn.softmax(wide(self.teacher(batch["weak"], training=False)))  # [U, K]
+    def targets(self, batch: Batch) -> Batch:
+        c, probs = self.config, self.teacher_probs(batch["weak"])  # [U, K]
         mask = losses.confidence_mask(probs, c.pseudo_label_threshold)  # [U]
         weights = mask * self.balance(losses.most_probable(probs), mask)  # [U]
-        if c.hard_labels:
-            probs = losses.most_probable(probs)
-        with tf.GradientTape() as tape:
-            labeled_logits, strong_logits = self.passes(
-                self.student, batch["labeled"], batch["strong"]
-            )
-            supervised = tf.reduce_mean(
-                losses.label_loss(batch["label"], labeled_logits, c.label_smoothing)
-            )
-            unlabeled = distribution.weighted_mean(
-                losses.cross_entropy(probs, strong_logits), weights
-            )
-            loss = supervised + c.unlabeled_weight * unlabeled
-            scaled = loss_scaling.up(loss, loss_scaling.scale_of(self.student_optimizer))
-        self.update(self.student_optimizer, tape.gradient(scaled, variables), variables)
-        self.update_ema()
-        self.step.assign_add(1)
-        self.log_pseudo_labels(probs, batch)
-        self.log(
-            student_loss=loss,
-            supervised_loss=supervised,
-            unlabeled_loss=unlabeled,
-            student_learning_rate=rate,
-        )
-        if c.pseudo_label_threshold:  # else all pass, on purpose
-            self.log(mask_rate=tf.reduce_mean(mask))
+        self.log_mask(mask, c.pseudo_label_threshold)
+        pseudo_label = losses.most_probable(probs) if c.hard_labels else probs
+        return {"pseudo_label": pseudo_label, "weights": weights}
 
-    def balance(self, labels, mask):
+    def objective(self, batch: Batch) -> tuple[tf.Tensor, tf.Tensor]:
+        c, pseudo_label = self.config, batch["pseudo_label"]
+        labeled, strong = self.forward(self.student, batch["labeled"], batch["strong"])
+        supervised = tf.reduce_mean(losses.label_loss(batch["label"], labeled, c.label_smoothing))
+        unlabeled = losses.cross_entropy(pseudo_label, strong)  # [U]
+        unlabeled = distribution.weighted_mean(unlabeled, batch["weights"])
+        self.log(supervised_loss=supervised, unlabeled_loss=unlabeled)
+        return supervised + c.unlabeled_weight * unlabeled, pseudo_label
+
+    def balance(self, labels: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
         """The weights of images by their classes; counts the batch first.
 
         Args:
@@ -215,12 +163,25 @@ class NoisyStudent(Method):
         """
         if not self.config.balance_limit:
             return tf.ones_like(mask)
-        news = distribution.mean_over_replicas(thresholds.shares(mask[:, None] * labels))
-        seen = tf.convert_to_tensor(self.class_shares)
+        shares = distribution.mean_over_replicas(thresholds.shares(mask[:, None] * labels))
+        average = tf.convert_to_tensor(self.class_shares)
         # Every step counts alike: the teacher is the same in all of them.
-        decay = tf.cast(self.step, seen.dtype) / tf.cast(self.step + 1, seen.dtype)
-        self.class_shares.assign(thresholds.moving_average(seen, news, decay))
+        decay = tf.cast(self.step, average.dtype) / tf.cast(self.step + 1, average.dtype)
+        self.class_shares.assign(thresholds.moving_average(average, shares, decay))
         by_class = thresholds.balance(
             tf.convert_to_tensor(self.class_shares), self.config.balance_limit
         )
         return tf.linalg.matvec(labels, tf.cast(by_class, labels.dtype))
+
+
+@dataclasses.dataclass(frozen=True)
+class _EarlierRounds:
+    """What comes before the last round. Keras does not look inside: each has its checkpoints.
+
+    Attributes:
+      teacher: keras.Model, the first teacher.
+      trainers: list of NoisyStudent of one round each.
+    """
+
+    teacher: keras.Model
+    trainers: list

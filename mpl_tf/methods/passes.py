@@ -1,14 +1,16 @@
 """Forward passes of a network in training: whole or in microbatches, kept or computed twice."""
 
 import dataclasses
+from collections.abc import Callable
 
+import keras
 import tensorflow as tf
 
 _NARROW = ("float16", "bfloat16")
 
 
 @dataclasses.dataclass(frozen=True)
-class Passes:
+class Forward:
     """How a step runs its networks.
 
     Attributes:
@@ -26,11 +28,13 @@ class Passes:
     compiled: bool = False
 
     @property
-    def twice(self):
+    def rematerialize(self) -> bool:
         """Whether forward passes are computed again for the gradient."""
         return self.recompute or self.accumulate_steps > 1
 
-    def __call__(self, network, *parts, keep_state=False):
+    def __call__(
+        self, network: keras.Model, *parts: tf.Tensor, keep_state: bool = False
+    ) -> list[tf.Tensor]:
         """Logits of a network in training mode; batch statistics and dropout seeds move on.
 
         All parts share one batch, or each microbatch, and so its batch statistics. A gradient tape
@@ -46,12 +50,12 @@ class Passes:
           list of logits [N_j, K], one for each part, in float32 if the network computes in less.
         """
         sizes = [part.shape[0] or tf.shape(part)[0] for part in parts]  # static if known
-        if not (self.twice or self.compiled or keep_state):
-            return tf.split(wide(network(_joined(parts), training=True)), sizes)
+        if not (self.rematerialize or self.compiled or keep_state):
+            return tf.split(to_float32(network(_joined(parts), training=True)), sizes)
         weights = [tf.convert_to_tensor(v) for v in network.trainable_variables]
         state = state_of(network)
-        if self.twice:
-            *logits, state = self._computed_twice(network, weights, state, parts)
+        if self.rematerialize:
+            *logits, state = self._rematerialized(network, weights, state, parts)
         else:
             joint, state = self.stateless(network, weights, state, _joined(parts))
             logits = tf.split(joint, sizes)
@@ -61,7 +65,13 @@ class Passes:
             variable.assign(value)
         return logits
 
-    def stateless(self, network, weights, state, images):
+    def stateless(
+        self,
+        network: keras.Model,
+        weights: list[tf.Tensor],
+        state: list[tf.Tensor],
+        images: tf.Tensor,
+    ) -> tuple[tf.Tensor, list[tf.Tensor]]:
         """A pass that changes nothing.
 
         Args:
@@ -76,18 +86,48 @@ class Passes:
 
         def run(weights, state, images):
             logits, state = network.stateless_call(weights, state, images, training=True)
-            return wide(logits), state
+            return to_float32(logits), state
 
         if self.compiled:
             run = tf.function(run, jit_compile=True, autograph=False)
         return run(weights, state, images)
 
-    def microbatches(self, *tensors):
+    def microbatches(self, *tensors: tf.Tensor) -> list[tuple[tf.Tensor, ...]]:
         """list of tuples: the rows of all tensors, cut into `accumulate_steps` equal parts."""
         count = self.accumulate_steps
         return list(zip(*(tf.split(t, count) if count > 1 else [t] for t in tensors), strict=True))
 
-    def _computed_twice(self, network, weights, state, parts):
+    def gradient_by_images(
+        self,
+        network: keras.Model,
+        images: tf.Tensor,
+        offset: tf.Tensor,
+        loss: Callable[..., tf.Tensor],
+        *rows: tf.Tensor,
+    ) -> tf.Tensor:
+        """Gradient of a loss by what is added to images; the network's state stays as it is.
+
+        Args:
+          network: keras.Model of logits.
+          images: floating [N,H,W,C].
+          offset: likewise, added to them.
+          loss: function of the logits [n, K] of a microbatch and its `rows` -> scalar.
+          *rows: tensors [N, ...] for `loss`.
+
+        Returns:
+          Floating [N,H,W,C].
+        """
+        weights = [tf.convert_to_tensor(v) for v in network.trainable_variables]
+        state, gradients = state_of(network), []
+        for group, change, *others in self.microbatches(images, offset, *rows):
+            with tf.GradientTape(watch_accessed_variables=False) as tape:
+                tape.watch(change)
+                logits, state = self.stateless(network, weights, state, group + change)
+                value = loss(logits, *others)
+            gradients.append(tape.gradient(value, change))
+        return tf.concat(gradients, 0)
+
+    def _rematerialized(self, network, weights, state, parts):
         """[logits of each part, ..., state after it]; the gradient runs the pass again."""
         groups = self.microbatches(*parts)
         sizes = [part.shape[0] or tf.shape(part)[0] for part in groups[0]]
@@ -97,7 +137,7 @@ class Passes:
             logits, states = [], [state]
             for group in groups:
                 # Else all microbatches would run, and need memory, at once.
-                images = after(logits[-1:], _joined(group))
+                images = run_after(logits[-1:], _joined(group))
                 out, left = self.stateless(network, weights, states[-1], images)
                 logits.append(out)
                 states.append(left)
@@ -105,7 +145,7 @@ class Passes:
             def backward(upstream, *_):
                 total, directions = [], tf.split(upstream, len(groups))
                 for group, before, direction in zip(groups, states, directions, strict=False):
-                    images = after(total or [upstream], _joined(group))
+                    images = run_after(total or [upstream], _joined(group))
                     with tf.GradientTape(watch_accessed_variables=False) as tape:
                         tape.watch(weights)
                         again, _ = self.stateless(network, weights, before, images)
@@ -121,7 +161,7 @@ class Passes:
         return [*(tf.concat(part, 0) for part in zip(*rows, strict=True)), state]
 
 
-def state_of(network):
+def state_of(network: keras.Model) -> list[tf.Tensor]:
     """Values of a network's batch statistics and random states: list of tensors."""
     return [tf.convert_to_tensor(v) for v in network.non_trainable_variables]
 
@@ -130,12 +170,12 @@ def _joined(parts):
     return tf.concat(parts, 0) if len(parts) > 1 else parts[0]
 
 
-def wide(logits):
+def to_float32(logits: tf.Tensor) -> tf.Tensor:
     """Logits in float32 if they come in less: sums of exponentials need the digits."""
     return tf.cast(logits, tf.float32) if logits.dtype.name in _NARROW else logits
 
 
-def after(tensors, images):
+def run_after(tensors: list[tf.Tensor], images: tf.Tensor) -> tf.Tensor:
     """`images`, available only when `tensors` are computed.
 
     The dependency goes through the numbers, because XLA and graph optimisers drop others; it also

@@ -6,16 +6,15 @@ from typing import final
 import tensorflow as tf
 
 from mpl_tf import losses
-from mpl_tf.methods import loss_scaling
-from mpl_tf.methods.base import Method, MethodConfig
-from mpl_tf.methods.label_training import LabelTraining
-from mpl_tf.methods.passes import wide
-from mpl_tf.options import option
+from mpl_tf.methods.base import MethodConfig
+from mpl_tf.methods.fixed_teacher import FixedTeacherMethod
+from mpl_tf.methods.student import Batch
+from mpl_tf.options import option, redefault
 
 
 @dataclasses.dataclass(frozen=True)
 class PseudoLabelConfig(MethodConfig):
-    """Hyperparameters of PseudoLabel."""
+    """Hyperparameters of PseudoLabel; smoothing and decay are Meta Pseudo Labels'."""
 
     hard_labels: bool = option(
         False, "Teach the student the teacher's most probable class instead of its distribution."
@@ -26,13 +25,15 @@ class PseudoLabelConfig(MethodConfig):
         low=0,
         high=1,
     )
+    label_smoothing: float = redefault(MethodConfig, "label_smoothing", 0.15)
+    ema_decay: float = redefault(MethodConfig, "ema_decay", 0.995)
 
 
 @final
-class PseudoLabel(Method):
-    """What Meta Pseudo Labels starts from: the same student, but a teacher that never hears of it.
+class PseudoLabel(FixedTeacherMethod):
+    """A student of a teacher that has learned the labels and gets no feedback from it.
 
-    First the teacher learns the labels (`train_teacher`); then, in `fit`, it stays as it is:
+    First the teacher learns the labels (`pretrain`); then, in `fit`, it stays as it is:
 
         q = softmax(T(weak)),  or its most probable class
         S <- optimizer(S, grad_S mean_i [max_k q_ik >= threshold] * CE(smooth(q_i), S(strong_i)))
@@ -50,65 +51,18 @@ class PseudoLabel(Method):
     """
 
     Config = PseudoLabelConfig
-    cost = "teacher B, as many steps before; teacher U forward, student U"
-    optimizers = ("student_optimizer", "teacher_optimizer")
+    passes_per_step = "teacher B, as many steps before; teacher U forward, student U"
     unlabeled_views = ("weak", "strong")
-    idle_options = frozenset({"student_wait_steps"})
 
-    def __init__(self, teacher, student, *, seed=0, strategy=None, **hyperparameters):
-        config = PseudoLabelConfig(**hyperparameters)
-        logs = ("student_loss", "mask_rate", "pseudo_label_accuracy", "student_learning_rate")
-        super().__init__(config, student, teacher, seed=seed, strategy=strategy, train_logs=logs)
-
-    def compile(self, student_optimizer, teacher_optimizer, **kwargs):
-        """As Engine.compile, with the keras.optimizers.Optimizer of each network."""
-        super().compile(**kwargs)
-        self.student_optimizer = self.prepare_optimizer(
-            student_optimizer, self.student, "student_optimizer"
-        )
-        self.teacher_optimizer = self.prepare_optimizer(
-            teacher_optimizer, self.teacher, "teacher_optimizer"
-        )
-
-    def preparations(self):
-        training = LabelTraining(
-            self.teacher,
-            "teacher",
-            label_smoothing=self.config.label_smoothing,
-            strategy=self.distribute_strategy,
-        )
-        training.compile(self.teacher_optimizer, **self.how_compiled())
-        return {"teacher": training}
-
-    def train_teacher(self, x, *, steps, **kwargs):
-        """Trains the teacher on labels; call it before `fit`.
-
-        Args:
-          x: tf.data.Dataset without end, of dicts with `labeled` and `label`.
-          steps: int, optimizer steps.
-          **kwargs: for keras.Model.fit.
-
-        Returns:
-          keras.callbacks.History.
-        """
-        return self.preparations()["teacher"].fit(x, steps_per_epoch=steps, epochs=1, **kwargs)
-
-    def train_step(self, batch):
-        """One step of the student on a dict with `weak` and `strong` [U,H,W,C], the same images."""
-        variables, rate = self.student.trainable_variables, self.student_optimizer.learning_rate
-        probs = tf.nn.softmax(wide(self.teacher(batch["weak"], training=False)))  # [U, K]
+    def targets(self, batch: Batch) -> Batch:
+        probs = self.teacher_probs(batch["weak"])  # [U, K]
         mask = losses.confidence_mask(probs, self.config.pseudo_label_threshold)  # [U]
-        if self.config.hard_labels:
-            probs = tf.one_hot(tf.argmax(probs, axis=-1), probs.shape[-1], dtype=probs.dtype)
-        self.log_pseudo_labels(probs, batch)
-        taught = losses.smooth(probs, self.config.label_smoothing)
-        with tf.GradientTape() as tape:
-            (logits,) = self.passes(self.student, batch["strong"])
-            loss = tf.reduce_mean(mask * losses.cross_entropy(taught, logits))
-            scaled = loss_scaling.up(loss, loss_scaling.scale_of(self.student_optimizer))
-        self.update(self.student_optimizer, tape.gradient(scaled, variables), variables)
-        self.update_ema()
-        self.step.assign_add(1)
-        self.log(student_loss=loss, student_learning_rate=rate)
-        if self.config.pseudo_label_threshold:  # else all pass, on purpose
-            self.log(mask_rate=tf.reduce_mean(mask))
+        self.log_mask(mask, self.config.pseudo_label_threshold)
+        pseudo_label = losses.most_probable(probs) if self.config.hard_labels else probs
+        return {"pseudo_label": pseudo_label, "mask": mask}
+
+    def objective(self, batch: Batch) -> tuple[tf.Tensor, tf.Tensor]:
+        (strong,) = self.forward(self.student, batch["strong"])
+        target = losses.smooth(batch["pseudo_label"], self.config.label_smoothing)
+        loss = tf.reduce_mean(batch["mask"] * losses.cross_entropy(target, strong))
+        return loss, batch["pseudo_label"]

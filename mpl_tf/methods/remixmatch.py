@@ -1,14 +1,15 @@
 """ReMixMatch (Berthelot et al., ICLR 2020, arXiv 1911.09785)."""
 
 import dataclasses
-from typing import ClassVar, final
+from typing import Any, ClassVar, final
 
 import keras
 import tensorflow as tf
 
 from mpl_tf import distribution, losses, schedules
-from mpl_tf.methods import loss_scaling, mixup
-from mpl_tf.methods.base import NO_TEACHER, Method, MethodConfig
+from mpl_tf.methods import mixup
+from mpl_tf.methods.base import MethodConfig
+from mpl_tf.methods.student import Batch, StudentMethod
 from mpl_tf.options import ConfigError, option
 
 _REMEMBERED = 128  # steps over which the shares of predicted classes are averaged
@@ -49,19 +50,16 @@ class ReMixMatchConfig(MethodConfig):
         low=0,
     )
     ramp_steps: int = option(
-        16_000, "Steps over which the weights of guessed labels rise linearly from 0.", low=0
-    )
-    label_smoothing: float = option(
-        0.0, "Label smoothing of the loss on labels, in [0, 1).", low=0, below=1
-    )
-    ema_decay: float = option(
-        0.999, "Decay of the moving average of the student's weights, in [0, 1).", low=0, below=1
+        16_000,
+        "Steps over which the weights of guessed labels rise linearly from 0.",
+        low=0,
+        share_of_steps=0.1,
     )
 
 
 @final
-class ReMixMatch(Method):
-    """MixMatch with one guess for many strong views, class shares set right, and turned images.
+class ReMixMatch(StudentMethod):
+    """MixMatch with one guess for many strong views, distribution alignment, and rotations.
 
         p = softmax(S(weak));  q = p * shares of labels / shares of predictions, sum 1
         q <- q^(1 / temperature), sum 1;  no gradient
@@ -96,28 +94,25 @@ class ReMixMatch(Method):
     """
 
     Config = ReMixMatchConfig
-    cost = "student B + (4 + strong_views)U, and U forward"  # without rotation U less
+    passes_per_step = "student B + (4 + strong_views)U, and U forward"  # without rotation U less
     unlabeled_views = ("weak", "strong")  # of an object: as many as its strong_views
-    idle_options = NO_TEACHER
     defaults: ClassVar = {"unlabeled_ratio": 1, "finetune_steps": 0}
 
-    def __init__(self, student, *, seed=0, strategy=None, **hyperparameters):
-        config = ReMixMatchConfig(**hyperparameters)
-        logs = (
-            "student_loss",
-            "supervised_loss",
-            "unlabeled_loss",
-            "anchor_loss",
-            "rotation_loss",
-            "pseudo_label_accuracy",
-            "student_learning_rate",
-        )
-        super().__init__(config, student, seed=seed, strategy=strategy, train_logs=logs)
+    def __init__(
+        self,
+        student: keras.Model,
+        *,
+        seed: int = 0,
+        strategy: tf.distribute.Strategy | None = None,
+        **hyperparameters: Any,
+    ):
+        super().__init__(student, seed=seed, strategy=strategy, **hyperparameters)
+        config = self.config
         more = [f"strong_{n}" for n in range(2, config.strong_views + 1)]
         self.unlabeled_views = ("weak", "strong", *more)
         classes = student.output_shape[-1]
         with self.distribute_strategy.scope():
-            self.trained = self._with_rotation_head(seed) if config.rotation_weight else student
+            self._with_head = self._with_rotation_head(seed) if config.rotation_weight else student
             self.label_counts = self.add_weight(
                 name="label_counts", shape=(classes,), initializer="zeros", trainable=False
             )
@@ -148,92 +143,73 @@ class ReMixMatch(Method):
         both = keras.layers.Concatenate(dtype=outputs[0].dtype)([outputs[0], head(features)])
         return keras.Model(self.student.inputs, both, name="student_with_rotation")
 
-    def compile(self, student_optimizer, **kwargs):
-        """As Engine.compile, with the keras.optimizers.Optimizer of student and rotation head."""
-        super().compile(**kwargs)
-        self.student_optimizer = self.prepare_optimizer(
-            student_optimizer, self.trained, "student_optimizer"
-        )
+    @property
+    def trained(self) -> keras.Model:
+        return self._with_head
 
-    def train_step(self, batch):
-        """One step.
-
-        Args:
-          batch: dict of `labeled` [B,H,W,C] images, `label` [B] integer class ids, and views
-            [U,H,W,C] of the same unlabeled images, `weak`, `strong`, `strong_2`, ...
-        """
-        c, variables = self.config, self.trained.trainable_variables
-        rate, views = self.student_optimizer.learning_rate, [batch[v] for v in self.unlabeled_views]
+    def targets(self, batch: Batch) -> Batch:
+        c, views = self.config, [batch[view] for view in self.unlabeled_views]
         guess = self.guess(views[0], batch["label"])  # [U, K]
-        classes, smoothing = guess.shape[-1], c.label_smoothing
-        taught = losses.one_hot(batch["label"], classes, smoothing, guess.dtype)  # [B, K]
-        images, (label, *labels) = mixup.mix(
+        label = losses.one_hot(
+            batch["label"], guess.shape[-1], c.label_smoothing, guess.dtype
+        )  # [B, K]
+        images, labels = mixup.mix(
             [batch["labeled"], *views],
-            [taught] + [guess] * len(views),
+            [label] + [guess] * len(views),
             c.mixup_alpha,
             self.draw_seed(),
             keep_larger=True,
         )
-        strong = mixup.floating(views[1])
+        anchor = mixup.floating(views[1])
+        targets = {"guess": guess, "images": images, "labels": labels, "anchor": anchor}
         if c.rotation_weight:
-            turned, turns = quarter_turns(strong)
-        with tf.GradientTape() as tape:
-            parts = [*images, strong] + ([turned] if c.rotation_weight else [])
-            outputs = self.passes(self.trained, *parts)
-            labeled_logits, *mixed_logits, anchor_logits = (
-                out[:, :classes] for out in outputs[: len(images) + 1]
-            )
-            supervised = tf.reduce_mean(losses.cross_entropy(label, labeled_logits))
-            unlabeled = tf.reduce_mean(
-                losses.cross_entropy(tf.concat(labels, 0), tf.concat(mixed_logits, 0))
-            )
-            anchor = tf.reduce_mean(losses.cross_entropy(guess, anchor_logits))
-            ramp = tf.cast(schedules.linear_ramp(self.step, c.ramp_steps), unlabeled.dtype)
-            loss = supervised + ramp * (c.unlabeled_weight * unlabeled + c.anchor_weight * anchor)
-            if c.rotation_weight:
-                told = losses.label_loss(turns, outputs[-1][:, classes:])
-                rotation = tf.reduce_mean(told)
-                loss += c.rotation_weight * rotation
-                self.log(rotation_loss=rotation)
-            scaled = loss_scaling.up(loss, loss_scaling.scale_of(self.student_optimizer))
-        self.update(self.student_optimizer, tape.gradient(scaled, variables), variables)
-        self.update_ema()
-        self.step.assign_add(1)
-        self.log_pseudo_labels(guess, batch)
-        self.log(
-            student_loss=loss,
-            supervised_loss=supervised,
-            unlabeled_loss=unlabeled,
-            anchor_loss=anchor,
-            student_learning_rate=rate,
-        )
+            targets["turned"], targets["turns"] = quarter_turns(anchor)
+        return targets
 
-    def guess(self, weak, label):
+    def objective(self, batch: Batch) -> tuple[tf.Tensor, tf.Tensor]:
+        c, guess, (label, *guesses) = self.config, batch["guess"], batch["labels"]
+        parts = [*batch["images"], batch["anchor"]]
+        if c.rotation_weight:
+            parts.append(batch["turned"])
+        outputs = self.forward(self.trained, *parts)
+        classes = guess.shape[-1]
+        logits = [output[:, :classes] for output in outputs]
+        labeled, *mixed = logits[: len(batch["images"])]
+        supervised = tf.reduce_mean(losses.cross_entropy(label, labeled))
+        unlabeled = tf.reduce_mean(losses.cross_entropy(tf.concat(guesses, 0), tf.concat(mixed, 0)))
+        anchor = tf.reduce_mean(losses.cross_entropy(guess, logits[len(batch["images"])]))
+        ramp = tf.cast(schedules.linear_ramp(self.step, c.ramp_steps), unlabeled.dtype)
+        loss = supervised + ramp * (c.unlabeled_weight * unlabeled + c.anchor_weight * anchor)
+        self.log(supervised_loss=supervised, unlabeled_loss=unlabeled, anchor_loss=anchor)
+        if c.rotation_weight:
+            rotation = tf.reduce_mean(losses.label_loss(batch["turns"], outputs[-1][:, classes:]))
+            self.log(rotation_loss=rotation)
+            loss += c.rotation_weight * rotation
+        return loss, guess
+
+    def guess(self, weak: tf.Tensor, label: tf.Tensor) -> tf.Tensor:
         """The aligned and sharpened prediction [U, K] of weak views; remembers class shares.
 
         Args:
           weak: [U,H,W,C].
           label: integer [B], the labels of this step.
         """
-        (logits,) = self.passes(self.student, weak, keep_state=True)
+        (logits,) = self.forward(self.student, weak, keep_state=True)
         probs = tf.nn.softmax(logits)
         counts = tf.reduce_mean(losses.one_hot(label, probs.shape[-1]), axis=0)  # [K]
-        seen = tf.reduce_mean(tf.cast(probs, tf.float32), axis=0)
-        counts, seen = distribution.mean_over_replicas([counts, seen])
+        predicted = tf.reduce_mean(tf.cast(probs, tf.float32), axis=0)
+        counts, predicted = distribution.mean_over_replicas([counts, predicted])
         self.label_counts.assign_add(counts)
         if self.config.align:
-            wanted = self.label_counts / tf.reduce_sum(self.label_counts)
-            found = tf.reduce_mean(tf.convert_to_tensor(self.predicted), axis=0)
-            wanted, found = tf.cast(wanted, probs.dtype), tf.cast(found, probs.dtype)
-            aligned = losses.align(probs, wanted, found)
-        else:
-            aligned = probs
+            labels = self.label_counts / tf.reduce_sum(self.label_counts)
+            recent = tf.reduce_mean(tf.convert_to_tensor(self.predicted), axis=0)
+            probs = losses.align(probs, *(tf.cast(v, probs.dtype) for v in (labels, recent)))
         row = tf.range(_REMEMBERED, dtype=tf.int64)[:, None] == self.step % _REMEMBERED
-        self.predicted.assign(tf.where(row, seen[None], tf.convert_to_tensor(self.predicted)))
-        return losses.sharpen(tf.math.log(aligned), self.config.temperature)
+        self.predicted.assign(tf.where(row, predicted[None], tf.convert_to_tensor(self.predicted)))
+        return losses.sharpen(tf.math.log(probs), self.config.temperature)
 
 
-def quarter_turns(images):
+def quarter_turns(images: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """Images turned by 0, 1, 2 or 3 quarter turns to the left, by their place in the global batch.
 
     Args:
@@ -245,8 +221,8 @@ def quarter_turns(images):
     index, _ = distribution.replica()
     size = tf.shape(images)[0]
     turns = (index * size + tf.range(size)) % _TURNS
-    found = images
+    turned = images
     for turn in range(1, _TURNS):
         chosen = tf.reshape(turns == turn, [-1, 1, 1, 1])
-        found = tf.where(chosen, tf.image.rot90(images, turn), found)
-    return found, turns
+        turned = tf.where(chosen, tf.image.rot90(images, turn), turned)
+    return turned, turns

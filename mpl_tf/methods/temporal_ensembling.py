@@ -1,14 +1,15 @@
 """Temporal Ensembling (Laine & Aila, ICLR 2017, arXiv 1610.02242)."""
 
 import dataclasses
-from typing import ClassVar, final
+from typing import Any, ClassVar, final
 
+import keras
 import tensorflow as tf
 
 from mpl_tf import distribution, ensembles, losses, schedules
-from mpl_tf.methods import loss_scaling
-from mpl_tf.methods.base import NO_STRONG_VIEW, NO_TEACHER, Method, MethodConfig
-from mpl_tf.options import ConfigError, option
+from mpl_tf.methods.base import MethodConfig
+from mpl_tf.methods.student import Batch, StudentMethod
+from mpl_tf.options import ConfigError, option, redefault
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,16 +27,17 @@ class TemporalEnsemblingConfig(MethodConfig):
         30.0, "Weight of the consistency loss after its ramp (the paper's w_max).", low=0
     )
     ramp_steps: int = option(
-        40_000, "Steps over which that weight rises along exp(-5 (1 - t)^2).", low=0
+        40_000,
+        "Steps over which that weight rises along exp(-5 (1 - t)^2).",
+        low=0,
+        share_of_steps=0.1,
     )
-    label_smoothing: float = option(
-        0.0, "Label smoothing of the loss on labels, in [0, 1).", low=0, below=1
-    )
+    ema_decay: float = redefault(MethodConfig, "ema_decay", 0.995)
 
 
 @final
-class TemporalEnsembling(Method):
-    """What the network made of an image in earlier epochs is what it is to make of it now.
+class TemporalEnsembling(StudentMethod):
+    """Predictions are pulled towards a running average of the image's past predictions.
 
         z_i = softmax(S(weak_i))
         q_i = Z_i / (1 - a^visits_i)                  a: prediction_decay
@@ -62,71 +64,47 @@ class TemporalEnsembling(Method):
     """
 
     Config = TemporalEnsemblingConfig
-    cost = "student B + U"
+    passes_per_step = "student B + U"
     unlabeled_views = ("weak", "index")
-    idle_options = NO_TEACHER | NO_STRONG_VIEW
     defaults: ClassVar = {"finetune_steps": 0}
 
-    def __init__(self, student, *, num_unlabeled, seed=0, strategy=None, **hyperparameters):
+    def __init__(
+        self,
+        student: keras.Model,
+        *,
+        num_unlabeled: int,
+        seed: int = 0,
+        strategy: tf.distribute.Strategy | None = None,
+        **hyperparameters: Any,
+    ):
         if num_unlabeled < 1:
             raise ConfigError(f"num_unlabeled must be at least 1; received {num_unlabeled}.")
-        config = TemporalEnsemblingConfig(**hyperparameters)
-        logs = (
-            "student_loss",
-            "supervised_loss",
-            "unlabeled_loss",
-            "pseudo_label_accuracy",
-            "student_learning_rate",
-        )
-        super().__init__(config, student, seed=seed, strategy=strategy, train_logs=logs)
+        super().__init__(student, seed=seed, strategy=strategy, **hyperparameters)
         with self.distribute_strategy.scope():
             zeros = {"initializer": "zeros", "trainable": False}
             shape, dtype = (num_unlabeled, student.output_shape[-1]), "float32"
             self.sums = self.add_weight(name="sums", shape=shape, dtype=dtype, **zeros)
             self.visits = self.add_weight(name="visits", shape=shape[:1], dtype="int64", **zeros)
 
-    def compile(self, student_optimizer, **kwargs):
-        """As Engine.compile, with the student's keras.optimizers.Optimizer."""
-        super().compile(**kwargs)
-        self.student_optimizer = self.prepare_optimizer(
-            student_optimizer, self.student, "student_optimizer"
-        )
+    def targets(self, batch: Batch) -> Batch:
+        visits = tf.gather(self.visits, batch["index"])  # [U]
+        sums = tf.gather(self.sums, batch["index"])  # [U, K]
+        target = ensembles.corrected(sums, visits, self.config.prediction_decay)
+        return {"visits": visits, "target": target}
 
-    def train_step(self, batch):
-        """One step.
+    def objective(self, batch: Batch) -> tuple[tf.Tensor, tf.Tensor]:
+        c, visits = self.config, batch["visits"]
+        labeled, weak = self.forward(self.student, batch["labeled"], batch["weak"])
+        supervised = tf.reduce_mean(losses.label_loss(batch["label"], labeled, c.label_smoothing))
+        probs = tf.nn.softmax(weak)  # [U, K]
+        error = losses.squared_error(probs, tf.cast(batch["target"], probs.dtype))
+        unlabeled = tf.reduce_mean(tf.where(visits > 0, error, tf.zeros_like(error)))
+        ramp = tf.cast(schedules.gaussian_ramp(self.step, c.ramp_steps), unlabeled.dtype)
+        self.remember(batch["index"], tf.stop_gradient(probs))
+        self.log(supervised_loss=supervised, unlabeled_loss=unlabeled)
+        return supervised + c.unlabeled_weight * ramp * unlabeled, probs
 
-        Args:
-          batch: dict of `labeled` [B,H,W,C] images, `label` [B] integer class ids, `weak`
-            [U,H,W,C], unlabeled images, and `index` [U], their places in the pool.
-        """
-        c, variables, index = self.config, self.student.trainable_variables, batch["index"]
-        rate = self.student_optimizer.learning_rate
-        visits = tf.gather(self.visits, index)  # [U]
-        target = ensembles.corrected(tf.gather(self.sums, index), visits, c.prediction_decay)
-        with tf.GradientTape() as tape:
-            labeled_logits, weak_logits = self.passes(self.student, batch["labeled"], batch["weak"])
-            supervised = tf.reduce_mean(
-                losses.label_loss(batch["label"], labeled_logits, c.label_smoothing)
-            )
-            probs = tf.nn.softmax(weak_logits)
-            error = losses.squared_error(probs, tf.cast(target, probs.dtype))
-            unlabeled = tf.reduce_mean(tf.where(visits > 0, error, tf.zeros_like(error)))
-            ramp = tf.cast(schedules.gaussian_ramp(self.step, c.ramp_steps), unlabeled.dtype)
-            loss = supervised + c.unlabeled_weight * ramp * unlabeled
-            scaled = loss_scaling.up(loss, loss_scaling.scale_of(self.student_optimizer))
-        self.update(self.student_optimizer, tape.gradient(scaled, variables), variables)
-        self.remember(index, probs)
-        self.update_ema()
-        self.step.assign_add(1)
-        self.log_pseudo_labels(probs, batch)
-        self.log(
-            student_loss=loss,
-            supervised_loss=supervised,
-            unlabeled_loss=unlabeled,
-            student_learning_rate=rate,
-        )
-
-    def remember(self, index, probs):
+    def remember(self, index: tf.Tensor, probs: tf.Tensor) -> None:
         """Accumulates the predictions `probs` [U, K] of the images `index` [U] of all replicas."""
         index, probs = map(distribution.all_rows, (index, tf.cast(probs, tf.float32)))
         decay = self.config.prediction_decay

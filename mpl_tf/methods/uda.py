@@ -6,8 +6,8 @@ from typing import ClassVar, final
 import tensorflow as tf
 
 from mpl_tf import distribution, losses, schedules
-from mpl_tf.methods import loss_scaling
-from mpl_tf.methods.base import NO_TEACHER, Method, MethodConfig
+from mpl_tf.methods.base import MethodConfig
+from mpl_tf.methods.student import Batch, StudentMethod
 from mpl_tf.options import option
 
 
@@ -35,19 +35,16 @@ class UDAConfig(MethodConfig):
         choices=("none", "linear", "log", "exp"),
     )
     signal_annealing_steps: int = option(
-        400_000, "Steps over which signal_annealing releases all labels.", low=1
-    )
-    label_smoothing: float = option(
-        0.0, "Label smoothing of the loss on labels, in [0, 1).", low=0, below=1
-    )
-    ema_decay: float = option(
-        0.999, "Decay of the moving average of the student's weights, in [0, 1).", low=0, below=1
+        400_000,
+        "Steps over which signal_annealing releases all labels.",
+        low=1,
+        share_of_steps=1.0,
     )
 
 
 @final
-class UDA(Method):
-    """A strong view is to be seen as what the network, sharpened, makes of the weak one.
+class UDA(StudentMethod):
+    """The strong view is trained towards the sharpened prediction on the weak view.
 
         p = stop_gradient(softmax(S(weak)));  q = stop_gradient(softmax(S(weak) / temperature))
         mask_i = max_k p_ik >= threshold
@@ -70,84 +67,44 @@ class UDA(Method):
     """
 
     Config = UDAConfig
-    cost = "student B + 2U"
+    passes_per_step = "student B + 2U"
     unlabeled_views = ("weak", "strong")
-    idle_options = NO_TEACHER
     # The paper's rate is 0.03 for 64 labeled images.
     defaults: ClassVar = {"student_learning_rate": 0.12, "finetune_steps": 0}
 
-    def __init__(self, student, *, seed=0, strategy=None, **hyperparameters):
-        config = UDAConfig(**hyperparameters)
-        logs = (
-            "student_loss",
-            "supervised_loss",
-            "unlabeled_loss",
-            "mask_rate",
-            "labels_kept",
-            "pseudo_label_accuracy",
-            "student_learning_rate",
+    def objective(self, batch: Batch) -> tuple[tf.Tensor, tf.Tensor]:
+        c = self.config
+        labeled, weak, strong = self.forward(
+            self.student, batch["labeled"], batch["weak"], batch["strong"]
         )
-        super().__init__(config, student, seed=seed, strategy=strategy, train_logs=logs)
-
-    def compile(self, student_optimizer, **kwargs):
-        """As Engine.compile, with the student's keras.optimizers.Optimizer."""
-        super().compile(**kwargs)
-        self.student_optimizer = self.prepare_optimizer(
-            student_optimizer, self.student, "student_optimizer"
+        supervised = self.supervised_loss(batch["label"], labeled)
+        unlabeled, mask = losses.consistency(
+            weak, strong, c.temperature, c.threshold, sharpened_confidence=False
         )
+        unlabeled = tf.reduce_mean(unlabeled)
+        self.log(supervised_loss=supervised, unlabeled_loss=unlabeled)
+        self.log_mask(mask, c.threshold)
+        return supervised + c.unlabeled_weight * unlabeled, tf.nn.softmax(weak)
 
-    def train_step(self, batch):
-        """One step.
-
-        Args:
-          batch: dict of `labeled` [B,H,W,C] images, `label` [B] integer class ids, and `weak` and
-            `strong` [U,H,W,C], two views of the same unlabeled images.
-        """
-        c, variables = self.config, self.student.trainable_variables
-        rate = self.student_optimizer.learning_rate
-        with tf.GradientTape() as tape:
-            labeled_logits, weak_logits, strong_logits = self.passes(
-                self.student, batch["labeled"], batch["weak"], batch["strong"]
-            )
-            supervised, kept = self.supervised_loss(batch["label"], labeled_logits)
-            unlabeled, mask = losses.consistency(
-                weak_logits, strong_logits, c.temperature, c.threshold, sharpened_confidence=False
-            )
-            unlabeled = tf.reduce_mean(unlabeled)
-            loss = supervised + c.unlabeled_weight * unlabeled
-            scaled = loss_scaling.up(loss, loss_scaling.scale_of(self.student_optimizer))
-        self.update(self.student_optimizer, tape.gradient(scaled, variables), variables)
-        self.update_ema()
-        self.step.assign_add(1)
-        self.log_pseudo_labels(tf.nn.softmax(weak_logits), batch)
-        self.log(
-            student_loss=loss,
-            supervised_loss=supervised,
-            unlabeled_loss=unlabeled,
-            student_learning_rate=rate,
-        )
-        if c.threshold:  # else all pass, on purpose
-            self.log(mask_rate=tf.reduce_mean(mask))
-        if c.signal_annealing != "none":
-            self.log(labels_kept=tf.reduce_mean(kept))
-
-    def supervised_loss(self, label, logits):
-        """Cross entropy on labels, of those that signal annealing keeps.
+    def supervised_loss(self, label: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
+        """Mean cross entropy on labels, of those that signal annealing keeps.
 
         Args:
           label: integer [B], class ids.
           logits: floating [B, K].
 
         Returns:
-          (this replica's part of the mean, which images are kept [B]).
+          Scalar, this replica's part of the mean.
         """
         c, kept = self.config, tf.ones_like(logits[:, 0])
         if c.signal_annealing != "none":
-            right = losses.one_hot(label, logits.shape[-1], dtype=logits.dtype)
+            classes = logits.shape[-1]
+            right = losses.one_hot(label, classes, dtype=logits.dtype)
             sure = tf.reduce_sum(right * tf.nn.softmax(logits), axis=-1)
             most = schedules.training_signal(
-                self.step, c.signal_annealing_steps, c.signal_annealing, logits.shape[-1]
+                self.step, c.signal_annealing_steps, c.signal_annealing, classes
             )
             kept = tf.cast(sure <= tf.cast(most, sure.dtype), sure.dtype)
+            self.log(labels_kept=tf.reduce_mean(kept))
         loss = losses.label_loss(label, logits, c.label_smoothing)
-        return distribution.weighted_mean(loss, kept), tf.stop_gradient(kept)
+        return distribution.weighted_mean(loss, kept)

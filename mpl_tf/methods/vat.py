@@ -7,10 +7,10 @@ from typing import ClassVar, final
 import tensorflow as tf
 
 from mpl_tf import distribution, losses, stateless
-from mpl_tf.methods import loss_scaling, mixup
-from mpl_tf.methods.base import NO_STRONG_VIEW, NO_TEACHER, Method, MethodConfig
-from mpl_tf.methods.passes import state_of
-from mpl_tf.options import option
+from mpl_tf.methods import mixup
+from mpl_tf.methods.base import MethodConfig
+from mpl_tf.methods.student import Batch, StudentMethod
+from mpl_tf.options import option, redefault
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,14 +38,12 @@ class VATConfig(MethodConfig):
     entropy_weight: float = option(
         1.0, "Weight of the predictions' entropy (EntMin); 0 is VAT without it.", low=0
     )
-    label_smoothing: float = option(
-        0.0, "Label smoothing of the loss on labels, in [0, 1).", low=0, below=1
-    )
+    ema_decay: float = redefault(MethodConfig, "ema_decay", 0.995)
 
 
 @final
-class VAT(Method):
-    """The prediction is to stay where it is under the small change that would move it most.
+class VAT(StudentMethod):
+    """Penalises how much the worst small perturbation of an image changes the prediction.
 
         d ~ normal, of length 1 for each image
         power_iterations times:
@@ -70,67 +68,24 @@ class VAT(Method):
     """
 
     Config = VATConfig
-    cost = "student B + 2U, and U for each power iteration"
+    passes_per_step = "student B + 2U, and U for each power iteration"
     unlabeled_views = ("weak",)
-    idle_options = NO_TEACHER | NO_STRONG_VIEW
     defaults: ClassVar = {"unlabeled_ratio": 4, "finetune_steps": 0}
 
-    def __init__(self, student, *, seed=0, strategy=None, **hyperparameters):
-        config = VATConfig(**hyperparameters)
-        logs = (
-            "student_loss",
-            "supervised_loss",
-            "unlabeled_loss",
-            "entropy",
-            "pseudo_label_accuracy",
-            "student_learning_rate",
-        )
-        super().__init__(config, student, seed=seed, strategy=strategy, train_logs=logs)
+    def objective(self, batch: Batch) -> tuple[tf.Tensor, tf.Tensor]:
+        c, images = self.config, mixup.floating(batch["weak"])
+        (labeled,) = self.forward(self.student, batch["labeled"])
+        (logits,) = self.forward(self.student, images, keep_state=True)
+        perturbed_images = images + tf.stop_gradient(self.adversarial(images, logits))
+        (perturbed,) = self.forward(self.student, perturbed_images, keep_state=True)
+        supervised = tf.reduce_mean(losses.label_loss(batch["label"], labeled, c.label_smoothing))
+        unlabeled = tf.reduce_mean(losses.divergence(tf.stop_gradient(logits), perturbed))
+        entropy = tf.reduce_mean(losses.entropy(logits))
+        self.log(supervised_loss=supervised, unlabeled_loss=unlabeled, entropy=entropy)
+        loss = supervised + c.unlabeled_weight * unlabeled + c.entropy_weight * entropy
+        return loss, tf.nn.softmax(logits)
 
-    def compile(self, student_optimizer, **kwargs):
-        """As Engine.compile, with the student's keras.optimizers.Optimizer."""
-        super().compile(**kwargs)
-        self.student_optimizer = self.prepare_optimizer(
-            student_optimizer, self.student, "student_optimizer"
-        )
-
-    def train_step(self, batch):
-        """One step.
-
-        Args:
-          batch: dict of `labeled` [B,H,W,C] images, `label` [B] integer class ids, and `weak`
-            [U,H,W,C], unlabeled images.
-        """
-        c, variables = self.config, self.student.trainable_variables
-        rate, images = self.student_optimizer.learning_rate, mixup.floating(batch["weak"])
-        with tf.GradientTape() as tape:
-            (labeled_logits,) = self.passes(self.student, batch["labeled"])
-            (logits,) = self.passes(self.student, images, keep_state=True)
-            with tape.stop_recording():
-                perturbed = images + self.adversarial(images, logits)
-            (perturbed_logits,) = self.passes(self.student, perturbed, keep_state=True)
-            supervised = tf.reduce_mean(
-                losses.label_loss(batch["label"], labeled_logits, c.label_smoothing)
-            )
-            unlabeled = tf.reduce_mean(
-                losses.divergence(tf.stop_gradient(logits), perturbed_logits)
-            )
-            entropy = tf.reduce_mean(losses.entropy(logits))
-            loss = supervised + c.unlabeled_weight * unlabeled + c.entropy_weight * entropy
-            scaled = loss_scaling.up(loss, loss_scaling.scale_of(self.student_optimizer))
-        self.update(self.student_optimizer, tape.gradient(scaled, variables), variables)
-        self.update_ema()
-        self.step.assign_add(1)
-        self.log_pseudo_labels(tf.nn.softmax(logits), batch)
-        self.log(
-            student_loss=loss,
-            supervised_loss=supervised,
-            unlabeled_loss=unlabeled,
-            entropy=entropy,
-            student_learning_rate=rate,
-        )
-
-    def adversarial(self, images, logits):
+    def adversarial(self, images: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
         """The perturbation of that length that changes the predictions most, to second order.
 
         Args:
@@ -145,31 +100,19 @@ class VAT(Method):
         # Drawn for the global batch, so that replicas together draw what one alone would.
         direction = _unit(stateless.normal(self.draw_seed(), shape, images.dtype)[index])
         length = 255 * math.sqrt(math.prod(images.shape[1:]) / 3072)
+
+        def divergence(changed, unchanged):
+            total = tf.reduce_sum(losses.divergence(unchanged, changed))
+            return self.student_optimizer.scale_loss(total)
+
         for _ in range(self.config.power_iterations):
             probe = self.config.probe * length * direction
-            direction = _unit(self.slope(images, probe, logits))
+            slope = self.forward.gradient_by_images(self.student, images, probe, divergence, logits)
+            direction = _unit(slope)
         return self.config.perturbation * length * direction
 
-    def slope(self, images, probe, logits):
-        """Gradient of the divergence between images and images + probe, by the probe; scaled.
 
-        Args:
-          images, probe: floating [U,H,W,C].
-          logits: floating [U, K], the network's on `images`.
-        """
-        weights = [tf.convert_to_tensor(v) for v in self.student.trainable_variables]
-        state, found = state_of(self.student), []
-        for group, change, wanted in self.passes.microbatches(images, probe, logits):
-            with tf.GradientTape(watch_accessed_variables=False) as tape:
-                tape.watch(change)
-                changed, state = self.passes.stateless(self.student, weights, state, group + change)
-                divergence = tf.reduce_sum(losses.divergence(wanted, changed))
-                scaled = loss_scaling.up(divergence, loss_scaling.scale_of(self.student_optimizer))
-            found.append(tape.gradient(scaled, change))
-        return tf.concat(found, 0)
-
-
-def _unit(directions):
+def _unit(directions: tf.Tensor) -> tf.Tensor:
     """Directions [U, ...], each of length 1; where one is 0 it stays 0."""
     axes = list(range(1, directions.shape.rank))
     largest = tf.reduce_max(tf.abs(directions), axes, keepdims=True)  # else squares underflow

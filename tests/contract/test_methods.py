@@ -9,7 +9,10 @@ from mpl_tf import config, data, training
 from mpl_tf.checkpoint import Checkpoints
 from mpl_tf.methods import METHODS
 from mpl_tf.methods.base import Method
+from mpl_tf.methods.fixed_teacher import FixedTeacherMethod
+from mpl_tf.methods.student import StudentMethod
 
+ABSTRACT = (Method, StudentMethod, FixedTeacherMethod)
 STEPS = 200
 # A rate at which a small network learns in so few steps, whatever the method's own is.
 SETTINGS = {
@@ -48,7 +51,7 @@ def build(method, source, **more):
 def fit(experiment, steps, start=0):
     """Training, and at its start the phases before it; returns the logs."""
     if not start:
-        for phase, engine in experiment.method.preparations().items():
+        for phase, engine in experiment.method.pretraining_phases().items():
             data = experiment.batches(phase, 0, engine.unlabeled_views)
             engine.fit(data, steps_per_epoch=STEPS // 2, verbose=0)
     history = experiment.method.fit(
@@ -131,9 +134,12 @@ def test_a_method_in_bfloat16_with_microbatches_and_groups_of_steps(name, source
 @pytest.mark.parametrize("name", METHODS)
 def test_a_method_is_one_final_class_with_a_documented_configuration(name):
     kind = METHODS[name]
-    assert kind.__final__ and kind.__bases__ == (Method,)
-    assert kind.cost and set(kind.optimizers) <= {"student_optimizer", "teacher_optimizer"}
+    assert kind.__final__ and kind.__bases__[0] in ABSTRACT
+    assert kind.passes_per_step and set(kind.optimizers) <= {
+        "student_optimizer",
+        "teacher_optimizer",
+    }
     assert all(field.metadata["help"] for field in kind.Config.__dataclass_fields__.values())
     made = config.make({"method": name})
-    assert kind.idle_options.isdisjoint(made.flat())
+    assert config.unused_options(kind).isdisjoint(made.flat())
     assert issubclass(kind, keras.Model)

@@ -27,7 +27,7 @@ for name in METHODS:
     own = {k: v for k, v in settings.items() if config.applies(k, name)}
     made = config.make({**own, "method": name})
     experiment = training.build(made, training.make_split(made, source), "", strategy)
-    for phase, engine in experiment.method.preparations().items():
+    for phase, engine in experiment.method.pretraining_phases().items():
         batches = experiment.batches(phase, 0, engine.unlabeled_views)
         engine.fit(batches, steps_per_epoch=2, verbose=0)
     experiment.method.fit(experiment.batches("train", 0), steps_per_epoch=3, verbose=0)

@@ -73,7 +73,7 @@ def train(name, batches):
     method = kind(**networks, label_smoothing=0.0, **more)
     optimizers = {role: keras.optimizers.SGD(0.1, momentum=0.9) for role in kind.optimizers}
     method.compile(**optimizers, steps_per_execution=STEPS // 4)
-    for engine in [*method.preparations().values(), method]:
+    for engine in [*method.pretraining_phases().values(), method]:
         engine.fit(batches, steps_per_epoch=STEPS, verbose=0)
     return method
 

@@ -59,7 +59,8 @@ def make(build, jit_compile, **options):
     model = mpl_tf.MetaPseudoLabels(*pair, uda_ramp_steps=2, uda_threshold=0.3, **options)
     schedules = (keras.optimizers.schedules.CosineDecay(0.1, 20) for _ in range(2))
     optimizers = (keras.optimizers.SGD(s, momentum=0.9, nesterov=True) for s in schedules)
-    model.compile(*optimizers, weight_decay=1e-3, clip_norm=1.0, jit_compile=jit_compile)
+    named = dict(zip(model.optimizers, optimizers, strict=True))
+    model.compile(**named, weight_decay=1e-3, clip_norm=1.0, jit_compile=jit_compile)
     return model
 
 

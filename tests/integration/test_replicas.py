@@ -57,7 +57,10 @@ for name, job in jobs.items():
         made = [network(seed, job["normalised"]) for seed in (1, 5)[:count]]
         sgd = [keras.optimizers.SGD(0.1, momentum=0.9, nesterov=True) for _ in made]
     model = kind(*made, strategy=strategy, **job["hyperparameters"])
-    model.compile(*sgd, weight_decay=1e-3, clip_norm=1.0, **job["compile"])
+    named = dict(zip(kind.optimizers, sgd))
+    if job["method"] in ("pseudo_label", "noisy_student"):
+        named["teacher_optimizer"] = None  # it labels as it is
+    model.compile(**named, weight_decay=1e-3, clip_norm=1.0, **job["compile"])
     model.fit(distribution.distribute(strategy, data), steps_per_epoch=8, verbose=0)
     for i, weight in enumerate(model.get_weights()):  # with all that the method keeps
         weights[f"{name}/{i}"] = weight

@@ -88,7 +88,7 @@ def test_the_export_answers_like_the_finetuned_student(finished):
     """Restored from the checkpoint by hand, so that nothing of the run itself is trusted."""
     student = mpl_tf.NETWORKS["mlp"](10, (8, 8, 1), seed=5)
     model = mpl_tf.Supervised(student)
-    tuning = model.prepare_finetuning(tf.keras.optimizers.SGD(0.001))
+    tuning = model.finetuning_phase(tf.keras.optimizers.SGD(0.001))
     checkpoint.Checkpoints(tuning, str(finished / "checkpoints" / "finetune")).restore()
     test = mpl_tf.DATASETS["digits"].load().test
     expected = model.predict(test.images.astype(np.float32), verbose=0)

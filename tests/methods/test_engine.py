@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 import mpl_tf
-from mpl_tf.methods.engine import Engine
+from mpl_tf.methods.engine import Trainer
 
 
 @pytest.fixture
@@ -123,7 +123,11 @@ def test_eager_steps_equal_graph_steps(endless):
         build = mpl_tf.NETWORKS["mlp"]
         networks = (build(3, (4, 4, 1), seed=s, dropout=0.0) for s in (1, 2))
         model = mpl_tf.MetaPseudoLabels(*networks)
-        model.compile(keras.optimizers.SGD(0.1), keras.optimizers.SGD(0.1), run_eagerly=run_eagerly)
+        model.compile(
+            student_optimizer=keras.optimizers.SGD(0.1),
+            teacher_optimizer=keras.optimizers.SGD(0.1),
+            run_eagerly=run_eagerly,
+        )
         model.fit(endless, steps_per_epoch=3, verbose=0)
         weights.append(model.teacher.get_weights())
     for a, b in zip(*weights, strict=True):
@@ -138,13 +142,19 @@ def test_fit_without_a_number_of_steps_is_refused(model, endless):
 @pytest.mark.parametrize("wrong", [{"weight_decay": -1}, {"clip_norm": 0}])
 def test_compile_refuses_values_out_of_range(model, wrong):
     with pytest.raises(ValueError, match=next(iter(wrong))):
-        model.compile(keras.optimizers.SGD(), keras.optimizers.SGD(), **wrong)
+        model.compile(
+            student_optimizer=keras.optimizers.SGD(),
+            teacher_optimizer=keras.optimizers.SGD(),
+            **wrong,
+        )
 
 
 def test_teacher_and_student_may_differ(images, endless):
     student = mpl_tf.NETWORKS["small"](3, (4, 4, 1))
     model = mpl_tf.MetaPseudoLabels(mpl_tf.NETWORKS["mlp"](3, (4, 4, 1)), student)
-    model.compile(keras.optimizers.SGD(0.1), keras.optimizers.SGD(0.1))
+    model.compile(
+        student_optimizer=keras.optimizers.SGD(0.1), teacher_optimizer=keras.optimizers.SGD(0.1)
+    )
     model.fit(endless, steps_per_epoch=1, verbose=0)
 
 
@@ -161,7 +171,7 @@ def test_weights_survive_a_file(model, endless, tmp_path):
 def test_methods_are_final_and_do_not_inherit_from_each_other():
     for method in mpl_tf.METHODS.values():
         assert method.__final__
-        assert issubclass(method, Engine)
+        assert issubclass(method, Trainer)
         assert not [other for other in mpl_tf.METHODS.values() if other in method.__mro__[1:]]
 
 
@@ -170,7 +180,9 @@ def test_images_that_do_not_fit_a_network_are_refused_before_a_step():
     data = mpl_tf.data.pair((images, np.arange(12) % 3), labeled_batch=2, unlabeled_ratio=1)
     networks = [mpl_tf.NETWORKS["mlp"](3, (8, 8, 3), seed=seed) for seed in (0, 1)]
     model = mpl_tf.MetaPseudoLabels(*networks)
-    model.compile(keras.optimizers.SGD(0.1), keras.optimizers.SGD(0.1))
+    model.compile(
+        student_optimizer=keras.optimizers.SGD(0.1), teacher_optimizer=keras.optimizers.SGD(0.1)
+    )
     with pytest.raises(
         ValueError, match=r"takes images of shape \(8, 8, 3\); received .* \(8, 8, 1\)"
     ):

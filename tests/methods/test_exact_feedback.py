@@ -169,7 +169,7 @@ def test_the_mean_of_the_scalar_forms_is_the_exact_gradient_over_u(form, linear,
     model = make(teacher, student, form, label_smoothing=0.0, baseline_decay=0.0, **small)
     expected = flat(oracle(model, batch, smoothing=0.0, **small))
     labels = tf.Variable(tf.zeros([count], tf.int32))
-    model.pseudo_label = lambda logits: tf.one_hot(labels, K, dtype=logits.dtype)
+    model.estimator.label = lambda logits: tf.one_hot(labels, K, dtype=logits.dtype)
     for assignment in itertools.product(range(K), repeat=count):
         teacher.set_weights(start[0])
         student.set_weights(start[1])
@@ -190,7 +190,7 @@ def test_a_label_that_helps_gives_positive_feedback_and_becomes_more_likely(form
     teacher, student = linear(5, K), linear(5, K)
     model = make(teacher, student, form, label_smoothing=0.0, **SGD)
     if form != "exact":
-        model.pseudo_label = lambda logits: tf.one_hot(label, K, dtype=logits.dtype)
+        model.estimator.label = lambda logits: tf.one_hot(label, K, dtype=logits.dtype)
 
     def likelihood():
         probs = tf.nn.softmax(teacher(images)).numpy()

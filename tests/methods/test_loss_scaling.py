@@ -25,7 +25,7 @@ def model(precision, feedback="exact", rate=0.05):
     found = mpl_tf.MetaPseudoLabels(
         *made, feedback=feedback, feedback_weight=3.0, uda_weight=1.0, uda_ramp_steps=0
     )
-    found.compile(*(keras.optimizers.SGD(rate, momentum=0.5) for _ in made))
+    found.compile(**{o: keras.optimizers.SGD(rate, momentum=0.5) for o in found.optimizers})
     return found
 
 

@@ -46,7 +46,7 @@ def test_the_teacher_predicts_in_training_mode(convolutional, rng, endless):
     drawn = [np.array(v) for v in seeds]
     seen = []
     assert seeds
-    model.passes = _Watched(model.passes, model.ema, seen)
+    model.forward = _Watched(model.forward, model.ema, seen)
     batch = {**images, "label": rng.integers(3, size=6)}
     model.fit(endless(batch), steps_per_epoch=1, verbose=0)
     assert seen == [1]  # one view, by itself
@@ -56,13 +56,13 @@ def test_the_teacher_predicts_in_training_mode(convolutional, rng, endless):
 class _Watched:
     """Passes that note how many parts go through a network at once."""
 
-    def __init__(self, passes, network, seen):
-        self.passes, self.network, self.seen = passes, network, seen
+    def __init__(self, forward, network, seen):
+        self.forward, self.network, self.seen = forward, network, seen
 
     def __call__(self, network, *parts, **kwargs):
         if network is self.network:
             self.seen.append(len(parts))
-        return self.passes(network, *parts, **kwargs)
+        return self.forward(network, *parts, **kwargs)
 
     def __getattr__(self, name):
-        return getattr(self.passes, name)
+        return getattr(self.forward, name)

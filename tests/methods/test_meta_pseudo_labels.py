@@ -196,7 +196,7 @@ def test_three_steps_equal_hand_written_numpy(form, clip, joint, linear, rng, mo
     model = make(linear, form, clip=clip, joint_views=joint)
     taught = one_hot(rng.integers(K, size=U))
     if form in ("sampled", "dot"):
-        monkeypatch.setattr(model, "pseudo_label", lambda logits: tf.constant(taught))
+        monkeypatch.setattr(model.estimator, "label", lambda logits: tf.constant(taught))
     zeros = [np.zeros((D, K)), np.zeros(K)]
     state = {
         "teacher": model.teacher.get_weights(),
@@ -242,7 +242,9 @@ def test_student_rate_zero_leaves_the_student_bit_identical(form, linear, rng):
 def test_a_frozen_student_gives_feedback_exactly_zero(form, convolutional, rng):
     """Batch normalisation and dropout included: both losses see the same batch and mask."""
     model = mpl_tf.MetaPseudoLabels(convolutional(1), convolutional(2), feedback=form)
-    model.compile(keras.optimizers.SGD(0.0), keras.optimizers.SGD(0.1))
+    model.compile(
+        student_optimizer=keras.optimizers.SGD(0.0), teacher_optimizer=keras.optimizers.SGD(0.1)
+    )
     for _ in range(3):
         logs = step_on(model, random_image_batch(rng))
         assert logs["feedback"] == 0.0
@@ -270,7 +272,10 @@ def test_no_feedback_while_the_student_waits(form, linear, rng):
     for feedback in (form, "none"):
         model = make(linear, feedback)
         wait = mpl_tf.WarmupCosine(0.3, steps=100, wait=10)
-        model.compile(keras.optimizers.SGD(wait), keras.optimizers.SGD(0.3))
+        model.compile(
+            student_optimizer=keras.optimizers.SGD(wait),
+            teacher_optimizer=keras.optimizers.SGD(0.3),
+        )
         model.teacher.set_weights(start[0])
         model.student.set_weights(start[1])
         model.feedback_average.assign(0.5)
@@ -288,7 +293,9 @@ def test_measuring_the_labeled_loss_moves_no_state_of_the_student(convolutional,
     for form in ("none", "sampled", "exact"):
         teacher, student = convolutional(1), convolutional(2)
         model = mpl_tf.MetaPseudoLabels(teacher, student, feedback=form)
-        model.compile(keras.optimizers.SGD(0.0), keras.optimizers.SGD(0.1))
+        model.compile(
+            student_optimizer=keras.optimizers.SGD(0.0), teacher_optimizer=keras.optimizers.SGD(0.1)
+        )
         step_on(model, random_image_batch(np.random.default_rng(5)))
         seen[form] = [v.numpy() for v in student.non_trainable_variables]
     for form in ("sampled", "exact"):
@@ -298,9 +305,11 @@ def test_measuring_the_labeled_loss_moves_no_state_of_the_student(convolutional,
 def test_the_label_that_is_taught_is_the_label_that_is_credited(linear, rng, monkeypatch):
     """A teacher that has only the feedback moves towards or away from the drawn labels."""
     model = make(linear, "sampled", momentum=0.0, supervised_weight=0.0, uda_weight=0.0)
-    model.compile(keras.optimizers.SGD(0.3), keras.optimizers.SGD(0.1))
+    model.compile(
+        student_optimizer=keras.optimizers.SGD(0.3), teacher_optimizer=keras.optimizers.SGD(0.1)
+    )
     taught = one_hot(rng.integers(K, size=U))
-    monkeypatch.setattr(model, "pseudo_label", lambda logits: tf.constant(taught))
+    monkeypatch.setattr(model.estimator, "label", lambda logits: tf.constant(taught))
     batch = random_batch(rng)
 
     def likelihood():
@@ -315,12 +324,12 @@ def test_the_label_that_is_taught_is_the_label_that_is_credited(linear, rng, mon
 def test_pseudo_labels_are_drawn_from_the_teacher(linear):
     model = make(linear, "sampled")
     z = tf.constant(np.log([[0.7, 0.2, 0.1]]).repeat(20000, axis=0))
-    drawn = model.pseudo_label(z).numpy()
+    drawn = model.estimator.label(z).numpy()
     np.testing.assert_allclose(drawn.mean(axis=0), [0.7, 0.2, 0.1], atol=0.015)
     assert set(np.unique(drawn)) == {0.0, 1.0}
-    np.testing.assert_array_equal(drawn, model.pseudo_label(z).numpy())  # (seed, step) decide
+    np.testing.assert_array_equal(drawn, model.estimator.label(z).numpy())  # (seed, step) decide
     model.step.assign_add(1)
-    assert not np.array_equal(drawn, model.pseudo_label(z).numpy())
+    assert not np.array_equal(drawn, model.estimator.label(z).numpy())
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -372,19 +381,31 @@ def test_networks_that_do_not_fit_are_refused(linear):
 def test_optimizers_that_cannot_be_used_are_refused(linear):
     model = make(linear, "exact")
     with pytest.raises(ValueError, match="SGD"):
-        model.compile(keras.optimizers.Adam(), keras.optimizers.SGD(0.1))
+        model.compile(
+            student_optimizer=keras.optimizers.Adam(), teacher_optimizer=keras.optimizers.SGD(0.1)
+        )
     with pytest.raises(ValueError, match="clipnorm"):
-        model.compile(keras.optimizers.SGD(0.1, clipnorm=1.0), keras.optimizers.SGD(0.1))
+        model.compile(
+            student_optimizer=keras.optimizers.SGD(0.1, clipnorm=1.0),
+            teacher_optimizer=keras.optimizers.SGD(0.1),
+        )
     with pytest.raises(ValueError, match="use_ema"):
-        model.compile(keras.optimizers.SGD(0.1), keras.optimizers.SGD(0.1, use_ema=True))
-    make(linear, "sampled").compile(keras.optimizers.Adam(), keras.optimizers.Adam())
+        model.compile(
+            student_optimizer=keras.optimizers.SGD(0.1),
+            teacher_optimizer=keras.optimizers.SGD(0.1, use_ema=True),
+        )
+    make(linear, "sampled").compile(
+        student_optimizer=keras.optimizers.Adam(), teacher_optimizer=keras.optimizers.Adam()
+    )
 
 
 @pytest.mark.parametrize("joint", [False, True])
 def test_joint_views_share_one_set_of_batch_statistics(joint, convolutional, rng):
     teacher, student = convolutional(1), convolutional(2)
     model = mpl_tf.MetaPseudoLabels(teacher, student, feedback="none", joint_views=joint)
-    model.compile(keras.optimizers.SGD(0.0), keras.optimizers.SGD(0.0))
+    model.compile(
+        student_optimizer=keras.optimizers.SGD(0.0), teacher_optimizer=keras.optimizers.SGD(0.0)
+    )
     batch = {
         name: rng.normal(size=(count, 6, 6, 1))
         for name, count in (("labeled", 3), ("weak", 6), ("strong", 6))

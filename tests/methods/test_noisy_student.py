@@ -11,11 +11,12 @@ import mpl_tf
 from mpl_tf import networks, thresholds
 
 
-def make(linear, **hyperparameters):
+def make(linear, learns=True, **hyperparameters):
+    """A compiled method; without `learns` its teacher counts as trained."""
     model = mpl_tf.NoisyStudent(linear(5, 3), linear(5, 3), **hyperparameters)
     model.compile(
         student_optimizer=keras.optimizers.SGD(0.5),
-        teacher_optimizer=keras.optimizers.SGD(0.25),
+        teacher_optimizer=keras.optimizers.SGD(0.25) if learns else None,
         weight_decay=0.1,
     )
     return model
@@ -27,6 +28,7 @@ def test_two_steps_of_the_student_by_hand(hard, limit, linear, vectors, endless,
     second = {**vectors, "weak": rng.normal(size=(6, 5)), "strong": rng.normal(size=(6, 5))}
     model = make(
         linear,
+        learns=False,
         rounds=1,
         hard_labels=hard,
         pseudo_label_threshold=0.7,
@@ -65,11 +67,11 @@ def test_the_algorithm_line_by_line(linear, vectors, endless, by_hand):
     """Teacher on labels; then each student, from the same start, of the one before."""
     settings = {"pseudo_label_threshold": 0.0, "balance_limit": 0.0, "label_smoothing": 0.2}
     model = make(linear, rounds=3, **settings)
-    start, first = model.student.get_weights(), model.preparations()["teacher"].network
+    start, first = model.student.get_weights(), model.pretraining_phases()["teacher"].network
     expected_teacher = first.get_weights()
-    assert list(model.preparations()) == ["teacher", "round_1", "round_2"]
-    history = model.prepare(endless(vectors), steps=2, verbose=0)
-    assert history.keys() == model.preparations().keys()
+    assert list(model.pretraining_phases()) == ["teacher", "round_1", "round_2"]
+    history = model.pretrain(endless(vectors), steps=2, verbose=0)
+    assert history.keys() == model.pretraining_phases().keys()
     by_hand.assert_close(model.student.get_weights(), start)  # its turn is yet to come
     model.fit(endless(vectors), steps_per_epoch=2, verbose=0)
 
@@ -101,7 +103,9 @@ def test_limits_are_supervised_learning(limit, linear, after_ten_steps, supervis
     def kind(student, **hyperparameters):
         model = mpl_tf.NoisyStudent(linear(5, 3), student, rounds=1, **hyperparameters)
         compile_as_it_is = model.compile
-        model.compile = lambda optimizer, **kwargs: compile_as_it_is(optimizer, None, **kwargs)
+        model.compile = lambda optimizer, **kwargs: compile_as_it_is(
+            student_optimizer=optimizer, teacher_optimizer=None, **kwargs
+        )
         return model
 
     by_hand.assert_close(after_ten_steps(kind, **limit), supervised_steps, 1e-6)
@@ -112,7 +116,7 @@ def test_the_teacher_predicts_without_noise(convolutional, rng, endless):
     images = {k: rng.normal(size=(6, 6, 6, 1)) for k in ("labeled", "weak", "strong")}
     batch = {**images, "label": rng.integers(3, size=6)}
     model = mpl_tf.NoisyStudent(convolutional(1), convolutional(2), rounds=1)
-    model.compile(keras.optimizers.SGD(0.1), keras.optimizers.SGD(0.1))
+    model.compile(student_optimizer=keras.optimizers.SGD(0.1), teacher_optimizer=None)
     before = [v.numpy() for v in model.teacher.variables]
     moving = model.student.layers[2].moving_mean.numpy()
     model.fit(endless(batch), steps_per_epoch=2, verbose=0)
@@ -127,13 +131,15 @@ def test_a_smaller_student_is_refused_and_a_larger_one_is_not():
         mpl_tf.NoisyStudent(large, small)
     model = mpl_tf.NoisyStudent(small, large, rounds=2)
     assert model.teacher.count_params() == large.count_params()  # in the last round
-    model.compile(keras.optimizers.SGD(0.1), keras.optimizers.SGD(0.1))
-    assert model.preparations()["teacher"].network is small  # the first teacher
+    model.compile(
+        student_optimizer=keras.optimizers.SGD(0.1), teacher_optimizer=keras.optimizers.SGD(0.1)
+    )
+    assert model.pretraining_phases()["teacher"].network is small  # the first teacher
 
 
 def test_rounds_have_optimizers_of_their_own(linear):
     model = make(linear, rounds=3)
-    engines = [*itertools.islice(model.preparations().values(), 1, None), model]
+    engines = [*itertools.islice(model.pretraining_phases().values(), 1, None), model]
     assert len({id(engine.student_optimizer) for engine in engines}) == 3
     assert {float(engine.student_optimizer.learning_rate) for engine in engines} == {0.5}
 

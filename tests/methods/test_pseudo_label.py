@@ -40,11 +40,12 @@ def endless(batch):
     return tf.data.Dataset.from_tensors(batch).repeat()
 
 
-def make(linear, **hyperparameters):
+def make(linear, learns=True, **hyperparameters):
+    """A compiled method; without `learns` its teacher counts as trained."""
     model = mpl_tf.PseudoLabel(linear(5, 3), linear(5, 3), **hyperparameters)
     model.compile(
         student_optimizer=keras.optimizers.SGD(0.5),
-        teacher_optimizer=keras.optimizers.SGD(0.25),
+        teacher_optimizer=keras.optimizers.SGD(0.25) if learns else None,
         weight_decay=0.1,
     )
     return model
@@ -52,7 +53,7 @@ def make(linear, **hyperparameters):
 
 @pytest.mark.parametrize("hard", [False, True])
 def test_a_step_by_hand(hard, linear, batch):
-    model = make(linear, hard_labels=hard, pseudo_label_threshold=0.6, label_smoothing=0.2)
+    model = make(linear, False, hard_labels=hard, pseudo_label_threshold=0.6, label_smoothing=0.2)
     teacher, student = model.teacher.get_weights(), model.student.get_weights()
     model.fit(endless(batch), steps_per_epoch=1, verbose=0)
     probs = softmax(logits(batch["weak"], teacher))
@@ -71,7 +72,7 @@ def test_a_step_by_hand(hard, linear, batch):
 def test_the_teacher_learns_labels_by_hand(linear, batch):
     model = make(linear, label_smoothing=0.2)
     teacher, student = model.teacher.get_weights(), model.student.get_weights()
-    model.train_teacher(endless(batch), steps=1, verbose=0)
+    model.pretrain(endless(batch), steps=1, verbose=0)
     target = 0.8 * np.eye(3)[batch["label"]] + 0.2 / 3
     dz = (softmax(logits(batch["labeled"], teacher)) - target) / 4
     moved = gradient(batch["labeled"], dz)
@@ -85,8 +86,16 @@ def test_the_teacher_predicts_without_noise(convolutional, rng):
     images = {k: rng.normal(size=(6, 6, 6, 1)) for k in ("labeled", "weak", "strong")}
     batch = {**images, "label": rng.integers(3, size=6)}
     model = mpl_tf.PseudoLabel(convolutional(1), convolutional(2))
-    model.compile(keras.optimizers.SGD(0.1), keras.optimizers.SGD(0.1))
+    model.compile(student_optimizer=keras.optimizers.SGD(0.1), teacher_optimizer=None)
     before = [v.numpy() for v in model.teacher.variables]
     model.fit(endless(batch), steps_per_epoch=2, verbose=0)
     for a, b in zip(before, model.teacher.variables, strict=True):
         np.testing.assert_array_equal(a, b.numpy())
+
+
+def test_a_teacher_that_was_never_trained_is_refused(linear, batch):
+    model = make(linear)
+    with pytest.raises(ValueError, match="has learned nothing yet: call pretrain"):
+        model.fit(endless(batch), steps_per_epoch=1)
+    model.pretrain(endless(batch), steps=1, verbose=0)
+    model.fit(endless(batch), steps_per_epoch=1, verbose=0)

@@ -6,6 +6,7 @@ import pytest
 import tensorflow as tf
 
 import mpl_tf
+from mpl_tf.methods.update import reduce_gradient
 
 
 @pytest.fixture
@@ -63,7 +64,7 @@ def test_weight_decay_spares_normalisation(convolutional, rng):
         v.name
         for v, g in zip(
             network.trainable_variables,
-            model.reduce_gradient([None] * 5, network.trainable_variables),
+            reduce_gradient([None] * 5, network.trainable_variables, 10.0),
             strict=True,
         )
         if np.any(g != 10.0 * v.numpy()) is np.False_ and np.any(v.numpy())
@@ -72,7 +73,7 @@ def test_weight_decay_spares_normalisation(convolutional, rng):
     by_name = dict(
         zip(
             [v.name for v in network.trainable_variables],
-            model.reduce_gradient([None] * 5, network.trainable_variables),
+            reduce_gradient([None] * 5, network.trainable_variables, 10.0),
             strict=True,
         )
     )

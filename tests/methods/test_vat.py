@@ -67,13 +67,13 @@ def test_the_perturbation_moves_predictions_more_than_chance(convolutional, rng)
     model = mpl_tf.VAT(network, perturbation=0.5)
     model.compile(keras.optimizers.SGD(0.1))
     images = tf.constant(255 * rng.random((32, 6, 6, 1)), tf.float32)
-    (logits,) = model.passes(network, images, keep_state=True)
+    (logits,) = model.forward(network, images, keep_state=True)
     worst = model.adversarial(images, logits)
     length = 0.5 * 255 * np.sqrt(36 / 3072)
     np.testing.assert_allclose(np.linalg.norm(worst.numpy().reshape(32, -1), axis=1), length, 1e-4)
     moved = []
     for change in (worst, length * vat._unit(tf.random.stateless_normal(images.shape, [1, 2]))):
-        (other,) = model.passes(network, images + change, keep_state=True)
+        (other,) = model.forward(network, images + change, keep_state=True)
         moved.append(float(tf.reduce_mean(losses.divergence(logits, other))))
     assert moved[0] > 2 * moved[1]
 
