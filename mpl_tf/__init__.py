@@ -37,7 +37,7 @@ _PUBLIC = {
     "METHODS": "mpl_tf.methods",
     "NETWORKS": "mpl_tf.networks",
     "DATASETS": "mpl_tf.data",
-    "WarmupCosine": "mpl_tf.schedules",
+    "WarmupCosine": "mpl_tf.formulas.schedules",
     "ConfigError": "mpl_tf.options",
 }
 

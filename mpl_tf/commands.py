@@ -5,7 +5,7 @@ import dataclasses
 import os
 import sys
 
-from mpl_tf import console, interruption
+from mpl_tf import console
 from mpl_tf.options import ConfigError, check
 
 DONE, FAILED, MISUSED, INTERRUPTED, TERMINATED = 0, 1, 2, 130, 143
@@ -37,7 +37,7 @@ def run(argv, kind, work, *, verb, about, files=None):
     try:
         options = kind(**values)
         check(options)
-        with interruption.raised():
+        with console.raised():
             console.start(["--verbosity"] if verbose else [])
             return work(options, *rest)
     except ConfigError as error:
@@ -49,7 +49,7 @@ def run(argv, kind, work, *, verb, about, files=None):
     except BrokenPipeError:  # whoever reads, such as `head`, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return DONE
-    except interruption.Terminated:
+    except console.Terminated:
         console.complain("Terminated.")
         return TERMINATED
 

@@ -68,40 +68,45 @@ def _evaluate(options):
         raise ConfigError("either --workdir or --model must say what is measured.")
     if options.model and not options.dataset:
         raise ConfigError("--model needs --dataset: the images to measure it on.")
-    from mpl_tf import data, evaluation, held_out, report, workdir
+    from mpl_tf import data, files
+    from mpl_tf.evaluation import imagenet_real
+    from mpl_tf.evaluation import subject as subjects
+    from mpl_tf.formulas import measures
+    from mpl_tf.runs import folder as run_folder
+    from mpl_tf.runs import pictures
 
-    real = held_out.read_real_labels(options.real_labels) if options.real_labels else None
+    real = imagenet_real.read_real_labels(options.real_labels) if options.real_labels else None
     if options.dataset:
         data.find(options.dataset, options.data_dir)  # complains before networks are built
     if options.workdir:
-        subject = held_out.of_run(options.workdir, options.which)
+        subject = subjects.of_run(options.workdir, options.which)
     else:
-        subject = held_out.of_export(options.model)
-    images = held_out.images(subject, options)
+        subject = subjects.of_export(options.model)
+    images = subjects.images(subject, options)
     if real is not None:
-        real = held_out.real_labels_of(images, real, subject, options)
-    probs = held_out.probabilities(subject, images, options.batch)
+        real = imagenet_real.real_labels_of(images, real, subject, options)
+    probs = subjects.probabilities(subject, images, options.batch)
     found = {
         "network": subject.name,
         "dataset": options.dataset or subject.run.config.run.dataset,
         "part": options.part,
         "images": len(images),
-        **evaluation.measure(probs, images.labels, subject.class_names),
+        **measures.measure(probs, images.labels, subject.class_names),
     }
     if real is not None:
-        found["real_accuracy"], found["real_images"] = evaluation.real_accuracy(probs, real)
-    folder = options.to or os.path.join(options.workdir, workdir.EVALUATION)
+        found["real_accuracy"], found["real_images"] = measures.real_accuracy(probs, real)
+    folder = options.to or os.path.join(options.workdir, run_folder.EVALUATION)
     title = f"{found['network']} on {len(images)} {options.part} images of {found['dataset']}"
     try:
         os.makedirs(folder, exist_ok=True)
-        report.draw_evaluation(
+        pictures.draw_evaluation(
             os.path.join(folder, "evaluation.png"),
             title=f"{title}: {found['accuracy']:.2%}",
             probs=probs,
             labels=images.labels,
             class_names=subject.class_names,
         )
-        workdir.write_json(os.path.join(folder, "evaluation.json"), found)
+        files.write_json(os.path.join(folder, "evaluation.json"), found)
     except OSError as error:
         raise ConfigError(f"{folder} cannot be written: {error.strerror}.") from error
     _say(title, found, folder)

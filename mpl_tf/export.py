@@ -48,10 +48,11 @@ def _export(options):
         raise ConfigError("--workdir must be the folder of a run; received none.")
     import tensorflow as tf
 
-    from mpl_tf import runs, saved_model
+    from mpl_tf.runs import restore
+    from mpl_tf.serving import saved_model
 
-    run = runs.find(options.workdir)
-    which, network = runs.restore(run, options.which)
+    run = restore.find(options.workdir)
+    which, network = restore.restore(run, options.which)
     folder = options.to or os.path.join(run.path, "export")
     try:
         path = saved_model.export(

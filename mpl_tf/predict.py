@@ -4,7 +4,6 @@ import csv
 import dataclasses
 import io
 import json
-import os
 import sys
 
 import numpy as np
@@ -45,13 +44,10 @@ def main(argv=None):
       int, the exit status: 0 if all files were classified, 1 if some could not be, 2 bad input, 130
       stopped by the keyboard.
     """
-    files = f"image files, folders of them at any depth, or {_STANDARD_INPUT} for a list of paths"
+    files = "image files, folders of them at any depth, or - for a list of paths"
     return commands.run(
         argv, Options, _predict, verb="predict", about=_ABOUT, files=files + " on standard input"
     )
-
-
-_STANDARD_INPUT = "-"
 
 
 def _predict(options, names):
@@ -60,9 +56,10 @@ def _predict(options, names):
     import tensorflow as tf
     import tqdm
 
-    from mpl_tf import saved_model
+    from mpl_tf.images.files import list_files
+    from mpl_tf.serving import saved_model
 
-    path = saved_model.find(folder_of(options.model))
+    path = saved_model.find(saved_model.folder_of(options.model))
     class_names = saved_model.read_asset(path, saved_model.CLASS_NAMES)
     serve = tf.saved_model.load(path).signatures.get("serving_bytes")
     if serve is None:
@@ -91,48 +88,6 @@ def _predict(options, names):
     return commands.FAILED if failed else commands.DONE
 
 
-def folder_of(path):
-    """Where the exports lie that `path`, a run or an export itself, stands for."""
-    is_run = os.path.isfile(os.path.join(path, "config.json"))
-    return os.path.join(path, "export") if is_run else path
-
-
-def list_files(names):
-    """The files that arguments stand for.
-
-    Args:
-      names: list of str: files; folders, of which all image files are meant; or "-" for a list of
-        both, one a line, on standard input.
-
-    Returns:
-      (files, failed): list of str, in order; list of (str, str), folders without an image file, and
-      what is wrong with them.
-    """
-    from mpl_tf.data import decode
-
-    files, failed = [], []
-    for name in names:
-        if name == _STANDARD_INPUT:
-            lines = [line.rstrip("\r\n") for line in sys.stdin]
-            more = list_files([line for line in lines if line and line != _STANDARD_INPUT])
-            files, failed = files + more[0], failed + more[1]
-        elif os.path.isdir(name):
-            inside = []
-            for root, folders, found in os.walk(name):
-                folders[:] = sorted(folder for folder in folders if not folder.startswith("."))
-                inside += [
-                    os.path.join(root, file)
-                    for file in sorted(found)
-                    if file.lower().endswith(decode.EXTENSIONS) and not file.startswith(".")
-                ]
-            files += inside
-            if not inside:
-                failed.append((name, f"holds no file that ends in {', '.join(decode.EXTENSIONS)}"))
-        else:
-            files.append(name)
-    return files, failed
-
-
 def classify(serve, files):
     """Answers of a batch of files.
 
@@ -145,7 +100,7 @@ def classify(serve, files):
     """
     import tensorflow as tf
 
-    from mpl_tf.data import decode
+    from mpl_tf.images import decode
 
     contents, reasons = {}, {}
     for file in files:

@@ -4,7 +4,7 @@ import errno
 import os
 import sys
 
-from mpl_tf import console, interruption
+from mpl_tf import console
 
 FINISHED, FAILED, MISUSED, INTERRUPTED, TERMINATED = 0, 1, 2, 130, 143
 
@@ -24,9 +24,9 @@ def main(argv=None):
     """
     argv = sys.argv[1:] if argv is None else argv
     try:
-        with interruption.raised():
+        with console.raised():
             return _run(argv)
-    except interruption.Terminated:
+    except console.Terminated:
         console.complain("Terminated. The same command continues from the last checkpoint.")
         return TERMINATED
     except KeyboardInterrupt:
@@ -39,9 +39,11 @@ def _run(argv):
     # After that, because they import TensorFlow.
     import tensorflow as tf
 
-    from mpl_tf import callbacks, distribution, flags, training
-    from mpl_tf.checkpoint import CheckpointError
+    from mpl_tf.config import flags
+    from mpl_tf.engine import devices
     from mpl_tf.options import ConfigError
+    from mpl_tf.runs import callbacks, training
+    from mpl_tf.runs.checkpoint import CheckpointError
 
     try:
         command = flags.parse(argv)
@@ -64,9 +66,9 @@ def _run(argv):
             "folder. A lower learning rate or clip_norm=5 may help."
         )
         return FAILED
-    except distribution.LOST_WORKER as error:
+    except devices.LOST_WORKER as error:
         console.complain(
-            f"\nStopped: another worker is gone ({distribution.reason(error)}).\nStart all workers "
+            f"\nStopped: another worker is gone ({devices.reason(error)}).\nStart all workers "
             "again, and they continue from the last checkpoint."
         )
         return FAILED

@@ -8,8 +8,9 @@ import types
 import numpy as np
 import pytest
 
-from mpl_tf import config, data, training
+from mpl_tf import config, data
 from mpl_tf.methods import METHODS
+from mpl_tf.runs.experiment import build, make_split
 
 PAGE = pathlib.Path(__file__).parents[1] / "docs" / "adding_a_method.md"
 
@@ -33,7 +34,7 @@ def test_the_method_of_the_page_trains(example):
     made = config.make({**settings, "labeled_batch": 10, "unlabeled_ratio": 2})
     assert made.flat()["entropy_weight"] == 0.1
     source = data.find("digits", "").load(made.data)
-    experiment = training.build(made, training.make_split(made, source), "")
+    experiment = build(made, make_split(made, source), "")
     assert isinstance(experiment.method, example.Entropy)
     history = experiment.method.fit(
         experiment.batches("train", 0), steps_per_epoch=10, epochs=2, verbose=0

@@ -65,7 +65,7 @@ def _run(arguments, training_flags):
         raise ConfigError(f"{error.name} is missing: pip install 'mpl_tf[stablehlo]'.") from error
     if os.path.lexists(arguments.to):
         raise ConfigError(f"--to={arguments.to} exists; choose a new folder.")
-    from mpl_tf import flags
+    from mpl_tf.config import flags
 
     try:
         settings = flags.parse(training_flags).config
@@ -103,14 +103,15 @@ def build(settings, image_shape=None, num_classes=0):
       num_classes: int, with `image_shape`.
 
     Returns:
-      (methods.base.Method, compiled; dict of name -> array).
+      (engine.method.Method, compiled; dict of name -> array).
 
     Raises:
       ConfigError: the configuration is for several devices, or does not fit.
     """
     import keras
 
-    from mpl_tf import config, data, training
+    from mpl_tf import config, data
+    from mpl_tf.runs import experiment as experiments
 
     if settings.compute.strategy not in ("auto", "cpu"):
         raise ConfigError(
@@ -124,11 +125,11 @@ def build(settings, image_shape=None, num_classes=0):
     if image_shape is None:
         source = data.find(settings.run.dataset, settings.data.data_dir).load(settings.data)
         config.check_data(settings, source)
-        experiment = training.build(settings, training.make_split(settings, source), path="")
+        experiment = experiments.build(settings, experiments.make_split(settings, source), path="")
         return experiment.method, next(experiment.batches("train", 0).as_numpy_iterator())
     images = types.SimpleNamespace(shape=image_shape)
     split = types.SimpleNamespace(class_names=range(num_classes), labeled=images)
-    method = training.build(settings, split, path="").method
+    method = experiments.build(settings, split, path="").method
     rng, count = np.random.default_rng(settings.run.seed), settings.run.labeled_batch
     batch = {"label": rng.integers(num_classes, size=count)}
     sizes = {"labeled": count} | dict.fromkeys(
@@ -159,7 +160,7 @@ def lower(method, batch):
     """The step that XLA compiles, as a pure function.
 
     Args:
-      method: methods.base.Method, compiled.
+      method: engine.method.Method, compiled.
       batch: dict of name -> array.
 
     Returns:

@@ -26,8 +26,11 @@ if __name__ == "__main__":
 import numpy as np
 from scipy import stats
 
-from mpl_tf import config, data, evaluation, training
+from mpl_tf import config, data
 from mpl_tf.data import pipeline
+from mpl_tf.formulas import measures
+from mpl_tf.runs import experiment as experiments
+from mpl_tf.runs import results
 
 
 def wrong_labels(split, share, seed):
@@ -110,7 +113,7 @@ class Trainer:
     """
 
     def __init__(self, settings, split):
-        self.experiment = training.build(settings, split, path="")
+        self.experiment = experiments.build(settings, split, path="")
         method = self.experiment.method
         optimizers = method.student_optimizer, method.teacher_optimizer
         self.variables = [*method.variables, *(v for o in optimizers for v in o.variables)]
@@ -124,7 +127,7 @@ class Trainer:
             variable.assign(value)  # counters, momentum, states of dropout
         method.seed.assign(seed)
         for role in ("teacher", "student"):
-            fresh = training.network(settings, split, role)
+            fresh = experiments.network(settings, split, role)
             method.networks[role].set_weights(fresh.get_weights())
         method.ema.set_weights(method.student.get_weights())
         experiment = dataclasses.replace(self.experiment, config=settings, split=split)
@@ -132,7 +135,7 @@ class Trainer:
         method.fit(batches, steps_per_epoch=settings.run.steps, verbose=0)
         test = pipeline.evaluation_batches(split.test)
         return {
-            name: evaluation.accuracy(evaluation.probabilities(network, test), split.test.labels)
+            name: measures.accuracy(results.probabilities(network, test), split.test.labels)
             for name, network in method.networks.items()
         }
 
@@ -222,7 +225,7 @@ def main(argv=None):
         num_labeled, damage = every[condition]
         settings = config.make({**shared, "num_labeled": num_labeled, "seed": seed, **FORMS[form]})
         config.check_data(settings, source)
-        split = damage(training.make_split(settings, source), seed)
+        split = damage(experiments.make_split(settings, source), seed)
         key = (len(split.class_names), form, num_labeled)
         if key not in trainers:
             size = min(settings.run.labeled_batch, len(split.labeled))

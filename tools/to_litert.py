@@ -31,7 +31,7 @@ def convert(path, calibration=None):
     """
     import tensorflow as tf
 
-    from mpl_tf import saved_model
+    from mpl_tf.serving import saved_model
 
     loaded = tf.saved_model.load(path)
     shape = saved_model.read_asset(path, saved_model.ABOUT)["image_shape"]
@@ -121,13 +121,17 @@ def _run(arguments):
         import ai_edge_litert  # noqa: F401
     except ImportError as error:
         raise ConfigError(f"{error.name} is missing: pip install 'mpl_tf[convert]'.") from error
-    from mpl_tf import data, evaluation, held_out, runs, saved_model, training, workdir
+    from mpl_tf import data, files
+    from mpl_tf.evaluation import subject
+    from mpl_tf.formulas import measures
+    from mpl_tf.runs import experiment, restore
+    from mpl_tf.serving import saved_model
 
-    run = runs.find(arguments.run)
+    run = restore.find(arguments.run)
     path = saved_model.find(arguments.model or os.path.join(run.path, "export"))
     chosen = run.config.data
     source = data.find(run.config.run.dataset, chosen.data_dir).load(chosen)
-    split = training.make_split(run.config, source)
+    split = experiment.make_split(run.config, source)
     models = {
         "float32.tflite": convert(path),
         "int8.tflite": convert(path, unlabeled_images(split, arguments.calibration)),
@@ -135,19 +139,19 @@ def _run(arguments):
     os.makedirs(arguments.to, exist_ok=True)
     for name, model in models.items():
         file = os.path.join(arguments.to, name)
-        with workdir.whole(file) as partial, open(partial, "wb") as opened:
+        with files.whole(file) as partial, open(partial, "wb") as opened:
             opened.write(model)
     part = "test" if split.test else "validation"
     images = split.test or split.validation
     if images is None:
         console.say("The run has no test or validation images to measure accuracy on")
         return 0
-    kept = evaluation.accuracy(
-        held_out.probabilities(held_out.of_export(path), images, 500), images.labels
+    kept = measures.accuracy(
+        subject.probabilities(subject.of_export(path), images, 500), images.labels
     )
     rows = [(path, f"accuracy {kept:.4f} on {len(images)} {part} images")]
     for name, model in models.items():
-        found = evaluation.accuracy(probabilities(model, images.images), images.labels)
+        found = measures.accuracy(probabilities(model, images.images), images.labels)
         said = f"accuracy {found:.4f}, lost {kept - found:.4f}; {len(model) / 1024:.0f} KiB"
         rows.append((os.path.join(arguments.to, name), said))
     console.say(console.table(rows))

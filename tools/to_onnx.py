@@ -33,7 +33,7 @@ def convert(path, opset=18):
     import tensorflow as tf
     import tf2onnx
 
-    from mpl_tf import saved_model
+    from mpl_tf.serving import saved_model
 
     loaded = tf.saved_model.load(path)
     shape = saved_model.read_asset(path, saved_model.ABOUT)["image_shape"]
@@ -100,12 +100,13 @@ def _run(arguments):
         import tf2onnx  # noqa: F401
     except ImportError as error:
         raise ConfigError(f"{error.name} is missing: pip install 'mpl_tf[convert]'.") from error
-    from mpl_tf import predict, saved_model, workdir
+    from mpl_tf import files
+    from mpl_tf.serving import saved_model
 
-    path = saved_model.find(predict.folder_of(arguments.model))
+    path = saved_model.find(saved_model.folder_of(arguments.model))
     model = convert(path, arguments.opset)
     os.makedirs(os.path.dirname(os.path.abspath(arguments.to)), exist_ok=True)
-    with workdir.whole(arguments.to) as partial:
+    with files.whole(arguments.to) as partial:
         with open(partial, "wb") as file:
             file.write(model.SerializeToString())
         found = difference(partial, path)

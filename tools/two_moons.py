@@ -42,7 +42,7 @@ from scipy import stats
 from sklearn import datasets
 
 import mpl_tf
-from mpl_tf import callbacks
+from mpl_tf.runs import callbacks
 
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt

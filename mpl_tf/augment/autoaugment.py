@@ -5,7 +5,7 @@ import numbers
 
 import tensorflow as tf
 
-from mpl_tf.augment import dispatch
+from mpl_tf.augment import operations
 from mpl_tf.options import ConfigError
 
 # 25 sub-policies each, two operations in a row with their probabilities and magnitudes (0 to 9):
@@ -110,7 +110,7 @@ def level(name, magnitude, translate):
     practice make an operation stronger with the magnitude.
 
     Args:
-      name: str, key of dispatch.OPERATIONS.
+      name: str, key of operations.OPERATIONS.
       magnitude: int, 0 to 9.
       translate: float, pixels at magnitude 9.
 
@@ -181,7 +181,7 @@ class AutoAugment:
             strength = tf.constant([level(name, m, translate) for name, _, m in column])
             own = draws.child(1 + stage)
             applied = own.uniform(1) < tf.gather(probability, chosen)
-            images = dispatch.apply(
+            images = operations.apply(
                 names,
                 images,
                 tf.where(applied, tf.gather(operation, chosen), len(names)),

@@ -5,10 +5,10 @@ import numbers
 
 import tensorflow as tf
 
-from mpl_tf.augment import dispatch
+from mpl_tf.augment import operations
 from mpl_tf.options import ConfigError
 
-NAMES = tuple(dispatch.OPERATIONS)
+NAMES = tuple(operations.OPERATIONS)
 
 
 def levels(magnitude, translate, cutout):
@@ -114,5 +114,5 @@ class RandAugment:
             value = tf.gather(strength, operation)
             applied = own.uniform(2) < probability
             operation = tf.where(applied, operation, len(NAMES))
-            images = dispatch.apply(NAMES, images, operation, value, own)
+            images = operations.apply(NAMES, images, operation, value, own)
         return images

@@ -1,9 +1,11 @@
 """Datasets, by the name that `--dataset` takes, and the user's own images."""
 
-from mpl_tf.data import folders, tfds_files, tfds_sets, tfrecords
-from mpl_tf.data.folders import folder
-from mpl_tf.data.named import DATASETS
-from mpl_tf.data.pairs import num_unlabeled, pair
+from mpl_tf.data.arrays import num_unlabeled, pair
+from mpl_tf.data.recipes import DATASETS
+from mpl_tf.data.sources import folder as folder_source
+from mpl_tf.data.sources import tfds as tfds_source
+from mpl_tf.data.sources import tfds_folder, tfrecord
+from mpl_tf.data.sources.folder import folder
 from mpl_tf.options import ConfigError
 
 __all__ = ["DATASETS", "find", "folder", "num_unlabeled", "pair"]
@@ -15,24 +17,24 @@ def find(name, data_dir=""):
     Args:
       name: str: a key of DATASETS, `folder:PATH`, `tfrecord:PATTERN`, or any image classification
         set of TensorFlow Datasets.
-      data_dir: str, folder of TensorFlow Datasets, as in data.dataset.DataConfig.
+      data_dir: str, folder of TensorFlow Datasets, as in data.options.DataConfig.
 
     Raises:
       ConfigError: there is no such dataset.
     """
     kind, _, place = name.partition(":")
     if kind == "folder" and place:
-        return folders.dataset(place)
+        return folder_source.dataset(place)
     if kind == "tfrecord" and place:
-        return tfrecords.dataset(place)
+        return tfrecord.dataset(place)
     if name in DATASETS:
         return DATASETS[name]
-    if tfds_files.find(name, tfds_files.data_dir(data_dir)) is None and not _registered(name):
+    if tfds_folder.find(name, tfds_folder.data_dir(data_dir)) is None and not _registered(name):
         raise ConfigError(
             f"dataset must be one of {', '.join(DATASETS)}, folder:PATH, tfrecord:PATTERN, or an "
             f"image classification set of TensorFlow Datasets; received {name!r}."
         )
-    return tfds_sets.dataset(name, {})
+    return tfds_source.dataset(name, {})
 
 
 def _registered(name):

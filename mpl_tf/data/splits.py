@@ -49,7 +49,7 @@ class Split:
 
     Attributes:
       labeled: Images.
-      unlabeled: Images, whose labels, where known, are for diagnostics; or a data.records.Stream.
+      unlabeled: Images, whose labels, where known, are for diagnostics; or a tfrecord_store.Stream.
       validation, test: Images, or None.
       class_names: tuple of str.
     """

@@ -3,7 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
-from mpl_tf.data import decode
+from mpl_tf.images import decode
 
 # Decoded images up to this many bytes are held in memory.
 MEMORY_LIMIT = 2 << 30

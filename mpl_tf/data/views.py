@@ -22,7 +22,7 @@ def make(options, image_size):
     """Views by name.
 
     Args:
-      options: data.dataset.DataConfig.
+      options: data.options.DataConfig.
       image_size: int, side of the images in pixels.
 
     Returns:

@@ -6,9 +6,10 @@ from typing import Any, ClassVar, final
 import keras
 import tensorflow as tf
 
-from mpl_tf import distribution, losses, thresholds
-from mpl_tf.methods.base import MethodConfig
-from mpl_tf.methods.student import Batch, StudentMethod
+from mpl_tf.engine import replicas
+from mpl_tf.engine.method import MethodConfig
+from mpl_tf.engine.student import Batch, StudentMethod
+from mpl_tf.formulas import losses, thresholds
 from mpl_tf.options import option
 
 
@@ -122,5 +123,5 @@ class FlexMatch(StudentMethod):
         """
         confident = losses.confidence_mask(probs, self.config.threshold) > 0
         label = tf.where(confident, tf.argmax(probs, axis=-1), -1)  # [U]
-        rows = map(distribution.all_rows, (index, label))
+        rows = map(replicas.all_rows, (index, label))
         self.learned.assign(thresholds.remember(tf.convert_to_tensor(self.learned), *rows))

@@ -6,9 +6,10 @@ from typing import Any, ClassVar, final
 import keras
 import tensorflow as tf
 
-from mpl_tf import distribution, losses, thresholds
-from mpl_tf.methods.base import MethodConfig
-from mpl_tf.methods.student import Batch, StudentMethod
+from mpl_tf.engine import replicas
+from mpl_tf.engine.method import MethodConfig
+from mpl_tf.engine.student import Batch, StudentMethod
+from mpl_tf.formulas import losses, thresholds
 from mpl_tf.options import option
 
 
@@ -121,7 +122,7 @@ class FreeMatch(StudentMethod):
 
     def update_averages(self, probs: tf.Tensor, pseudo_label: tf.Tensor) -> None:
         """Moves the averages on; [U, K] each, predictions on weak views and their largest class."""
-        means = distribution.mean_over_replicas(
+        means = replicas.mean_over_replicas(
             [
                 tf.reduce_mean(tf.reduce_max(probs, axis=-1)),
                 tf.reduce_mean(probs, axis=0),
@@ -149,7 +150,7 @@ class FreeMatch(StudentMethod):
         probs = mask[:, None] * tf.nn.softmax(strong_logits)
         predicted = mask[:, None] * losses.most_probable(strong_logits)
         own = tf.reduce_mean(probs, axis=0)
-        means, shares = distribution.mean_over_replicas(
+        means, shares = replicas.mean_over_replicas(
             [tf.stop_gradient(own), thresholds.shares(predicted)]
         )
         return thresholds.fairness(

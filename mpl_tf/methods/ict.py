@@ -5,10 +5,10 @@ from typing import ClassVar, final
 
 import tensorflow as tf
 
-from mpl_tf import losses, schedules
-from mpl_tf.methods import mixup
-from mpl_tf.methods.base import MethodConfig
-from mpl_tf.methods.student import Batch, StudentMethod
+from mpl_tf.engine import mixup
+from mpl_tf.engine.method import MethodConfig
+from mpl_tf.engine.student import Batch, StudentMethod
+from mpl_tf.formulas import losses, schedules
 from mpl_tf.options import option
 
 

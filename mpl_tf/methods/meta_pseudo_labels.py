@@ -6,12 +6,12 @@ from typing import Any, final
 import keras
 import tensorflow as tf
 
-from mpl_tf import feedback, losses, schedules
-from mpl_tf.methods.base import Method, MethodConfig, Panel
-from mpl_tf.methods.estimators import ESTIMATORS, StudentStep
-from mpl_tf.methods.lesson import Lesson
-from mpl_tf.methods.passes import state_of
-from mpl_tf.methods.update import (
+from mpl_tf.engine.estimators import ESTIMATORS, StudentStep
+from mpl_tf.engine.forward import state_of
+from mpl_tf.engine.lesson import Lesson
+from mpl_tf.engine.method import Method, MethodConfig, Panel
+from mpl_tf.engine.metrics import Deviation, SignalToNoise
+from mpl_tf.engine.update import (
     apply,
     clip,
     inner_optimizer,
@@ -19,7 +19,7 @@ from mpl_tf.methods.update import (
     reduce_gradient,
     scale_of,
 )
-from mpl_tf.metrics import Deviation, SignalToNoise
+from mpl_tf.formulas import feedback, losses, schedules
 from mpl_tf.options import option, redefault
 
 

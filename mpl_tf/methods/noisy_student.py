@@ -6,11 +6,12 @@ from typing import Any, ClassVar, final
 import keras
 import tensorflow as tf
 
-from mpl_tf import distribution, losses, thresholds
-from mpl_tf.methods.base import MethodConfig, copy_network
-from mpl_tf.methods.engine import Trainer
-from mpl_tf.methods.fixed_teacher import FixedTeacherMethod
-from mpl_tf.methods.student import Batch
+from mpl_tf.engine import devices, replicas
+from mpl_tf.engine.fixed_teacher import FixedTeacherMethod
+from mpl_tf.engine.method import MethodConfig, copy_network
+from mpl_tf.engine.student import Batch
+from mpl_tf.engine.trainer import Trainer
+from mpl_tf.formulas import losses, thresholds
 from mpl_tf.options import option, redefault
 
 
@@ -97,7 +98,7 @@ class NoisyStudent(FixedTeacherMethod):
                 "the student must be as large as its teacher, or larger; received a teacher of "
                 f"{sizes[0]} parameters and a student of {sizes[1]}."
             )
-        strategy = strategy or distribution.current_strategy()
+        strategy = strategy or devices.current_strategy()
         once = dataclasses.asdict(dataclasses.replace(config, rounds=1))
         earlier, last_teacher = [], teacher
         for _ in range(config.rounds - 1):
@@ -147,7 +148,7 @@ class NoisyStudent(FixedTeacherMethod):
         labeled, strong = self.forward(self.student, batch["labeled"], batch["strong"])
         supervised = tf.reduce_mean(losses.label_loss(batch["label"], labeled, c.label_smoothing))
         unlabeled = losses.cross_entropy(pseudo_label, strong)  # [U]
-        unlabeled = distribution.weighted_mean(unlabeled, batch["weights"])
+        unlabeled = replicas.weighted_mean(unlabeled, batch["weights"])
         self.log(supervised_loss=supervised, unlabeled_loss=unlabeled)
         return supervised + c.unlabeled_weight * unlabeled, pseudo_label
 
@@ -163,7 +164,7 @@ class NoisyStudent(FixedTeacherMethod):
         """
         if not self.config.balance_limit:
             return tf.ones_like(mask)
-        shares = distribution.mean_over_replicas(thresholds.shares(mask[:, None] * labels))
+        shares = replicas.mean_over_replicas(thresholds.shares(mask[:, None] * labels))
         average = tf.convert_to_tensor(self.class_shares)
         # Every step counts alike: the teacher is the same in all of them.
         decay = tf.cast(self.step, average.dtype) / tf.cast(self.step + 1, average.dtype)

@@ -6,10 +6,10 @@ from typing import Any, ClassVar, final
 import keras
 import tensorflow as tf
 
-from mpl_tf import distribution, losses, schedules
-from mpl_tf.methods import mixup
-from mpl_tf.methods.base import MethodConfig
-from mpl_tf.methods.student import Batch, StudentMethod
+from mpl_tf.engine import mixup, replicas
+from mpl_tf.engine.method import MethodConfig
+from mpl_tf.engine.student import Batch, StudentMethod
+from mpl_tf.formulas import losses, schedules
 from mpl_tf.options import ConfigError, option
 
 _REMEMBERED = 128  # steps over which the shares of predicted classes are averaged
@@ -198,7 +198,7 @@ class ReMixMatch(StudentMethod):
         probs = tf.nn.softmax(logits)
         counts = tf.reduce_mean(losses.one_hot(label, probs.shape[-1]), axis=0)  # [K]
         predicted = tf.reduce_mean(tf.cast(probs, tf.float32), axis=0)
-        counts, predicted = distribution.mean_over_replicas([counts, predicted])
+        counts, predicted = replicas.mean_over_replicas([counts, predicted])
         self.label_counts.assign_add(counts)
         if self.config.align:
             labels = self.label_counts / tf.reduce_sum(self.label_counts)
@@ -218,7 +218,7 @@ def quarter_turns(images: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     Returns:
       (turned [N,H,H,C], how often int32 [N], 0, 1, 2, 3, 0, 1, ...).
     """
-    index, _ = distribution.replica()
+    index, _ = replicas.replica()
     size = tf.shape(images)[0]
     turns = (index * size + tf.range(size)) % _TURNS
     turned = images

@@ -6,9 +6,10 @@ from typing import Any, ClassVar, final
 import keras
 import tensorflow as tf
 
-from mpl_tf import distribution, ensembles, losses, schedules
-from mpl_tf.methods.base import MethodConfig
-from mpl_tf.methods.student import Batch, StudentMethod
+from mpl_tf.engine import replicas
+from mpl_tf.engine.method import MethodConfig
+from mpl_tf.engine.student import Batch, StudentMethod
+from mpl_tf.formulas import ensembles, losses, schedules
 from mpl_tf.options import ConfigError, option, redefault
 
 
@@ -106,7 +107,7 @@ class TemporalEnsembling(StudentMethod):
 
     def remember(self, index: tf.Tensor, probs: tf.Tensor) -> None:
         """Accumulates the predictions `probs` [U, K] of the images `index` [U] of all replicas."""
-        index, probs = map(distribution.all_rows, (index, tf.cast(probs, tf.float32)))
+        index, probs = map(replicas.all_rows, (index, tf.cast(probs, tf.float32)))
         decay = self.config.prediction_decay
         sums, visits = ensembles.accumulate(
             tf.convert_to_tensor(self.sums), tf.convert_to_tensor(self.visits), index, probs, decay

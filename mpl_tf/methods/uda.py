@@ -5,9 +5,10 @@ from typing import ClassVar, final
 
 import tensorflow as tf
 
-from mpl_tf import distribution, losses, schedules
-from mpl_tf.methods.base import MethodConfig
-from mpl_tf.methods.student import Batch, StudentMethod
+from mpl_tf.engine import replicas
+from mpl_tf.engine.method import MethodConfig
+from mpl_tf.engine.student import Batch, StudentMethod
+from mpl_tf.formulas import losses, schedules
 from mpl_tf.options import option
 
 
@@ -107,4 +108,4 @@ class UDA(StudentMethod):
             kept = tf.cast(sure <= tf.cast(most, sure.dtype), sure.dtype)
             self.log(labels_kept=tf.reduce_mean(kept))
         loss = losses.label_loss(label, logits, c.label_smoothing)
-        return distribution.weighted_mean(loss, kept)
+        return replicas.weighted_mean(loss, kept)

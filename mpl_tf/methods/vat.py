@@ -6,10 +6,10 @@ from typing import ClassVar, final
 
 import tensorflow as tf
 
-from mpl_tf import distribution, losses, stateless
-from mpl_tf.methods import mixup
-from mpl_tf.methods.base import MethodConfig
-from mpl_tf.methods.student import Batch, StudentMethod
+from mpl_tf.engine import mixup, replicas
+from mpl_tf.engine.method import MethodConfig
+from mpl_tf.engine.student import Batch, StudentMethod
+from mpl_tf.formulas import losses, random
 from mpl_tf.options import option, redefault
 
 
@@ -95,10 +95,10 @@ class VAT(StudentMethod):
         Returns:
           Like `images`.
         """
-        index, count = distribution.replica()
+        index, count = replicas.replica()
         shape = [count, *(images.shape if images.shape[0] else tf.shape(images))]
         # Drawn for the global batch, so that replicas together draw what one alone would.
-        direction = _unit(stateless.normal(self.draw_seed(), shape, images.dtype)[index])
+        direction = _unit(random.normal(self.draw_seed(), shape, images.dtype)[index])
         length = 255 * math.sqrt(math.prod(images.shape[1:]) / 3072)
 
         def divergence(changed, unchanged):

@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image, ImageEnhance, ImageOps
 
-from mpl_tf.augment import autoaugment, dispatch
+from mpl_tf.augment import autoaugment, operations
 from mpl_tf.augment.autoaugment import AutoAugment
 from mpl_tf.augment.draws import Draws
 from mpl_tf.options import ConfigError
@@ -73,7 +73,7 @@ def test_a_policys_results_are_pillows_as_often_as_its_table_says(policy):
 
 
 def test_the_tables_are_the_papers():
-    known = set(dispatch.OPERATIONS) - {"Cutout"}
+    known = set(operations.OPERATIONS) - {"Cutout"}
     for policy in autoaugment.POLICIES:
         table = autoaugment.sub_policies(policy)
         assert len(table) == 25

@@ -1,47 +1,46 @@
 """Imports go one way: a module names only modules of lower levels."""
 
 import ast
+import graphlib
 import pathlib
+import subprocess
+import sys
+
+import pytest
 
 import mpl_tf
 
 PACKAGE = pathlib.Path(mpl_tf.__file__).parent
-# From the bottom up; a package stands for all of its modules.
+# From the bottom up; a room stands for all of its modules.
 LEVELS = (
-    ("options",),
-    (
-        "losses",
-        "logits",
-        "feedback",
-        "schedules",
-        "thresholds",
-        "augment",
-        "console",
-        "interruption",
-        "metrics",
-        "stateless",
-        "ensembles",
-    ),
-    ("networks", "data", "distribution", "evaluation", "workdir"),
-    ("signatures",),
-    ("saved_model",),
+    ("options", "console", "formulas"),
+    ("files", "augment", "networks"),
+    ("images",),
+    ("data", "serving"),
+    ("engine",),
     ("methods",),
-    ("callbacks", "metrics_log", "run_options"),
-    ("config", "checkpoint", "diagnostics", "report", "sample_grid"),
-    ("phases", "results"),
-    ("training",),
+    ("config",),
     ("runs",),
-    ("held_out",),
-    ("commands", "flags"),
+    ("evaluation",),
+    ("commands",),
     ("train", "export", "predict", "evaluate"),
 )
+# Rooms that must not know each other although one is higher.
+STRANGERS = (
+    ("engine", "data"),
+    ("methods", "data"),
+    ("methods", "networks"),
+    ("methods", "serving"),
+)
+ROOMS = sorted(path.name for path in PACKAGE.iterdir() if (path / "__init__.py").exists())
 
 
 def modules():
+    """(room, or module at the top; dotted name; path) of every module."""
     for path in sorted(PACKAGE.rglob("*.py")):
         parts = path.relative_to(PACKAGE).with_suffix("").parts
         if parts != ("__init__",):
-            yield parts[0], path
+            yield parts[0], ".".join(("mpl_tf", *parts)).removesuffix(".__init__"), path
 
 
 def imported(path):
@@ -56,38 +55,74 @@ def imported(path):
 
 def test_every_module_has_a_level():
     known = {name for level in LEVELS for name in level}
-    assert {name for name, _ in modules()} == known
+    assert {room for room, _, _ in modules()} == known
 
 
 def test_imports_only_go_down():
     level = {name: i for i, names in enumerate(LEVELS) for name in names}
-    for name, path in modules():
+    for room, _, path in modules():
         for target in imported(path):
             parts = target.split(".")
-            if parts[0] == "mpl_tf" and len(parts) > 1 and parts[1] != name:
-                assert level[parts[1]] < level[name], f"{path} imports {target}"
+            if parts[0] == "mpl_tf" and len(parts) > 1 and parts[1] != room:
+                assert level[parts[1]] < level[room], f"{path} imports {target}"
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_inside_a_room_imports_are_acyclic(room):
+    """The room's own names, its __init__ too, in some order."""
+    inside = {name: path for place, name, path in modules() if place == room}
+    graph = {}
+    for name, path in inside.items():
+        # `from room.a import b` names the module room.a, and room.a.b if that is one; the room
+        # itself only counts if something of its own is taken from it.
+        targets = set()
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom):
+                for alias in node.names:
+                    full = f"{node.module}.{alias.name}"
+                    targets.add(full if full in inside else node.module)
+            elif isinstance(node, ast.Import):
+                targets |= {alias.name for alias in node.names}
+        graph[name] = targets & inside.keys() - {name}
+    list(graphlib.TopologicalSorter(graph).static_order())  # raises CycleError
 
 
 def test_methods_are_handed_networks_and_batches():
-    for name, path in modules():
-        if name == "methods":
-            parts = {t.split(".")[1] for t in imported(path) if t.startswith("mpl_tf.")}
-            assert not parts & {"networks", "data"}, path
+    for room, _, path in modules():
+        parts = {t.split(".")[1] for t in imported(path) if t.startswith("mpl_tf.")}
+        unwanted = {other for one, other in STRANGERS if one == room}
+        assert not parts & unwanted, path
 
 
-def test_only_one_file_names_distribution_and_one_the_flags_library():
-    for name, path in modules():
+def test_few_files_name_distribution_and_one_the_flags_library():
+    for _, name, path in modules():
         text = path.read_text(encoding="utf-8")
-        assert ("tf.distribute.get_" in text) == (name == "distribution"), path
-        assert ("from absl import flags" in text) == (name == "flags"), path
+        known = name in ("mpl_tf.engine.devices", "mpl_tf.engine.replicas")
+        assert ("tf.distribute.get_" in text) == known, path
+        assert ("from absl import flags" in text) == (name == "mpl_tf.config.flags"), path
+
+
+def loaded_by(statement):
+    """Names of the modules that a fresh process has after a statement."""
+    code = f"import sys; {statement}; print(*sys.modules)"
+    command = [sys.executable, "-c", code]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
 
 
 def test_importing_the_package_does_not_import_tensorflow():
-    import subprocess
-    import sys
+    assert "tensorflow" not in loaded_by("import mpl_tf")
 
-    code = "import sys, mpl_tf; sys.exit('tensorflow' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+def test_a_method_loads_no_data_no_server_and_no_run():
+    loaded = loaded_by("import mpl_tf.methods.fixmatch")
+    assert "mpl_tf.methods.fixmatch" in loaded
+    for name in ("mpl_tf.data", "mpl_tf.serving", "tensorflow_serving", "mpl_tf.runs"):
+        assert not [m for m in loaded if m == name or m.startswith(f"{name}.")]
+
+
+def test_only_the_run_folder_needs_the_systems_locks():
+    needing = [name for _, name, path in modules() if "fcntl" in imported(path)]
+    assert needing == ["mpl_tf.runs.folder"]
 
 
 def test_public_names_are_there():

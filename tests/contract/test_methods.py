@@ -5,12 +5,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from mpl_tf import config, data, training
-from mpl_tf.checkpoint import Checkpoints
+from mpl_tf import config, data
+from mpl_tf.engine.fixed_teacher import FixedTeacherMethod
+from mpl_tf.engine.method import Method
+from mpl_tf.engine.student import StudentMethod
 from mpl_tf.methods import METHODS
-from mpl_tf.methods.base import Method
-from mpl_tf.methods.fixed_teacher import FixedTeacherMethod
-from mpl_tf.methods.student import StudentMethod
+from mpl_tf.runs import experiment as experiments
+from mpl_tf.runs.checkpoint import Checkpoints
 
 ABSTRACT = (Method, StudentMethod, FixedTeacherMethod)
 STEPS = 200
@@ -41,11 +42,11 @@ def source():
 
 
 def build(method, source, **more):
-    """A training.Experiment of a method, untrained."""
+    """An experiment.Experiment of a method, untrained."""
     settings = {**SETTINGS, **SHORT.get(method, {}), **more}
     settings = {k: v for k, v in settings.items() if config.applies(k, method)}
     made = config.make({**settings, "method": method})
-    return training.build(made, training.make_split(made, source), "")
+    return experiments.build(made, experiments.make_split(made, source), "")
 
 
 def fit(experiment, steps, start=0):

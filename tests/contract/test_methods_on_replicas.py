@@ -12,11 +12,13 @@ from mpl_tf.methods import METHODS
 PROGRAM = """
 import sys
 import numpy as np
-from mpl_tf import config, data, distribution, training
+from mpl_tf import config, data
+from mpl_tf.engine import devices
+from mpl_tf.runs.experiment import build, make_split
 from mpl_tf.methods import METHODS
 
 replicas, path = int(sys.argv[1]), sys.argv[2]
-strategy = distribution.make_strategy(*("mirrored", 2) if replicas == 2 else ("cpu",))
+strategy = devices.make_strategy(*("mirrored", 2) if replicas == 2 else ("cpu",))
 settings = {
     "dataset": "digits", "network": "mlp", "dropout": 0.0, "steps": 20, "labeled_batch": 8,
     "unlabeled_ratio": 2, "student_wait_steps": 0, "finetune_batch": 8, "clip_norm": 1.0,
@@ -26,7 +28,7 @@ weights = {}
 for name in METHODS:
     own = {k: v for k, v in settings.items() if config.applies(k, name)}
     made = config.make({**own, "method": name})
-    experiment = training.build(made, training.make_split(made, source), "", strategy)
+    experiment = build(made, make_split(made, source), "", strategy)
     for phase, engine in experiment.method.pretraining_phases().items():
         batches = experiment.batches(phase, 0, engine.unlabeled_views)
         engine.fit(batches, steps_per_epoch=2, verbose=0)

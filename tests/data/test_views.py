@@ -1,16 +1,14 @@
 """Views by name, and the picture of them."""
 
 import dataclasses
-import types
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from mpl_tf import sample_grid
 from mpl_tf.augment.draws import Draws
-from mpl_tf.data import pairs, views
-from mpl_tf.data.dataset import STRONG, WEAK, DataConfig
+from mpl_tf.data import views
+from mpl_tf.data.options import STRONG, WEAK, DataConfig
 
 
 def show(policy, images, seed=0):
@@ -55,18 +53,3 @@ def test_large_images_move_by_the_papers_imagenet_pixels():
 
     assert reach(224) == (100, 40)
     assert reach(32) == (None, None)  # an eighth of the side
-
-
-def test_the_picture_shows_the_views(images, tmp_path):
-    labeled = pairs.arrays(images.numpy(), np.arange(6) % 2)
-    experiment = types.SimpleNamespace(
-        split=types.SimpleNamespace(labeled=labeled, class_names=("ant", "bee")),
-        views=views.make(DataConfig(), 16),
-        config=types.SimpleNamespace(run=types.SimpleNamespace(seed=0)),
-    )
-    path = tmp_path / "views.png"
-    sample_grid.draw(str(path), experiment)
-    content = path.read_bytes()
-    assert content.startswith(b"\x89PNG")
-    sample_grid.draw(str(path), experiment)
-    assert path.read_bytes() == content

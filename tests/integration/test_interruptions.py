@@ -14,7 +14,8 @@ import time
 import pytest
 import tensorflow as tf
 
-from mpl_tf import checkpoint, metrics_log, phases, train
+from mpl_tf import train
+from mpl_tf.runs import checkpoint, metrics_log, phases
 
 SMOKE = pathlib.Path(__file__).parents[2] / "flags" / "smoke" / "mpl.flags"
 
@@ -186,7 +187,7 @@ def test_a_stop_before_an_evaluation_makes_up_for_it(finished, tmp_path, monkeyp
 @pytest.mark.parametrize(
     ("stage", "error"),
     [
-        ("sample_grid.draw", OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))),
+        ("views_grid.draw", OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))),
         ("results.finish", OSError(errno.EDQUOT, os.strerror(errno.EDQUOT), "/some/file")),
         (
             "results.finish",
@@ -200,7 +201,7 @@ def test_a_full_disk_outside_checkpoints_is_named_too(stage, error, tmp_path, mo
         raise error
 
     monkeypatch.setattr(phases, "fit", lambda experiment: (None, None))
-    monkeypatch.setattr(f"mpl_tf.{stage}", fail)
+    monkeypatch.setattr(f"mpl_tf.runs.{stage}", fail)
     assert train.main(command(tmp_path / "run")) == train.FAILED
     shown = capsys.readouterr()
     assert f"Stopped: {tmp_path / 'run'} cannot be written: " in shown.err

@@ -20,10 +20,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 import mpl_tf
-from mpl_tf import distribution
+from mpl_tf.engine import devices
 
 arguments, jobs, path = json.loads(sys.argv[1]), json.loads(sys.argv[2]), sys.argv[3]
-strategy = distribution.make_strategy(**arguments)
+strategy = devices.make_strategy(**arguments)
 assert strategy.num_replicas_in_sync == (1 if arguments["name"] == "cpu" else 2)
 
 def network(seed, normalised):
@@ -61,10 +61,10 @@ for name, job in jobs.items():
     if job["method"] in ("pseudo_label", "noisy_student"):
         named["teacher_optimizer"] = None  # it labels as it is
     model.compile(**named, weight_decay=1e-3, clip_norm=1.0, **job["compile"])
-    model.fit(distribution.distribute(strategy, data), steps_per_epoch=8, verbose=0)
+    model.fit(devices.distribute(strategy, data), steps_per_epoch=8, verbose=0)
     for i, weight in enumerate(model.get_weights()):  # with all that the method keeps
         weights[f"{name}/{i}"] = weight
-if distribution.is_chief(strategy):
+if devices.is_chief(strategy):
     np.savez(path, **weights)
 """
 

@@ -14,7 +14,8 @@ import pytest
 import tensorflow as tf
 
 import mpl_tf
-from mpl_tf import checkpoint, train, workdir
+from mpl_tf import train
+from mpl_tf.runs import checkpoint, folder
 
 SMOKE = pathlib.Path(__file__).parents[2] / "flags" / "smoke"
 
@@ -41,7 +42,7 @@ def finished(tmp_path_factory):
 
 
 def test_everything_is_there(finished):
-    assert set(os.listdir(finished)) == {*workdir.ARTIFACTS, workdir.LOCK}  # no more, no less
+    assert set(os.listdir(finished)) == {*folder.ARTIFACTS, folder.LOCK}  # no more, no less
     found = results(finished)
     assert {k: found[k] for k in ("dataset", "method", "feedback", "seed", "steps")} == {
         "dataset": "digits",
@@ -238,7 +239,7 @@ def test_deterministic_operations_are_asked_for_before_any_runs(tmp_path, monkey
         raise RuntimeError("asked")
 
     monkeypatch.setattr(tf.config.experimental, "enable_op_determinism", asked)
-    monkeypatch.setattr("mpl_tf.distribution.make_strategy", None)  # would be too late
+    monkeypatch.setattr("mpl_tf.engine.devices.make_strategy", None)  # would be too late
     with pytest.raises(RuntimeError, match="asked"):
         run(tmp_path / "run", "--deterministic")
 

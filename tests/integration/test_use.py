@@ -14,8 +14,11 @@ import pytest
 import tensorflow as tf
 
 import mpl_tf
-from mpl_tf import evaluate, export, held_out, predict, runs, saved_model, train
+from mpl_tf import evaluate, export, predict, train
 from mpl_tf.data import dataset
+from mpl_tf.evaluation import subject as subjects
+from mpl_tf.runs import restore
+from mpl_tf.serving import saved_model
 
 SMOKE = pathlib.Path(__file__).parents[2] / "flags" / "smoke" / "mpl.flags"
 
@@ -97,7 +100,7 @@ def test_an_unfinished_run_gives_all_but_its_finetuned_network(finished, tmp_pat
 
 def test_a_run_without_finetuning_delivers_its_average(finished, tmp_path):
     path = copy(finished, tmp_path, finetune_steps=0)
-    assert runs.restore(runs.find(str(path)))[0] == "ema"
+    assert restore.restore(restore.find(str(path)))[0] == "ema"
 
 
 def test_predict_tells_what_the_export_says(finished, test_images, tmp_path, capsys, monkeypatch):
@@ -258,14 +261,14 @@ def test_misuse_is_explained(finished, tmp_path, capsys, monkeypatch, command, f
 
 
 def test_images_of_another_size_or_class_are_refused(finished, tmp_path):
-    subject = held_out.of_export(str(finished / "export"))
+    subject = subjects.of_export(str(finished / "export"))
     options = evaluate.Options(dataset="digits", part="validation")
     with pytest.raises(mpl_tf.ConfigError, match="digits has no validation images"):
-        held_out.images(subject, options)
+        subjects.images(subject, options)
     options = evaluate.Options(dataset="digits")
     larger = dataclasses.replace(subject, image_shape=(9, 9, 1))
     with pytest.raises(mpl_tf.ConfigError, match=r"takes images of 9x9 pixels; those .* 8x8"):
-        held_out.images(larger, options)
+        subjects.images(larger, options)
     fewer = dataclasses.replace(subject, class_names=tuple("01234567"))
     with pytest.raises(mpl_tf.ConfigError, match=r"2 classes .* does not know: 8, 9"):
-        held_out.images(fewer, options)
+        subjects.images(fewer, options)

@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 import mpl_tf
-from mpl_tf import thresholds
+from mpl_tf.formulas import thresholds
 
 
 def one_hot(z):

@@ -8,7 +8,8 @@ import pytest
 import tensorflow as tf
 
 import mpl_tf
-from mpl_tf import networks, thresholds
+from mpl_tf import networks
+from mpl_tf.formulas import thresholds
 
 
 def make(linear, learns=True, **hyperparameters):

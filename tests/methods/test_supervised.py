@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 import mpl_tf
-from mpl_tf.methods.update import reduce_gradient
+from mpl_tf.engine.update import reduce_gradient
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import mpl_tf
-from mpl_tf.checkpoint import Checkpoints
+from mpl_tf.runs.checkpoint import Checkpoints
 
 
 def make(student, **hyperparameters):

@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 import mpl_tf
-from mpl_tf import schedules
+from mpl_tf.formulas import schedules
 
 
 @pytest.mark.parametrize("annealing", ["none", "linear"])

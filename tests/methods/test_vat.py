@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 import mpl_tf
-from mpl_tf import losses, stateless
+from mpl_tf.formulas import losses, random
 from mpl_tf.methods import vat
 
 LENGTH = 255 * np.sqrt(5 / 3072)  # of vectors of five numbers
@@ -32,7 +32,7 @@ def test_a_step_by_hand(iterations, parts, linear, vectors, endless, by_hand):
     model.compile(keras.optimizers.SGD(0.5), weight_decay=0.1, accumulate_steps=parts)
     model.step.assign(10)
     start = model.student.get_weights()
-    drawn = stateless.normal(model.draw_seed(), [1, 6, 5], tf.float64)[0].numpy()
+    drawn = random.normal(model.draw_seed(), [1, 6, 5], tf.float64)[0].numpy()
     model.fit(endless(batch), steps_per_epoch=1, verbose=0)
 
     x, direction = batch["weak"], unit(drawn)

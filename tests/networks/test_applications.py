@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from mpl_tf import saved_model
-from mpl_tf.logits import check_logits
+from mpl_tf.engine.logits import check_logits
 from mpl_tf.networks import applications
 from mpl_tf.options import ConfigError
+from mpl_tf.serving import saved_model
 
 SHAPE = (32, 32, 3)
 IMAGENET_MEAN, IMAGENET_STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from mpl_tf import flags
+from mpl_tf.config import flags
 
 FLAGS = (
     "--dataset=cifar10",

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 import mpl_tf
-from mpl_tf import config, data, training
+from mpl_tf import config, data
+from mpl_tf.runs import experiment
 
 
 @pytest.fixture(scope="module")
@@ -18,7 +19,7 @@ def make_split(search, condition, seed):
     num_labeled, damage = search.conditions("digits")[condition]
     source = data.find("digits").load()
     settings = config.make({"num_labeled": num_labeled, "seed": seed})
-    return damage(training.make_split(settings, source), seed)
+    return damage(experiment.make_split(settings, source), seed)
 
 
 @pytest.mark.parametrize(("share", "wrong"), [(0.2, 1), (0.4, 2)])

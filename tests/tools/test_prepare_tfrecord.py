@@ -10,7 +10,8 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from mpl_tf.data import decode, records, tfrecord_files, tfrecords
+from mpl_tf.data.sources import tfrecord, tfrecord_format, tfrecord_store
+from mpl_tf.images import decode, example
 from mpl_tf.options import ConfigError
 
 
@@ -65,11 +66,11 @@ def pool(parts, count=40):
 
 
 def stored(store):
-    return [tfrecord_files.parse(record)[0].numpy() for record in store.read(range(len(store)))]
+    return [example.parse(record)[0].numpy() for record in store.read(range(len(store)))]
 
 
 def test_every_image_is_stored_as_it_is_with_its_class(images, convert, capsys):
-    parts = tfrecords.open_pattern(str(convert()))
+    parts = tfrecord.open_pattern(str(convert()))
     assert parts.class_names == ("cat", "dog")
     assert stored(parts.labeled) == contents(images, "labeled/*/*")
     assert list(parts.labeled.labels) == [0, 0, 0, 1, 1, 1]
@@ -85,24 +86,24 @@ def test_every_image_is_stored_as_it_is_with_its_class(images, convert, capsys):
 
 def test_info_agrees_with_the_files(images, convert, monkeypatch):
     out = convert()
-    _, known = tfrecord_files.read_info(str(out))
+    _, known = tfrecord_format.read_info(str(out))
     assert sorted(known) == sorted(map(str, out.glob("*.tfrecord")))
     for path, shard in known.items():
-        offsets, _ = tfrecord_files.scan(path)
+        offsets, _ = tfrecord_format.scan(path)
         np.testing.assert_array_equal(shard.offsets, offsets[:: shard.every])
         assert shard.size == os.path.getsize(path)
         assert (shard.every == 1) == ("unlabeled" not in path)
-    monkeypatch.setattr(tfrecord_files, "scan", lambda path: pytest.fail(f"scanned {path}"))
-    labels = list(tfrecords.open_pattern(str(out)).labeled.labels)
-    (out / tfrecord_files.INFO).unlink()
+    monkeypatch.setattr(tfrecord_format, "scan", lambda path: pytest.fail(f"scanned {path}"))
+    labels = list(tfrecord.open_pattern(str(out)).labeled.labels)
+    (out / tfrecord_format.INFO).unlink()
     monkeypatch.undo()
-    assert list(tfrecords.open_pattern(str(out)).labeled.labels) == labels
+    assert list(tfrecord.open_pattern(str(out)).labeled.labels) == labels
 
 
 def test_unlabeled_images_are_shuffled_the_same_way_each_time(images, convert, tmp_path):
     def order(out):
         (path,) = map(str, out.glob("unlabeled-*"))
-        return stored(records.RecordStore([path]))
+        return stored(tfrecord_store.RecordStore([path]))
 
     first = order(convert())
     assert first != contents(images, "unlabeled/**/*.png")
@@ -123,7 +124,7 @@ def test_large_parts_become_several_files_of_about_one_size(images, tool, tmp_pa
     assert 2 < len(files) < 40
     sizes = [path.stat().st_size for path in files]
     assert max(sizes) < 1.5 * min(sizes)
-    opened = tfrecords.open_pattern(str(out))
+    opened = tfrecord.open_pattern(str(out))
     assert sorted(pool(opened)) == sorted(contents(images, "unlabeled/**/*.png"))
     assert stored(opened.labeled) == contents(images, "labeled/*/*")
 
@@ -131,7 +132,7 @@ def test_large_parts_become_several_files_of_about_one_size(images, tool, tmp_pa
 def test_large_images_are_shrunk_as_in_training(images, convert):
     save(images / "labeled" / "cat" / "large.png", 50, 60, 40)
     save(images / "labeled" / "cat" / "large.jpg", 51, 40, 60)
-    parts = tfrecords.open_pattern(str(convert("--image_size=20")))
+    parts = tfrecord.open_pattern(str(convert("--image_size=20")))
     found = {decode.sniff(i): i for i in stored(parts.labeled) if decode.native(i).shape[0] == 20}
     assert found.keys() == {"png", "jpeg"}
     (png,), (jpeg,) = (contents(images, f"labeled/cat/large.{name}") for name in ("png", "jpg"))
@@ -157,7 +158,7 @@ def test_broken_images_are_left_out_on_request(images, convert, capsys):
     path = images / "unlabeled" / "0" / "deep" / "00.png"
     whole = path.read_bytes()
     path.write_bytes(whole[:100])
-    parts = tfrecords.open_pattern(str(convert("--skip_broken")))
+    parts = tfrecord.open_pattern(str(convert("--skip_broken")))
     assert len(parts.unlabeled) == 39
     assert whole[:100] not in pool(parts, 39)
     assert "Left out 1 of 48 files" in capsys.readouterr().out
@@ -180,7 +181,7 @@ def test_an_interruption_leaves_no_half_a_file(images, tool, convert, tmp_path, 
         convert("--image_size=4")
     assert not list((tmp_path / "out").glob("[!.]*"))
     with pytest.raises(ConfigError, match="no labeled images"):
-        tfrecords.open_pattern(str(tmp_path / "out"))
+        tfrecord.open_pattern(str(tmp_path / "out"))
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import struct
 import pytest
 from made_up import COUNTS, write_raw
 
-from mpl_tf.data import tfds_files
+from mpl_tf.data.sources import tfds_folder
 from mpl_tf.options import ConfigError
 
 
@@ -30,7 +30,7 @@ def readers():
 
 def test_published_checksums_are_known_for_every_group_of_files(readers):
     hexadecimal = {"md5": 32, "sha256": 64}
-    for name, groups in tfds_files.RAW_FILES.items():
+    for name, groups in tfds_folder.RAW_FILES.items():
         known = readers.published(name)
         for file in {file for group in groups for file in group}:
             algorithm, digest = known.get(file) or known[f"{file}.gz"]
@@ -121,7 +121,7 @@ def test_missing_files_are_named_with_the_folder(readers, tmp_path):
         readers.read("cifar10", tmp_path)
     message = str(error.value)
     assert f"no raw files of cifar10 in {tmp_path} or a folder in it" in message
-    assert all(f in message for group in tfds_files.RAW_FILES["cifar10"] for f in group)
+    assert all(f in message for group in tfds_folder.RAW_FILES["cifar10"] for f in group)
     assert message.endswith(f" {tmp_path / 'some'} lacks data_batch_4, test_batch.")
 
 

@@ -55,10 +55,11 @@ def test_a_run_is_calibrated_and_measured(to_litert, tmp_path, capsys):
 
 
 def test_calibration_images_are_unlabeled_ones(to_litert):
-    from mpl_tf import config, training
+    from mpl_tf import config
+    from mpl_tf.runs import experiment
 
     made = config.make({"dataset": "digits"})
-    split = training.make_split(made, mpl_tf.DATASETS["digits"].load())
+    split = experiment.make_split(made, mpl_tf.DATASETS["digits"].load())
     images = to_litert.unlabeled_images(split, 30)
     pool = {image.tobytes() for image in split.unlabeled.images}
     assert len(images) == 30 and all(image.tobytes() in pool for image in images)

@@ -14,7 +14,7 @@ import tensorflow as tf
 
 import mpl_tf
 from benchmarks import at_least
-from mpl_tf import losses
+from mpl_tf.formulas import losses
 
 NAME = "credit"
 HELP = "three ways to compute the exact feedback's credit: time and error"

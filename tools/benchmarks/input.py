@@ -10,8 +10,9 @@ import time
 import numpy as np
 import tensorflow as tf
 
-from mpl_tf import config, data, training
+from mpl_tf import config, data
 from mpl_tf.data import pipeline, views
+from mpl_tf.runs.experiment import build, make_split
 
 NAME = "input"
 HELP = "batches a second against the step's appetite, at 32 and 224 pixels; memory over steps"
@@ -86,7 +87,7 @@ def _row(title, settings, repeats):
 
         stores.MEMORY_LIMIT = 0  # a pool too large for memory: decoded whenever it is read
     source = data.find(made.run.dataset).load(made.data)
-    experiment = training.build(made, training.make_split(made, source), path="")
+    experiment = build(made, make_split(made, source), path="")
     batches = iter(experiment.batches("train", 0))
     step = tf.function(experiment.method.train_step, autograph=False)
     held = next(batches)
@@ -120,7 +121,7 @@ def _memory(steps):
     source = data.find("digits").load(made.data)
     shown = views.make(made.data, 8)
     batches = pipeline.training_batches(
-        training.make_split(made, source),
+        make_split(made, source),
         labeled_batch=32,
         unlabeled_batch=224,
         views=("weak", "strong"),

@@ -14,8 +14,9 @@ import numpy as np
 import tensorflow as tf
 
 from benchmarks import at_least
-from mpl_tf import networks, predict, saved_model
-from mpl_tf.data import tfrecord_files
+from mpl_tf import networks
+from mpl_tf.images import example
+from mpl_tf.serving import saved_model
 
 NAME = "serve"
 HELP = "latency and throughput of an export's three signatures"
@@ -37,7 +38,7 @@ def define(parser):
 def run(arguments):
     """Prints a Markdown table; returns the exit status."""
     with tempfile.TemporaryDirectory() as folder:
-        path = arguments.model and saved_model.find(predict.folder_of(arguments.model))
+        path = arguments.model and saved_model.find(saved_model.folder_of(arguments.model))
         if not path:
             size = arguments.image_size
             network = networks.find(arguments.network)(10, (size, size, 3))
@@ -71,7 +72,7 @@ def make_requests(path, side, batches):
         inputs = {
             "serving_default": {"images": pixels},
             "serving_bytes": {"image_bytes": tf.constant([file] * batch)},
-            "classify": {"inputs": tf.constant([tfrecord_files.serialize(file)] * batch)},
+            "classify": {"inputs": tf.constant([example.serialize(file)] * batch)},
         }
         for name, given in inputs.items():
             if name in loaded:

@@ -31,7 +31,9 @@ import numpy as np
 import tensorflow as tf
 
 from benchmarks import at_least
-from mpl_tf import config, losses, training
+from mpl_tf import config
+from mpl_tf.formulas import losses
+from mpl_tf.runs import experiment
 
 NAME = "step"
 HELP = "a step of Meta Pseudo Labels against the sum of its necessary passes; its memory"
@@ -105,7 +107,7 @@ def build(arguments, **settings):
     sizes = {"labeled": arguments.labeled, "weak": unlabeled, "strong": unlabeled}
     for view, count in sizes.items():
         batch[view] = tf.constant(rng.integers(0, 256, (count, *shape)).astype(np.uint8))
-    return training.build(made, split, path="").method, batch
+    return experiment.build(made, split, path="").method, batch
 
 
 def passes(method, batch, separate):

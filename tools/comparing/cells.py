@@ -6,9 +6,10 @@ import os
 import subprocess
 import sys
 
-from mpl_tf import flags, workdir
-from mpl_tf.config import applies
+from mpl_tf import files
+from mpl_tf.config import applies, flags
 from mpl_tf.options import ConfigError
+from mpl_tf.runs import folder as run_folder
 
 
 class CellError(RuntimeError):
@@ -108,10 +109,10 @@ def results_of(cell, options, out):
         return None
     try:
         wanted = flags.parse(cell.flags(options)).config.flat()
-        workdir.check_same(str(folder), workdir.read_json(folder / "config.json"), wanted)
+        run_folder.check_same(str(folder), files.read_json(folder / "config.json"), wanted)
     except ConfigError as error:
         raise CellError(f"{error}\nOf this comparison: choose another --out.") from error
-    return workdir.read_json(folder / "results.json")
+    return files.read_json(folder / "results.json")
 
 
 def run(cell, options, out):

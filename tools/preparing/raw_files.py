@@ -2,7 +2,7 @@
 
 import hashlib
 
-from mpl_tf.data.tfds_files import OPTIONAL_FILES, RAW_FILES, raw_files_text
+from mpl_tf.data.sources.tfds_folder import OPTIONAL_FILES, RAW_FILES, raw_files_text
 from mpl_tf.options import ConfigError
 
 # Published by the sets' authors, and of the files inside MNIST's .gz by many who use them. TFDS

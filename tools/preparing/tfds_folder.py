@@ -64,11 +64,11 @@ def run(arguments):
       ConfigError: see `build`.
     """
     console.start(sys.argv)  # first, because it imports TensorFlow without its messages
-    from mpl_tf.data import tfds_files
+    from mpl_tf.data.sources import tfds_folder
     from preparing import raw_files
 
     raw_files.check_name(arguments.name)
-    root = tfds_files.data_dir(arguments.data_dir)
+    root = tfds_folder.data_dir(arguments.data_dir)
     folder, written = build(arguments.name, arguments.source, root, arguments.overwrite)
     console.say(
         f"{'Wrote' if written else 'Left alone, as it is there already:'} {folder}\n"
@@ -76,7 +76,7 @@ def run(arguments):
     )
     if not written:
         console.say("--overwrite replaces it.")
-    flag = tfds_files.data_dir_flag(root)
+    flag = tfds_folder.data_dir_flag(root)
     console.say(f"Train on it: python -m mpl_tf.train --dataset={arguments.name}{flag}")
     return 0
 
@@ -99,7 +99,7 @@ def build(name, source, root, overwrite=False, checksums=None, counts=None):
     error, Ctrl-C and SIGTERM remove that folder; the next run removes what a harder end left.
 
     Args:
-      name: str, a key of mpl_tf.data.tfds_files.RAW_FILES.
+      name: str, a key of mpl_tf.data.sources.tfds_folder.RAW_FILES.
       source: str or path, the folder of the raw files, or the one above it.
       root: pathlib.Path, the folder of TensorFlow Datasets; it is made if need be.
       overwrite: bool, whether to replace a set that is there.
@@ -115,17 +115,17 @@ def build(name, source, root, overwrite=False, checksums=None, counts=None):
     """
     import tensorflow_datasets as tfds
 
-    from mpl_tf.data import tfds_files
+    from mpl_tf.data.sources import tfds_folder
     from preparing import raw_readers
 
     version = str(tfds.builder_cls(name).VERSION)
     final = root / name / version
     if final.exists() and not overwrite:
-        if tfds_files.find(f"{name}:{version}", root) is None:
+        if tfds_folder.find(f"{name}:{version}", root) is None:
             raise ConfigError(f"{final} is there but is no prepared set; --overwrite replaces it.")
         return final, False
     raw = raw_readers.read(name, source, checksums, counts)
-    for file in tfds_files.OPTIONAL_FILES.get(name, ()):
+    for file in tfds_folder.OPTIONAL_FILES.get(name, ()):
         split = file.partition("_")[0]
         if split not in raw.splits:
             console.say(f"There is no {file}: the split {split} is left out.")

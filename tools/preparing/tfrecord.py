@@ -70,7 +70,7 @@ def run(arguments):
       OSError: OUT cannot be written.
     """
     console.start(sys.argv)  # first, because it imports TensorFlow without its messages
-    from mpl_tf.data import tfrecord_files
+    from mpl_tf.data.sources import tfrecord_format
 
     out = arguments.to
     if os.path.exists(out) and (not os.path.isdir(out) or os.listdir(out)):
@@ -90,7 +90,7 @@ def run(arguments):
             size = sum(shard.size for shard in written) / 2**20
             console.say(f"{part}: {len(images):,} images, {size:,.1f} MiB, files: {len(written)}")
             shards += written
-    tfrecord_files.write_info(out, shards, class_names)
+    tfrecord_format.write_info(out, shards, class_names)
     console.say(f"Train on it: python -m mpl_tf.train --dataset=tfrecord:{out}")
     return 0
 
@@ -147,7 +147,7 @@ def find(folder):
 
 def _images(root):
     """(sorted paths of images at any depth, number of other files)."""
-    from mpl_tf.data import decode
+    from mpl_tf.images import decode
 
     images, others = [], 0
     for place, folders, files in os.walk(root):
@@ -174,7 +174,7 @@ def check(parts, skip_broken, threads):
     Raises:
       ConfigError: files are broken, and `skip_broken` is not set; the first 20 are named.
     """
-    from mpl_tf.data import decode
+    from mpl_tf.images import decode
 
     total = sum(map(len, parts.values()))
     every = _counted((image for images in parts.values() for image in images), total, "checked")
@@ -213,9 +213,10 @@ def write(folder, part, images, shard_bytes, image_size, threads):
       threads: concurrent.futures.Executor.
 
     Returns:
-      list of mpl_tf.data.tfrecord_files.Shard.
+      list of mpl_tf.data.sources.tfrecord_format.Shard.
     """
-    from mpl_tf.data import tfrecord_files
+    from mpl_tf.data.sources import tfrecord_format
+    from mpl_tf.images import example
 
     def load(image):
         with open(image[0], "rb") as file:
@@ -235,13 +236,11 @@ def write(folder, part, images, shard_bytes, image_size, threads):
         labels = np.array([label for _, label in some], np.int64)
         contents = threads.map(load, some)
         path = os.path.join(folder, f"{part}-{i:05}-of-{count:05}.tfrecord")
-        lengths = tfrecord_files.write(
-            path, map(tfrecord_files.serialize, contents, labels.tolist())
-        )
+        lengths = tfrecord_format.write(path, map(example.serialize, contents, labels.tolist()))
         if part == "unlabeled":
-            shards.append(tfrecord_files.Shard.of(path, lengths))
+            shards.append(tfrecord_format.Shard.of(path, lengths))
         else:
-            shards.append(tfrecord_files.Shard.of(path, lengths, labels, chunk_records=1))
+            shards.append(tfrecord_format.Shard.of(path, lengths, labels, chunk_records=1))
     return shards
 
 
@@ -259,7 +258,7 @@ def shrink(content, size):
     """
     import tensorflow as tf
 
-    from mpl_tf.data import decode
+    from mpl_tf.images import decode
 
     image = decode.native(content)
     if min(image.shape[:2]) <= size:

@@ -1,0 +1,21 @@
+"""The configuration of one run: its options, how they are made, and what is refused."""
+
+from mpl_tf.config.checks import check_compute, check_data, check_replicas, check_schedule
+from mpl_tf.config.groups import ComputeConfig, OptimizerConfig, RunConfig
+from mpl_tf.config.make import Config, applies, make, unused_options
+from mpl_tf.data.options import DataConfig
+
+__all__ = [
+    "ComputeConfig",
+    "Config",
+    "DataConfig",
+    "OptimizerConfig",
+    "RunConfig",
+    "applies",
+    "check_compute",
+    "check_data",
+    "check_replicas",
+    "check_schedule",
+    "make",
+    "unused_options",
+]

@@ -1,0 +1,76 @@
+"""The options of images and of how they are shown."""
+
+import dataclasses
+
+from mpl_tf.options import option
+
+STRONG = ("randaugment", "autoaugment", "keras_cv", "affine", "none")
+WEAK = ("crop", "resized_crop", "shift", "none")
+_PALETTES = ("cifar10", "svhn", "imagenet")
+
+
+@dataclasses.dataclass(frozen=True)
+class DataConfig:
+    """Which images are read, which of them count as labeled, and how they are shown."""
+
+    data_dir: str = option(
+        "",
+        "Folder of TensorFlow Datasets; if empty, $TFDS_DATA_DIR, else ~/tensorflow_datasets.",
+    )
+    image_size: int = option(
+        0,
+        "Side of the images in pixels: the shorter side is resized, the middle is cut out. 0 keeps "
+        "images as they are if all have one size, and means 32 otherwise.",
+        low=0,
+    )
+    num_labeled: int = option(
+        4000,
+        "Images with labels, the same number of each class; the others lose theirs. 0: all.",
+        low=0,
+    )
+    num_validation: int = option(
+        0,
+        "Images taken out of train for the curves, the same number of each class, unless the data "
+        "has validation images of its own.",
+        low=0,
+    )
+    exclude_labeled: bool = option(False, "Leave labeled images out of the unlabeled ones.")
+    extra: bool = option(
+        False, "svhn_cropped: the 531,131 images of its extra split are unlabeled images too."
+    )
+    split_file: str = option(
+        "", "A split.json of another run: its labeled and validation images are used here."
+    )
+    skip_broken: bool = option(
+        False, "Count and leave out files that are no readable images, instead of refusing them."
+    )
+    weak: str = option(
+        "crop",
+        "Weak view, also of labeled images. crop: shifted by up to an eighth, grey outside. "
+        "resized_crop: 8 to 100% of the area. shift: by up to a sixteenth, black outside.",
+        choices=WEAK,
+    )
+    flip: bool = option(True, "Mirror half of the images left to right in the weak view.")
+    strong: str = option(
+        "randaugment",
+        "Strong view. randaugment (the paper's operations), autoaugment, keras_cv (its "
+        "RandAugment): between two weak ones, with cutout. affine: turned, sheared, scaled, moved, "
+        "re-lit and cut, black outside. none: another weak one.",
+        choices=STRONG,
+    )
+    randaugment_layers: int = option(2, "Operations an image in RandAugment.", low=1)
+    randaugment_magnitude: float = option(
+        16.0,
+        "Level of RandAugment's operations, from 0 to 30; 10 is the reference.",
+        low=0,
+        high=30,
+    )
+    autoaugment_policy: str = option(
+        "cifar10", "Images for which the policy of AutoAugment was found.", choices=_PALETTES
+    )
+    cutout: float = option(
+        0.5,
+        "Side of the square cut out of the strong view, as a share of the image's.",
+        low=0,
+        high=1,
+    )

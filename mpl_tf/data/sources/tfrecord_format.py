@@ -1,0 +1,209 @@
+"""TFRecord files: where their records lie, and how they are written and read.
+
+`info.json` beside the files says where chunks of their records begin; without it they are scanned.
+"""
+
+import concurrent.futures
+import dataclasses
+import json
+import os
+
+import numpy as np
+import tensorflow as tf
+
+from mpl_tf.options import ConfigError
+
+INFO = "info.json"
+PARTS = ("labeled", "unlabeled", "validation", "test")
+_HEADER = np.dtype([("length", "<u8"), ("checksum", "<u4")])
+_EXTRA = 16  # bytes of a record beside its data: the header, and a checksum behind
+_THREADS = 16
+
+
+@dataclasses.dataclass(frozen=True)
+class Shard:
+    """What is known of a TFRecord file.
+
+    Attributes:
+      path: str.
+      size: int, bytes.
+      records: int.
+      every: int, records of a chunk; the last chunk may have fewer.
+      offsets: int64 [ceil(records / every)], bytes before each chunk.
+      labels: int64 [records], -1 where there is none; None if they are not known.
+    """
+
+    path: str
+    size: int
+    records: int
+    every: int
+    offsets: np.ndarray
+    labels: np.ndarray | None = None
+
+    @classmethod
+    def of(cls, path, lengths, labels=None, chunk_records=256, chunk_bytes=1 << 22):
+        """From the records' lengths, int64 [N] bytes; chunks keep to both limits on average."""
+        offsets = np.concatenate([[0], np.cumsum(lengths + _EXTRA)]).astype(np.int64)
+        every = int(np.clip(chunk_bytes * len(lengths) // max(offsets[-1], 1), 1, chunk_records))
+        return cls(path, int(offsets[-1]), len(lengths), every, offsets[:-1:every], labels)
+
+
+def scan(path):
+    """Where the records of an uncompressed TFRecord file lie, from their headers alone.
+
+    Args:
+      path: str; `gs://` and the like are slower.
+
+    Returns:
+      (offsets, lengths): int64 [N] each, bytes before a record, and of its data.
+
+    Raises:
+      ConfigError: a header's checksum is wrong, or the file ends within a record; the file and the
+        byte where that record begins are named.
+    """
+    size, at = tf.io.gfile.stat(path).length, 0
+    offsets, heads = [], []
+    with open(path, "rb") if "://" not in path else tf.io.gfile.GFile(path, "rb") as file:
+        while at + _HEADER.itemsize <= size:
+            file.seek(at)
+            heads.append(file.read(_HEADER.itemsize))
+            offsets.append(at)
+            at += _EXTRA + int.from_bytes(heads[-1][:8], "little")
+    found = np.frombuffer(b"".join(heads), _HEADER)
+    for wrong in np.flatnonzero(_checksums(found["length"]) != found["checksum"])[:1]:
+        raise ConfigError(
+            f"{path} is damaged, compressed or no TFRecord file: the length of the record at byte "
+            f"{offsets[wrong]} does not match its checksum."
+        )
+    if at != size:
+        raise ConfigError(
+            f"{path} is truncated: it ends at byte {size}, within the record that begins at byte "
+            f"{at if at < size else offsets[-1]}."
+        )
+    return np.array(offsets, np.int64), found["length"].astype(np.int64)
+
+
+def _checksums(lengths):
+    """The masked CRC-32C of each of uint64 [N], uint32 [N]."""
+    table = np.arange(256, dtype=np.uint32)
+    for _ in range(8):
+        table = np.where(table & 1, (table >> 1) ^ np.uint32(0x82F63B78), table >> 1)
+    crc = np.full(len(lengths), 0xFFFFFFFF, np.uint32)
+    for column in lengths.astype("<u8").view(np.uint8).reshape(-1, 8).T:
+        crc = table[(crc ^ column) & 0xFF] ^ (crc >> 8)
+    crc = ~crc
+    return ((crc >> 15) | (crc << 17)) + np.uint32(0xA282EAD8)
+
+
+def write(path, examples):
+    """Writes a TFRecord file under a hidden name and renames it when it is complete.
+
+    Args:
+      path: str.
+      examples: iterable of bytes, the records.
+
+    Returns:
+      int64 [N], the records' lengths in bytes.
+    """
+    partial = os.path.join(os.path.dirname(path), f".{os.path.basename(path)}.partial")
+    lengths = []
+    with tf.io.TFRecordWriter(partial) as writer:
+        for example in examples:
+            writer.write(example)
+            lengths.append(len(example))
+    tf.io.gfile.rename(partial, path, overwrite=True)
+    return np.array(lengths, np.int64)
+
+
+def write_info(folder, shards, class_names):
+    """Writes info.json: the names of the classes, and what is known of each shard."""
+    table = {}
+    for shard in shards:
+        entry = {k: v for k, v in vars(shard).items() if k != "path" and v is not None}
+        arrays = {k: v.tolist() for k, v in entry.items() if isinstance(v, np.ndarray)}
+        table[os.path.basename(shard.path)] = entry | arrays
+    with tf.io.gfile.GFile(os.path.join(folder, INFO), "w") as file:
+        file.write(json.dumps({"class_names": list(class_names), "shards": table}))
+
+
+def read_info(folder):
+    """The content of info.json.
+
+    Args:
+      folder: str.
+
+    Returns:
+      (class_names, shards): tuple of str or None, dict of path -> Shard; (None, {}) without the
+      file. Both entries are optional in it, so one can be written by hand to name the classes.
+
+    Raises:
+      ConfigError: the file has another form.
+    """
+    path = os.path.join(folder, INFO)
+    if not tf.io.gfile.exists(path):
+        return None, {}
+    try:
+        with tf.io.gfile.GFile(path) as file:
+            content = json.load(file)
+        names, shards = content.get("class_names"), {}
+        for name, entry in content.get("shards", {}).items():
+            arrays = {k: np.array(v, np.int64) for k, v in entry.items() if isinstance(v, list)}
+            shard = Shard(**{"path": os.path.join(folder, name), **entry, **arrays})
+            if len(shard.offsets) != -(-shard.records // shard.every):
+                raise ValueError(f"{name} has {len(shard.offsets)} offsets")
+            shards[shard.path] = shard
+        return names and tuple(map(str, names)), shards
+    except (ValueError, TypeError, AttributeError) as error:
+        raise ConfigError(f"{path} is damaged, or not this program's: {error}.") from error
+
+
+def describe(paths, known=None, single=(), progress=None):
+    """Shards of TFRecord files: what is known of them, else what a scan says, in parallel.
+
+    Args:
+      paths: sequence of str.
+      known: dict of path -> Shard.
+      single: collection of str, the paths whose chunks must hold one record; such a file is scanned
+        if it is known with larger ones.
+      progress: callable of (files done, files), or None.
+
+    Returns:
+      list of Shard, in the order of `paths`.
+
+    Raises:
+      ConfigError: see `scan`; or a known file has another size by now.
+    """
+
+    def one(path):
+        shard = (known or {}).get(path)
+        size = tf.io.gfile.stat(path).length
+        if shard and shard.size != size:
+            raise ConfigError(
+                f"{path} has {size} bytes, but {INFO} says {shard.size}: copy the file again, or "
+                f"remove {INFO} to have the files scanned."
+            )
+        if shard and (shard.every == 1 or path not in single):
+            return shard
+        limit = {"chunk_records": 1} if path in single else {}
+        return Shard.of(path, scan(path)[1], shard and shard.labels, **limit)
+
+    shards = []
+    with concurrent.futures.ThreadPoolExecutor(_THREADS) as threads:
+        for shard in threads.map(one, paths):
+            shards.append(shard)
+            if progress:
+                progress(len(shards), len(paths))
+    return shards
+
+
+def read_chunk(path, offset, count, buffer):
+    """`count` records from byte `offset` on, string [count]; all tensors; for tf.data functions.
+
+    TensorFlow's own reader checks the checksums of the data, and threads read side by side since
+    no Python runs. A damaged record raises tf.errors.DataLossError with its byte.
+    """
+    reader = tf.raw_ops.TFRecordDatasetV2(
+        filenames=[path], compression_type="", buffer_size=buffer, byte_offsets=[offset]
+    )
+    data = tf.data.experimental.from_variant(reader, tf.TensorSpec([], tf.string))
+    return data.take(count).batch(count).get_single_element()

@@ -1,0 +1,194 @@
+"""Records of TFRecord files: one by its number, or shuffled pools that no memory has to hold.
+
+A pool is read window by window: chunks of neighbouring records are put into a random order, some
+of them make a window, and the records of a window are put into a random order again. Both orders
+are pure functions of (seed, stream, epoch), so that training can start at any batch.
+"""
+
+import functools
+
+import numpy as np
+import tensorflow as tf
+
+from mpl_tf.data.sources import tfrecord_format
+from mpl_tf.images import example
+from mpl_tf.options import ConfigError
+
+_THREADS = 16
+
+
+def _described(files, single):
+    if all(
+        isinstance(file, tfrecord_format.Shard) and (file.every == 1 or not single)
+        for file in files
+    ):
+        return list(files)
+    known = {file.path: file for file in files if isinstance(file, tfrecord_format.Shard)}
+    paths = [file.path if isinstance(file, tfrecord_format.Shard) else str(file) for file in files]
+    return tfrecord_format.describe(paths, known, paths if single else ())
+
+
+class RecordStore:
+    """Records of several files by their number, which counts through the files in order.
+
+    Args:
+      files: sequence of str or Shard, at least one.
+    """
+
+    def __init__(self, files):
+        self._shards = _described(files, single=True)
+        owner = np.repeat(np.arange(len(files)), [shard.records for shard in self._shards])
+        with tf.device("CPU"):
+            self._paths = tf.constant([shard.path for shard in self._shards])
+            self._owner = tf.constant(owner, tf.int64)
+            self._offsets = tf.constant(np.concatenate([s.offsets for s in self._shards]))
+
+    def __len__(self):
+        return len(self._owner)
+
+    @functools.cached_property
+    def labels(self):
+        """int64 [N], -1 where there is none; reads all files unless info.json has the labels."""
+        if all(shard.labels is not None for shard in self._shards):
+            return np.concatenate([shard.labels for shard in self._shards])
+        data = (
+            tf.data.TFRecordDataset(self._paths).batch(256).map(lambda some: example.parse(some)[1])
+        )
+        return np.concatenate([np.empty(0, np.int64), *data.as_numpy_iterator()])
+
+    def record(self, index):
+        """Record number `index`, int64 tensor [], as a string tensor []; for tf.data functions."""
+        path, one = self._paths[self._owner[index]], tf.constant(1, tf.int64)
+        return tfrecord_format.read_chunk(path, self._offsets[index], one, 1 << 16)[0]
+
+    def image(self, index, key=None):
+        """The encoded image of record number `index`, likewise.
+
+        Args:
+          index: int64 tensor [], from 0 to N - 1.
+          key: str, the feature that holds the image; None is those of `parse`.
+        """
+        if key is None:
+            return example.parse(self.record(index))[0]
+        features = {key: tf.io.FixedLenFeature([], tf.string)}
+        return tf.io.parse_example(self.record(index), features)[key]
+
+    def read(self, indices):
+        """The records at `indices`, integers [n] from 0 to N - 1, as a list of bytes."""
+        data = tf.data.Dataset.from_tensor_slices(np.asarray(indices, np.int64))
+        data = data.map(self.record, num_parallel_calls=_THREADS, deterministic=True)
+        return list(data.as_numpy_iterator())
+
+
+class Stream:
+    """A pool of images that is only ever read in shuffled batches.
+
+    Of encoded images memory holds five windows at most: one that is being delivered, one that is
+    ready, and three copies of one that is being read and shuffled.
+
+    Args:
+      files: sequence of str or Shard.
+      window_records: int, records that are shuffled together.
+      window_bytes: int, bounds a window too; one chunk is the least.
+      readers: int, chunks that are read at once.
+
+    Raises:
+      ConfigError: there is no record; or see `scan`.
+    """
+
+    def __init__(self, files, window_records=1 << 14, window_bytes=1 << 28, readers=_THREADS):
+        shards = [shard for shard in _described(files, single=False) if shard.records]
+        if not shards:
+            raise ConfigError("a pool of unlabeled images must hold at least one record.")
+        counts = []
+        for shard in shards:
+            counts += [shard.every] * len(shard.offsets)
+            counts[-1] -= len(shard.offsets) * shard.every - shard.records
+        self._size, chunks = sum(counts), len(counts)
+        limit = min(window_records / self._size, window_bytes / sum(s.size for s in shards))
+        windows = -(-chunks // max(1, int(chunks * min(1, limit))))
+        # Window w has chunks edges[w] to edges[w + 1] of the order: a chunk more or less.
+        self._edges = np.arange(windows + 1) * chunks // windows
+        self._readers = readers
+        owner = np.repeat(np.arange(len(shards)), [len(shard.offsets) for shard in shards])
+        with tf.device("CPU"):
+            self._paths = tf.constant([shard.path for shard in shards])
+            self._owner = tf.constant(owner, tf.int64)
+            self._offsets = tf.constant(np.concatenate([shard.offsets for shard in shards]))
+            self._counts = tf.constant(counts, tf.int64)  # [M] records of each chunk
+            self._begins = tf.cumsum(self._counts, exclusive=True)  # records before each chunk
+
+    def __len__(self):
+        return self._size
+
+    def batches(self, batch, seed, stream, start=0, rows=(0, None)):
+        """Endless batches: every record once an epoch, batches wrap from one epoch into the next.
+
+        Batch t is a pure function of (seed, stream, t), the files and the windows. Starting late
+        reads the window of its first record and nothing before.
+
+        Args:
+          batch: int, records a global batch.
+          seed: int, of the run.
+          stream: int, which of the run's random streams.
+          start: int, the first batch.
+          rows: (first, count), the rows of each global batch that are wanted; None is all from
+            first. All rows are read from the files, since their chunks are needed anyway.
+
+        Returns:
+          tf.data.Dataset of (image, label, number), each [rows]: string, encoded; int64, -1 where
+          there is none; int64, counting through the files in order.
+        """
+        epoch, before = divmod(start * batch, self._size)
+        with tf.device("CPU"):
+            counts = tf.gather(self._counts, self._order(_key(seed, stream, epoch)))
+        begins = np.concatenate([[0], np.cumsum(counts)])[self._edges]  # records before a window
+        window = np.searchsorted(begins, before, side="right") - 1  # int64, as `e` and `w` below
+        skipped = before - begins[window]
+        edges = tf.constant(self._edges)
+
+        def plan(e):
+            chunks = self._order(_key(seed, stream, e))
+            first = tf.where(e == epoch, window, np.int64(0))
+            numbers = tf.data.Dataset.range(first, len(self._edges) - 1)
+            return numbers.map(lambda w: (e, w, chunks[edges[w] : edges[w + 1]]))
+
+        def read(e, w, chunks):
+            records, numbers = self._read(chunks)
+            key = tf.random.experimental.stateless_fold_in(_key(seed, stream, e), w)
+            places = tf.random.experimental.stateless_shuffle(tf.range(tf.size(records)), key)
+            places = places[tf.where((e == epoch) & (w == window), skipped, np.int64(0)) :]
+            return tf.gather(records, places), tf.gather(numbers, places)
+
+        first, count = rows
+        last = batch if count is None else first + count
+        options = tf.data.Options()
+        options.deterministic = True
+        data = tf.data.Dataset.range(epoch, tf.int64.max).flat_map(plan).map(read).prefetch(1)
+        data = data.rebatch(batch, drop_remainder=True)
+        data = data.map(lambda records, n: (*example.parse(records[first:last]), n[first:last]))
+        return data.with_options(options)
+
+    def _order(self, key):
+        """A permutation of the chunks, int64 [M]."""
+        every = tf.range(len(self._counts), dtype=tf.int64)
+        return tf.random.experimental.stateless_shuffle(every, key)
+
+    def _read(self, chunks):
+        """(records, numbers) of chunks [W], in their order."""
+
+        def one(chunk):
+            path, count = self._paths[self._owner[chunk]], self._counts[chunk]
+            records = tfrecord_format.read_chunk(path, self._offsets[chunk], count, 1 << 18)
+            return records, self._begins[chunk] + tf.range(count)
+
+        data = tf.data.Dataset.from_tensor_slices(chunks)
+        data = data.map(one, num_parallel_calls=self._readers, deterministic=True)
+        total = tf.reduce_sum(tf.gather(self._counts, chunks))
+        return data.rebatch(total).get_single_element()
+
+
+def _key(seed, stream, epoch):
+    run = tf.constant([seed, stream], tf.int64)
+    # The cast matters: a Python number would be int32 and give another key.
+    return tf.random.experimental.stateless_fold_in(run, tf.cast(epoch, tf.int64))

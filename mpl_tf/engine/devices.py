@@ -1,0 +1,239 @@
+"""Devices and workers, and training data for them.
+
+With replicas.py the only file that names tf.distribute.
+"""
+
+import json
+import os
+import urllib.error
+
+import tensorflow as tf
+
+from mpl_tf import console
+from mpl_tf.engine.replicas import mean_over_replicas
+from mpl_tf.options import ConfigError
+
+STRATEGIES = ("auto", "cpu", "gpu", "mirrored", "multi_worker", "tpu")
+# What TensorFlow raises on the workers that are left when another one is gone.
+LOST_WORKER = (tf.errors.UnavailableError, tf.errors.AbortedError)
+# Device files of a machine that TPU chips sit in.
+_TPU_FILES = ("/dev/accel0", "/dev/vfio/0")
+
+
+def check_name(name):
+    """Raises ConfigError unless `name` (str) is one that `make_strategy` takes."""
+    kind, _, tpu = name.partition(":")
+    if kind not in STRATEGIES or (":" in name and (kind != "tpu" or not tpu)):
+        raise ConfigError(
+            f"strategy must be one of {', '.join(STRATEGIES)} or tpu:NAME; received {name!r}."
+        )
+
+
+def make_strategy(name, replicas=0, workers="", worker_index=-1):
+    """The tf.distribute strategy behind a `--strategy` name.
+
+    Call it before anything else of TensorFlow: devices and workers cannot be set up later.
+
+    Args:
+      name: "auto", the machine's first GPU if there is one, else the CPU; "cpu"; "gpu", the first
+        GPU; "mirrored", all GPUs of the machine; "multi_worker", all GPUs, or the CPU, of several
+        processes; "tpu", the TPU of this machine or the one that the environment variable TPU_NAME
+        names; "tpu:NAME".
+      replicas: int, for "mirrored": how many of the GPUs; without a GPU, into how many logical
+        devices the CPU is split. 0 is all GPUs.
+      workers: str, for "multi_worker": "host:port,host:port,...", the same on every worker; if
+        empty, the environment variable TF_CONFIG has it.
+      worker_index: int, the place of this process among `workers`; 0 is the chief.
+
+    Returns:
+      tf.distribute.Strategy.
+
+    Raises:
+      ConfigError: the name is unknown, or the devices are not there; within seconds.
+    """
+    check_name(name)
+    kind, _, tpu = name.partition(":")
+    if replicas and kind != "mirrored":
+        raise ConfigError(f"replicas is for strategy=mirrored; received strategy={name}.")
+    if (workers or worker_index >= 0) and kind != "multi_worker":
+        raise ConfigError(
+            f"workers and worker_index are for strategy=multi_worker; received strategy={name}."
+        )
+    gpus = tf.config.list_physical_devices("GPU")
+    if kind == "gpu" and not gpus:
+        raise ConfigError("strategy=gpu: TensorFlow sees no GPU on this machine.")
+    if kind == "mirrored":
+        return tf.distribute.MirroredStrategy(_mirrored_devices(gpus, replicas))
+    if kind == "multi_worker":
+        cluster = _cluster(workers, worker_index)
+        count = cluster.cluster_spec().num_tasks("worker")
+        console.say(f"Worker {cluster.task_id} of {count}: waiting for the others ...")
+        return tf.distribute.MultiWorkerMirroredStrategy(cluster_resolver=cluster)
+    if kind == "tpu":
+        return _tpu_strategy(tpu)
+    if kind == "cpu":
+        tf.config.set_visible_devices([], "GPU")
+    return tf.distribute.get_strategy()
+
+
+def _mirrored_devices(gpus, replicas):
+    """The devices of a MirroredStrategy; splits the CPU if there is no GPU."""
+    if gpus:
+        if replicas > len(gpus):
+            raise ConfigError(
+                f"replicas must be at most the {len(gpus)} GPUs; received {replicas}."
+            )
+        return [f"GPU:{i}" for i in range(replicas or len(gpus))]
+    if not replicas:
+        raise ConfigError(
+            "strategy=mirrored: TensorFlow sees no GPU on this machine. --replicas=2 would split "
+            "the CPU in two, which is no faster but computes the same."
+        )
+    cpu = tf.config.list_physical_devices("CPU")[0]
+    try:
+        tf.config.set_logical_device_configuration(
+            cpu, [tf.config.LogicalDeviceConfiguration()] * replicas
+        )
+    except RuntimeError as error:
+        if len(tf.config.list_logical_devices("CPU")) < replicas:
+            raise ConfigError(
+                f"strategy=mirrored: TensorFlow is in use already and cannot split the CPU: {error}"
+            ) from error
+    return [f"CPU:{i}" for i in range(replicas)]
+
+
+def _cluster(workers, index):
+    """The cluster of a MultiWorkerMirroredStrategy, from flags or from TF_CONFIG."""
+    if not workers:
+        if index >= 0:
+            raise ConfigError("worker_index needs --workers=host:port,host:port.")
+        workers, index = _tf_config()
+    else:
+        workers = workers.split(",")
+    if len(set(workers)) < len(workers) or not all(
+        host and port.isdigit() for host, _, port in (w.rpartition(":") for w in workers)
+    ):
+        raise ConfigError(
+            f"workers must be different host:port, joined by commas; received {workers}."
+        )
+    if not 0 <= index < len(workers):
+        raise ConfigError(
+            f"worker_index must be from 0 to {len(workers) - 1} for {len(workers)} workers; "
+            f"received {index}."
+        )
+    return tf.distribute.cluster_resolver.SimpleClusterResolver(
+        tf.train.ClusterSpec({"worker": workers}),
+        task_type="worker",
+        task_id=index,
+        rpc_layer="grpc",
+    )
+
+
+def _tf_config():
+    """(workers, index) of the environment variable TF_CONFIG."""
+    text = os.environ.get("TF_CONFIG", "")
+    if not text:
+        raise ConfigError(
+            "strategy=multi_worker needs --workers=host:port,host:port and --worker_index, or the "
+            "environment variable TF_CONFIG; neither is set."
+        )
+    try:
+        found = json.loads(text)
+        workers, task = found["cluster"]["worker"], found["task"]
+        if set(found["cluster"]) != {"worker"} or task["type"] != "worker":
+            raise ValueError("every task must be of type worker")
+        return [str(w) for w in workers], int(task["index"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise ConfigError(
+            'TF_CONFIG must be like {"cluster": {"worker": ["host:port", ...]}, "task": {"type": '
+            f'"worker", "index": 0}}}}; received {text!r} ({error}).'
+        ) from error
+
+
+def _tpu_strategy(name):
+    here = any(os.path.exists(path) for path in _TPU_FILES)
+    name = name or os.environ.get("TPU_NAME", "")
+    if not name and not here:
+        raise ConfigError(
+            "strategy=tpu: no TPU was found. Looked for the environment variable TPU_NAME, for the "
+            f"device files {' and '.join(_TPU_FILES)}; a TPU elsewhere is --strategy=tpu:NAME."
+        )
+    try:
+        resolver = tf.distribute.cluster_resolver.TPUClusterResolver(tpu=name or "local")
+        tf.config.experimental_connect_to_cluster(resolver)
+        tf.tpu.experimental.initialize_tpu_system(resolver)
+    except (ValueError, urllib.error.URLError, tf.errors.OpError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise ConfigError(
+            f"strategy=tpu: TPU {name or 'local'!r} did not answer: {reason}"
+        ) from error
+    return tf.distribute.TPUStrategy(resolver)
+
+
+def reason(error):
+    """The first words of one of LOST_WORKER that say something."""
+    return " ".join(str(error.message).split())[:200]
+
+
+def current_strategy():
+    """The strategy whose scope is entered; outside any scope, the one for a single device."""
+    return tf.distribute.get_strategy()
+
+
+def inside_scope():
+    """Whether a strategy other than the single-device one is in scope."""
+    return tf.distribute.has_strategy()
+
+
+def several_workers(strategy):
+    """Whether a strategy runs in several processes."""
+    return isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy)
+
+
+def is_chief(strategy):
+    """Whether this process is the one that writes files; the only process always is."""
+    return not several_workers(strategy) or not strategy.cluster_resolver.task_id
+
+
+def wait_for_all(strategy):
+    """Returns when all workers have come here."""
+    if several_workers(strategy):
+
+        @tf.function
+        def meet():
+            return strategy.run(lambda: mean_over_replicas(tf.constant(0.0)))
+
+        tf.nest.map_structure(lambda t: t.numpy(), strategy.experimental_local_results(meet()))
+
+
+def distribute(strategy, make):
+    """Training data for the replicas of a strategy.
+
+    Args:
+      strategy: tf.distribute.Strategy.
+      make: function of (index, count) -> tf.data.Dataset of the index-th of `count` equal shards of
+        every global batch, tensors whose first dimension is known and divides by the replicas of
+        a worker.
+
+    Returns:
+      tf.data.Dataset, or tf.distribute.DistributedDataset if there are several replicas, for `fit`.
+    """
+    if strategy.num_replicas_in_sync == 1:
+        return make((0, 1))
+
+    def of_worker(context):
+        workers = context.num_input_pipelines
+        data = make((context.input_pipeline_id, workers))
+        local = context.num_replicas_in_sync // workers
+        if local == 1:
+            return data
+
+        def split(batch):  # consecutive elements go to the worker's replicas in turn
+            rows = tf.nest.map_structure(
+                lambda t: tf.reshape(t, [local, t.shape[0] // local, *t.shape[1:]]), batch
+            )
+            return tf.data.Dataset.from_tensor_slices(rows)
+
+        return data.flat_map(split).prefetch(2 * local)
+
+    return strategy.distribute_datasets_from_function(of_worker)

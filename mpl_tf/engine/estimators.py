@@ -1,0 +1,217 @@
+"""How the student's progress on labeled images becomes a term of the teacher's loss.
+
+An estimator answers three questions, in the order of a step: what the student is taught (`label`),
+what its step was worth (`credit`), and what the teacher minimises for it (`term`). The formulas are
+in `feedback`.
+"""
+
+import dataclasses
+from typing import Any, final
+
+import keras
+import tensorflow as tf
+
+from mpl_tf.engine import replicas, update
+from mpl_tf.engine.forward import Forward
+from mpl_tf.engine.lesson import Lesson
+from mpl_tf.formulas import feedback, losses, random
+
+
+@dataclasses.dataclass(frozen=True)
+class StudentStep:
+    """A step that the student has taken on pseudo labels, and where its progress is measured.
+
+    Batch statistics and dropout seeds are read once, after the lesson: losses before and after the
+    step differ in the weights only, and leave no trace in the student.
+
+    Attributes:
+      lesson: its gradient, which can be differentiated by the pseudo labels.
+      pseudo_label: floating [U, K].
+      reduced: the gradient, averaged over replicas and with the L2 term, before clipping.
+      applied: the gradient that the optimizer was given.
+      rate: scalar, the learning rate of the step.
+      optimizer: of the student.
+      clip_norm: as in `Trainer.compile`.
+      forward: how networks are run.
+      student: keras.Model, after the step.
+      weights: its trainable weights before the step.
+      state: its batch statistics and dropout seeds.
+      labeled: [B,H,W,C] images.
+      label: integer [B], their classes.
+    """
+
+    lesson: Lesson
+    pseudo_label: tf.Tensor
+    reduced: list[tf.Tensor]
+    applied: list[tf.Tensor]
+    rate: tf.Tensor
+    optimizer: keras.optimizers.Optimizer
+    clip_norm: float | None
+    forward: Forward
+    student: keras.Model
+    weights: list[tf.Tensor]
+    state: list[tf.Tensor]
+    labeled: tf.Tensor
+    label: tf.Tensor
+
+    def loss_before(self) -> tf.Tensor:
+        """Mean cross entropy on the labeled images before the step, averaged over replicas."""
+        return replicas.mean_over_replicas(self._labeled_loss(self.weights))
+
+    def loss_after(self) -> tf.Tensor:
+        """Mean cross entropy on the labeled images after the step, averaged over replicas."""
+        return replicas.mean_over_replicas(self._labeled_loss(self._moved()))
+
+    def gradient_after(self) -> tuple[tf.Tensor, list[tf.Tensor]]:
+        """(`loss_after`, its gradient), both averaged over replicas."""
+        weights = self._moved()
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(weights)
+            loss = self._labeled_loss(weights)
+        gradient = tape.gradient(loss, weights, unconnected_gradients="zero")
+        gradient = replicas.mean_over_replicas(gradient)
+        return replicas.mean_over_replicas(loss), gradient
+
+    def _moved(self):
+        return [tf.convert_to_tensor(v) for v in self.student.trainable_variables]
+
+    def _labeled_loss(self, weights):
+        logits, _ = self.forward.stateless(self.student, weights, self.state, self.labeled)
+        return tf.reduce_mean(losses.label_loss(self.label, logits))
+
+
+class Estimator:
+    """Abstract: one way from the student's step to the teacher's loss.
+
+    Args:
+      method: methods.MetaPseudoLabels, whose random numbers, baseline and log are used.
+
+    Attributes:
+      differentiates_step: whether the student's optimizer step is differentiated: it must be SGD.
+    """
+
+    differentiates_step = False
+
+    def __init__(self, method: Any):
+        self.method = method
+
+    def label(self, logits: tf.Tensor) -> tf.Tensor:
+        """What the student is taught.
+
+        Args:
+          logits: floating [U, K], the teacher's.
+
+        Returns:
+          [U, K] distributions.
+        """
+        raise NotImplementedError
+
+    def credit(self, step: StudentStep) -> tf.Tensor:
+        """What the step was worth: a scalar, or [U, K] for every label of every image. Logs it."""
+        raise NotImplementedError
+
+    def term(
+        self, credit: tf.Tensor, pseudo_label: tf.Tensor, logits: tf.Tensor
+    ) -> tf.Tensor | float:
+        """The feedback term of the teacher's loss, a scalar.
+
+        Args:
+          credit: what `credit` gave.
+          pseudo_label: what `label` gave.
+          logits: floating [U, K], those that were given to `label`.
+        """
+        raise NotImplementedError
+
+
+class _DrawnLabels(Estimator):
+    """Abstract: labels are drawn from the teacher, and share the credit of one number a step."""
+
+    def label(self, logits):
+        # Drawn for the global batch, so that replicas together draw what one alone would.
+        index, count = replicas.replica()
+        shape = [count, *(logits.shape if logits.shape[0] else tf.shape(logits))]
+        seed = tf.stack([tf.convert_to_tensor(v) for v in (self.method.seed, self.method.step)])
+        uniform = random.uniform(seed, shape, logits.dtype)[index]
+        drawn = tf.argmax(logits - tf.math.log(-tf.math.log(uniform)), axis=-1)
+        return tf.one_hot(drawn, logits.shape[-1], dtype=logits.dtype)
+
+    def term(self, credit, pseudo_label, logits):
+        return feedback.scalar_term(credit, pseudo_label, logits)
+
+
+@final
+class Sampled(_DrawnLabels):
+    """Drawn labels, credited with the fall of the labeled loss."""
+
+    def credit(self, step):
+        before, after = step.loss_before(), step.loss_after()
+        return self.method.advantage(feedback.loss_difference(before, after), step.rate, after)
+
+
+@final
+class Dot(_DrawnLabels):
+    """Drawn labels, credited with the fall of the labeled loss to first order."""
+
+    differentiates_step = True
+
+    def credit(self, step):
+        after, gradient = step.gradient_after()
+        return self.method.advantage(_first_order(step, gradient), step.rate, after)
+
+
+@final
+class Exact(Estimator):
+    """Soft labels, each class of each image credited with its own derivative of the labeled loss.
+
+    The lesson's own gradient is differentiated once more along the labeled gradient. Measured
+    (tools/benchmark.py credit) against a double backward pass and a finite difference of two
+    forward passes this is no slower, and in float32 several times closer than the latter. It is
+    right under synchronised batch normalisation on two replicas (tests/integration/
+    test_replicas.py), where forward-mode differentiation is silently wrong.
+    """
+
+    differentiates_step = True
+
+    def label(self, logits):
+        return tf.nn.softmax(logits)
+
+    def credit(self, step):
+        after, gradient = step.gradient_after()
+        direction = feedback.through_clipping(gradient, step.reduced, step.clip_norm)
+        credit = -_step_factor(step, after.dtype) * step.lesson.credit(direction)
+        credit = update.finite(credit, update.scale_of(step.optimizer))  # [U, K]
+        gain = -tf.reduce_sum(step.pseudo_label * credit, axis=-1)  # [U], what each lesson brought
+        self.method.log_feedback(_first_order(step, gradient), 0.0, gain > 0, after)
+        return credit
+
+    def term(self, credit, pseudo_label, logits):
+        return feedback.exact_term(credit, logits)
+
+
+@final
+class NoFeedback(Estimator):
+    """Soft labels and no feedback: a student distilled from its teacher."""
+
+    def label(self, logits):
+        return tf.nn.softmax(logits)
+
+    def credit(self, step):
+        return tf.zeros_like(step.rate)
+
+    def term(self, credit, pseudo_label, logits):
+        return 0.0
+
+
+ESTIMATORS = {"sampled": Sampled, "dot": Dot, "exact": Exact, "none": NoFeedback}
+
+
+def _step_factor(step, dtype):
+    sgd = update.inner_optimizer(step.optimizer)
+    return feedback.step_factor(tf.cast(step.rate, dtype), sgd.momentum, sgd.nesterov)
+
+
+def _first_order(step, gradient):
+    """The fall of the labeled loss to first order, a scalar."""
+    factor = _step_factor(step, gradient[0].dtype)
+    helped = feedback.dot_product(gradient, step.applied, factor)
+    return update.finite(helped, update.scale_of(step.optimizer))

@@ -1,0 +1,116 @@
+"""Methods whose teacher learns the labels first and then labels images for its student."""
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from mpl_tf.engine.forward import to_float32
+from mpl_tf.engine.label_training import LabelTraining
+from mpl_tf.engine.method import Method
+from mpl_tf.engine.student import StudentMethod
+from mpl_tf.engine.trainer import Trainer
+from mpl_tf.engine.update import prepare_optimizer
+
+
+class FixedTeacherMethod(StudentMethod):
+    """Abstract: a student of a teacher that learns the labels first and then stays as it is.
+
+        T <- optimizer_T(T, grad_T mean CE(smooth(label), T(labeled)))      `pretrain`
+        then the step of StudentMethod, with the teacher's predictions      `fit`
+
+    Args:
+      teacher: built keras.Model of logits [N, K].
+      student: another one, with its own weights; the architecture may differ.
+      seed: from which, with the step, comes all that a step draws.
+      strategy: tf.distribute.Strategy of the networks; None is the current one.
+      **hyperparameters: fields of the method's Config.
+    """
+
+    optimizers = ("student_optimizer", "teacher_optimizer")
+
+    def __init__(
+        self,
+        teacher: keras.Model,
+        student: keras.Model,
+        *,
+        seed: int = 0,
+        strategy: tf.distribute.Strategy | None = None,
+        **hyperparameters: Any,
+    ):
+        Method.__init__(
+            self, self.Config(**hyperparameters), student, teacher, seed=seed, strategy=strategy
+        )
+
+    @property
+    def first_teacher(self) -> keras.Model:
+        """The network that learns the labels in `pretrain`."""
+        return self.teacher
+
+    def compile(self, *, student_optimizer: Any, teacher_optimizer: Any, **kwargs: Any) -> None:
+        """As Trainer.compile, with the optimizers of both networks.
+
+        Args:
+          student_optimizer: what `keras.optimizers.get` takes.
+          teacher_optimizer: likewise; None says that the teacher comes trained: then there is no
+            `pretrain`, and `fit` does not ask for it.
+          **kwargs: for Trainer.compile: `weight_decay`, `clip_norm`, `jit_compile`, ...
+
+        Raises:
+          ValueError: an optimizer cannot be used.
+        """
+        super().compile(student_optimizer=student_optimizer, **kwargs)
+        self.teacher_optimizer = None
+        if teacher_optimizer is not None:
+            with self.distribute_strategy.scope():
+                self.teacher_optimizer = prepare_optimizer(
+                    teacher_optimizer, self.first_teacher, "teacher_optimizer"
+                )
+
+    def pretraining_phases(self) -> dict[str, Trainer]:
+        if self.teacher_optimizer is None:
+            return {}
+        training = LabelTraining(
+            self.first_teacher,
+            "teacher",
+            label_smoothing=self.config.label_smoothing,
+            strategy=self.distribute_strategy,
+        )
+        training.compile(self.teacher_optimizer, **self.compile_arguments())
+        return {"teacher": training}
+
+    def pretrain(
+        self, x: tf.data.Dataset, *, steps: int, **kwargs: Any
+    ) -> dict[str, keras.callbacks.History]:
+        """Trains what comes before the student; call it before `fit`.
+
+        Args:
+          x: tf.data.Dataset without end, as `fit` takes.
+          steps: optimizer steps of each phase.
+          **kwargs: for keras.Model.fit.
+
+        Returns:
+          Phase name -> history.
+        """
+        return {
+            phase: trainer.fit(x, steps_per_epoch=steps, epochs=1, **kwargs)
+            for phase, trainer in self.pretraining_phases().items()
+        }
+
+    def fit(self, x: Any = None, *args: Any, **kwargs: Any) -> keras.callbacks.History:
+        """As Trainer.fit.
+
+        Raises:
+          ValueError: the teacher was never trained.
+        """
+        if self.teacher_optimizer is not None and not int(self.teacher_optimizer.iterations):
+            raise ValueError(
+                f"the teacher of {type(self).__name__} has learned nothing yet: call "
+                "pretrain(data, steps=...) before fit, or compile with teacher_optimizer=None if "
+                "it comes trained."
+            )
+        return super().fit(x, *args, **kwargs)
+
+    def teacher_probs(self, images: tf.Tensor) -> tf.Tensor:
+        """The teacher's distributions [U, K], without noise: no dropout, moving statistics."""
+        return tf.nn.softmax(to_float32(self.teacher(images, training=False)))

@@ -1,0 +1,55 @@
+"""Training of one network on labels: finetuning, and the teachers of two-stage methods."""
+
+from typing import Any, final
+
+import keras
+import tensorflow as tf
+
+from mpl_tf.engine.trainer import Trainer
+from mpl_tf.engine.update import prepare_optimizer
+from mpl_tf.formulas import losses
+
+
+@final
+class LabelTraining(Trainer):
+    """Cross entropy on labels, one network, no moving average.
+
+        w <- optimizer(w, grad mean_i cross_entropy(smooth(label_i), network(x_i; w)))
+
+    Args:
+      network: keras.Model of logits; trained in place.
+      role: the network's name in logs: `<role>_loss`, `<role>_accuracy`.
+      label_smoothing: in [0, 1).
+      strategy: tf.distribute.Strategy the network was built under; None is the current one.
+    """
+
+    def __init__(
+        self,
+        network: keras.Model,
+        role: str,
+        *,
+        label_smoothing: float = 0.0,
+        strategy: tf.distribute.Strategy | None = None,
+    ):
+        super().__init__(strategy, name=f"{role}_training")
+        self.network, self.role, self.label_smoothing = network, role, label_smoothing
+
+    @property
+    def networks(self) -> dict[str, keras.Model]:
+        return {self.role: self.network}
+
+    def compile(self, optimizer: Any, **kwargs: Any) -> None:
+        """As Trainer.compile, with an optimizer, as `keras.optimizers.get` takes it."""
+        super().compile(**kwargs)
+        with self.distribute_strategy.scope():
+            self.network_optimizer = prepare_optimizer(optimizer, self.network, "optimizer")
+
+    def train_step(self, batch: dict[str, tf.Tensor]) -> None:
+        """One step on a dict with `labeled` [B,H,W,C] images and `label` [B] class ids."""
+        variables = self.network.trainable_variables
+        with tf.GradientTape() as tape:
+            (logits,) = self.forward(self.network, batch["labeled"])
+            loss = tf.reduce_mean(losses.label_loss(batch["label"], logits, self.label_smoothing))
+            scaled = self.network_optimizer.scale_loss(loss)
+        self.update(self.network_optimizer, tape.gradient(scaled, variables), variables)
+        self.log(**{f"{self.role}_loss": loss})

@@ -1,0 +1,95 @@
+"""What a student learns from pseudo labels, and how that changes with the labels."""
+
+import keras
+import tensorflow as tf
+
+from mpl_tf.engine.forward import Forward, run_after, state_of
+from mpl_tf.engine.update import scale, unscale
+from mpl_tf.formulas import losses
+
+
+class Lesson:
+    """The gradient of a student's loss on pseudo labels q, which can be differentiated by q.
+
+        loss = mean_i cross_entropy(smooth(q_i), S(x_i; theta)),    gradient = d loss / d theta
+
+    Constructing it runs the student's pass, so that batch statistics and dropout seeds move on.
+
+    Args:
+      forward: how networks are run.
+      student: keras.Model of logits.
+      strong: [U,H,W,C] images x.
+      pseudo_label: floating [U, K], rows q_i.
+      smoothing: float in [0, 1), label smoothing.
+      loss_scale: what the loss is multiplied by before it is differentiated; None for nothing.
+
+    Attributes:
+      loss: scalar.
+      gradient: list of tensors, one for each trainable variable, None where there is none.
+    """
+
+    def __init__(
+        self,
+        forward: Forward,
+        student: keras.Model,
+        strong: tf.Tensor,
+        pseudo_label: tf.Tensor,
+        smoothing: float,
+        loss_scale: tf.Tensor | float | None = None,
+    ):
+        self._forward, self._student, self._smoothing = forward, student, smoothing
+        self._strong, self._pseudo_label, self._loss_scale = strong, pseudo_label, loss_scale
+        if forward.rematerialize:  # the student as it is now, for `credit`
+            self._weights = [tf.convert_to_tensor(v) for v in student.trainable_variables]
+            self._state = state_of(student)
+        with tf.GradientTape(watch_accessed_variables=False) as self._tape:
+            if not forward.rematerialize:
+                self._tape.watch(pseudo_label)
+            with tf.GradientTape() as tape:
+                (logits,) = forward(student, strong)
+                self.loss = self._mean_loss(pseudo_label, logits)
+                scaled = scale(self.loss, loss_scale)
+            self._scaled = tape.gradient(scaled, student.trainable_variables)  # linear in q
+        self.gradient = unscale(self._scaled, loss_scale)
+
+    def _mean_loss(self, pseudo_label, logits):
+        taught = losses.smooth(pseudo_label, self._smoothing)
+        return tf.reduce_mean(losses.cross_entropy(taught, logits))
+
+    def credit(self, direction: list[tf.Tensor]) -> tf.Tensor:
+        """`d <gradient, direction> / d q`, by differentiating the gradient once more.
+
+        Where passes are computed twice this computes them a third time, by microbatches, with the
+        weights, the batch statistics and the dropout masks of the first.
+
+        Args:
+          direction: list of tensors of the shapes of `gradient`, held constant.
+
+        Returns:
+          floating [U, K].
+        """
+        if not self._forward.rematerialize:
+            return self._contract(self._tape, self._scaled, self._pseudo_label, direction)
+        state, credits = self._state, []
+        groups = self._forward.microbatches(self._strong, self._pseudo_label)
+        for images, taught in groups:
+            with tf.GradientTape(watch_accessed_variables=False) as outer:
+                outer.watch(taught)
+                with tf.GradientTape(watch_accessed_variables=False) as inner:
+                    inner.watch(self._weights)
+                    logits, state = self._forward.stateless(
+                        self._student, self._weights, state, run_after(credits[-1:], images)
+                    )
+                    loss = self._mean_loss(taught, logits) / len(groups)
+                    scaled = scale(loss, self._loss_scale)
+                gradient = inner.gradient(scaled, self._weights)
+            credits.append(self._contract(outer, gradient, taught, direction))
+        return tf.concat(credits, 0)
+
+    def _contract(self, tape, gradient, pseudo_label, direction):
+        pairs = [(g, d) for g, d in zip(gradient, direction, strict=True) if g is not None]
+        gradient, direction = zip(*pairs, strict=True)
+        # The tangent runs through the same narrow numbers: it is scaled up as well.
+        direction = scale(list(direction), self._loss_scale)
+        credit = tape.gradient(gradient, pseudo_label, output_gradients=direction)
+        return unscale(unscale(credit, self._loss_scale), self._loss_scale)

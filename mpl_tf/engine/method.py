@@ -1,0 +1,291 @@
+"""What all methods share: networks, moving average, finetuning, prediction, export."""
+
+import dataclasses
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from mpl_tf.engine.forward import to_float32
+from mpl_tf.engine.label_training import LabelTraining
+from mpl_tf.engine.logits import check_logits
+from mpl_tf.engine.metrics import ClassShares
+from mpl_tf.engine.trainer import Trainer
+from mpl_tf.formulas import schedules
+from mpl_tf.options import check, option
+
+
+@dataclasses.dataclass(frozen=True)
+class MethodConfig:
+    """Abstract: the hyperparameters that every method has."""
+
+    label_smoothing: float = option(
+        0.0, "Label smoothing of the losses on labels, in [0, 1).", low=0, below=1
+    )
+    ema_decay: float = option(
+        0.999, "Decay of the moving average of the student's weights, in [0, 1).", low=0, below=1
+    )
+
+    def __post_init__(self) -> None:
+        check(self)
+
+
+@dataclasses.dataclass(frozen=True)
+class Panel:
+    """A picture of some of a method's logged values, for the report of a run.
+
+    Attributes:
+      title: str.
+      curves: logged name -> its label; the first one is required.
+      band: logged name of the standard deviation that is drawn around the first curve; or "".
+      low: the lower end of the axis; None is free.
+    """
+
+    title: str
+    curves: Mapping[str, str]
+    band: str = ""
+    low: float | None = None
+
+
+class Method(Trainer):
+    """Abstract: trains a `student`, and keeps `ema`, the moving average of its weights.
+
+    A concrete method is one file with a Config and a final class. Most extend
+    `student.StudentMethod`, which has the step, and define its `objective`.
+
+    Args:
+      config: instance of `Config`.
+      student: built keras.Model of logits [N, K].
+      teacher: likewise; None if the method has none.
+      seed: from which, with the step, comes all that a step draws.
+      strategy: tf.distribute.Strategy of the networks; None is the current one.
+      special_metrics: as for Trainer.
+
+    Attributes:
+      Config: dataclass of its hyperparameters, with help texts and ranges.
+      optimizers: the optimizers that `compile` takes.
+      unlabeled_views: the unlabeled views in a batch: "weak", "strong", more of them that are drawn
+        apart, "weak_2", ..., "strong_2", ..., and "index" [U], the images' places in the pool. A
+        method with "index" takes a constructor argument `num_unlabeled`, the size of the pool.
+      defaults: option name -> default, for options of runs, data and optimizers whose default
+        differs for the method; see `config.make`. Rates are per 256 labeled images.
+      passes_per_step: the images that go through networks in a step, forward and backward if it
+        says nothing else: B labeled and U unlabeled ones.
+      panels: pictures of what only this method logs.
+      joint_training: whether the teacher learns in the same steps as the student.
+      step, seed: int64 variables, training steps taken, and the seed of what a step draws.
+      finetuned: the finetuned copy of `ema`, None before `finetune`.
+
+    Raises:
+      ConfigError: a network does not give logits.
+      ValueError: a network is not built, or the two do not fit together.
+    """
+
+    Config: type[MethodConfig] = MethodConfig
+    optimizers: tuple[str, ...] = ("student_optimizer",)
+    unlabeled_views: tuple[str, ...] = ()
+    defaults: Mapping[str, Any] = MappingProxyType({})
+    passes_per_step: str = ""
+    panels: tuple[Panel, ...] = ()
+    joint_training: bool = False
+
+    def __init__(
+        self,
+        config: MethodConfig,
+        student: keras.Model,
+        teacher: keras.Model | None = None,
+        *,
+        seed: int,
+        strategy: tf.distribute.Strategy | None,
+        special_metrics: dict[str, type[keras.metrics.Metric]] | None = None,
+    ):
+        super().__init__(strategy, special_metrics, name=type(self).__name__)
+        self.config = config
+        self.teacher, self.student, self.finetuned = teacher, student, None
+        _check_networks(self.networks)
+        with self.distribute_strategy.scope():
+            self.ema = copy_network(student)
+            if self.unlabeled_views:
+                shares = ClassShares(student.output_shape[-1], name="pseudo_label_shares")
+                self.pseudo_label_shares = shares
+            # Variables, so that a compiled step follows them: (seed, step) name all that it draws.
+            scalar = {"shape": (), "dtype": "int64", "trainable": False}
+            self.step = self.add_weight(name="step", initializer="zeros", **scalar)
+            self.seed = self.add_weight(name="seed", initializer="zeros", **scalar)
+            self.seed.assign(seed)
+
+    @property
+    def networks(self) -> dict[str, keras.Model]:
+        """Those that exist, by name: "teacher", "student", "ema", "finetuned"."""
+        every = {
+            "teacher": self.teacher,
+            "student": self.student,
+            "ema": getattr(self, "ema", self.student),
+            "finetuned": self.finetuned,
+        }
+        return {name: network for name, network in every.items() if network is not None}
+
+    @property
+    def delivered(self) -> str:
+        """Which of them `call`, `predict` and `export` use: "finetuned", or "ema" before that."""
+        return "ema" if self.finetuned is None else "finetuned"
+
+    def network(self, which: str | None = None) -> keras.Model:
+        """The network called `which`; None is the delivered one.
+
+        Raises:
+          ValueError: there is no such network, or none yet.
+        """
+        which = which or self.delivered
+        if which not in self.networks:
+            raise ValueError(f"which must be one of {', '.join(self.networks)}; received {which}.")
+        return self.networks[which]
+
+    def pretraining_phases(self) -> dict[str, Trainer]:
+        """Phase name -> compiled trainer that is to be fitted on labels before this one."""
+        return {}
+
+    def facts(self) -> dict[str, Any]:
+        """What a run's results say of the method beside its name."""
+        return {}
+
+    def call(self, images: tf.Tensor, training: bool = False) -> tf.Tensor:
+        """Class probabilities [N, K] of images [N, H, W, C]."""
+        return tf.nn.softmax(to_float32(self.network()(images, training=training)))
+
+    def log_pseudo_labels(self, probs: tf.Tensor, batch: dict[str, tf.Tensor]) -> None:
+        """Logs what was taught: class shares, and accuracy where hidden labels are known.
+
+        Args:
+          probs: floating [U, K], the pseudo labels.
+          batch: `hidden_label` [U], the true classes where they are known and -1 elsewhere, is read
+            here and nowhere else.
+        """
+        self.pseudo_label_shares.update_state(probs)
+        if "hidden_label" in batch:
+            hidden = tf.cast(batch["hidden_label"], tf.int64)
+            right = tf.cast(tf.equal(tf.argmax(probs, axis=-1), hidden), tf.float32)
+            known = tf.cast(hidden >= 0, tf.float32)
+            self.log(
+                pseudo_label_accuracy=tf.math.divide_no_nan(
+                    tf.reduce_sum(right), tf.reduce_sum(known)
+                )
+            )
+
+    def log_mask(self, mask: tf.Tensor, threshold: float) -> None:
+        """Logs the share of unlabeled images taught, unless a threshold of 0 lets all pass.
+
+        Args:
+          mask: floating [U], 1 for the images that are taught.
+          threshold: least confidence.
+        """
+        if threshold:
+            self.log(mask_rate=tf.reduce_mean(mask))
+
+    def draw_seed(self) -> tf.Tensor:
+        """int64 [2], the seed of what this step draws; [0, 1] to [0, 7] more are its own too."""
+        return tf.stack([tf.convert_to_tensor(self.seed), 8 * self.step])
+
+    def update_ema(self) -> None:
+        """ema <- d * ema + (1 - d) * student for all weights, batch statistics included."""
+        decay = schedules.ema_decay(self.step, self.config.ema_decay)
+        for average, value in zip(self.ema.weights, self.student.weights, strict=True):
+            d = tf.cast(decay, value.dtype)
+            average.assign(d * average + (1 - d) * value)
+
+    def finetuning_phase(self, optimizer: Any, **compile_arguments: Any) -> LabelTraining:
+        """A compiled trainer of a fresh copy of `ema`, which becomes `finetuned`.
+
+        Args:
+          optimizer: what `keras.optimizers.get` takes.
+          **compile_arguments: for LabelTraining.compile.
+        """
+        with self.distribute_strategy.scope():
+            self.finetuned = copy_network(self.ema)
+        self.test_function = self.predict_function = None  # both were traced without it
+        tuning = LabelTraining(self.finetuned, "finetuned", strategy=self.distribute_strategy)
+        tuning.compile(optimizer, **compile_arguments)
+        return tuning
+
+    def finetune(
+        self,
+        x: tf.data.Dataset,
+        *,
+        steps: int,
+        optimizer: Any = None,
+        clip_norm: float | None = None,
+        weight_decay: float = 0.0,
+        **kwargs: Any,
+    ) -> keras.callbacks.History:
+        """Finetunes a copy of `ema` on labeled images; afterwards it is what is predicted with.
+
+        Args:
+          x: tf.data.Dataset without end, of dicts with `labeled` and `label`, as `fit` takes.
+          steps: optimizer steps.
+          optimizer: what `keras.optimizers.get` takes; None is SGD(1e-5), the paper's.
+          clip_norm, weight_decay: as in `compile`.
+          **kwargs: for keras.Model.fit: `callbacks`, `verbose`, `validation_data`.
+        """
+        if optimizer is None:
+            with self.distribute_strategy.scope():
+                optimizer = keras.optimizers.SGD(1e-5)
+        tuning = self.finetuning_phase(optimizer, clip_norm=clip_norm, weight_decay=weight_decay)
+        return tuning.fit(x, steps_per_epoch=steps, epochs=1, **kwargs)
+
+    def export(
+        self,
+        filepath: str,
+        class_names: Any = None,
+        *,
+        which: str | None = None,
+        bfloat16: bool = False,
+    ) -> str:
+        """Writes a network as a SavedModel, in the next free version; see `saved_model.export`.
+
+        Args:
+          filepath: the folder of the versions, as TensorFlow Serving wants it.
+          class_names: sequence of str, one a class; None names them "0", "1", ...
+          which: "teacher", "student", "ema" or "finetuned"; None is the delivered one.
+          bfloat16: whether weights are stored with 16 bits.
+
+        Returns:
+          The folder that was written, `filepath`/<version>.
+
+        Raises:
+          ValueError: there is no such network, or none yet.
+        """
+        from mpl_tf.serving import saved_model
+
+        return saved_model.export(
+            self.network(which),
+            filepath,
+            class_names,
+            config={"method": type(self).__name__, **dataclasses.asdict(self.config)},
+            about={"network": which or self.delivered},
+            bfloat16=bfloat16,
+        )
+
+
+def _check_networks(networks):
+    """Raises ConfigError or ValueError if networks cannot be a method's."""
+    for role, network in networks.items():
+        if not isinstance(network, keras.Model) or not network.built:
+            raise ValueError(f"{role} must be a built keras.Model; received {network!r}.")
+        check_logits(network, role)
+    teacher, student = networks.get("teacher"), networks["student"]
+    if teacher is student:
+        raise ValueError("teacher and student must be two networks; received the same object.")
+    if teacher is not None and teacher.output_shape != student.output_shape:
+        raise ValueError(
+            "teacher and student must give logits of the same shape; "
+            f"received {teacher.output_shape} and {student.output_shape}."
+        )
+
+
+def copy_network(network: keras.Model) -> keras.Model:
+    """A network of the same layers and weights."""
+    twin = keras.models.clone_model(network)
+    twin.set_weights(network.get_weights())
+    return twin

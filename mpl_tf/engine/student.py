@@ -1,0 +1,101 @@
+"""The step that all methods but Meta Pseudo Labels share: one loss, one optimizer, the student."""
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from mpl_tf.engine.method import Method
+from mpl_tf.engine.update import prepare_optimizer
+
+Batch = dict[str, tf.Tensor]
+
+
+class StudentMethod(Method):
+    """Abstract: a student that steps along the gradient of one objective.
+
+        targets <- targets(batch)                        without gradient
+        loss, pseudo_label <- objective(batch, targets)
+        S <- optimizer(S, grad_S loss)
+        ema <- d * ema + (1 - d) * S
+
+    A concrete method defines `objective`, and `targets` if something is computed outside the
+    gradient. The objective may log, and may move variables of the method.
+
+    Args:
+      student: built keras.Model of logits [N, K].
+      seed: from which, with the step, comes all that a step draws.
+      strategy: tf.distribute.Strategy of the networks; None is the current one.
+      **hyperparameters: fields of the method's Config.
+    """
+
+    def __init__(
+        self,
+        student: keras.Model,
+        *,
+        seed: int = 0,
+        strategy: tf.distribute.Strategy | None = None,
+        **hyperparameters: Any,
+    ):
+        super().__init__(self.Config(**hyperparameters), student, seed=seed, strategy=strategy)
+
+    @property
+    def trained(self) -> keras.Model:
+        """The network whose variables the optimizer moves: the student, or one around it."""
+        return self.student
+
+    def targets(self, batch: Batch) -> Batch:
+        """What the objective needs and takes no gradient through, by further keys of the batch."""
+        return {}
+
+    def objective(self, batch: Batch) -> tuple[tf.Tensor, tf.Tensor | None]:
+        """The loss of a step, of this replica's part of the batch.
+
+        Args:
+          batch: `labeled` [B,H,W,C] images, `label` [B] integer class ids, `unlabeled_views`, and
+            what `targets` gives.
+
+        Returns:
+          (loss, pseudo_label): a scalar, and the labels [U, K] that unlabeled images are taught,
+          for the log; None if there are none.
+        """
+        raise NotImplementedError
+
+    def compile(
+        self, optimizer: Any = None, *, student_optimizer: Any = None, **kwargs: Any
+    ) -> None:
+        """As Trainer.compile, with the optimizer of the student.
+
+        Args:
+          optimizer: what `keras.optimizers.get` takes: an optimizer, its name, its configuration.
+          student_optimizer: the same, by the name that methods with two networks have for it.
+          **kwargs: for Trainer.compile: `weight_decay`, `clip_norm`, `jit_compile`, ...
+
+        Raises:
+          ValueError: an optimizer is missing, named twice, or cannot be used.
+        """
+        if (optimizer is None) == (student_optimizer is None):
+            raise ValueError(
+                f"{type(self).__name__}.compile takes one optimizer, compile(optimizer=...); "
+                f"received {'none' if optimizer is None else 'two'}."
+            )
+        super().compile(**kwargs)
+        name = "student_optimizer" if optimizer is None else "optimizer"
+        with self.distribute_strategy.scope():
+            self.student_optimizer = prepare_optimizer(
+                student_optimizer if optimizer is None else optimizer, self.trained, name
+            )
+
+    def train_step(self, batch: Batch) -> None:
+        """One step, as the class says."""
+        batch = batch | self.targets(batch)
+        variables = self.trained.trainable_variables
+        with tf.GradientTape() as tape:
+            loss, pseudo_label = self.objective(batch)
+            scaled = self.student_optimizer.scale_loss(loss)
+        self.log(student_loss=loss, student_learning_rate=self.student_optimizer.learning_rate)
+        self.update(self.student_optimizer, tape.gradient(scaled, variables), variables)
+        self.update_ema()
+        self.step.assign_add(1)
+        if pseudo_label is not None:
+            self.log_pseudo_labels(pseudo_label, batch)

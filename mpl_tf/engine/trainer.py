@@ -1,0 +1,313 @@
+"""Keras's own `fit` and `evaluate`, running a step on every replica of a strategy."""
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from mpl_tf.engine import devices, update
+from mpl_tf.engine.forward import Forward
+from mpl_tf.engine.metrics import ClassShares, NamedMeans
+from mpl_tf.options import ConfigError
+
+
+class Trainer(keras.Model):
+    """Abstract: a model whose steps run in replica context and report through Keras metrics.
+
+    Only public hooks of Keras are used. A step returns nothing: it calls `self.log`. Build networks
+    and optimizers inside the strategy's scope, the trainer outside. Training data is infinite;
+    `fit` therefore needs `steps_per_epoch`.
+
+    Args:
+      strategy: tf.distribute.Strategy; None is the current one.
+      special_metrics: dict of logged name -> class of the keras.metrics.Metric that sums it up over
+        steps; all other names are averaged.
+      **kwargs: for keras.Model.
+
+    Attributes:
+      unlabeled_views: the unlabeled views in a batch (see `method.Method`).
+      pseudo_label_shares: metrics.ClassShares of the pseudo labels taught, or None.
+      means: metrics.NamedMeans of what steps log.
+      forward: forward.Forward, which runs a network in training mode.
+    """
+
+    unlabeled_views: tuple[str, ...] = ()
+
+    def __init__(
+        self,
+        strategy: tf.distribute.Strategy | None,
+        special_metrics: dict[str, type[keras.metrics.Metric]] | None = None,
+        **kwargs: Any,
+    ):
+        if devices.inside_scope():
+            # Keras would build symbolically from a batch here, which fails on several workers.
+            raise RuntimeError(f"Construct {type(self).__name__} outside strategy.scope().")
+        super().__init__(**kwargs)
+        self._strategy = strategy or devices.current_strategy()
+        with self._strategy.scope():
+            self.means = NamedMeans("means")
+            special = (special_metrics or {}).items()
+            self.special_metrics = {name: kind(name=name) for name, kind in special}
+            self._special_logged: set[str] = set()
+            self.test_metrics: dict[str, list[keras.metrics.Metric]] = {}
+        self.pseudo_label_shares: ClassShares | None = None
+        self.weight_decay, self.clip_norm, self.forward = 0.0, None, Forward()
+        self.built = True  # its networks are: nothing is left to build from a first batch
+
+    @property
+    def networks(self) -> dict[str, keras.Model]:
+        """dict of name -> keras.Model of logits, all that `evaluate` reports on."""
+        raise NotImplementedError
+
+    @property
+    def distribute_strategy(self) -> tf.distribute.Strategy:
+        return self._strategy
+
+    @property
+    def window_metrics(self) -> list[keras.metrics.Metric]:
+        """list of the metrics that sum up training steps, since they were reset last."""
+        shares = [] if self.pseudo_label_shares is None else [self.pseudo_label_shares]
+        return [self.means, *self.special_metrics.values(), *shares]
+
+    @property
+    def logged(self) -> set[str]:
+        """Names of the training scalars; those of a step are known once it was traced."""
+        return {*self.means.names, *self._special_logged}
+
+    @property
+    def metrics(self) -> list[keras.metrics.Metric]:
+        tests = (metric for pair in self.test_metrics.values() for metric in pair)
+        return [*self.window_metrics, *tests]
+
+    def compile(
+        self,
+        *,
+        weight_decay: float = 0.0,
+        clip_norm: float | None = None,
+        jit_compile: bool = False,
+        steps_per_execution: int = 1,
+        accumulate_steps: int = 1,
+        recompute: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        """Sets how every step of this trainer runs and what its updates do to gradients.
+
+        Args:
+          weight_decay: at least 0, the L2 term: `weight_decay * w` is added to the gradient
+            of kernels and biases, not of normalisation parameters.
+          clip_norm: above 0; gradients of a network are scaled down to this global norm after
+            they were averaged over replicas; None never clips.
+          jit_compile: whether XLA compiles the training step; on several replicas, each pass
+            of a network by itself.
+          steps_per_execution: at least 1, steps between two returns to Python.
+          accumulate_steps: at least 1, microbatches that a batch is cut into (see
+            `forward.Forward`).
+          recompute: whether forward passes are computed again for their gradients, which
+            needs less memory.
+          **kwargs: for keras.Model.compile: `run_eagerly`.
+
+        Raises:
+          ValueError: a value is out of range, or the combination cannot work.
+        """
+        if weight_decay < 0 or (clip_norm is not None and clip_norm <= 0):
+            raise ValueError(
+                "weight_decay must be at least 0 and clip_norm greater than 0 or None; "
+                f"received weight_decay={weight_decay!r}, clip_norm={clip_norm!r}."
+            )
+        if min(accumulate_steps, steps_per_execution) < 1:
+            raise ValueError(
+                "accumulate_steps and steps_per_execution must be at least 1; received "
+                f"{accumulate_steps!r}, {steps_per_execution!r}."
+            )
+        several = self.distribute_strategy.num_replicas_in_sync > 1
+        joined = [name for name, network in self.networks.items() if _has_synchronized(network)]
+        if jit_compile and several and joined:
+            raise ConfigError(
+                "jit_compile on several replicas works without synchronised batch normalisation "
+                f"only, because XLA cannot compile its collectives here; {', '.join(joined)} has "
+                "it. Leave jit_compile out, or take a network without batch normalisation."
+            )
+        self.weight_decay, self.clip_norm = weight_decay, clip_norm
+        self.forward = Forward(accumulate_steps, recompute, compiled=jit_compile and several)
+        with self.distribute_strategy.scope():
+            # Without optimizer=None Keras would make an RMSprop that nobody uses.
+            super().compile(
+                optimizer=None,
+                jit_compile=jit_compile,
+                steps_per_execution=steps_per_execution,
+                **kwargs,
+            )
+
+    def compile_arguments(self) -> dict[str, Any]:
+        """dict of the arguments of `compile`, for another trainer that is to run alike."""
+        return {
+            "weight_decay": self.weight_decay,
+            "clip_norm": self.clip_norm,
+            "jit_compile": self.jit_compile,
+            "steps_per_execution": self.steps_per_execution,
+            "accumulate_steps": self.forward.accumulate_steps,
+            "recompute": self.forward.recompute,
+        }
+
+    def fit(
+        self, x: Any = None, *args: Any, steps_per_epoch: int | None = None, **kwargs: Any
+    ) -> keras.callbacks.History:
+        """keras.Model.fit; `steps_per_epoch` is required, because training data is infinite.
+
+        Args:
+          x: tf.data.Dataset without end of dicts with `labeled` [B,H,W,C] images, `label` [B]
+            integer class ids, and the views [U,H,W,C] that `unlabeled_views` names.
+          *args: further arguments of keras.Model.fit.
+          steps_per_epoch: steps until the next evaluation.
+          **kwargs: for keras.Model.fit: `epochs`, `callbacks`, `verbose`, `validation_data`.
+
+        Raises:
+          ValueError: a batch lacks a key, or does not fit the networks, replicas or microbatches.
+        """
+        if steps_per_epoch is None:
+            raise ValueError(
+                "fit needs steps_per_epoch: the unit of training is the step and the data repeats "
+                "without end. Example: fit(data, steps_per_epoch=500, epochs=4)."
+            )
+        if steps_per_epoch % self.steps_per_execution:
+            raise ValueError(
+                f"steps_per_epoch must be a multiple of steps_per_execution="
+                f"{self.steps_per_execution}; received {steps_per_epoch}."
+            )
+        self._check_batch(x)
+        kwargs.setdefault("shuffle", False)  # the data's own order counts
+        return super().fit(x, *args, steps_per_epoch=steps_per_epoch, **kwargs)
+
+    def _check_batch(self, data):
+        """Raises ValueError if a batch does not fit the step, the networks or the replicas."""
+        keys = ("labeled", "label", *self.unlabeled_views)
+        images = getattr(data, "element_spec", None)
+        if not isinstance(images, dict):
+            raise ValueError(
+                f"fit takes a tf.data.Dataset of dicts with {', '.join(keys)}, such as "
+                f"mpl_tf.data.pair makes; received "
+                f"{type(data).__name__ if images is None else images}."
+            )
+        missing = [key for key in keys if key not in images]
+        if missing:
+            raise ValueError(
+                f"a batch must have {', '.join(keys)}; {', '.join(missing)} is missing and "
+                f"{', '.join(images)} is there."
+            )
+        if not isinstance(data, tf.data.Dataset):  # of several replicas: made by the project itself
+            return
+        equal_parts = self.distribute_strategy.num_replicas_in_sync * self.forward.accumulate_steps
+        for view in images:
+            if view != "labeled" and not view.startswith(("weak", "strong")):
+                continue
+            for role, network in self.networks.items():
+                shape, expected = images[view].shape[1:], network.input_shape[1:]
+                if not shape.is_compatible_with(expected):
+                    raise ValueError(
+                        f"{role} takes images of shape {tuple(expected)}; received {view} images "
+                        f"of shape {tuple(shape)}."
+                    )
+            if (images[view].shape[0] or 0) % equal_parts:
+                raise ValueError(
+                    f"{view} images must divide into {equal_parts} equal parts (replicas times "
+                    f"accumulate_steps); received {images[view].shape[0]} a batch."
+                )
+
+    def make_train_function(self, force: bool = False) -> Any:
+        if self.train_function is None or force:
+            step = self.train_step
+            if self.jit_compile and not self.forward.compiled and not self.run_eagerly:
+                step = tf.function(step, jit_compile=True, autograph=False)
+            self.train_function = self._function(step, self._train_logs, self.steps_per_execution)
+        return self.train_function
+
+    def make_test_function(self, force: bool = False) -> Any:
+        if self.test_function is None or force:
+            with self.distribute_strategy.scope():
+                for name in self.networks:
+                    if name not in self.test_metrics:
+                        self.test_metrics[name] = [
+                            keras.metrics.SparseCategoricalAccuracy(f"{name}_accuracy"),
+                            keras.metrics.SparseCategoricalCrossentropy(
+                                f"{name}_cross_entropy", from_logits=True
+                            ),
+                        ]
+            metrics = {m.name: m for pair in self.test_metrics.values() for m in pair}
+            once = self._function(
+                self.test_step, lambda: {name: m.result() for name, m in metrics.items()}, 1
+            )
+
+            def execute(iterator):  # the data may end inside a group of steps
+                logs = once(iterator)
+                for _ in range(self.steps_per_execution - 1):
+                    try:
+                        logs = once(iterator)
+                    except (tf.errors.OutOfRangeError, StopIteration):
+                        break
+                return logs
+
+            self.test_function = execute
+        return self.test_function
+
+    def _train_logs(self):
+        special = self.special_metrics
+        return self.means.result() | {name: special[name].result() for name in self._special_logged}
+
+    def _function(self, step, logs, count):
+        def execute(iterator):
+            def run(done):
+                self.distribute_strategy.run(step, args=(next(iterator),))
+                return (done + 1,)
+
+            if count == 1:
+                run(0)
+            elif self.run_eagerly:
+                for done in range(count):
+                    run(done)
+            else:
+                tf.while_loop(lambda done: done < count, run, (0,), parallel_iterations=1)
+            return logs()
+
+        return execute if self.run_eagerly else tf.function(execute, autograph=False)
+
+    def test_step(self, data: tuple[tf.Tensor, ...]) -> None:
+        """Accuracy and cross entropy of every network on a batch.
+
+        Args:
+          data: (images [N,H,W,C], label integer [N]) or (images, label, weight [N]); rows of weight
+            0 fill up a batch and do not count.
+        """
+        images, label, *weight = data
+        for name, network in self.networks.items():
+            logits = network(images, training=False)
+            for metric in self.test_metrics[name]:
+                metric.update_state(label, logits, *weight)
+
+    def log(self, **values: tf.Tensor) -> None:
+        """Takes this step's scalars into the means, or other metrics, that bar and files show."""
+        plain = {}
+        for name, value in values.items():
+            if name in self.special_metrics:
+                self._special_logged.add(name)
+                self.special_metrics[name].update_state(value)
+            else:
+                plain[name] = value
+        if plain:
+            self.means.update_state(**plain)
+
+    def update(
+        self,
+        optimizer: keras.optimizers.Optimizer,
+        gradient: list[tf.Tensor | None],
+        variables: list[keras.Variable],
+    ) -> None:
+        """One optimizer step, as `compile` set it; see `update.update`."""
+        update.update(optimizer, gradient, variables, self.weight_decay, self.clip_norm)
+
+
+def _has_synchronized(network: keras.layers.Layer) -> bool:
+    """Whether a network has batch normalisation over all replicas, in nested models too."""
+    return any(
+        getattr(layer, "synchronized", False) or _has_synchronized(layer)
+        for layer in getattr(network, "layers", ())
+    )

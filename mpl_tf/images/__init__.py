@@ -1,0 +1,1 @@
+"""Encoded image files, and the pixels in them."""

@@ -1,0 +1,78 @@
+"""One run from images to export: build, restore, fit, finetune, evaluate, report."""
+
+import contextlib
+import os
+import shutil
+import time
+
+import tensorflow as tf
+
+from mpl_tf import config, console, data, files
+from mpl_tf.engine import devices
+from mpl_tf.runs import folder, metrics_log, phases, results, views_grid
+from mpl_tf.runs.experiment import build, make_split
+
+
+def train_and_evaluate(settings, path, flag_lines, overwrite=False, workers="", worker_index=-1):
+    """Runs, or continues, or reports as finished, the run of a folder.
+
+    Args:
+      settings: config.Config.
+      path: str, the run folder; with several workers, one that all of them see.
+      flag_lines: list of str, the configuration as flags, for `run.flags`.
+      overwrite: bool, whether to replace a run that is there.
+      workers, worker_index: as for devices.make_strategy.
+
+    Returns:
+      dict, the contents of results.json; None on a worker that is not the chief.
+
+    Raises:
+      ConfigError: the configuration does not fit the data or the folder; nothing was trained.
+      callbacks.NonFiniteError: a loss became NaN or infinite; the last good checkpoint is there.
+      checkpoint.CheckpointError: no checkpoint could be read, or one could not be written.
+      console.Terminated: SIGTERM came, and the run was saved.
+    """
+    flat, compute = settings.flat(), settings.compute
+    if folder.state(path, flat, overwrite) == "finished":
+        return report_finished(path)
+
+    began = time.time()
+    if settings.run.deterministic:
+        tf.config.experimental.enable_op_determinism()
+    strategy = devices.make_strategy(compute.strategy, compute.replicas, workers, worker_index)
+    config.check_replicas(settings, strategy.num_replicas_in_sync)
+    source = data.find(settings.run.dataset, settings.data.data_dir).load(settings.data)
+    config.check_data(settings, source)
+    split = make_split(settings, source)
+    experiment = build(settings, split, path, strategy)  # first: a network may refuse the images
+    if not devices.is_chief(strategy):
+        devices.wait_for_all(strategy)
+        with contextlib.suppress(FileNotFoundError):  # decides what is still to be done
+            shutil.copy(os.path.join(path, "metrics.csv"), experiment.own_path)
+        phases.fit(experiment)
+        shutil.rmtree(experiment.own_path)
+        return None
+    with folder.lock(path):
+        if folder.prepare(path, flat, flag_lines, overwrite) == "finished":  # in the meantime
+            return report_finished(path)
+        files.write_json(os.path.join(path, "split.json"), split.to_json())
+        views_grid.draw(os.path.join(path, "views.png"), experiment)
+        metrics_log.show_setup(path, flat, os.path.join(path, "views.png"))
+        if source.skipped:
+            console.say(f"{source.skipped} broken files were left out")
+        results.announce(experiment)
+        devices.wait_for_all(strategy)
+        resumed_at, step = phases.fit(experiment)
+        found = {**results.finish(experiment), "seconds": round(time.time() - began, 1)}
+        found |= {"seconds_per_step": step and round(step, 5), "resumed_at": resumed_at}
+        files.write_json(os.path.join(path, "results.json"), found)
+    results.summarize(found, path)
+    return found
+
+
+def report_finished(path):
+    """The contents of results.json of a finished run, a dict, after saying what they are."""
+    console.say(f"This run has finished already; --overwrite would replace it: {path}")
+    found = files.read_json(os.path.join(path, "results.json"))
+    results.summarize(found, path)
+    return found

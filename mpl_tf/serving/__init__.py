@@ -1,0 +1,1 @@
+"""The model that leaves the house: a SavedModel and the functions in it."""

@@ -1,0 +1,178 @@
+"""The SavedModel that leaves the house: TensorFlow Serving's folders, written whole."""
+
+import json
+import os
+import shutil
+import tempfile
+
+import numpy as np
+import tensorflow as tf
+from tensorflow_serving.apis import prediction_log_pb2
+
+from mpl_tf.files import sync
+from mpl_tf.options import ConfigError
+from mpl_tf.serving import signatures
+
+# Assets: the names of the classes, a list; the training configuration; what was exported, and how.
+CLASS_NAMES, CONFIG, ABOUT = "class_names.json", "config.json", "about.json"
+
+
+def export(network, directory, class_names=None, *, config=None, about=None, bfloat16=False):
+    """Writes a network of logits as `directory`/<version>, the layout of TensorFlow Serving.
+
+    The version is one more than the greatest that is there. It appears complete or not at all: a
+    server that watches the folder never sees a part of it. What is in it needs no code of this
+    package: the signatures `serving_default`, `serving_bytes` and `classify` of
+    `signatures.classifier`, the last with TensorFlow Serving's method name for Classify; the assets
+    `class_names.json`, `config.json` and `about.json`; and requests by which TensorFlow Serving
+    warms up.
+
+    Args:
+      network: built keras.Model of logits that takes images with values 0 to 255.
+      directory: str, the folder of the versions; made if it is not there.
+      class_names: sequence of K str; None names the classes "0", "1", ...
+      config: dict, what the network was trained with, for `config.json`; JSON can hold it.
+      about: dict, more for `about.json`, which says the images' shape and the weights' type.
+      bfloat16: bool, whether weights are stored with 16 bits: half the size, and answers that
+        differ in the third digit.
+
+    Returns:
+      str, the folder of the version.
+
+    Raises:
+      ValueError: the number of names is not the number of classes, or two are the same.
+      OSError: the folder cannot be written.
+    """
+    num_classes = network.output_shape[-1]
+    names = [str(i) for i in range(num_classes)] if class_names is None else list(class_names)
+    if len(names) != num_classes or len(set(names)) != num_classes:
+        raise ValueError(
+            f"class_names must hold {num_classes} different names; received {len(names)}, "
+            f"{len(set(names))} of them different."
+        )
+    shape = list(network.input_shape[1:])
+    about = {
+        "image_shape": shape,
+        "weights": "bfloat16" if bfloat16 else "float32",
+        **(about or {}),
+    }
+    module = signatures.classifier(network, names, bfloat16=bfloat16)
+    os.makedirs(directory, exist_ok=True)
+    # Hidden, and no number: a server would try to load that.
+    partial = tempfile.mkdtemp(prefix=".partial-", dir=directory)
+    try:
+        _save(module, partial, {CLASS_NAMES: names, CONFIG: config or {}, ABOUT: about})
+        _write_warm_up(module, partial, shape)
+        os.chmod(partial, os.stat(directory).st_mode)  # mkdtemp's is for its owner alone
+        for folder, _, files in os.walk(partial):
+            for name in (*files, ""):
+                sync(os.path.join(folder, name))
+        return _claim(partial, directory)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _save(module, path, assets):
+    names = [n for n in ("serving_default", "serving_bytes", "classify") if hasattr(module, n)]
+    with tempfile.TemporaryDirectory() as folder:
+        module.assets = []
+        for name, value in assets.items():
+            file = os.path.join(folder, name)
+            with open(file, "w", encoding="utf-8") as opened:
+                json.dump(value, opened, indent=2, ensure_ascii=False)
+            module.assets.append(tf.saved_model.Asset(file))
+        tf.saved_model.save(module, path, {name: getattr(module, name) for name in names})
+    if "classify" in names:
+        updater = tf.compat.v1.saved_model.signature_def_utils.MethodNameUpdater(path)
+        method = tf.compat.v1.saved_model.signature_constants.CLASSIFY_METHOD_NAME
+        updater.replace_method_name("classify", method, tags="serve")
+        updater.save()
+
+
+def _write_warm_up(module, path, shape):
+    """One request a signature, with a grey image, twice as large where it is to be resized."""
+    requests = []
+    predict = prediction_log_pb2.PredictionLog()
+    spec = predict.predict_log.request.model_spec
+    spec.signature_name = "serving_default"
+    pixels = tf.make_tensor_proto(np.full([1, *shape], 128, np.uint8))
+    predict.predict_log.request.inputs["images"].CopyFrom(pixels)
+    requests.append(predict)
+    if hasattr(module, "serving_bytes"):
+        large = np.full([2 * shape[0], 2 * shape[1], shape[2]], 128, np.uint8)
+        file = tf.io.encode_jpeg(large).numpy()
+        log = prediction_log_pb2.PredictionLog()
+        log.predict_log.request.model_spec.signature_name = "serving_bytes"
+        log.predict_log.request.inputs["image_bytes"].CopyFrom(tf.make_tensor_proto([file]))
+        requests.append(log)
+        log = prediction_log_pb2.PredictionLog()
+        log.classify_log.request.model_spec.signature_name = "classify"
+        example = log.classify_log.request.input.example_list.examples.add()
+        example.features.feature["image/encoded"].bytes_list.value.append(file)
+        requests.append(log)
+    extra = os.path.join(path, "assets.extra")
+    os.mkdir(extra)
+    with tf.io.TFRecordWriter(os.path.join(extra, "tf_serving_warmup_requests")) as writer:
+        for request in requests:
+            writer.write(request.SerializeToString())
+
+
+def _claim(partial, directory):
+    """Renames a finished export to the next free version, whoever else exports there."""
+    while True:
+        target = os.path.join(directory, str(max(versions(directory), default=0) + 1))
+        try:
+            os.rename(partial, target)
+        except OSError:
+            if not os.path.exists(target):
+                raise
+        else:
+            return target
+
+
+def versions(directory):
+    """The versions in a folder: sorted list of int."""
+    return sorted(int(name) for name in os.listdir(directory) if name.isdecimal())
+
+
+def find(path):
+    """The folder of an export.
+
+    Args:
+      path: str, an export, or a folder of versions, of which the greatest is meant.
+
+    Returns:
+      str.
+
+    Raises:
+      ConfigError: neither is there.
+    """
+    if os.path.isfile(os.path.join(path, "saved_model.pb")):
+        return path
+    found = versions(path) if os.path.isdir(path) else []
+    newest = os.path.join(path, str(found[-1])) if found else path
+    if not os.path.isfile(os.path.join(newest, "saved_model.pb")):
+        raise ConfigError(f"{path} must be an export, or a folder of versions of one; it is not.")
+    return newest
+
+
+def read_asset(path, name):
+    """What an asset of an export (str) holds: CLASS_NAMES, CONFIG or ABOUT.
+
+    Raises:
+      ConfigError: it is not there.
+    """
+    file = os.path.join(path, "assets", name)
+    try:
+        with open(file, encoding="utf-8") as opened:
+            return json.load(opened)
+    except (OSError, ValueError) as error:
+        raise ConfigError(
+            f"{file} cannot be read: {error}. Is {path} an export of mpl_tf?"
+        ) from error
+
+
+def folder_of(path):
+    """Where the exports lie that `path`, a run or an export itself, stands for."""
+    is_run = os.path.isfile(os.path.join(path, "config.json"))
+    return os.path.join(path, "export") if is_run else path

@@ -1,0 +1,136 @@
+"""A network of logits as functions from images, files and tf.Examples to classes."""
+
+import keras
+import tensorflow as tf
+
+from mpl_tf.images import decode, example
+
+
+def classifier(network, class_names, *, bfloat16=False):
+    """What an export holds: weights, and functions of them that need no code of this package.
+
+        probabilities(images)         softmax(network(images)), float32 [N, H, W, C] -> [N, K]
+        serving_default(images)       uint8 [N, H, W, C] -> answers
+        serving_bytes(image_bytes)    string [N], JPEG, PNG, BMP or GIF files of any size -> answers
+        classify(inputs)              string [N], tf.train.Examples with such a file in the feature
+                                      `image` or `image/encoded` -> classes and scores
+
+    Answers are a dict of `probabilities` float32 [N, K], `class_ids` int64 [N], the most probable
+    class, and `labels` string [N], its name. Classes and scores, string and float32 [N, K], are all
+    names and their probabilities in the order of the classes. N may be 0, but for `probabilities`,
+    which has no protection against what convolutions make of an empty batch.
+
+    Everything is computed in float32, which every runtime can, whatever the network was trained in.
+    Files are decoded by `images.decode.decode`, as the images that networks are trained on. One
+    that is no image makes the batch fail with InvalidArgumentError.
+
+    Args:
+      network: built keras.Model of logits that takes images with values 0 to 255.
+      class_names: sequence of K str.
+      bfloat16: bool, whether weights are stored with 16 bits.
+
+    Returns:
+      tf.Module with these functions. `serving_bytes` and `classify` are not there if the network
+      takes images of other than 1 or 3 channels.
+    """
+    network = _in_float32(network)
+    module = tf.Module(name="classifier")
+    stored = _copies(network, bfloat16)
+    module.weights = [w for part in stored for w in part if isinstance(w, tf.Variable)]
+    shape = list(network.input_shape[1:])
+    names = tf.constant(list(class_names))
+
+    def forward(images):
+        parts = (network.trainable_variables, network.non_trainable_variables)
+        wanted = [
+            [tf.cast(w, v.dtype) for w, v in zip(*pair, strict=True)]
+            for pair in zip(stored, parts, strict=True)
+        ]
+        logits, _ = network.stateless_call(*wanted, images, training=False)
+        return tf.nn.softmax(tf.cast(logits, tf.float32))
+
+    def answer(images):
+        # TensorFlow's convolutions give a wrong shape for an empty batch: it gets a blank image.
+        count = tf.shape(images)[0]
+        blank = tf.cast(tf.equal(count, 0), tf.int32)
+        padded = tf.pad(images, [[0, blank], *[[0, 0]] * len(shape)])
+        probs = module.probabilities(tf.cast(padded, tf.float32))[:count]
+        class_ids = tf.argmax(probs, axis=-1)
+        return {
+            "probabilities": probs,
+            "class_ids": class_ids,
+            "labels": tf.gather(names, class_ids),
+        }
+
+    def classify(inputs):
+        probs = answer(pixels(example.parse(inputs)[0], shape))["probabilities"]
+        return {"classes": tf.broadcast_to(names, tf.shape(probs)), "scores": probs}
+
+    def function(work, name, shape, dtype):
+        spec = tf.TensorSpec([None, *shape], dtype, name=name)
+        return tf.function(work, input_signature=[spec], autograph=False)
+
+    module.probabilities = function(forward, "images", shape, tf.float32)
+    module.serving_default = function(answer, "images", shape, tf.uint8)
+    if shape[-1] in (1, 3):
+        module.serving_bytes = function(
+            lambda image_bytes: answer(pixels(image_bytes, shape)), "image_bytes", [], tf.string
+        )
+        module.classify = function(classify, "inputs", [], tf.string)
+    return module
+
+
+def pixels(encoded, shape):
+    """Decoded images, one after the other.
+
+    Args:
+      encoded: string tensor [N], files.
+      shape: (height, width, channels) of the result.
+
+    Returns:
+      uint8 [N, *shape].
+
+    Raises:
+      tf.errors.InvalidArgumentError: one is no image, or damaged (when the graph runs).
+    """
+
+    def load(numbered):
+        number, file = numbered
+        said = ["image", number, "of the batch is no JPEG, PNG, BMP or GIF file"]
+        with tf.control_dependencies([tf.debugging.Assert(decode.is_image(file), said)]):
+            return decode.decode(tf.identity(file), shape[:2], shape[2])
+
+    numbers = tf.range(tf.shape(encoded)[0])
+    spec = tf.TensorSpec(shape, tf.uint8)
+    return tf.map_fn(load, (numbers, encoded), fn_output_signature=spec)
+
+
+def _in_float32(network):
+    """The network, or a copy of it if some of it computes in 16 bits."""
+    if not any(layer.compute_dtype in ("bfloat16", "float16") for layer in network.layers):
+        return network
+
+    def remake(layer):
+        return type(layer).from_config(layer.get_config() | {"dtype": "float32"})
+
+    twin = keras.models.clone_model(network, clone_function=remake, recursive=True)
+    twin.set_weights(network.get_weights())
+    return twin
+
+
+def _copies(network, bfloat16):
+    """Trainable and other variables of a network, as two lists of what is to be stored.
+
+    Neither Keras's own objects nor a strategy's variables are to be saved.
+    """
+    weights = {id(variable) for variable in network.weights}
+
+    def store(variable):
+        value = tf.constant(keras.ops.convert_to_numpy(variable))
+        if id(variable) not in weights:  # the state of a random generator, of no use here
+            return value
+        narrow = bfloat16 and value.dtype.is_floating
+        return tf.Variable(tf.cast(value, tf.bfloat16) if narrow else value, trainable=False)
+
+    parts = (network.trainable_variables, network.non_trainable_variables)
+    return [[store(variable) for variable in part] for part in parts]

@@ -1,0 +1,168 @@
+"""How settings, recipes and defaults become a configuration, and which are refused."""
+
+import dataclasses
+
+import pytest
+
+from mpl_tf import config, options
+from mpl_tf.data import DATASETS
+from mpl_tf.data.options import DataConfig
+from mpl_tf.methods import METHODS
+
+PARTS = (config.RunConfig, DataConfig, config.ComputeConfig, config.OptimizerConfig)
+
+
+def test_settings_win_over_recipe_and_recipe_over_default():
+    assert config.make({}).run.steps == DATASETS["digits"].recipe["steps"]
+    assert config.make({"steps": 40}).run.steps == 40
+    assert config.make({}).optimizer.momentum == config.OptimizerConfig().momentum
+
+
+def test_defaults_give_way_in_a_short_run_and_settings_do_not():
+    short = config.make({"steps": 50})
+    assert short.optimizer.student_wait_steps == 5
+    assert short.method.uda_ramp_steps == 5
+    assert short.run.eval_every == 50
+    assert config.make({"steps": 50, "student_wait_steps": 30}).optimizer.student_wait_steps == 30
+
+
+def test_a_methods_defaults_stand_between_options_and_recipes(monkeypatch):
+    """A recipe tunes amounts; what a method leaves out it does not turn on."""
+    kind = METHODS["supervised"]
+    own = {"momentum": 0.5, "student_learning_rate": 0.12, "finetune_steps": 0}
+    monkeypatch.setattr(kind, "defaults", own)
+    made = config.make({"method": "supervised"})
+    assert made.optimizer.momentum == 0.5
+    assert (
+        made.optimizer.student_learning_rate == DATASETS["digits"].recipe["student_learning_rate"]
+    )
+    assert made.run.finetune_steps == 0 < DATASETS["digits"].recipe["finetune_steps"]
+    assert config.make({"method": "supervised", "finetune_steps": 3}).run.finetune_steps == 3
+
+
+def test_defaults_of_methods_are_options_that_apply_to_them():
+    for name, kind in METHODS.items():
+        own = {f.name for f in dataclasses.fields(kind.Config)}
+        for option in kind.defaults:
+            assert config.applies(option, name) and option not in own, (name, option)
+
+
+def test_batches_shrink_to_the_labels_unless_they_are_set():
+    few = config.make({"num_labeled": 20})
+    assert few.run.labeled_batch == 20
+    assert few.optimizer.finetune_batch == 20
+    source = DATASETS["digits"].load()
+    with pytest.raises(options.ConfigError, match="at most num_labeled=20; received 30"):
+        config.check_data(config.make({"num_labeled": 20, "labeled_batch": 30}), source)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"dataset": "moon"}, "'moon'"),
+        (
+            {"method": "magic"},
+            f"method must be one of {', '.join(sorted(METHODS))}; received 'magic'",
+        ),
+        ({"network": "vgg"}, "'vgg'"),
+        ({"feedback": "up"}, "feedback must be one of dot, exact, none, sampled"),
+        ({"network": "wide_resnet_27_2"}, "6n + 4"),
+        ({"network_weights": "w.h5"}, "received network=small"),
+        ({"network": "keras:ResNet50", "network_weights": "no.h5"}, "no.h5 is no file"),
+        ({"strong": "loud"}, "strong must be one of affine, autoaugment"),
+        ({"split_file": "/no/file"}, "split_file /no/file cannot be read"),
+        ({"strategy": "horovod"}, "strategy must be one of auto, cpu, gpu, mirrored"),
+        ({"strategy": "mirrored:2"}, "or tpu:NAME; received 'mirrored:2'"),
+        ({"strategy": "tpu:"}, "received 'tpu:'"),
+        ({"strategy": "tpu", "precision": "float16"}, "precision=float16 does not work on TPUs"),
+        ({"strategy": "tpu", "jit_compile": True}, "TPUs compile every step anyway"),
+        ({"jit_compile": True, "deterministic": True}, "exclude each other"),
+        (
+            {"steps": 100, "eval_every": 50, "log_every": 5, "steps_per_execution": 25},
+            "multiples of steps_per_execution=25: log_every=5.",
+        ),
+        ({"precision": "float64"}, "precision must be one of bfloat16, float16, float32"),
+        ({"steps": 0}, "steps must be at least 1; received 0"),
+        ({"steps": -3}, "steps must be at least 1; received -3"),
+        ({"steps": 2.5}, "steps must be of type int; received 2.5"),
+        ({"steps": True}, "steps must be of type int"),
+        ({"labeled_batch": 0}, "labeled_batch must be at least 1"),
+        ({"unlabeled_ratio": 0}, "unlabeled_ratio must be at least 1"),
+        ({"eval_every": 0}, "eval_every must be at least 1"),
+        ({"momentum": 1.0}, "momentum must be at least 0 and less than 1"),
+        ({"ema_decay": 1.0}, "ema_decay must be at least 0 and less than 1"),
+        ({"uda_temperature": 0}, "uda_temperature must be greater than 0"),
+        ({"weight_decay": float("inf")}, "weight_decay must be finite"),
+        ({"seed": -1}, "seed must be at least 0"),
+        ({"steps": 100, "student_wait_steps": 100}, "must be less than steps=100"),
+        ({"steps": 100, "teacher_warmup_steps": 200}, "teacher_warmup_steps must be less"),
+        ({"method": "supervised", "feedback": "dot"}, "method=supervised has no use for feedback"),
+        ({"method": "supervised", "unlabeled_ratio": 3}, "has no use for unlabeled_ratio"),
+        ({"stepz": 3}, "no use for stepz"),
+    ],
+)
+def test_wrong_settings_are_refused_in_words(settings, message):
+    with pytest.raises(options.ConfigError) as error:
+        config.make(settings)
+    assert message in str(error.value)
+
+
+def test_all_faults_are_named_at_once():
+    with pytest.raises(options.ConfigError, match=r"seed.*steps|steps.*seed"):
+        config.make({"steps": 0, "seed": -1})
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"num_labeled": 5}, "multiple of the 10 classes of digits, from 10 to 1040, or 0"),
+        ({"num_labeled": 55}, "multiple of the 10 classes"),
+        ({"num_labeled": 2000}, "from 10 to 1040, or 0 for all; received 2000"),
+        ({"labeled_batch": 51}, "labeled_batch must be at most num_labeled=50; received 51"),
+        ({"finetune_batch": 60}, "finetune_batch must be at most num_labeled=50"),
+        ({"unlabeled_ratio": 40}, "at most the 1047 unlabeled images; received 32 * 40"),
+    ],
+)
+def test_sizes_that_do_not_fit_the_data_are_refused(settings, message):
+    source = DATASETS["digits"].load()
+    with pytest.raises(options.ConfigError) as error:
+        config.check_data(config.make(settings), source)
+    assert message in str(error.value)
+
+
+def test_the_largest_number_of_labels_stated_is_possible():
+    from mpl_tf.data import splits
+
+    assert len(splits.split(DATASETS["digits"].load(), 1040, 200, seed=0).labeled) == 1040
+
+
+@pytest.mark.parametrize("dataset", sorted(DATASETS))
+@pytest.mark.parametrize("method", sorted(METHODS))
+def test_every_recipe_is_valid(dataset, method):
+    made = config.make({"dataset": dataset, "method": method})
+    assert made.run.dataset == dataset
+    names = {f.name for part in PARTS for f in _fields(part)}
+    names |= {f.name for kind in METHODS.values() for f in _fields(kind.Config)}
+    assert DATASETS[dataset].recipe.keys() <= names
+
+
+def _fields(part):
+    return dataclasses.fields(part)
+
+
+def test_every_option_has_a_help_text_that_is_a_sentence():
+    parts = [*PARTS, *(m.Config for m in METHODS.values())]
+    for field in (f for part in parts for f in _fields(part)):
+        assert field.metadata["help"].endswith("."), field.name
+
+
+def test_a_configuration_rebuilds_itself():
+    made = config.make({"feedback": "dot", "steps": 77})
+    assert config.make(made.flat()) == made
+
+
+def test_batches_that_replicas_cannot_share_are_refused():
+    made = config.make({"labeled_batch": 10, "finetune_batch": 12, "accumulate_steps": 2})
+    config.check_replicas(made, 1)
+    with pytest.raises(options.ConfigError, match=r"4 equal parts \(2 replicas times .*batch=10"):
+        config.check_replicas(made, 2)

@@ -1,0 +1,148 @@
+"""A folder of image files as a dataset."""
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mpl_tf import config, data
+from mpl_tf.data import stores
+from mpl_tf.data.sources import folder
+from mpl_tf.options import ConfigError
+
+
+def pixels(number, size=(12, 10), channels=3):
+    shape = (size[1], size[0], channels) if channels > 1 else (size[1], size[0])
+    return np.random.default_rng(number).integers(0, 256, shape, np.uint8)
+
+
+def save(path, number, **kwargs):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels(number, **kwargs)).save(path)
+
+
+@pytest.fixture
+def root(tmp_path):
+    for number in range(6):
+        for k, name in enumerate(("ant", "bee")):
+            save(tmp_path / "labeled" / name / f"{number}.png", 10 * k + number)
+    for number, extension in enumerate(("png", "jpg", "bmp", "gif", "JPEG")):
+        save(tmp_path / "unlabeled" / "deep" / f"x{number}" / f"u.{extension}", 50 + number)
+    save(tmp_path / "test" / "bee" / "t.png", 90)
+    save(tmp_path / "validation" / "ant" / "v.png", 91)
+    (tmp_path / "unlabeled" / "notes.txt").write_text("no image")
+    (tmp_path / "unlabeled" / ".hidden.png").write_text("no image")
+    return tmp_path
+
+
+def test_a_folder_is_read(root):
+    source = data.folder(str(root), image_size=10)
+    assert source.class_names == ("ant", "bee")
+    assert len(source.train) == 12
+    assert len(source.unlabeled) == 5
+    assert source.train.shape == (10, 10, 3)
+    assert list(np.bincount(source.train.labels)) == [6, 6]
+    assert set(source.unlabeled.labels) == {-1}
+    assert list(source.test.ids) == ["test/bee/t.png"]
+    assert list(source.test.labels) == [1]
+    assert list(source.validation.labels) == [0]
+    # 12 x 10 pixels: the middle 10 x 10 remain, unchanged
+    at = list(source.train.ids).index("labeled/bee/3.png")
+    np.testing.assert_array_equal(source.train.images[at], pixels(13)[:, 1:11])
+
+
+def test_images_that_do_not_fit_into_memory_are_read_when_wanted(root, monkeypatch):
+    held = data.folder(str(root), image_size=8)
+    monkeypatch.setattr(stores, "MEMORY_LIMIT", 0)
+    read = data.folder(str(root), image_size=8)
+    assert isinstance(held.train.store, stores.ArrayStore)
+    assert isinstance(read.train.store, stores.EncodedStore)
+    np.testing.assert_array_equal(held.train.images, read.train.images)
+    batches = [
+        next(iter(data.pair(s.train, s.unlabeled, labeled_batch=5, unlabeled_ratio=1)))
+        for s in (held, read)
+    ]
+    for name in batches[0]:
+        np.testing.assert_array_equal(batches[0][name], batches[1][name])
+
+
+def test_grey_folders_stay_grey(tmp_path):
+    for name in ("a", "b"):
+        save(tmp_path / "labeled" / name / "1.png", 1, channels=1)
+    assert data.folder(str(tmp_path)).train.shape == (32, 32, 1)
+    save(tmp_path / "labeled" / "b" / "2.png", 1)
+    assert data.folder(str(tmp_path)).train.shape == (32, 32, 3)
+
+
+def test_the_command_line_takes_a_folder(root):
+    made = config.make({"dataset": f"folder:{root}", "method": "supervised"})
+    assert made.data.num_labeled == 0  # all
+    assert made.run.labeled_batch == 12
+    assert made.data.num_validation == 0  # it has its own
+
+
+def test_validation_images_are_carved_out_where_there_are_none(tmp_path):
+    for name, count in (("a", 25), ("b", 31)):
+        for number in range(count):
+            save(tmp_path / "labeled" / name / f"{number}.png", number)
+    assert config.make({"dataset": f"folder:{tmp_path}"}).data.num_validation == 4
+
+
+def truncated(kind):
+    file = io.BytesIO()
+    Image.fromarray(pixels(1, size=(40, 40))).save(file, kind)
+    return file.getvalue()[: len(file.getvalue()) * 2 // 3]
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [("cut.jpg", truncated("JPEG")), ("cut.png", truncated("PNG")), ("text.png", b"no image")],
+)
+def test_broken_files_are_named_or_left_out(root, name, content):
+    (root / "unlabeled" / name).write_bytes(content)
+    with pytest.raises(ConfigError, match=f"1 of 20 files are no readable.*{name}.*--skip_broken"):
+        data.folder(str(root))
+    source = data.folder(str(root), skip_broken=True)
+    assert source.skipped == 1
+    assert len(source.unlabeled) == 5
+
+
+def test_a_class_must_keep_an_image(tmp_path):
+    save(tmp_path / "labeled" / "a" / "1.png", 1)
+    (tmp_path / "labeled" / "b").mkdir()
+    (tmp_path / "labeled" / "b" / "1.png").write_bytes(b"no image")
+    with pytest.raises(ConfigError, match=r"class 'b' .* has no readable image"):
+        data.folder(str(tmp_path), skip_broken=True)
+
+
+def test_missing_and_foreign_parts_are_refused(root, tmp_path):
+    with pytest.raises(ConfigError, match=r"labeled is no folder.*must hold labeled/<class>"):
+        data.folder(str(tmp_path / "nowhere"))
+    (root / "labeled" / "cat").mkdir()
+    with pytest.raises(ConfigError, match="classes without an image: cat"):
+        data.folder(str(root))
+    (root / "labeled" / "cat").rmdir()
+    save(root / "test" / "dog" / "t.png", 1)
+    with pytest.raises(ConfigError, match="test has classes that labeled does not have: dog"):
+        data.folder(str(root))
+
+
+def test_one_class_is_not_enough(tmp_path):
+    save(tmp_path / "labeled" / "a" / "1.png", 1)
+    with pytest.raises(ConfigError, match="at least two classes; found a"):
+        folder.dataset(str(tmp_path))
+
+
+def test_a_folder_without_unlabeled_images_is_for_supervised_learning_alone(tmp_path):
+    for name in ("a", "b"):
+        for number in range(4):
+            save(tmp_path / "labeled" / name / f"{number}.png", number)
+    for method, refused in (("supervised", False), ("mpl", True)):
+        made = config.make({"dataset": f"folder:{tmp_path}", "method": method})
+        source = data.find(made.run.dataset).load(made.data)
+        if refused:
+            with pytest.raises(ConfigError, match="has no unlabeled image: all 8 are labeled"):
+                config.check_data(made, source)
+        else:
+            config.check_data(made, source)

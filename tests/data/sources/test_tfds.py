@@ -1,0 +1,154 @@
+"""Sets of TensorFlow Datasets: a small made-up one, and real ones where they are."""
+
+import os
+import types
+
+import numpy as np
+import pytest
+
+from mpl_tf import config, data
+from mpl_tf.data import splits, stores
+from mpl_tf.data.options import DataConfig
+from mpl_tf.data.sources import tfds as tfds_source
+from mpl_tf.data.sources import tfds_folder
+from mpl_tf.options import ConfigError
+
+COUNTS = {"train": 12, "test": 6, "unlabelled": 5, "extra": 4}
+
+
+def picture(number, size=(9, 12)):
+    return np.random.default_rng(number).integers(0, 256, (*size, 3), np.uint8)
+
+
+@pytest.fixture(scope="module")
+def made_up(tmp_path_factory):
+    """The data_dir of a set with three classes and images of 9x12 pixels."""
+    import tensorflow_datasets as tfds
+
+    class MadeUp(tfds.core.GeneratorBasedBuilder):
+        VERSION = tfds.core.Version("1.0.0")
+
+        def _info(self):
+            features = {
+                "image": tfds.features.Image(shape=(None, None, 3), encoding_format="png"),
+                "label": tfds.features.ClassLabel(names=["ant", "bee", "cat"]),
+                "file_name": tfds.features.Text(),
+            }
+            return tfds.core.DatasetInfo(
+                builder=self,
+                features=tfds.features.FeaturesDict(features),
+                supervised_keys=("image", "label"),
+            )
+
+        def _split_generators(self, manager):
+            return {split: self._generate_examples(split) for split in COUNTS}
+
+        def _generate_examples(self, split):
+            base = 100 * list(COUNTS).index(split)
+            for i in range(COUNTS[split]):
+                label = -1 if split == "unlabelled" else i % 3
+                name = f"{base + i}.png"
+                yield i, {"image": picture(base + i), "label": label, "file_name": name}
+
+    folder = tmp_path_factory.mktemp("tfds")
+    MadeUp(data_dir=str(folder)).download_and_prepare()
+    return str(folder)
+
+
+def load(made_up, **options):
+    return tfds_source.load("made_up", DataConfig(data_dir=made_up, **options))
+
+
+def test_all_splits_become_parts(made_up):
+    source = load(made_up, image_size=9)
+    assert source.class_names == ("ant", "bee", "cat")
+    assert list(np.bincount(source.train.labels)) == [4, 4, 4]
+    assert len(source.test) == 6
+    assert len(source.unlabeled) == 5
+    assert set(source.unlabeled.labels) == {-1}
+    assert source.validation is None
+    assert source.train.shape == (9, 9, 3)
+    expected = {picture(i)[:, 1:10].tobytes(): i % 3 for i in range(12)}  # the middle
+    found = {
+        image.tobytes(): k
+        for image, k in zip(source.train.images, source.train.labels, strict=True)
+    }
+    assert found == expected
+    assert sorted(source.train.ids) == sorted(f"train/{i}" for i in range(12))
+
+
+def test_file_names_are_in_the_order_of_the_ids(made_up):
+    test = load(made_up, image_size=9).test
+    names = tfds_source.file_names("made_up", made_up, "test")
+    for image, name in zip(test.images, names, strict=True):
+        number = int(name.removesuffix(".png"))
+        np.testing.assert_array_equal(image, picture(number)[:, 1:10])
+
+
+def test_extra_images_are_unlabeled_on_request(made_up):
+    source = load(made_up, extra=True)
+    assert len(source.unlabeled) == 9
+    assert list(source.unlabeled.ids[5:]) == [f"extra/{i}" for i in range(4)]
+
+
+def test_a_set_too_large_for_memory_is_read_from_its_files(made_up, monkeypatch):
+    held = load(made_up, image_size=9)
+    monkeypatch.setattr(stores, "MEMORY_LIMIT", 0)
+    read = load(made_up, image_size=9)
+    assert isinstance(read.train.store, stores.EncodedStore)
+    for part in ("train", "test", "unlabeled"):
+        a, b = getattr(held, part), getattr(read, part)
+        np.testing.assert_array_equal(a.images, b.images)
+        np.testing.assert_array_equal(a.labels, b.labels)
+
+
+def test_a_prepared_set_is_found_by_name(made_up):
+    made = config.make(
+        {"dataset": "made_up", "data_dir": made_up, "num_labeled": 3, "network": "mlp"}
+    )
+    source = data.find("made_up", made_up).load(made.data)
+    with pytest.raises(ConfigError, match=r"at most the 17 unlabeled images; received 3 [*] 7"):
+        config.check_data(made, source)
+
+
+def test_a_test_split_without_labels_gives_way_to_the_validation_split():
+    def part(*labels):
+        return types.SimpleNamespace(labels=np.array(labels))
+
+    validation, test, nameless = part(0, 1), part(1, 0), part(-1, -1)
+    assert tfds_source._held_out(validation, test) == (validation, test)
+    assert tfds_source._held_out(validation, nameless) == (None, validation)
+    assert tfds_source._held_out(validation, None) == (None, validation)
+    assert tfds_source._held_out(None, None) == (None, None)
+
+
+def real(name):
+    folder = os.environ.get("TFDS_DATA_DIR", "")
+    if not folder or tfds_folder.find(name, folder) is None:
+        pytest.skip(f"no {name} under TFDS_DATA_DIR={folder!r}")
+    return data.find(name).load(DataConfig())
+
+
+def test_real_cifar10():
+    source = real("cifar10")
+    assert (len(source.train), len(source.test)) == (50_000, 10_000)
+    assert source.train.shape == (32, 32, 3)
+    assert source.class_names[:3] == ("airplane", "automobile", "bird")
+    np.testing.assert_array_equal(np.bincount(source.train.labels), [5000] * 10)
+    split = splits.split(source, 4000, 5000, seed=0)
+    assert len(split.unlabeled) == 45_000
+    np.testing.assert_array_equal(np.bincount(split.labeled.labels), [400] * 10)
+
+    import tensorflow_datasets as tfds
+
+    builder = tfds.builder_from_directory(str(tfds_folder.find("cifar10", tfds_folder.data_dir())))
+    for number, example in enumerate(builder.as_dataset("train").take(20).as_numpy_iterator()):
+        np.testing.assert_array_equal(source.train.take([number]).images[0], example["image"])
+        assert source.train.labels[number] == example["label"]
+
+
+def test_real_fashion_mnist():
+    source = real("fashion_mnist")
+    assert (len(source.train), len(source.test)) == (60_000, 10_000)
+    assert source.train.shape == (28, 28, 1)
+    assert source.class_names[-1] == "Ankle boot"

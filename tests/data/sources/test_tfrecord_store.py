@@ -1,0 +1,376 @@
+"""TFRecord pools: where records lie, batches as a function of (seed, step), records by number."""
+
+import itertools
+import json
+import os
+import pathlib
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from mpl_tf.data.sources import tfrecord, tfrecord_format, tfrecord_store
+from mpl_tf.images.example import parse, serialize
+from mpl_tf.options import ConfigError
+
+# Unequal files, and records whose content and length tell their number.
+FILES = (17, 30, 1, 25)
+TOTAL = sum(FILES)
+
+
+def content(number):
+    return b"image %d" % number + bytes(number)
+
+
+@pytest.fixture(scope="module")
+def shards(tmp_path_factory):
+    """Four files with chunks of four records."""
+    folder, found, first = tmp_path_factory.mktemp("pool"), [], 0
+    for i, count in enumerate(FILES):
+        path = str(folder / f"unlabeled-{i:05}-of-00004.tfrecord")
+        examples = [serialize(content(n), n) for n in range(first, first + count)]
+        found.append(
+            tfrecord_format.Shard.of(path, tfrecord_format.write(path, examples), chunk_records=4)
+        )
+        first += count
+    return found
+
+
+def pool(shards, window_records=16, **limits):
+    return tfrecord_store.Stream(shards, window_records, **limits)
+
+
+def batches(stream, batch=10, seed=1, start=0, rows=(0, None), count=1):
+    data = stream.batches(batch, seed, 2, start, rows)
+    return list(itertools.islice(data.as_numpy_iterator(), count))
+
+
+def drawn(stream, count, **options):
+    return np.concatenate([numbers for _, _, numbers in batches(stream, count=count, **options)])
+
+
+def assert_same(a, b):
+    for x, y in zip(a, b, strict=True):
+        np.testing.assert_array_equal(x, y)
+
+
+def set_up(folder, labels, unlabeled=3, info=None, **parts):
+    """Files of labeled, unlabeled and perhaps more images in `folder`."""
+    for part, some in {"labeled": labels, "unlabeled": [-1] * unlabeled, **parts}.items():
+        path = str(folder / f"{part}-00000-of-00001.tfrecord")
+        tfrecord_format.write(path, [serialize(content(i), k) for i, k in enumerate(some)])
+    if info is not None:
+        (folder / tfrecord_format.INFO).write_text(json.dumps(info))
+    return str(folder)
+
+
+def test_a_scan_finds_what_was_written(shards):
+    offsets, lengths = tfrecord_format.scan(shards[1].path)
+    examples = list(tf.data.TFRecordDataset(shards[1].path).as_numpy_iterator())
+    np.testing.assert_array_equal(lengths, [len(example) for example in examples])
+    np.testing.assert_array_equal(offsets[::4], shards[1].offsets)
+    whole = pathlib.Path(shards[1].path).read_bytes()
+    for offset, length, example in zip(offsets, lengths, examples, strict=True):
+        assert whole[offset + 12 : offset + 12 + length] == example
+
+
+def test_an_empty_file_has_no_record(tmp_path):
+    path = str(tmp_path / "empty.tfrecord")
+    assert len(tfrecord_format.write(path, [])) == 0
+    assert [len(found) for found in tfrecord_format.scan(path)] == [0, 0]
+
+
+@pytest.mark.parametrize("kept", [1, 11, 12, 30])
+def test_a_truncated_file_is_named_with_the_byte(shards, tmp_path, kept):
+    offsets, _ = tfrecord_format.scan(shards[0].path)
+    path = tmp_path / "short.tfrecord"
+    path.write_bytes(pathlib.Path(shards[0].path).read_bytes()[: offsets[5] + kept])
+    with pytest.raises(ConfigError, match=rf"short\.tfrecord is truncated.* byte {offsets[5]}\."):
+        tfrecord_format.scan(str(path))
+
+
+@pytest.mark.parametrize("byte", [0, 7, 8, 11])  # of the length, and of its checksum
+def test_a_damaged_length_is_named_with_the_byte(shards, tmp_path, byte):
+    offsets, _ = tfrecord_format.scan(shards[0].path)
+    whole = bytearray(pathlib.Path(shards[0].path).read_bytes())
+    whole[offsets[3] + byte] ^= 1
+    path = tmp_path / "bad.tfrecord"
+    path.write_bytes(whole)
+    with pytest.raises(ConfigError, match=rf"bad\.tfrecord is damaged.* byte {offsets[3]} "):
+        tfrecord_format.scan(str(path))
+
+
+def test_damaged_data_is_found_when_it_is_read(shards, tmp_path):
+    whole = bytearray(pathlib.Path(shards[0].path).read_bytes())
+    whole[shards[0].offsets[2] + 14] ^= 1
+    path = tmp_path / "bad.tfrecord"
+    path.write_bytes(whole)
+    with pytest.raises(tf.errors.DataLossError, match="corrupted record"):
+        batches(tfrecord_store.Stream([str(path)]))
+    with pytest.raises(tf.errors.DataLossError, match="corrupted record"):
+        tfrecord_store.RecordStore([str(path)]).read([8])
+
+
+def test_every_epoch_shows_every_record_once_in_a_new_order(shards):
+    epochs = drawn(pool(shards), 3 * TOTAL, batch=1).reshape(3, TOTAL)
+    assert all(sorted(epoch) == list(range(TOTAL)) for epoch in epochs)
+    assert len({tuple(epoch) for epoch in epochs}) == 3
+
+
+def test_images_and_labels_belong_to_their_numbers(shards):
+    for image, label, number in batches(pool(shards), count=8):
+        assert list(image) == [content(n) for n in number]
+        np.testing.assert_array_equal(label, number)
+
+
+@pytest.mark.parametrize("window_records", [16, 10**6])
+def test_a_late_start_gives_the_same_batches(shards, window_records):
+    stream = pool(shards, window_records)
+    straight = batches(stream, count=40)  # five epochs and a half
+    for start in (1, 6, 7, 30):  # in first and later windows, across an epoch's end, later
+        for late, early in zip(
+            batches(stream, start=start, count=2), straight[start:], strict=False
+        ):
+            assert_same(late, early)
+
+
+def test_a_batch_may_be_larger_than_the_pool(shards):
+    stream = pool(shards)
+    assert_same(batches(stream, batch=200, start=1)[0], batches(stream, batch=200, count=2)[1])
+
+
+def test_a_very_late_start_reads_one_window(shards, tmp_path):
+    files = [shard.path for shard in shards]
+    (_, _, numbers), *_ = batches(pool(files, window_records=1), batch=1, start=10**9)
+    owner = np.searchsorted(np.cumsum(FILES), numbers[0], side="right")
+    gone = [path for i, path in enumerate(files) if i != owner]
+    stream = pool(files, window_records=1)
+    try:
+        for path in gone:
+            os.rename(path, path + ".away")
+        np.testing.assert_array_equal(batches(stream, batch=1, start=10**9)[0][2], numbers)
+    finally:
+        for path in gone:
+            os.rename(path + ".away", path)
+
+
+def test_row_shards_together_are_the_whole(shards):
+    stream, start = pool(shards), 5
+    whole = batches(stream, start=start, count=9)
+    parts = [
+        batches(stream, start=start, rows=rows, count=9) for rows in ((0, 4), (4, 3), (7, None))
+    ]
+    for t, batch in enumerate(whole):
+        joined = [np.concatenate(column) for column in zip(*(p[t] for p in parts), strict=True)]
+        assert_same(joined, batch)
+
+
+def test_seeds_and_streams_differ_and_repeat(shards):
+    stream = pool(shards)
+    assert_same(batches(stream)[0], batches(stream)[0])
+    assert not np.array_equal(drawn(stream, 1), drawn(stream, 1, seed=5))
+    other = next(stream.batches(10, 1, 3).as_numpy_iterator())[2]
+    assert not np.array_equal(drawn(stream, 1), other)
+
+
+def test_a_window_mixes_distant_chunks_and_the_records_within(tmp_path):
+    path = str(tmp_path / "pool.tfrecord")
+    lengths = tfrecord_format.write(path, [serialize(b"x", n) for n in range(1000)])
+    shard = tfrecord_format.Shard.of(path, lengths, chunk_records=10)
+    order = drawn(pool([shard], window_records=200), 100)
+    for window in order.reshape(5, 200):
+        chunks = {n // 10 for n in window}
+        assert len(chunks) == 20  # whole ones
+        assert max(chunks) - min(chunks) > 50
+        assert np.mean(window[1:] // 10 == window[:-1] // 10) < 0.15  # 0.045 on average
+    # Each window has a permutation of its own: places within chunks show it.
+    assert len({tuple(window % 10) for window in order.reshape(5, 200)}) == 5
+    # Far apart in the file and far apart in the epoch have little to do with each other.
+    assert abs(np.corrcoef(order, np.arange(1000))[0, 1]) < 0.3
+
+
+def test_windows_keep_to_records_and_bytes(tmp_path):
+    path = str(tmp_path / "pool.tfrecord")
+    lengths = tfrecord_format.write(path, [bytes(984)] * 128)  # 1,000 bytes each, with the frame
+    shard = tfrecord_format.Shard.of(path, lengths, chunk_records=4, chunk_bytes=3999)
+    assert shard.every == 3
+    shard = tfrecord_format.Shard.of(path, lengths, chunk_records=4)
+    assert shard.every == 4
+    for limits, windows in (
+        ({"window_records": 16}, 8),
+        ({"window_records": 15}, 11),  # of 2 or 3 chunks
+        ({"window_bytes": 64_000}, 2),
+        ({"window_records": 1, "window_bytes": 1}, 32),
+        ({}, 1),
+    ):
+        stream = tfrecord_store.Stream([shard], **limits)
+        assert len(stream._edges) - 1 == windows
+        sizes = np.diff(stream._edges)
+        assert sizes.sum() == 32
+        assert sizes.max() - sizes.min() <= 1
+
+
+def test_records_are_read_by_number_across_files(shards):
+    store = tfrecord_store.RecordStore([shard.path for shard in shards])
+    assert len(store) == TOTAL
+    wanted = [TOTAL - 1, 0, 17, 16, 46, 47, 48, 17]
+    examples = [serialize(content(n), n) for n in wanted]
+    assert store.read(wanted) == examples
+    np.testing.assert_array_equal(store.labels, np.arange(TOTAL))
+    data = tf.data.Dataset.from_tensor_slices(np.array(wanted, np.int64))
+    assert list(data.map(store.image).as_numpy_iterator()) == [content(n) for n in wanted]
+
+
+def test_another_feature_can_hold_the_image(tmp_path):
+    features = {"photo": tf.train.Feature(bytes_list=tf.train.BytesList(value=[b"abc"]))}
+    example = tf.train.Example(features=tf.train.Features(feature=features))
+    path = str(tmp_path / "x.tfrecord")
+    tfrecord_format.write(path, [example.SerializeToString()])
+    store = tfrecord_store.RecordStore([path])
+    data = tf.data.Dataset.range(1).map(lambda i: store.image(i, "photo"))
+    assert list(data.as_numpy_iterator()) == [b"abc"]
+
+
+def test_both_spellings_of_features_are_parsed():
+    def example(image, label):
+        features = {
+            image: tf.train.Feature(bytes_list=tf.train.BytesList(value=[b"pixels"])),
+            label: tf.train.Feature(int64_list=tf.train.Int64List(value=[3])),
+        }
+        return tf.train.Example(features=tf.train.Features(feature=features)).SerializeToString()
+
+    some = [
+        example("image", "label"),
+        example("image/encoded", "image/class/label"),
+        serialize(b"pixels"),
+    ]
+    images, labels = parse(tf.constant(some))
+    assert list(images.numpy()) == [b"pixels"] * 3
+    assert list(labels.numpy()) == [3, 3, -1]
+    image, label = parse(some[1])
+    assert (image.numpy(), label.numpy()) == (b"pixels", 3)
+
+
+def test_a_file_appears_when_it_is_complete(tmp_path):
+    path = str(tmp_path / "unlabeled-00000-of-00001.tfrecord")
+
+    def examples():
+        yield b"one"
+        assert not os.path.exists(path)
+        raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        tfrecord_format.write(path, examples())
+    assert not os.path.exists(path)
+
+
+def test_info_is_read_as_it_was_written(shards, tmp_path):
+    kept = [
+        tfrecord_format.Shard(
+            str(tmp_path / os.path.basename(s.path)), s.size, s.records, s.every, s.offsets
+        )
+        for s in shards
+    ]
+    labeled = tfrecord_format.Shard.of(str(tmp_path / "l"), np.array([5, 6]), np.array([1, 0]))
+    tfrecord_format.write_info(str(tmp_path), [*kept, labeled], ("cat", "dog"))
+    names, found = tfrecord_format.read_info(str(tmp_path))
+    assert names == ("cat", "dog")
+    for shard in [*kept, labeled]:
+        for name, value in vars(shard).items():
+            np.testing.assert_array_equal(getattr(found[shard.path], name), value)
+
+
+def test_info_spares_the_scan_and_gives_the_same_batches(tmp_path, monkeypatch):
+    folder = set_up(tmp_path, [1, 0], 30)
+    scanned = tfrecord.open_pattern(folder)
+    paths = sorted(map(str, tmp_path.glob("*.tfrecord")))
+    single = [path for path in paths if "unlabeled" not in path]
+    shards = tfrecord_format.describe(paths, single=single)
+    tfrecord_format.write_info(folder, shards, ("a", "b"))
+    monkeypatch.setattr(tfrecord_format, "scan", lambda path: pytest.fail(f"scanned {path}"))
+    known = tfrecord.open_pattern(folder)
+    np.testing.assert_array_equal(drawn(known.unlabeled, 5), drawn(scanned.unlabeled, 5))
+    assert known.labeled.read([1, 0]) == scanned.labeled.read([1, 0])
+
+
+def test_a_folder_is_opened_by_its_parts(tmp_path):
+    folder = set_up(tmp_path, [2, 0, 1, 1], 5, validation=[1, 2], test=[0])
+    (tmp_path / ".unlabeled-00001-of-00002.tfrecord.partial").write_bytes(b"left over")
+    told = []
+    parts = tfrecord.open_pattern(folder, lambda done, total: told.append((done, total)))
+    assert told == [(1, 4), (2, 4), (3, 4), (4, 4)]
+    assert parts.class_names == ("0", "1", "2")
+    assert list(parts.labeled.labels) == [2, 0, 1, 1]
+    assert list(parts.validation.labels) == [1, 2]
+    assert list(parts.test.labels) == [0]
+    assert sorted(drawn(parts.unlabeled, 5, batch=1)) == list(range(5))
+    by_pattern = tfrecord.open_pattern(os.path.join(folder, "*labeled-*.tfrecord"))
+    assert by_pattern.test is None
+    assert by_pattern.validation is None
+    assert len(by_pattern.labeled) == 4
+
+
+def test_info_names_the_classes(tmp_path):
+    folder = set_up(tmp_path, [1, 0], info={"class_names": ["ant", "bee", "cat"]})
+    assert tfrecord.open_pattern(folder).class_names == ("ant", "bee", "cat")
+
+
+def refusals():
+    """(what is done to a good folder, the message)."""
+
+    def remove(name):
+        return lambda folder: os.remove(folder / f"{name}-00000-of-00001.tfrecord")
+
+    def add(name, examples):
+        return lambda folder: tfrecord_format.write(str(folder / name), examples)
+
+    def info(**content):
+        return lambda folder: (folder / tfrecord_format.INFO).write_text(json.dumps(content))
+
+    label = "labeled-00000-of-00001.tfrecord"
+    shard = {"size": 5, "records": 3, "every": 2, "offsets": [0, 9]}
+    return {
+        "no labeled part": (remove("labeled"), r"no labeled images: of the 1 files.*\.tfrecord\*"),
+        "no unlabeled part": (remove("unlabeled"), "no unlabeled images: of the 1 files"),
+        "unknown part": (
+            add("train-0.tfrecord", []),
+            "must begin with one of labeled-, unlabeled-",
+        ),
+        "lacking files": (
+            add("test-00001-of-00003.tfrecord", []),
+            "lacks 2 of the 3 files of test",
+        ),
+        "no record": (add("test-0.tfrecord", []), "test-0.tfrecord: no record"),
+        "no example": (add("test-0.tfrecord", [b"?"]), "must hold tf.train.Examples"),
+        "no image": (
+            add("test-0.tfrecord", [serialize(b"", 1)]),
+            "must hold tf.train.Ex",
+        ),
+        "no label": (
+            add(label, [serialize(b"x", k) for k in (0, -1)]),
+            r"labels of labeled images must be from 0 to 0; received -1 in record 1",
+        ),
+        "foreign label": (
+            add("test-0.tfrecord", [serialize(b"x", 7)]),
+            "labels of test images must be from 0 to 1; received 7 in record 0",
+        ),
+        "few class names": (info(class_names=["a"]), "from 0 to 0; received 1 in record 0"),
+        "other info": (info(shards=[1]), "info.json is damaged, or not this program's"),
+        "info lacks offsets": (info(shards={label: shard | {"records": 9}}), "has 2 offsets"),
+        "info of another file": (info(shards={label: shard}), r"bytes, but info\.json says 5"),
+    }
+
+
+@pytest.mark.parametrize("case", refusals())
+def test_what_cannot_be_used_is_refused(tmp_path, case):
+    change, message = refusals()[case]
+    set_up(tmp_path, [1, 0])
+    tfrecord.open_pattern(str(tmp_path))
+    change(tmp_path)
+    with pytest.raises(ConfigError, match=message):
+        tfrecord.open_pattern(str(tmp_path))
+
+
+def test_nothing_there_is_refused(tmp_path):
+    with pytest.raises(ConfigError, match=r"of the 0 files that match .*nowhere/\*\.tfrecord none"):
+        tfrecord.open_pattern(str(tmp_path / "nowhere" / "*.tfrecord"))

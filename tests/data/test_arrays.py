@@ -1,0 +1,148 @@
+"""The user's own arrays and tf.data.Datasets as training data."""
+
+import itertools
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from mpl_tf import data
+from mpl_tf.data import arrays
+from mpl_tf.options import ConfigError
+
+
+@pytest.fixture(scope="module")
+def images():
+    return np.random.default_rng(0).integers(0, 256, (90, 8, 8, 3), np.uint8)
+
+
+LABELS = np.arange(20) % 4
+PLAIN = {"weak": None, "strong": None, "labeled_batch": 4, "unlabeled_ratio": 3}
+
+
+def take(dataset, count=1):
+    return list(itertools.islice(dataset.as_numpy_iterator(), count))
+
+
+def names(batch):
+    return {image.tobytes() for image in batch}
+
+
+def test_two_arrays(images):
+    found = take(data.pair((images[:20], LABELS), images[20:], **PLAIN), 40)
+    assert {batch["labeled"].shape for batch in found} == {(4, 8, 8, 3)}
+    of = {i.tobytes(): k for i, k in zip(images[:20], LABELS, strict=True)}
+    for batch in found:
+        assert [of[i.tobytes()] for i in batch["labeled"]] == list(batch["label"])
+        np.testing.assert_array_equal(batch["weak"], batch["strong"])
+    assert set().union(*(names(batch["weak"]) for batch in found)) == names(images)  # labeled too
+    assert found[0].keys() == {"labeled", "label", "weak", "strong"}  # no label is known
+
+
+@pytest.mark.parametrize("exclude", [False, True])
+def test_minus_one_marks_the_unlabeled(images, exclude):
+    labels = np.concatenate([LABELS, np.full(70, -1)])
+    found = take(data.pair((images, labels), exclude_labeled=exclude, **PLAIN), 40)
+    assert set().union(*(names(batch["labeled"]) for batch in found)) == names(images[:20])
+    pool = images[20:] if exclude else images
+    assert set().union(*(names(batch["weak"]) for batch in found)) == names(pool)
+
+
+def test_arrays_are_step_addressable_with_the_default_views(images):
+    def make(**kwargs):
+        return data.pair((images[:20], LABELS), images[20:], labeled_batch=4, **kwargs)
+
+    straight = take(make(), 6)
+    for a, b in zip(straight[3:], take(make(start=3), 3), strict=True):
+        for name in a:
+            np.testing.assert_array_equal(a[name], b[name])
+    assert not np.array_equal(straight[0]["weak"], straight[0]["strong"])
+
+
+def test_datasets_of_the_user(images):
+    labeled = tf.data.Dataset.from_tensor_slices((images[:20], LABELS))
+    unlabeled = tf.data.Dataset.from_tensor_slices(images[20:])
+    found = take(data.pair(labeled, unlabeled, **PLAIN), 40)
+    assert set().union(*(names(batch["labeled"]) for batch in found)) == names(images[:20])
+    assert set().union(*(names(batch["weak"]) for batch in found)) == names(images[20:])
+    assert found[0]["label"].dtype == np.int64
+    again = take(data.pair(labeled, unlabeled, **PLAIN), 2)
+    np.testing.assert_array_equal(found[1]["weak"], again[1]["weak"])  # a seeded buffer
+    alone = take(data.pair(labeled, **PLAIN), 40)
+    assert set().union(*(names(batch["weak"]) for batch in alone)) == names(images[:20])
+
+
+def test_grey_images_may_come_without_a_channel():
+    grey = np.zeros([12, 8, 8], np.uint8)
+    batch = take(data.pair((grey, np.arange(12) % 2), **PLAIN))[0]
+    assert batch["weak"].shape == (12, 8, 8, 1)
+
+
+def test_images_are_held_once(images):
+    parts = arrays._parts((images[:20], LABELS), images[20:], False, None)
+    assert parts[0].store is parts[1].store
+
+
+def faulty(images):
+    nan = images[:20].astype(np.float32)
+    nan[0, 0, 0] = np.nan
+    unbatched = tf.data.Dataset.from_tensor_slices((images[:20], LABELS))
+    return {
+        "NaN": ((nan, LABELS), None, "hold NaN"),
+        "scaled": ((images[:20] / 255.0, LABELS), None, "Multiply values of 0 to 1 by 255"),
+        "rank": ((images[0, 0], LABELS), None, r"received shape \(8, 3\)"),
+        "channels": ((images[..., :2], np.zeros(90, int)), None, "C 1 or 3"),
+        "none": ((images[:0], LABELS[:0]), None, "N at least 1"),
+        "lengths": ((images[:20], LABELS[:5]), None, "20 images and 5 labels"),
+        "float labels": ((images[:20], LABELS / 2), None, "integers of rank 1; received float64"),
+        "one-hot": ((images[:20], np.eye(4, dtype=int)[LABELS]), None, "rank 1"),
+        "too low": ((images[:20], LABELS - 2), None, "received -2 to 1"),
+        "too high": ((images[:20], LABELS + 1), None, "from -1 to 3"),
+        "unlabeled": ((images[:20], LABELS * 0 - 1), None, "every label is -1"),
+        "no pair": (images, None, "received ndarray"),
+        "shapes": ((images[:20], LABELS), images[:, :4], "must have one shape"),
+        "few": ((images[:20], LABELS), None, "batch of 28 unlabeled images needs.*received 20"),
+        "batched": (unbatched.batch(5), None, "not batches"),
+        "endless": (unbatched.repeat(), None, "must be finite"),
+        "no labels": (unbatched.map(lambda image, label: image), None, r"\(image, label\)"),
+        "float set": (unbatched.map(lambda i, k: (tf.cast(i, tf.float32), k)), None, "uint8"),
+    }
+
+
+@pytest.mark.parametrize("name", faulty(np.zeros([90, 8, 8, 3], np.uint8)))
+def test_bad_input_is_refused_in_words(images, name):
+    labeled, unlabeled, message = faulty(images)[name]
+    with pytest.raises(ConfigError, match=message):
+        data.pair(labeled, unlabeled, num_classes=4, labeled_batch=4)
+
+
+def test_views_must_be_known(images):
+    with pytest.raises(ConfigError, match="weak must be 'crop'"):
+        data.pair((images[:20], LABELS), strong="stronger")
+
+
+def test_a_dataset_starts_at_step_0_alone(images):
+    labeled = tf.data.Dataset.from_tensor_slices((images[:20], LABELS))
+    with pytest.raises(ConfigError, match="received start=3"):
+        data.pair(labeled, start=3)
+
+
+def test_more_views_and_places_in_the_pool(images):
+    views = ("weak", "strong_2", "index")
+    count = data.num_unlabeled((images[:20], LABELS), images[20:])
+    found = take(data.pair((images[:20], LABELS), images[20:], **PLAIN, views=views), 40)
+    assert found[0].keys() == {"labeled", "label", *views}
+    assert set(np.concatenate([batch["index"] for batch in found])) == set(range(count))
+    everything = (np.concatenate([b[name] for b in found]) for name in ("index", "strong_2"))
+    shown = {(index, image.tobytes()) for index, image in zip(*everything, strict=True)}
+    assert len(shown) == count == 90  # one image a place
+    assert data.num_unlabeled((images[:20], LABELS), images[20:], exclude_labeled=True) == 70
+
+
+def test_a_dataset_has_no_places(images):
+    streamed = tf.data.Dataset.from_tensor_slices(images[20:])
+    labeled = (images[:20], LABELS)
+    with pytest.raises(ConfigError, match="needs a pool of known size"):
+        data.pair(labeled, streamed, **PLAIN, views=("weak", "index"))
+    with pytest.raises(ConfigError, match="needs a pool of known size"):
+        data.num_unlabeled(labeled, streamed)

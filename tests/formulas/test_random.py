@@ -1,0 +1,43 @@
+"""Random numbers that are a function of a seed."""
+
+import numpy as np
+import pytest
+import scipy.stats
+import tensorflow as tf
+
+from mpl_tf.formulas import random
+
+SEED = tf.constant([3, 4], tf.int64)
+SAMPLERS = {
+    "uniform": lambda seed: random.uniform(seed, [64]),
+    "normal": lambda seed: random.normal(seed, [64]),
+    "beta": lambda seed: random.beta(seed, [64], 0.75),
+    "permutation": lambda seed: random.permutation(seed, 64),
+}
+
+
+@pytest.mark.parametrize("name", SAMPLERS)
+def test_xla_draws_the_same(name):
+    plain = SAMPLERS[name](SEED)
+    compiled = tf.function(SAMPLERS[name], jit_compile=True)(SEED)
+    np.testing.assert_allclose(compiled, plain, rtol=0, atol=2e-6)
+    assert not np.array_equal(plain, SAMPLERS[name](SEED + [0, 1]))
+
+
+@pytest.mark.parametrize("alpha", [0.3, 0.5, 0.75, 1.0, 4.0])
+def test_beta_is_beta(alpha):
+    drawn = random.beta(SEED, [20_000], alpha, tf.float64).numpy()
+    assert scipy.stats.kstest(drawn, scipy.stats.beta(alpha, alpha).cdf).pvalue > 0.01
+
+
+def test_normal_is_normal_in_any_shape():
+    drawn = random.normal(SEED, [100, 200], tf.float64).numpy()
+    assert scipy.stats.kstest(drawn.ravel(), "norm").pvalue > 0.01
+    again = random.normal(SEED, tf.constant([100, 200]), tf.float64)  # a dynamic one
+    np.testing.assert_array_equal(again, drawn)
+
+
+def test_a_permutation_has_every_number_once():
+    orders = [random.permutation(SEED + [0, i], 5).numpy() for i in range(200)]
+    assert all(sorted(order) == [0, 1, 2, 3, 4] for order in orders)
+    assert abs(np.mean(orders, axis=0) - 2).max() < 0.4  # no place prefers a number

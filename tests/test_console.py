@@ -1,0 +1,62 @@
+"""SIGTERM, at once or after the step."""
+
+import os
+import signal
+import threading
+
+import pytest
+
+from mpl_tf import console
+
+
+def terminate():
+    os.kill(os.getpid(), signal.SIGTERM)
+    signal.getsignal(signal.SIGTERM)  # handlers run between two operations of the interpreter
+
+
+@pytest.fixture(autouse=True)
+def unchanged():
+    before = signal.getsignal(signal.SIGTERM)
+    yield
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_it_is_raised_at_once():
+    with pytest.raises(console.Terminated), console.raised():
+        try:
+            terminate()
+        except Exception:  # a library that tries again, say
+            pytest.fail("swallowed")
+        pytest.fail("not raised")
+
+
+def test_it_is_held_back_until_the_end_and_can_be_asked_for():
+    seen = []
+    with console.raised():
+        with pytest.raises(console.Terminated), console.held_back() as asked:
+            seen.append(asked())
+            terminate()
+            terminate()
+            seen.append(asked())
+        with console.held_back() as asked:  # nothing is left over
+            seen.append(asked())
+    assert seen == [False, True, False]
+
+
+def test_another_error_is_not_hidden_by_it():
+    with pytest.raises(KeyError), console.held_back():
+        terminate()
+        raise KeyError
+
+
+def test_other_threads_run_without_it():
+    asked = []
+
+    def work():
+        with console.raised(), console.held_back() as question:
+            asked.append(question())
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert asked == [False]
