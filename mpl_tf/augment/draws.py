@@ -1,8 +1,11 @@
 """Random numbers of a batch that do not depend on how the batch is divided over workers."""
 
 import dataclasses
+from collections.abc import Sequence
 
 import tensorflow as tf
+
+from mpl_tf.formulas import random
 
 
 @dataclasses.dataclass(frozen=True)
@@ -14,10 +17,10 @@ class Draws:
     equal (seed, total, index) give equal numbers.
 
     Attributes:
-      seed: int64 tensor [2].
-      total: int, rows of the global batch.
-      first: int, the first row wanted.
-      count: int, rows wanted; None is all from `first` on.
+      seed: int64 [2], a key such as `formulas.random.key` makes.
+      total: rows of the global batch.
+      first: the first row of this part.
+      count: rows of this part; None is all from `first` on.
     """
 
     seed: tf.Tensor
@@ -25,23 +28,24 @@ class Draws:
     first: int = 0
     count: int | None = None
 
-    def uniform(self, index, low=0.0, high=1.0, columns=()):
+    def uniform(
+        self, index: int, low: float = 0.0, high: float = 1.0, columns: Sequence[int] = ()
+    ) -> tf.Tensor:
         """The `index`-th independent draw, float32 [count, *columns] in [low, high)."""
         return self._rows(index, low, high, columns, tf.float32)
 
-    def integers(self, index, low, high, columns=()):
+    def integers(self, index: int, low: int, high: int, columns: Sequence[int] = ()) -> tf.Tensor:
         """The `index`-th independent draw, int32 [count, *columns] in [low, high)."""
         return self._rows(index, low, high, columns, tf.int32)
 
-    def child(self, index):
+    def child(self, index: int) -> "Draws":
         """Draws for the same rows, independent of all others of this one."""
-        return dataclasses.replace(self, seed=self._key(index))
-
-    def _key(self, index):
-        return tf.random.experimental.stateless_fold_in(self.seed, index)
+        return dataclasses.replace(self, seed=random.fold_in(self.seed, index))
 
     def _rows(self, index, low, high, columns, dtype):
+        # TensorFlow's sampler, not `random.uniform`: views are made in tf.data, without XLA.
         shape = [self.total, *columns]
-        every = tf.random.stateless_uniform(shape, self._key(index), low, high, dtype)
+        key = random.fold_in(self.seed, index)
+        batch = tf.random.stateless_uniform(shape, key, low, high, dtype)
         last = self.total if self.count is None else self.first + self.count
-        return every[self.first : last]
+        return batch[self.first : last]

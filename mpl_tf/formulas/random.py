@@ -1,21 +1,75 @@
 """Random numbers that are a function of a seed alone, with XLA the same as without it.
 
-A seed is an integer tensor [2]. TensorFlow's own samplers are given bits only: XLA makes other
-numbers of the same bits, and has no sampler of the beta distribution at all.
+A seed, or key, is an integer tensor [2]. There are two ways to one:
+
+- `key(seed, stream, step)` for what is drawn outside of a training step: orders, views. The run's
+  seed and the number of a stream, with the step (or epoch) folded in.
+- `(seed, step)` itself inside a training step, where one method draws alone: see
+  `engine.method.Method.draw_seed`.
+
+TensorFlow's own samplers are given bits only: XLA makes other numbers of the same bits, and has no
+sampler of the beta distribution at all.
 """
 
 import math
+from collections.abc import Sequence
 
 import tensorflow as tf
 
 
-def uniform(seed, shape, dtype=tf.float32):
-    """Uniform draws in (0, 1): multiples of 2^-23, and 1e-30 in place of 0.
+def key(seed: int, stream: int, step: tf.Tensor | int) -> tf.Tensor:
+    """The key of one step of one random stream of a run.
+
+        fold_in((seed, stream), step)
+
+    >>> first, again, other = key(0, 3, 7), key(0, 3, 7), key(0, 3, 8)
+    >>> bool(tf.reduce_all(first == again)), bool(tf.reduce_all(first == other))
+    (True, False)
+
+    Args:
+      seed: of the run.
+      stream: which of the run's streams, such as one view's.
+      step: integer scalar, at least 0: a step, or an epoch.
+
+    Returns:
+      int64 [2].
+    """
+    run = tf.constant([seed, stream], tf.int64)
+    # The cast matters: a Python number would be int32, which gives another key than int64.
+    return fold_in(run, tf.cast(step, tf.int64))
+
+
+def fold_in(seed: tf.Tensor, index: tf.Tensor | int) -> tf.Tensor:
+    """A key derived from a key and a number; different numbers give independent keys.
+
+    >>> parent = tf.constant([3, 4], tf.int64)
+    >>> bool(tf.reduce_all(fold_in(parent, 0) == fold_in(parent, 1)))
+    False
 
     Args:
       seed: integer tensor [2].
-      shape: list of int, or an integer tensor.
-      dtype: floating dtype.
+      index: integer scalar; its dtype counts: int32, which a Python number is, and int64 give
+        different keys.
+
+    Returns:
+      Tensor [2] of the dtype of `seed`.
+    """
+    return tf.random.experimental.stateless_fold_in(seed, index)
+
+
+def uniform(
+    seed: tf.Tensor, shape: Sequence[int] | tf.Tensor, dtype: tf.DType = tf.float32
+) -> tf.Tensor:
+    """Uniform draws in (0, 1): multiples of 2^-23, and 1e-30 in place of 0.
+
+    >>> draws = uniform(tf.constant([3, 4]), [1000])
+    >>> bool(tf.reduce_all((draws > 0) & (draws < 1)))
+    True
+
+    Args:
+      seed: integer tensor [2].
+      shape: integers, or an integer tensor.
+      dtype: floating.
 
     Returns:
       Tensor of `shape` and `dtype`.
@@ -24,14 +78,24 @@ def uniform(seed, shape, dtype=tf.float32):
     return tf.maximum(tf.cast(bits & 0x7FFFFF, dtype) * 2.0**-23, 1e-30)
 
 
-def normal(seed, shape, dtype=tf.float32):
-    """Standard normal draws, by Box and Muller; arguments as for `uniform`."""
+def normal(
+    seed: tf.Tensor, shape: Sequence[int] | tf.Tensor, dtype: tf.DType = tf.float32
+) -> tf.Tensor:
+    """Standard normal draws (Box and Muller 1958); arguments as for `uniform`.
+
+        sqrt(-2 log U1) * cos(2 pi U2)
+
+    >>> round(float(tf.math.reduce_std(normal(tf.constant([3, 4]), [10_000]))), 1)
+    1.0
+    """
     shape = tf.concat([[2], shape], 0) if tf.is_tensor(shape) else [2, *shape]
     length, angle = tf.unstack(uniform(seed, shape, dtype))
     return tf.sqrt(-2 * tf.math.log(length)) * tf.cos(2 * math.pi * angle)
 
 
-def beta(seed, shape, alpha, dtype=tf.float32):
+def beta(
+    seed: tf.Tensor, shape: Sequence[int], alpha: float, dtype: tf.DType = tf.float32
+) -> tf.Tensor:
     """Draws from Beta(alpha, alpha), in closed form.
 
         Y = (1 + sqrt(1 - U1^(2 / (2 alpha + 1))) cos(2 pi U2)) / 2,  which is Beta(alpha + 1)
@@ -40,12 +104,17 @@ def beta(seed, shape, alpha, dtype=tf.float32):
     Devroye 1986, chapter IX: Ulrich's formula for symmetric beta variates, and gamma variates of
     a parameter above 0 from those of a parameter above 1.
 
+    >>> round(float(tf.reduce_mean(beta(tf.constant([3, 4]), [10_000], 0.5))), 1)
+    0.5
+
     Args:
-      seed, shape, dtype: as for `uniform`; shape is a list.
-      alpha: float above 0.
+      seed: integer tensor [2].
+      shape: integers.
+      alpha: above 0.
+      dtype: floating.
 
     Returns:
-      Tensor in [0, 1].
+      Tensor of `shape` and `dtype`, in [0, 1].
     """
     u = tf.unstack(uniform(seed, [4, *shape], dtype))
     centred = tf.sqrt(1 - u[0] ** (2 / (2 * alpha + 1))) * tf.cos(2 * math.pi * u[1])
@@ -53,6 +122,10 @@ def beta(seed, shape, alpha, dtype=tf.float32):
     return tf.sigmoid(logit + (tf.math.log(u[2]) - tf.math.log(u[3])) / alpha)
 
 
-def permutation(seed, count):
-    """int32 [count], a random order of 0 to count - 1; `count` is an int."""
+def permutation(seed: tf.Tensor, count: int) -> tf.Tensor:
+    """A random order of 0 to count - 1, int32 [count].
+
+    >>> sorted(permutation(tf.constant([3, 4]), 5).numpy().tolist())
+    [0, 1, 2, 3, 4]
+    """
     return tf.argsort(uniform(seed, [count]), stable=True)

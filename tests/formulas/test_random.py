@@ -41,3 +41,19 @@ def test_a_permutation_has_every_number_once():
     orders = [random.permutation(SEED + [0, i], 5).numpy() for i in range(200)]
     assert all(sorted(order) == [0, 1, 2, 3, 4] for order in orders)
     assert abs(np.mean(orders, axis=0) - 2).max() < 0.4  # no place prefers a number
+
+
+def test_a_key_folds_the_step_into_seed_and_stream():
+    """The same for a Python number and a tensor, in a graph too; and what it is made of."""
+    expected = tf.random.experimental.stateless_fold_in(
+        tf.constant([3, 4], tf.int64), tf.constant(7, tf.int64)
+    )
+    compiled = tf.function(lambda step: random.key(3, 4, step))
+    for key in (random.key(3, 4, 7), random.key(3, 4, tf.constant(7)), compiled(tf.constant(7))):
+        assert key.dtype == tf.int64
+        np.testing.assert_array_equal(key, expected)
+
+
+def test_keys_of_other_seeds_streams_and_steps_differ():
+    keys = [random.key(*numbers).numpy().tobytes() for numbers in np.ndindex(3, 3, 3)]
+    assert len(set(keys)) == 27
