@@ -8,11 +8,9 @@ in `feedback`.
 import dataclasses
 from typing import Any, final
 
-import keras
 import tensorflow as tf
 
 from mpl_tf.engine import replicas, update
-from mpl_tf.engine.forward import Forward
 from mpl_tf.engine.lesson import Lesson
 from mpl_tf.formulas import feedback, losses, random
 
@@ -25,34 +23,26 @@ class StudentStep:
     step differ in the weights only, and leave no trace in the student.
 
     Attributes:
-      lesson: its gradient, which can be differentiated by the pseudo labels.
+      method: methods.MetaPseudoLabels, whose student has stepped.
+      lesson: the gradient of the step, which can be differentiated by the pseudo labels.
       pseudo_label: floating [U, K].
       reduced: the gradient, averaged over replicas and with the L2 term, before clipping.
-      applied: the gradient that the optimizer was given.
+      applied: the gradient that the optimizer was handed.
       rate: scalar, the learning rate of the step.
-      optimizer: of the student.
-      clip_norm: as in `Trainer.compile`.
-      forward: how networks are run.
-      student: keras.Model, after the step.
-      weights: its trainable weights before the step.
+      weights: the student's trainable weights before the step.
       state: its batch statistics and dropout seeds.
-      labeled: [B,H,W,C] images.
-      label: integer [B], their classes.
+      batch: `labeled` [B,H,W,C] images and `label` [B], their classes, are read.
     """
 
+    method: Any
     lesson: Lesson
     pseudo_label: tf.Tensor
     reduced: list[tf.Tensor]
     applied: list[tf.Tensor]
     rate: tf.Tensor
-    optimizer: keras.optimizers.Optimizer
-    clip_norm: float | None
-    forward: Forward
-    student: keras.Model
     weights: list[tf.Tensor]
     state: list[tf.Tensor]
-    labeled: tf.Tensor
-    label: tf.Tensor
+    batch: dict[str, tf.Tensor]
 
     def loss_before(self) -> tf.Tensor:
         """Mean cross entropy on the labeled images before the step, averaged over replicas."""
@@ -72,12 +62,13 @@ class StudentStep:
         gradient = replicas.mean_over_replicas(gradient)
         return replicas.mean_over_replicas(loss), gradient
 
-    def _moved(self):
-        return [tf.convert_to_tensor(v) for v in self.student.trainable_variables]
+    def _moved(self) -> list[tf.Tensor]:
+        return [tf.convert_to_tensor(v) for v in self.method.student.trainable_variables]
 
-    def _labeled_loss(self, weights):
-        logits, _ = self.forward.stateless(self.student, weights, self.state, self.labeled)
-        return tf.reduce_mean(losses.label_loss(self.label, logits))
+    def _labeled_loss(self, weights: list[tf.Tensor]) -> tf.Tensor:
+        method, batch = self.method, self.batch
+        logits, _ = method.forward.stateless(method.student, weights, self.state, batch["labeled"])
+        return tf.reduce_mean(losses.label_loss(batch["label"], logits))
 
 
 class Estimator:
@@ -126,7 +117,7 @@ class Estimator:
 class _DrawnLabels(Estimator):
     """Abstract: labels are drawn from the teacher, and share the credit of one number a step."""
 
-    def label(self, logits):
+    def label(self, logits: tf.Tensor) -> tf.Tensor:
         # Drawn for the global batch, so that replicas together draw what one alone would.
         index, count = replicas.replica()
         shape = [count, *(logits.shape if logits.shape[0] else tf.shape(logits))]
@@ -135,7 +126,9 @@ class _DrawnLabels(Estimator):
         drawn = tf.argmax(logits - tf.math.log(-tf.math.log(uniform)), axis=-1)
         return tf.one_hot(drawn, logits.shape[-1], dtype=logits.dtype)
 
-    def term(self, credit, pseudo_label, logits):
+    def term(
+        self, credit: tf.Tensor, pseudo_label: tf.Tensor, logits: tf.Tensor
+    ) -> tf.Tensor | float:
         return feedback.scalar_term(credit, pseudo_label, logits)
 
 
@@ -143,7 +136,7 @@ class _DrawnLabels(Estimator):
 class Sampled(_DrawnLabels):
     """Drawn labels, credited with the fall of the labeled loss."""
 
-    def credit(self, step):
+    def credit(self, step: StudentStep) -> tf.Tensor:
         before, after = step.loss_before(), step.loss_after()
         return self.method.advantage(feedback.loss_difference(before, after), step.rate, after)
 
@@ -154,7 +147,7 @@ class Dot(_DrawnLabels):
 
     differentiates_step = True
 
-    def credit(self, step):
+    def credit(self, step: StudentStep) -> tf.Tensor:
         after, gradient = step.gradient_after()
         return self.method.advantage(_first_order(step, gradient), step.rate, after)
 
@@ -172,19 +165,21 @@ class Exact(Estimator):
 
     differentiates_step = True
 
-    def label(self, logits):
+    def label(self, logits: tf.Tensor) -> tf.Tensor:
         return tf.nn.softmax(logits)
 
-    def credit(self, step):
+    def credit(self, step: StudentStep) -> tf.Tensor:
         after, gradient = step.gradient_after()
-        direction = feedback.through_clipping(gradient, step.reduced, step.clip_norm)
+        direction = feedback.through_clipping(gradient, step.reduced, self.method.clip_norm)
         credit = -_step_factor(step, after.dtype) * step.lesson.credit(direction)
-        credit = update.finite(credit, update.scale_of(step.optimizer))  # [U, K]
+        credit = update.finite(credit, update.scale_of(step.method.student_optimizer))  # [U, K]
         gain = -tf.reduce_sum(step.pseudo_label * credit, axis=-1)  # [U], what each lesson brought
         self.method.log_feedback(_first_order(step, gradient), 0.0, gain > 0, after)
         return credit
 
-    def term(self, credit, pseudo_label, logits):
+    def term(
+        self, credit: tf.Tensor, pseudo_label: tf.Tensor, logits: tf.Tensor
+    ) -> tf.Tensor | float:
         return feedback.exact_term(credit, logits)
 
 
@@ -192,26 +187,33 @@ class Exact(Estimator):
 class NoFeedback(Estimator):
     """Soft labels and no feedback: a student distilled from its teacher."""
 
-    def label(self, logits):
+    def label(self, logits: tf.Tensor) -> tf.Tensor:
         return tf.nn.softmax(logits)
 
-    def credit(self, step):
+    def credit(self, step: StudentStep) -> tf.Tensor:
         return tf.zeros_like(step.rate)
 
-    def term(self, credit, pseudo_label, logits):
+    def term(
+        self, credit: tf.Tensor, pseudo_label: tf.Tensor, logits: tf.Tensor
+    ) -> tf.Tensor | float:
         return 0.0
 
 
-ESTIMATORS = {"sampled": Sampled, "dot": Dot, "exact": Exact, "none": NoFeedback}
+ESTIMATORS: dict[str, type[Estimator]] = {
+    "sampled": Sampled,
+    "dot": Dot,
+    "exact": Exact,
+    "none": NoFeedback,
+}
 
 
-def _step_factor(step, dtype):
-    sgd = update.inner_optimizer(step.optimizer)
+def _step_factor(step: StudentStep, dtype: tf.DType) -> tf.Tensor:
+    sgd = update.inner_optimizer(step.method.student_optimizer)
     return feedback.step_factor(tf.cast(step.rate, dtype), sgd.momentum, sgd.nesterov)
 
 
-def _first_order(step, gradient):
+def _first_order(step: StudentStep, gradient: list[tf.Tensor]) -> tf.Tensor:
     """The fall of the labeled loss to first order, a scalar."""
     factor = _step_factor(step, gradient[0].dtype)
     helped = feedback.dot_product(gradient, step.applied, factor)
-    return update.finite(helped, update.scale_of(step.optimizer))
+    return update.finite(helped, update.scale_of(step.method.student_optimizer))

@@ -10,7 +10,7 @@ from mpl_tf.engine.label_training import LabelTraining
 from mpl_tf.engine.method import Method
 from mpl_tf.engine.student import StudentMethod
 from mpl_tf.engine.trainer import Trainer
-from mpl_tf.engine.update import prepare_optimizer
+from mpl_tf.engine.update import check_two_optimizers, prepare_optimizer
 
 
 class FixedTeacherMethod(StudentMethod):
@@ -27,6 +27,7 @@ class FixedTeacherMethod(StudentMethod):
       **hyperparameters: fields of the method's Config.
     """
 
+    teacher: keras.Model
     optimizers = ("student_optimizer", "teacher_optimizer")
 
     def __init__(
@@ -57,8 +58,9 @@ class FixedTeacherMethod(StudentMethod):
           **kwargs: for Trainer.compile: `weight_decay`, `clip_norm`, `jit_compile`, ...
 
         Raises:
-          ValueError: an optimizer cannot be used.
+          ValueError: an optimizer cannot be used, or both are one object.
         """
+        check_two_optimizers(student_optimizer, teacher_optimizer)
         super().compile(student_optimizer=student_optimizer, **kwargs)
         self.teacher_optimizer = None
         if teacher_optimizer is not None:

@@ -133,8 +133,10 @@ class Forward:
         sizes = [part.shape[0] or tf.shape(part)[0] for part in groups[0]]
 
         @tf.custom_gradient
-        def run(*weights):
-            logits, states = [], [state]
+        def run(*variables):
+            weights = list(variables)
+            logits: list[tf.Tensor] = []
+            states = [state]
             for group in groups:
                 # Else all microbatches would run, and need memory, at once.
                 images = run_after(logits[-1:], _joined(group))
@@ -143,7 +145,8 @@ class Forward:
                 states.append(left)
 
             def backward(upstream, *_):
-                total, directions = [], tf.split(upstream, len(groups))
+                total: list[tf.Tensor] = []
+                directions = tf.split(upstream, len(groups))
                 for group, before, direction in zip(groups, states, directions, strict=False):
                     images = run_after(total or [upstream], _joined(group))
                     with tf.GradientTape(watch_accessed_variables=False) as tape:
@@ -155,10 +158,10 @@ class Forward:
 
             return (tf.concat(logits, 0), *states[-1]), backward
 
-        joint, *state = run(*weights)
+        joint, *left = run(*weights)
         # Rows of `joint`: microbatch by microbatch, in each the parts one after the other.
         rows = [tf.split(group, sizes) for group in tf.split(joint, len(groups))]
-        return [*(tf.concat(part, 0) for part in zip(*rows, strict=True)), state]
+        return [*(tf.concat(part, 0) for part in zip(*rows, strict=True)), left]
 
 
 def state_of(network: keras.Model) -> list[tf.Tensor]:

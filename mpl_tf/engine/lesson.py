@@ -70,7 +70,8 @@ class Lesson:
         """
         if not self._forward.rematerialize:
             return self._contract(self._tape, self._scaled, self._pseudo_label, direction)
-        state, credits = self._state, []
+        state = self._state
+        credits: list[tf.Tensor] = []
         groups = self._forward.microbatches(self._strong, self._pseudo_label)
         for images, taught in groups:
             with tf.GradientTape(watch_accessed_variables=False) as outer:

@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any
+from typing import Any, ClassVar
 
 import keras
 import tensorflow as tf
@@ -83,13 +83,12 @@ class Method(Trainer):
       ValueError: a network is not built, or the two do not fit together.
     """
 
-    Config: type[MethodConfig] = MethodConfig
-    optimizers: tuple[str, ...] = ("student_optimizer",)
-    unlabeled_views: tuple[str, ...] = ()
-    defaults: Mapping[str, Any] = MappingProxyType({})
-    passes_per_step: str = ""
-    panels: tuple[Panel, ...] = ()
-    joint_training: bool = False
+    Config: ClassVar[type[MethodConfig]] = MethodConfig
+    optimizers: ClassVar[tuple[str, ...]] = ("student_optimizer",)
+    defaults: ClassVar[Mapping[str, Any]] = MappingProxyType({})
+    passes_per_step: ClassVar[str] = ""
+    panels: ClassVar[tuple[Panel, ...]] = ()
+    joint_training: ClassVar[bool] = False
 
     def __init__(
         self,
@@ -163,7 +162,8 @@ class Method(Trainer):
           batch: `hidden_label` [U], the true classes where they are known and -1 elsewhere, is read
             here and nowhere else.
         """
-        self.pseudo_label_shares.update_state(probs)
+        if self.pseudo_label_shares is not None:
+            self.pseudo_label_shares.update_state(probs)
         if "hidden_label" in batch:
             hidden = tf.cast(batch["hidden_label"], tf.int64)
             right = tf.cast(tf.equal(tf.argmax(probs, axis=-1), hidden), tf.float32)

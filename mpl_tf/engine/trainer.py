@@ -6,6 +6,7 @@ import keras
 import tensorflow as tf
 
 from mpl_tf.engine import devices, update
+from mpl_tf.engine.batches import check_batch
 from mpl_tf.engine.forward import Forward
 from mpl_tf.engine.metrics import ClassShares, NamedMeans
 from mpl_tf.options import ConfigError
@@ -32,6 +33,9 @@ class Trainer(keras.Model):
     """
 
     unlabeled_views: tuple[str, ...] = ()
+    train_function: Any
+    test_function: Any
+    predict_function: Any
 
     def __init__(
         self,
@@ -51,7 +55,8 @@ class Trainer(keras.Model):
             self._special_logged: set[str] = set()
             self.test_metrics: dict[str, list[keras.metrics.Metric]] = {}
         self.pseudo_label_shares: ClassShares | None = None
-        self.weight_decay, self.clip_norm, self.forward = 0.0, None, Forward()
+        self.weight_decay, self.forward = 0.0, Forward()
+        self.clip_norm: float | None = None
         self.built = True  # its networks are: nothing is left to build from a first batch
 
     @property
@@ -174,44 +179,10 @@ class Trainer(keras.Model):
                 f"steps_per_epoch must be a multiple of steps_per_execution="
                 f"{self.steps_per_execution}; received {steps_per_epoch}."
             )
-        self._check_batch(x)
+        parts = self.distribute_strategy.num_replicas_in_sync * self.forward.accumulate_steps
+        check_batch(x, self.unlabeled_views, self.networks, parts)
         kwargs.setdefault("shuffle", False)  # the data's own order counts
         return super().fit(x, *args, steps_per_epoch=steps_per_epoch, **kwargs)
-
-    def _check_batch(self, data):
-        """Raises ValueError if a batch does not fit the step, the networks or the replicas."""
-        keys = ("labeled", "label", *self.unlabeled_views)
-        images = getattr(data, "element_spec", None)
-        if not isinstance(images, dict):
-            raise ValueError(
-                f"fit takes a tf.data.Dataset of dicts with {', '.join(keys)}, such as "
-                f"mpl_tf.data.pair makes; received "
-                f"{type(data).__name__ if images is None else images}."
-            )
-        missing = [key for key in keys if key not in images]
-        if missing:
-            raise ValueError(
-                f"a batch must have {', '.join(keys)}; {', '.join(missing)} is missing and "
-                f"{', '.join(images)} is there."
-            )
-        if not isinstance(data, tf.data.Dataset):  # of several replicas: made by the project itself
-            return
-        equal_parts = self.distribute_strategy.num_replicas_in_sync * self.forward.accumulate_steps
-        for view in images:
-            if view != "labeled" and not view.startswith(("weak", "strong")):
-                continue
-            for role, network in self.networks.items():
-                shape, expected = images[view].shape[1:], network.input_shape[1:]
-                if not shape.is_compatible_with(expected):
-                    raise ValueError(
-                        f"{role} takes images of shape {tuple(expected)}; received {view} images "
-                        f"of shape {tuple(shape)}."
-                    )
-            if (images[view].shape[0] or 0) % equal_parts:
-                raise ValueError(
-                    f"{view} images must divide into {equal_parts} equal parts (replicas times "
-                    f"accumulate_steps); received {images[view].shape[0]} a batch."
-                )
 
     def make_train_function(self, force: bool = False) -> Any:
         if self.train_function is None or force:

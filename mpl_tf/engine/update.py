@@ -60,6 +60,20 @@ def prepare_optimizer(
     return optimizer
 
 
+def check_two_optimizers(student_optimizer: Any, teacher_optimizer: Any) -> None:
+    """Refuses one optimizer object for two networks: each keeps the momentum of its own.
+
+    Raises:
+      ValueError: both are the same object.
+    """
+    one_object = isinstance(student_optimizer, keras.optimizers.Optimizer)
+    if one_object and student_optimizer is teacher_optimizer:
+        raise ValueError(
+            "student_optimizer and teacher_optimizer must be two objects, because each keeps the "
+            "momentum of its network; received the same object twice."
+        )
+
+
 def inner_optimizer(optimizer: keras.optimizers.Optimizer) -> keras.optimizers.Optimizer:
     """The optimizer that moves the weights, without the one that scales losses around it."""
     return getattr(optimizer, "inner_optimizer", optimizer)

@@ -57,13 +57,22 @@ class FlexMatch(StudentMethod):
 
     Args:
       student: built keras.Model of logits [N, K].
-      num_unlabeled: int, the number of unlabeled images; a batch's `index` says which it has.
-      seed: int; this method draws no random numbers of its own.
+      num_unlabeled: the number of unlabeled images; a batch's `index` says which it has.
+      seed: of no effect: this method draws no random numbers of its own.
       strategy: tf.distribute.Strategy of the networks; None is the current one.
       **hyperparameters: fields of FlexMatchConfig.
+
+    Example:
+        data = mpl_tf.data.pair((images, labels), labeled_batch=8, method=mpl_tf.FlexMatch)
+        student = mpl_tf.NETWORKS["small"](4, images.shape[1:])
+        model = mpl_tf.FlexMatch(student, num_unlabeled=data.num_unlabeled)
+        model.compile("sgd")
+        model.fit(data, steps_per_epoch=100)
+        probabilities = model.predict(images)
     """
 
     Config = FlexMatchConfig
+    config: FlexMatchConfig
     passes_per_step = "student B + 2U"
     unlabeled_views = ("weak", "strong", "index")
     # The paper's rate is 0.03 for 64 labeled images.

@@ -50,12 +50,21 @@ class ICT(StudentMethod):
 
     Args:
       student: built keras.Model of logits [N, K].
-      seed: int, from which, with the step, the mixing is drawn.
+      seed: from which, with the step, the mixing is drawn.
       strategy: tf.distribute.Strategy of the networks; None is the current one.
       **hyperparameters: fields of ICTConfig.
+
+    Example:
+        data = mpl_tf.data.pair((images, labels), labeled_batch=8, method=mpl_tf.ICT)
+        student = mpl_tf.NETWORKS["small"](4, images.shape[1:])
+        model = mpl_tf.ICT(student, ramp_steps=50)
+        model.compile("sgd")
+        model.fit(data, steps_per_epoch=100)
+        probabilities = model.predict(images)
     """
 
     Config = ICTConfig
+    config: ICTConfig
     passes_per_step = "student B + U, teacher U forward"
     unlabeled_views = ("weak",)
     defaults: ClassVar = {"unlabeled_ratio": 1, "finetune_steps": 0}

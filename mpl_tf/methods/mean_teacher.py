@@ -46,12 +46,21 @@ class MeanTeacher(StudentMethod):
 
     Args:
       student: built keras.Model of logits [N, K].
-      seed: int; this method draws no random numbers of its own.
+      seed: of no effect: this method draws no random numbers of its own.
       strategy: tf.distribute.Strategy of the networks; None is the current one.
       **hyperparameters: fields of MeanTeacherConfig.
+
+    Example:
+        data = mpl_tf.data.pair((images, labels), labeled_batch=8, method=mpl_tf.MeanTeacher)
+        student = mpl_tf.NETWORKS["small"](4, images.shape[1:])
+        model = mpl_tf.MeanTeacher(student, ramp_steps=50)
+        model.compile("sgd")
+        model.fit(data, steps_per_epoch=100)
+        probabilities = model.predict(images)
     """
 
     Config = MeanTeacherConfig
+    config: MeanTeacherConfig
     passes_per_step = "student B + U, teacher U forward"
     unlabeled_views = ("weak", "weak_2")
     defaults: ClassVar = {"finetune_steps": 0}

@@ -13,6 +13,7 @@ from mpl_tf.engine.method import Method, MethodConfig, Panel
 from mpl_tf.engine.metrics import Deviation, SignalToNoise
 from mpl_tf.engine.update import (
     apply,
+    check_two_optimizers,
     clip,
     inner_optimizer,
     prepare_optimizer,
@@ -94,7 +95,7 @@ class MetaPseudoLabels(Method):
     Args:
       teacher: built keras.Model of logits [N, K].
       student: another one, with its own weights; the architecture may differ.
-      seed: int, from which, with the step, pseudo labels are drawn.
+      seed: from which, with the step, pseudo labels are drawn.
       strategy: tf.distribute.Strategy of the networks; None is the current one.
       **hyperparameters: fields of MetaPseudoLabelsConfig: feedback, feedback_weight,
         supervised_weight, uda_weight, uda_temperature, uda_threshold, uda_ramp_steps,
@@ -103,9 +104,22 @@ class MetaPseudoLabels(Method):
     Raises:
       ConfigError: a hyperparameter is out of range.
       ValueError: a network is not built, or the two do not fit together.
+
+    Example:
+        data = mpl_tf.data.pair((images, labels), labeled_batch=8, method=mpl_tf.MetaPseudoLabels)
+        build = mpl_tf.NETWORKS["small"]
+        teacher = build(4, images.shape[1:], seed=1)
+        student = build(4, images.shape[1:], seed=2)
+        model = mpl_tf.MetaPseudoLabels(teacher, student, uda_ramp_steps=50)
+        model.compile(student_optimizer="sgd", teacher_optimizer="sgd")
+        model.fit(data, steps_per_epoch=100)
+        model.finetune(data, steps=20)
+        model.export("my_model", class_names=["ant", "bee", "cat", "dog"])
     """
 
     Config = MetaPseudoLabelsConfig
+    config: MetaPseudoLabelsConfig
+    teacher: keras.Model
     passes_per_step = "teacher B + 2U, student U; for feedback: student B, exact: U once more"
     optimizers = ("student_optimizer", "teacher_optimizer")
     unlabeled_views = ("weak", "strong")
@@ -158,12 +172,8 @@ class MetaPseudoLabels(Method):
         Raises:
           ValueError: an optimizer cannot be used, or both are one object.
         """
+        check_two_optimizers(student_optimizer, teacher_optimizer)
         super().compile(**kwargs)
-        if student_optimizer is teacher_optimizer and not isinstance(student_optimizer, str):
-            raise ValueError(
-                "student_optimizer and teacher_optimizer must be two objects, because each keeps "
-                "the momentum of its network; received the same object."
-            )
         with self.distribute_strategy.scope():
             student_optimizer = prepare_optimizer(
                 student_optimizer, self.student, "student_optimizer"
@@ -247,19 +257,7 @@ class MetaPseudoLabels(Method):
         apply(optimizer, applied, variables)
         self.log(student_loss=lesson.loss, student_learning_rate=rate)
         return StudentStep(
-            lesson,
-            pseudo_label,
-            reduced,
-            applied,
-            rate,
-            optimizer,
-            self.clip_norm,
-            self.forward,
-            self.student,
-            weights,
-            state,
-            batch["labeled"],
-            batch["label"],
+            self, lesson, pseudo_label, reduced, applied, rate, weights, state, batch
         )
 
     def consistency(self, weak: tf.Tensor | None, strong: tf.Tensor) -> tf.Tensor | float:

@@ -66,15 +66,27 @@ class NoisyStudent(FixedTeacherMethod):
       teacher: built keras.Model of logits [N, K].
       student: another one, with its own weights and at least as many; the student of every round
         starts from these weights.
-      seed: int; this method draws no random numbers of its own.
+      seed: of no effect: this method draws no random numbers of its own.
       strategy: tf.distribute.Strategy of the networks; None is the current one.
       **hyperparameters: fields of NoisyStudentConfig.
 
     Raises:
       ValueError: the student is smaller than the teacher.
+
+    Example:
+        data = mpl_tf.data.pair((images, labels), labeled_batch=8, method=mpl_tf.NoisyStudent)
+        build = mpl_tf.NETWORKS["small"]
+        teacher = build(4, images.shape[1:], seed=1)
+        student = build(4, images.shape[1:], seed=2)
+        model = mpl_tf.NoisyStudent(teacher, student, rounds=2)
+        model.compile(student_optimizer="sgd", teacher_optimizer="sgd")
+        model.pretrain(data, steps=100)
+        model.fit(data, steps_per_epoch=100)
+        probabilities = model.predict(images)
     """
 
     Config = NoisyStudentConfig
+    config: NoisyStudentConfig
     passes_per_step = (
         "teacher B, as many steps before; each round as many steps of teacher U forward, "
         "student B + U"

@@ -45,12 +45,24 @@ class PseudoLabel(FixedTeacherMethod):
     Args:
       teacher: built keras.Model of logits [N, K].
       student: another one, with its own weights; the architecture may differ.
-      seed: int; this method draws no random numbers of its own.
+      seed: of no effect: this method draws no random numbers of its own.
       strategy: tf.distribute.Strategy of the networks; None is the current one.
       **hyperparameters: fields of PseudoLabelConfig.
+
+    Example:
+        data = mpl_tf.data.pair((images, labels), labeled_batch=8, method=mpl_tf.PseudoLabel)
+        build = mpl_tf.NETWORKS["small"]
+        teacher = build(4, images.shape[1:], seed=1)
+        student = build(4, images.shape[1:], seed=2)
+        model = mpl_tf.PseudoLabel(teacher, student)
+        model.compile(student_optimizer="sgd", teacher_optimizer="sgd")
+        model.pretrain(data, steps=100)
+        model.fit(data, steps_per_epoch=100)
+        probabilities = model.predict(images)
     """
 
     Config = PseudoLabelConfig
+    config: PseudoLabelConfig
     passes_per_step = "teacher B, as many steps before; teacher U forward, student U"
     unlabeled_views = ("weak", "strong")
 

@@ -85,17 +85,29 @@ class ReMixMatch(StudentMethod):
     Args:
       student: built keras.Model of logits [N, K]; with `rotation_weight` a functional or Sequential
         one of square images.
-      seed: int, from which, with the step, the mixing is drawn, and the rotation head made.
+      seed: from which, with the step, the mixing is drawn, and the rotation head made.
       strategy: tf.distribute.Strategy of the networks; None is the current one.
       **hyperparameters: fields of ReMixMatchConfig.
 
     Raises:
       ConfigError: a hyperparameter is out of range, or the student cannot tell turned images.
+
+    Example:
+        student = mpl_tf.NETWORKS["small"](4, images.shape[1:])
+        model = mpl_tf.ReMixMatch(student, strong_views=2, ramp_steps=50)
+        data = mpl_tf.data.pair(
+            (images, labels), labeled_batch=8, unlabeled_ratio=1, method=model
+        )
+        model.compile("sgd")
+        model.fit(data, steps_per_epoch=100)
+        probabilities = model.predict(images)
     """
 
     Config = ReMixMatchConfig
+    config: ReMixMatchConfig
     passes_per_step = "student B + (4 + strong_views)U, and U forward"  # without rotation U less
-    unlabeled_views = ("weak", "strong")  # of an object: as many as its strong_views
+    # Of an object: as many as its strong_views.
+    unlabeled_views: tuple[str, ...] = ("weak", "strong")
     defaults: ClassVar = {"unlabeled_ratio": 1, "finetune_steps": 0}
 
     def __init__(

@@ -37,12 +37,21 @@ class Supervised(StudentMethod):
 
     Args:
       student: built keras.Model of logits [N, K].
-      seed: int; this method draws no random numbers of its own.
+      seed: of no effect: this method draws no random numbers of its own.
       strategy: tf.distribute.Strategy of the networks; None is the current one.
       **hyperparameters: fields of SupervisedConfig.
+
+    Example:
+        data = mpl_tf.data.pair((images, labels), labeled_batch=8, method=mpl_tf.Supervised)
+        student = mpl_tf.NETWORKS["small"](4, images.shape[1:])
+        model = mpl_tf.Supervised(student, mix="mixup")
+        model.compile("sgd")
+        model.fit(data, steps_per_epoch=100)
+        probabilities = model.predict(images)
     """
 
     Config = SupervisedConfig
+    config: SupervisedConfig
     passes_per_step = "student B"
 
     def targets(self, batch: Batch) -> Batch:

@@ -58,13 +58,22 @@ class TemporalEnsembling(StudentMethod):
 
     Args:
       student: built keras.Model of logits [N, K].
-      num_unlabeled: int, images in the pool; the predictions take 4 * num_unlabeled * K bytes.
-      seed: int; this method draws no random numbers of its own.
+      num_unlabeled: images in the pool; the predictions take 4 * num_unlabeled * K bytes.
+      seed: of no effect: this method draws no random numbers of its own.
       strategy: tf.distribute.Strategy of the networks; None is the current one.
       **hyperparameters: fields of TemporalEnsemblingConfig.
+
+    Example:
+        data = mpl_tf.data.pair((images, labels), labeled_batch=8, method=mpl_tf.TemporalEnsembling)
+        student = mpl_tf.NETWORKS["small"](4, images.shape[1:])
+        model = mpl_tf.TemporalEnsembling(student, num_unlabeled=data.num_unlabeled, ramp_steps=50)
+        model.compile("sgd")
+        model.fit(data, steps_per_epoch=100)
+        probabilities = model.predict(images)
     """
 
     Config = TemporalEnsemblingConfig
+    config: TemporalEnsemblingConfig
     passes_per_step = "student B + U"
     unlabeled_views = ("weak", "index")
     defaults: ClassVar = {"finetune_steps": 0}

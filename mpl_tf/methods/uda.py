@@ -62,12 +62,21 @@ class UDA(StudentMethod):
 
     Args:
       student: built keras.Model of logits [N, K].
-      seed: int; this method draws no random numbers of its own.
+      seed: of no effect: this method draws no random numbers of its own.
       strategy: tf.distribute.Strategy of the networks; None is the current one.
       **hyperparameters: fields of UDAConfig.
+
+    Example:
+        data = mpl_tf.data.pair((images, labels), labeled_batch=8, method=mpl_tf.UDA)
+        student = mpl_tf.NETWORKS["small"](4, images.shape[1:])
+        model = mpl_tf.UDA(student)
+        model.compile("sgd")
+        model.fit(data, steps_per_epoch=100)
+        probabilities = model.predict(images)
     """
 
     Config = UDAConfig
+    config: UDAConfig
     passes_per_step = "student B + 2U"
     unlabeled_views = ("weak", "strong")
     # The paper's rate is 0.03 for 64 labeled images.

@@ -62,12 +62,21 @@ class VAT(StudentMethod):
 
     Args:
       student: built keras.Model of logits [N, K], of images with values 0 to 255.
-      seed: int, from which, with the step, the first directions are drawn.
+      seed: from which, with the step, the first directions are drawn.
       strategy: tf.distribute.Strategy of the networks; None is the current one.
       **hyperparameters: fields of VATConfig.
+
+    Example:
+        data = mpl_tf.data.pair((images, labels), labeled_batch=8, method=mpl_tf.VAT)
+        student = mpl_tf.NETWORKS["small"](4, images.shape[1:])
+        model = mpl_tf.VAT(student, perturbation=2.0)
+        model.compile("sgd")
+        model.fit(data, steps_per_epoch=100)
+        probabilities = model.predict(images)
     """
 
     Config = VATConfig
+    config: VATConfig
     passes_per_step = "student B + 2U, and U for each power iteration"
     unlabeled_views = ("weak",)
     defaults: ClassVar = {"unlabeled_ratio": 4, "finetune_steps": 0}
