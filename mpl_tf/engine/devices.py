@@ -6,6 +6,8 @@ With replicas.py the only file that names tf.distribute.
 import json
 import os
 import urllib.error
+from collections.abc import Callable
+from typing import Any
 
 import tensorflow as tf
 
@@ -20,7 +22,7 @@ LOST_WORKER = (tf.errors.UnavailableError, tf.errors.AbortedError)
 _TPU_FILES = ("/dev/accel0", "/dev/vfio/0")
 
 
-def check_name(name):
+def check_name(name: str) -> None:
     """Raises ConfigError unless `name` (str) is one that `make_strategy` takes."""
     kind, _, tpu = name.partition(":")
     if kind not in STRATEGIES or (":" in name and (kind != "tpu" or not tpu)):
@@ -29,7 +31,9 @@ def check_name(name):
         )
 
 
-def make_strategy(name, replicas=0, workers="", worker_index=-1):
+def make_strategy(
+    name: str, replicas: int = 0, workers: str = "", worker_index: int = -1
+) -> tf.distribute.Strategy:
     """The tf.distribute strategy behind a `--strategy` name.
 
     Call it before anything else of TensorFlow: devices and workers cannot be set up later.
@@ -138,9 +142,9 @@ def _tf_config():
             "environment variable TF_CONFIG; neither is set."
         )
     try:
-        found = json.loads(text)
-        workers, task = found["cluster"]["worker"], found["task"]
-        if set(found["cluster"]) != {"worker"} or task["type"] != "worker":
+        cluster = json.loads(text)
+        workers, task = cluster["cluster"]["worker"], cluster["task"]
+        if set(cluster["cluster"]) != {"worker"} or task["type"] != "worker":
             raise ValueError("every task must be of type worker")
         return [str(w) for w in workers], int(task["index"])
     except (ValueError, KeyError, TypeError) as error:
@@ -170,32 +174,32 @@ def _tpu_strategy(name):
     return tf.distribute.TPUStrategy(resolver)
 
 
-def reason(error):
+def reason(error: tf.errors.OpError) -> str:
     """The first words of one of LOST_WORKER that say something."""
     return " ".join(str(error.message).split())[:200]
 
 
-def current_strategy():
+def current_strategy() -> tf.distribute.Strategy:
     """The strategy whose scope is entered; outside any scope, the one for a single device."""
     return tf.distribute.get_strategy()
 
 
-def inside_scope():
+def inside_scope() -> bool:
     """Whether a strategy other than the single-device one is in scope."""
     return tf.distribute.has_strategy()
 
 
-def several_workers(strategy):
+def several_workers(strategy: tf.distribute.Strategy) -> bool:
     """Whether a strategy runs in several processes."""
     return isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy)
 
 
-def is_chief(strategy):
+def is_chief(strategy: tf.distribute.Strategy) -> bool:
     """Whether this process is the one that writes files; the only process always is."""
     return not several_workers(strategy) or not strategy.cluster_resolver.task_id
 
 
-def wait_for_all(strategy):
+def wait_for_all(strategy: tf.distribute.Strategy) -> None:
     """Returns when all workers have come here."""
     if several_workers(strategy):
 
@@ -206,7 +210,9 @@ def wait_for_all(strategy):
         tf.nest.map_structure(lambda t: t.numpy(), strategy.experimental_local_results(meet()))
 
 
-def distribute(strategy, make):
+def distribute(
+    strategy: tf.distribute.Strategy, make: Callable[[tuple[int, int]], tf.data.Dataset]
+) -> Any:
     """Training data for the replicas of a strategy.
 
     Args:

@@ -15,15 +15,15 @@ _PASSING = (
 )
 
 
-def check_logits(network, role):
+def check_logits(network: keras.Model, role: str) -> None:
     """Refuses a network that does not give logits, as far as its structure shows.
 
     Looked at are the output's rank and type, and the operation that makes it, also in nested
     models. A subclassed model hides both; it passes.
 
     Args:
-      network: keras.Model.
-      role: str, what the network is to be, for the message: "teacher" or "student".
+      network: any.
+      role: what the network is to be, for the message: "teacher" or "student".
 
     Raises:
       ConfigError: the output is not one floating tensor [N, K] with K at least 2, or [N, S, K] of

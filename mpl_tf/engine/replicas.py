@@ -1,15 +1,18 @@
 """Inside a step: what must be combined over replicas."""
 
+from typing import Any
+
+import keras
 import tensorflow as tf
 
 
-def replica():
+def replica() -> tuple[Any, int]:
     """(index of this replica, number of replicas) inside a step."""
     context = tf.distribute.get_replica_context()
     return context.replica_id_in_sync_group, context.num_replicas_in_sync
 
 
-def mean_over_replicas(tensors):
+def mean_over_replicas(tensors: Any) -> Any:
     """The mean of each tensor over all replicas, given back to every replica.
 
     Args:
@@ -26,7 +29,7 @@ def mean_over_replicas(tensors):
     return tf.nest.map_structure(lambda t: t / count, total)
 
 
-def all_rows(tensor):
+def all_rows(tensor: tf.Tensor) -> tf.Tensor:
     """The rows of a tensor [N, ...] on all replicas in order, [count * N, ...]; N is static.
 
     By a sum over replicas, each with its rows in their place and 0 elsewhere: TensorFlow's
@@ -37,11 +40,11 @@ def all_rows(tensor):
         return tensor
     placed = tf.scatter_nd([[index]], tensor[None], [count, *tensor.shape])
     context = tf.distribute.get_replica_context()
-    every = context.all_reduce(tf.distribute.ReduceOp.SUM, placed)
-    return tf.reshape(every, [-1, *tensor.shape[1:]])
+    rows = context.all_reduce(tf.distribute.ReduceOp.SUM, placed)
+    return tf.reshape(rows, [-1, *tensor.shape[1:]])
 
 
-def weighted_mean(values, weights):
+def weighted_mean(values: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
     """This replica's part of the weighted mean of a global batch; 0 where all weights are 0.
 
         sum_i weights_i * values_i / sum_i weights_i,  both sums over all replicas
@@ -61,15 +64,19 @@ def weighted_mean(values, weights):
     return tf.math.divide_no_nan(tf.reduce_sum(weights * values), total)
 
 
-def apply_reduced(optimizer, gradients, variables):
+def apply_reduced(
+    optimizer: keras.optimizers.Optimizer,
+    gradients: list[tf.Tensor],
+    variables: list[keras.Variable],
+) -> None:
     """One optimizer step with gradients that are the same on every replica.
 
     Keras optimizers sum gradients over replicas, so each replica hands in its share.
 
     Args:
-      optimizer: keras.optimizers.Optimizer, built for `variables`.
-      gradients: list of tensors, already combined over replicas.
-      variables: list of the variables they belong to.
+      optimizer: built for `variables`.
+      gradients: already combined over replicas.
+      variables: those they belong to.
     """
     _, count = replica()
     optimizer.apply([g / count for g in gradients] if count > 1 else gradients, variables)

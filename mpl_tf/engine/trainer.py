@@ -51,7 +51,7 @@ class Trainer(keras.Model):
         with self._strategy.scope():
             self.means = NamedMeans("means")
             special = (special_metrics or {}).items()
-            self.special_metrics = {name: kind(name=name) for name, kind in special}
+            self.special_metrics = {name: metric(name=name) for name, metric in special}
             self._special_logged: set[str] = set()
             self.test_metrics: dict[str, list[keras.metrics.Metric]] = {}
         self.pseudo_label_shares: ClassShares | None = None

@@ -1,5 +1,6 @@
 """The methods, by the name that `--method` takes."""
 
+from mpl_tf.engine.method import Method
 from mpl_tf.methods.fixmatch import FixMatch
 from mpl_tf.methods.flexmatch import FlexMatch
 from mpl_tf.methods.freematch import FreeMatch
@@ -15,7 +16,7 @@ from mpl_tf.methods.temporal_ensembling import TemporalEnsembling
 from mpl_tf.methods.uda import UDA
 from mpl_tf.methods.vat import VAT
 
-METHODS = {
+METHODS: dict[str, type[Method]] = {
     "fixmatch": FixMatch,
     "flexmatch": FlexMatch,
     "freematch": FreeMatch,

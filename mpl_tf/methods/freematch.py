@@ -96,10 +96,10 @@ class FreeMatch(StudentMethod):
         super().__init__(student, seed=seed, strategy=strategy, **hyperparameters)
         classes = student.output_shape[-1]
         with self.distribute_strategy.scope():
-            kind = {"trainable": False, "initializer": keras.initializers.Constant(1 / classes)}
-            self.confidence = self.add_weight(name="confidence", shape=(), **kind)
-            self.class_probs = self.add_weight(name="class_probs", shape=[classes], **kind)
-            self.class_shares = self.add_weight(name="class_shares", shape=[classes], **kind)
+            uniform = {"trainable": False, "initializer": keras.initializers.Constant(1 / classes)}
+            self.confidence = self.add_weight(name="confidence", shape=(), **uniform)
+            self.class_probs = self.add_weight(name="class_probs", shape=[classes], **uniform)
+            self.class_shares = self.add_weight(name="class_shares", shape=[classes], **uniform)
 
     def objective(self, batch: Batch) -> tuple[tf.Tensor, tf.Tensor]:
         c = self.config
