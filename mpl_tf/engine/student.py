@@ -1,5 +1,6 @@
 """The step that all methods but Meta Pseudo Labels share: one loss, one optimizer, the student."""
 
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -85,6 +86,30 @@ class StudentMethod(Method):
             self.student_optimizer = prepare_optimizer(
                 student_optimizer if optimizer is None else optimizer, self.trained, name
             )
+
+    def image_gradient(
+        self,
+        images: tf.Tensor,
+        offset: tf.Tensor,
+        loss: Callable[..., tf.Tensor],
+        *rows: tf.Tensor,
+    ) -> tf.Tensor:
+        """The direction in images along which a loss of the student rises fastest.
+
+        Args:
+          images: floating [N,H,W,C].
+          offset: likewise, added to them; the gradient is taken there.
+          loss: function of the student's logits [n, K] and of `rows` -> scalar.
+          *rows: tensors [N, ...] for `loss`, cut into microbatches like the images.
+
+        Returns:
+          Floating [N,H,W,C], the gradient times the loss scale of float16.
+        """
+
+        def scaled(*arguments):
+            return self.student_optimizer.scale_loss(loss(*arguments))
+
+        return self.forward.gradient_by_images(self.student, images, offset, scaled, *rows)
 
     def train_step(self, batch: Batch) -> None:
         """One step, as the class says."""

@@ -111,13 +111,11 @@ class VAT(StudentMethod):
         length = 255 * math.sqrt(math.prod(images.shape[1:]) / 3072)
 
         def divergence(changed, unchanged):
-            total = tf.reduce_sum(losses.divergence(unchanged, changed))
-            return self.student_optimizer.scale_loss(total)
+            return tf.reduce_sum(losses.divergence(unchanged, changed))
 
         for _ in range(self.config.power_iterations):
             probe = self.config.probe * length * direction
-            slope = self.forward.gradient_by_images(self.student, images, probe, divergence, logits)
-            direction = _unit(slope)
+            direction = _unit(self.image_gradient(images, probe, divergence, logits))
         return self.config.perturbation * length * direction
 
 
