@@ -105,7 +105,8 @@ class FixedTeacherMethod(StudentMethod):
         Raises:
           ValueError: the teacher was never trained.
         """
-        if self.teacher_optimizer is not None and not int(self.teacher_optimizer.iterations):
+        optimizer = self.teacher_optimizer
+        if optimizer is not None and not int(tf.convert_to_tensor(optimizer.iterations)):
             raise ValueError(
                 f"the teacher of {type(self).__name__} has learned nothing yet: call "
                 "pretrain(data, steps=...) before fit, or compile with teacher_optimizer=None if "

@@ -29,7 +29,10 @@ def test_without_wait_and_warm_up_it_starts_at_the_peak():
 def test_schedule_survives_serialisation():
     optimizer = keras.optimizers.SGD(schedules.WarmupCosine(0.5, steps=10, wait=2, warmup=3))
     twin = keras.optimizers.deserialize(keras.optimizers.serialize(optimizer))
-    assert twin._learning_rate.get_config() == optimizer._learning_rate.get_config()
+    for step in range(12):
+        for each in (optimizer, twin):
+            each.iterations.assign(step)
+        assert float(twin.learning_rate) == float(optimizer.learning_rate)
 
 
 def test_ramp():

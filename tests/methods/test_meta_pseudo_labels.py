@@ -11,32 +11,6 @@ B, U, D, K = 4, 6, 5, 3
 FORMS = ("sampled", "dot", "exact", "none")
 
 
-def softmax(z):
-    e = np.exp(z - z.max(axis=1, keepdims=True))
-    return e / e.sum(axis=1, keepdims=True)
-
-
-def cross_entropy(q, z):
-    return -np.mean(np.sum(q * np.log(softmax(z)), axis=1))
-
-
-def linear_gradient(x, dz):
-    """Gradient of a linear network's (kernel, bias) for the gradient dz of its logits."""
-    return [x.T @ dz, dz.sum(axis=0)]
-
-
-def logits(x, weights):
-    return x @ weights[0] + weights[1]
-
-
-def one_hot(label):
-    return np.eye(K)[label]
-
-
-def smooth(q, s):
-    return (1 - s) * q + s / K
-
-
 def total(a, b):
     return sum(np.sum(x * y) for x, y in zip(a, b, strict=True))
 
@@ -55,25 +29,35 @@ def sgd(weights, velocity, gradient, rate, momentum):
     return moved, velocity
 
 
-def numpy_step(state, batch, h, form, pseudo_label):
-    """One step of both linear networks, from PAPER's equations; returns the new state."""
+def numpy_step(np_, state, batch, h, form, pseudo_label):
+    """One step of both linear networks, by the equations of the paper; returns the new state.
+
+    Args:
+      np_: the fixture `by_hand`.
+      state: as `start_of` gives it.
+      batch: as `random_batch` draws it.
+      h: hyperparameters as in HYPER.
+      form: of the feedback.
+      pseudo_label: [U, K], where they are drawn.
+    """
     x_l, y, weak, strong = (batch[k] for k in ("labeled", "label", "weak", "strong"))
     rate, m, s, wd = h["rate"], h["momentum"], h["smoothing"], h["weight_decay"]
-    teacher, student = state["teacher"], state["student"]
+    softmax, logits, cross_entropy = np_.softmax, np_.logits, np_.cross_entropy
+    teacher, student, label = state["teacher"], state["student"], np.eye(K)[y]
     z = logits(strong, teacher)
     soft = softmax(z)
     q = soft if form in ("exact", "none") else pseudo_label
 
     # Student: one step on the pseudo labels.
-    dz = (softmax(logits(strong, student)) - smooth(q, s)) / U
-    raw = [g + wd * w for g, w in zip(linear_gradient(strong, dz), student, strict=True)]
+    dz = (softmax(logits(strong, student)) - np_.smooth(q, s)) / U
+    raw = [g + wd * w for g, w in zip(np_.gradient((strong, dz)), student, strict=True)]
     g = clipped(raw, h["clip"])
     new_student, v_s = sgd(student, state["v_s"], g, rate, m)
 
     # Feedback, old minus new or its first order, and the credit of the teacher's logits.
-    before = cross_entropy(one_hot(y), logits(x_l, student))
-    after = cross_entropy(one_hot(y), logits(x_l, new_student))
-    v = linear_gradient(x_l, (softmax(logits(x_l, new_student)) - one_hot(y)) / B)
+    before = cross_entropy(label, logits(x_l, student))
+    after = cross_entropy(label, logits(x_l, new_student))
+    v = np_.gradient((x_l, (softmax(logits(x_l, new_student)) - label) / B))
     step = rate * (1 + m)
     if form == "exact":
         scale = g[0].flat[0] / raw[0].flat[0]  # what clipping multiplied by
@@ -95,29 +79,18 @@ def numpy_step(state, batch, h, form, pseudo_label):
 
     # Teacher: feedback, labels, consistency.
     z_l = logits(x_l, teacher)
-    dz_l = h["supervised_weight"] * (softmax(z_l) - smooth(one_hot(y), s)) / B
+    dz_l = h["supervised_weight"] * (softmax(z_l) - np_.smooth(label, s)) / B
     target = softmax(logits(weak, teacher) / h["temperature"])
     mask = (target.max(axis=1) >= h["threshold"])[:, None]
     ramp = min(1, state["step"] / h["ramp"])
     dz_u = h["feedback_weight"] * term + h["uda_weight"] * ramp * mask * (soft - target) / U
-    g = [
-        a + b + wd * w
-        for a, b, w in zip(
-            linear_gradient(x_l, dz_l), linear_gradient(strong, dz_u), teacher, strict=True
-        )
-    ]
+    loss_gradient = np_.gradient((x_l, dz_l), (strong, dz_u))
+    g = [a + wd * w for a, w in zip(loss_gradient, teacher, strict=True)]
     new_teacher, v_t = sgd(teacher, state["v_t"], clipped(g, h["clip"]), rate, m)
     d = min(h["ema_decay"], (1 + state["step"]) / (10 + state["step"]))
     ema = [d * e + (1 - d) * w for e, w in zip(state["ema"], new_student, strict=True)]
-    return {
-        **state,
-        "teacher": new_teacher,
-        "student": new_student,
-        "ema": ema,
-        "v_s": v_s,
-        "v_t": v_t,
-        "step": state["step"] + 1,
-    }
+    moved = {"teacher": new_teacher, "student": new_student, "ema": ema, "v_s": v_s, "v_t": v_t}
+    return {**state, **moved, "step": state["step"] + 1}
 
 
 HYPER = {
@@ -165,108 +138,91 @@ def make(linear, form, student_rate=0.3, teacher_rate=0.3, momentum=0.9, clip=No
     return model
 
 
-def random_batch(rng):
-    return {
-        "labeled": rng.normal(size=(B, D)),
-        "label": rng.integers(K, size=B),
-        "weak": rng.normal(size=(U, D)),
-        "strong": rng.normal(size=(U, D)),
-    }
+def start_of(model):
+    """What `numpy_step` takes, before the first step."""
+    zeros = [np.zeros((D, K)), np.zeros(K)]
+    networks = {name: model.networks[name].get_weights() for name in ("teacher", "student", "ema")}
+    return networks | {"v_s": zeros, "v_t": zeros, "step": 0, "average": 0.0, "count": 0}
 
 
-def endless(batch):
-    return tf.data.Dataset.from_tensors(batch).repeat()
+@pytest.fixture
+def step_on(endless):
+    """step_on(model, batch): one training step by Keras's own loop; returns its logs."""
+
+    def run(model, batch):
+        history = model.fit(endless(batch), steps_per_epoch=1, verbose=0)
+        return {name: values[-1] for name, values in history.history.items()}
+
+    return run
 
 
-def assert_identical(a, b):
-    for x, y in zip(a, b, strict=True):
-        np.testing.assert_array_equal(x, y)
-
-
-def step_on(model, batch):
-    """One training step by Keras's own loop; returns its logs."""
-    history = model.fit(endless(batch), steps_per_epoch=1, verbose=0)
-    return {name: values[-1] for name, values in history.history.items()}
+@pytest.fixture
+def taught(rng):
+    """Hard pseudo labels [U, K]."""
+    return np.eye(K)[rng.integers(K, size=U)]
 
 
 @pytest.mark.parametrize("joint", [False, True])  # all the same without batch statistics
 @pytest.mark.parametrize("clip", [None, 0.2])
 @pytest.mark.parametrize("form", FORMS)
-def test_three_steps_equal_hand_written_numpy(form, clip, joint, linear, rng, monkeypatch):
+def test_three_steps_equal_hand_written_numpy(
+    form, clip, joint, linear, random_batch, step_on, taught, by_hand, monkeypatch
+):
     model = make(linear, form, clip=clip, joint_views=joint)
-    taught = one_hot(rng.integers(K, size=U))
     if form in ("sampled", "dot"):
         monkeypatch.setattr(model.estimator, "label", lambda logits: tf.constant(taught))
-    zeros = [np.zeros((D, K)), np.zeros(K)]
-    state = {
-        "teacher": model.teacher.get_weights(),
-        "student": model.student.get_weights(),
-        "ema": model.ema.get_weights(),
-        "v_s": zeros,
-        "v_t": zeros,
-        "step": 0,
-        "average": 0.0,
-        "count": 0,
-    }
-    hyper = {**HYPER, "clip": clip}
+    state, hyper = start_of(model), {**HYPER, "clip": clip}
     hyper["rate"] = float(np.float32(hyper["rate"]))  # Keras keeps rates in float32
     for _ in range(3):
-        batch = random_batch(rng)
+        batch = random_batch((D,))
         step_on(model, batch)
-        state = numpy_step(state, batch, hyper, form, taught)
+        state = numpy_step(by_hand, state, batch, hyper, form, taught)
         for name in ("teacher", "student", "ema"):
-            for got, expected in zip(model.networks[name].get_weights(), state[name], strict=True):
-                # The running mean of the feedback and the EMA decay are float32.
-                np.testing.assert_allclose(got, expected, rtol=0, atol=1e-6, err_msg=name)
+            # The running mean of the feedback and the EMA decay are float32.
+            by_hand.assert_close(model.networks[name].get_weights(), state[name], 1e-6)
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_teacher_rate_zero_leaves_the_teacher_bit_identical(form, linear, rng):
+def test_teacher_rate_zero_leaves_the_teacher_bit_identical(
+    form, linear, vectors, step_on, by_hand
+):
     model = make(linear, form, teacher_rate=0.0)
     teacher, student = model.teacher.get_weights(), model.student.get_weights()
-    step_on(model, random_batch(rng))
-    assert_identical(teacher, model.teacher.get_weights())
+    step_on(model, vectors)
+    by_hand.assert_identical(teacher, model.teacher.get_weights())
     assert not np.array_equal(student[0], model.student.get_weights()[0])
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_student_rate_zero_leaves_the_student_bit_identical(form, linear, rng):
+def test_student_rate_zero_leaves_the_student_bit_identical(
+    form, linear, vectors, step_on, by_hand
+):
     model = make(linear, form, student_rate=0.0)
     teacher, student = model.teacher.get_weights(), model.student.get_weights()
-    step_on(model, random_batch(rng))
-    assert_identical(student, model.student.get_weights())
+    step_on(model, vectors)
+    by_hand.assert_identical(student, model.student.get_weights())
     assert not np.array_equal(teacher[0], model.teacher.get_weights()[0])
 
 
 @pytest.mark.parametrize("form", ["sampled", "dot", "exact"])
-def test_a_frozen_student_gives_feedback_exactly_zero(form, convolutional, rng):
+def test_a_frozen_student_gives_feedback_exactly_zero(form, convolutional, random_batch, step_on):
     """Batch normalisation and dropout included: both losses see the same batch and mask."""
     model = mpl_tf.MetaPseudoLabels(convolutional(1), convolutional(2), feedback=form)
     model.compile(
         student_optimizer=keras.optimizers.SGD(0.0), teacher_optimizer=keras.optimizers.SGD(0.1)
     )
     for _ in range(3):
-        logs = step_on(model, random_image_batch(rng))
+        logs = step_on(model, random_batch((6, 6, 1)))
         assert logs["feedback"] == 0.0
 
 
-def random_image_batch(rng):
-    return {
-        "labeled": rng.normal(size=(B, 6, 6, 1)),
-        "label": rng.integers(K, size=B),
-        "weak": rng.normal(size=(U, 6, 6, 1)),
-        "strong": rng.normal(size=(U, 6, 6, 1)),
-    }
-
-
 @pytest.mark.parametrize("form", ["sampled", "dot", "exact"])
-def test_no_feedback_while_the_student_waits(form, linear, rng):
+def test_no_feedback_while_the_student_waits(form, linear, vectors, step_on, by_hand):
     """In the wait the teacher moves as without feedback, and the baseline learns nothing.
 
     The baseline holds a value already, as after a rate that went back to 0: without the gate,
     feedback minus baseline would not be 0.
     """
-    batch = random_batch(rng)
     start = linear(D, K).get_weights(), linear(D, K).get_weights()
     moved = []
     for feedback in (form, "none"):
@@ -280,14 +236,16 @@ def test_no_feedback_while_the_student_waits(form, linear, rng):
         model.student.set_weights(start[1])
         model.feedback_average.assign(0.5)
         model.feedback_count.assign(1)
-        step_on(model, batch)
+        step_on(model, vectors)
         moved.append(model.teacher.get_weights())
         assert int(model.feedback_count) == 1
         assert float(model.feedback_average) == 0.5
-    assert_identical(*moved)
+    by_hand.assert_identical(*moved)
 
 
-def test_measuring_the_labeled_loss_moves_no_state_of_the_student(convolutional, rng):
+def test_measuring_the_labeled_loss_moves_no_state_of_the_student(
+    convolutional, random_batch, step_on, by_hand
+):
     """With rate 0, the only traces of a step in the student are those of its own lesson."""
     seen = {}
     for form in ("none", "sampled", "exact"):
@@ -296,27 +254,28 @@ def test_measuring_the_labeled_loss_moves_no_state_of_the_student(convolutional,
         model.compile(
             student_optimizer=keras.optimizers.SGD(0.0), teacher_optimizer=keras.optimizers.SGD(0.1)
         )
-        step_on(model, random_image_batch(np.random.default_rng(5)))
+        step_on(model, random_batch((6, 6, 1), np.random.default_rng(5)))
         seen[form] = [v.numpy() for v in student.non_trainable_variables]
     for form in ("sampled", "exact"):
-        assert_identical(seen["none"], seen[form])
+        by_hand.assert_identical(seen["none"], seen[form])
 
 
-def test_the_label_that_is_taught_is_the_label_that_is_credited(linear, rng, monkeypatch):
+def test_the_label_that_is_taught_is_the_label_that_is_credited(
+    linear, vectors, step_on, taught, by_hand, monkeypatch
+):
     """A teacher that has only the feedback moves towards or away from the drawn labels."""
     model = make(linear, "sampled", momentum=0.0, supervised_weight=0.0, uda_weight=0.0)
     model.compile(
         student_optimizer=keras.optimizers.SGD(0.3), teacher_optimizer=keras.optimizers.SGD(0.1)
     )
-    taught = one_hot(rng.integers(K, size=U))
     monkeypatch.setattr(model.estimator, "label", lambda logits: tf.constant(taught))
-    batch = random_batch(rng)
 
     def likelihood():
-        return -cross_entropy(taught, logits(batch["strong"], model.teacher.get_weights()))
+        z = by_hand.logits(vectors["strong"], model.teacher.get_weights())
+        return -by_hand.cross_entropy(taught, z)
 
     before = likelihood()
-    logs = step_on(model, batch)
+    logs = step_on(model, vectors)
     assert logs["feedback"] != 0
     assert np.sign(likelihood() - before) == np.sign(logs["feedback"])
 
@@ -334,22 +293,21 @@ def test_pseudo_labels_are_drawn_from_the_teacher(linear):
 
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("weight", ["feedback_weight", "supervised_weight", "uda_weight"])
-def test_any_weight_may_be_zero(form, weight, linear, rng):
+def test_any_weight_may_be_zero(form, weight, linear, vectors, step_on):
     model = make(linear, form, **{weight: 0.0})
-    assert np.isfinite(step_on(model, random_batch(rng))["teacher_loss"])
+    assert np.isfinite(step_on(model, vectors)["teacher_loss"])
 
 
-def test_feedback_weight_zero_equals_no_feedback(linear, rng):
-    batch = random_batch(rng)
+def test_feedback_weight_zero_equals_no_feedback(linear, vectors, step_on, by_hand):
     start = linear(D, K).get_weights(), linear(D, K).get_weights()
     moved = []
     for form, weight in (("exact", 0.0), ("none", 1.0)):
         model = make(linear, form, feedback_weight=weight)
         model.teacher.set_weights(start[0])
         model.student.set_weights(start[1])
-        step_on(model, batch)
+        step_on(model, vectors)
         moved.append(model.teacher.get_weights())
-    assert_identical(*moved)
+    by_hand.assert_identical(*moved)
 
 
 @pytest.mark.parametrize(
@@ -400,17 +358,13 @@ def test_optimizers_that_cannot_be_used_are_refused(linear):
 
 
 @pytest.mark.parametrize("joint", [False, True])
-def test_joint_views_share_one_set_of_batch_statistics(joint, convolutional, rng):
+def test_joint_views_share_one_set_of_batch_statistics(joint, convolutional, random_batch, step_on):
     teacher, student = convolutional(1), convolutional(2)
     model = mpl_tf.MetaPseudoLabels(teacher, student, feedback="none", joint_views=joint)
     model.compile(
         student_optimizer=keras.optimizers.SGD(0.0), teacher_optimizer=keras.optimizers.SGD(0.0)
     )
-    batch = {
-        name: rng.normal(size=(count, 6, 6, 1))
-        for name, count in (("labeled", 3), ("weak", 6), ("strong", 6))
-    }
-    batch["label"] = rng.integers(3, size=3)
+    batch = random_batch((6, 6, 1))
     step_on(model, batch)
     norm = next(x for x in teacher.layers if isinstance(x, keras.layers.BatchNormalization))
     before = keras.Model(teacher.input, norm.input)
