@@ -18,7 +18,7 @@ class RunConfig:
     )
     method: str = option(
         "mpl",
-        " ".join(f"{name}: {kind.__doc__.splitlines()[0]}" for name, kind in METHODS.items()),
+        " ".join(f"{name}: {method.__doc__.splitlines()[0]}" for name, method in METHODS.items()),
         choices=METHODS.keys,
     )
     network: str = option(
@@ -41,7 +41,10 @@ class RunConfig:
         1000, "Steps of finetuning the EMA student on the labeled images; 0 leaves it out.", low=0
     )
     eval_every: int = option(
-        500, "Steps from one evaluation on the validation images to the next.", low=1
+        500,
+        "Steps from one evaluation on the validation images to the next.",
+        low=1,
+        share_of_steps=1.0,
     )
     checkpoint_every: int = option(
         0, "Steps from one checkpoint to the next; 0 writes one after every evaluation.", low=0
@@ -106,12 +109,17 @@ class OptimizerConfig:
         3000,
         "Steps at rate 0 in which only the teacher learns.",
         low=0,
+        share_of_steps=0.1,
     )
-    student_warmup_steps: int = option(5000, "Steps of the student's warm-up.", low=0)
+    student_warmup_steps: int = option(
+        5000, "Steps of the student's warm-up.", low=0, share_of_steps=0.1
+    )
     teacher_learning_rate: float = option(
         0.1, "Peak rate of the teacher, per 256 labeled images.", low=0
     )
-    teacher_warmup_steps: int = option(5000, "Steps of the teacher's warm-up.", low=0)
+    teacher_warmup_steps: int = option(
+        5000, "Steps of the teacher's warm-up.", low=0, share_of_steps=0.1
+    )
     momentum: float = option(0.9, "Nesterov momentum, in [0, 1).", low=0, below=1)
     weight_decay: float = option(
         5e-4, "L2 term in the gradient of kernels and biases: weight_decay * w.", low=0

@@ -8,7 +8,6 @@ import numpy as np
 from mpl_tf import config, console, files
 from mpl_tf.data import splits, stores
 from mpl_tf.data.dataset import Images
-from mpl_tf.methods import METHODS
 from mpl_tf.options import ConfigError
 from mpl_tf.runs import phases
 from mpl_tf.runs.checkpoint import CheckpointError, Checkpoints
@@ -56,29 +55,8 @@ def find(path):
     if not {"class_names", "image_shape"} <= about.keys():
         raise ConfigError(f"{split} names no class_names and image_shape; train the run again.")
     names, shape = tuple(about["class_names"]), tuple(about["image_shape"])
-    return Run(path, from_flat(flat), names, shape, about.get("num_unlabeled", 0))
-
-
-def from_flat(flat):
-    """The config.Config of which `Config.flat` made the dict `flat`; unknown names are left out.
-
-    Unlike `config.make` it asks for no data.
-
-    Raises:
-      ConfigError: there is no such method.
-    """
-    if flat.get("method") not in METHODS:
-        raise ConfigError(
-            f"method must be one of {', '.join(METHODS)}; received {flat.get('method')}."
-        )
-    kinds = {field.name: field.type for field in dataclasses.fields(config.Config)}
-    kinds["method"] = METHODS[flat["method"]].Config
-    return config.Config(
-        **{
-            name: kind(**{f.name: flat[f.name] for f in dataclasses.fields(kind) if f.name in flat})
-            for name, kind in kinds.items()
-        }
-    )
+    config_of_run = config.Config.from_flat(flat)
+    return Run(path, config_of_run, names, shape, about.get("num_unlabeled", 0))
 
 
 def restore(run, which="finetuned"):

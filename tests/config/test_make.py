@@ -12,48 +12,69 @@ from mpl_tf.methods import METHODS
 PARTS = (config.RunConfig, DataConfig, config.ComputeConfig, config.OptimizerConfig)
 
 
-def test_settings_win_over_recipe_and_recipe_over_default():
-    assert config.make({}).run.steps == DATASETS["digits"].recipe["steps"]
-    assert config.make({"steps": 40}).run.steps == 40
-    assert config.make({}).optimizer.momentum == config.OptimizerConfig().momentum
+def test_a_setting_is_never_changed():
+    """Not even where a default of the same size would give way, or a method leaves it out."""
+    settings = {
+        "steps": 50,
+        "student_wait_steps": 30,
+        "uda_ramp_steps": 45,
+        "eval_every": 80,
+        "num_labeled": 20,
+        "labeled_batch": 30,
+        "finetune_batch": 40,
+    }
+    assert settings.items() <= config.make(settings).flat().items()
+    assert METHODS["mean_teacher"].defaults["finetune_steps"] == 0
+    assert config.make({"method": "mean_teacher", "finetune_steps": 3}).run.finetune_steps == 3
 
 
-def test_defaults_give_way_in_a_short_run_and_settings_do_not():
+def test_a_recipe_comes_before_a_methods_default_and_that_before_an_options(monkeypatch):
+    recipe = DATASETS["digits"].recipe
+    defaults = {"momentum": 0.5, "student_learning_rate": 0.12, "finetune_steps": 0, "flip": False}
+    monkeypatch.setattr(METHODS["supervised"], "defaults", defaults)
+    monkeypatch.setitem(recipe, "flip", True)
+    made = config.make({"method": "supervised"}).flat()
+    assert made["student_learning_rate"] == recipe["student_learning_rate"] != 0.12
+    assert made["momentum"] == 0.5 != config.OptimizerConfig().momentum
+    assert made["weight_decay"] == config.OptimizerConfig().weight_decay
+    # Unless the method's default is 0 or False.
+    assert made["finetune_steps"] == 0 < recipe["finetune_steps"]
+    assert made["flip"] is False
+
+
+def test_what_is_not_set_gives_way_in_a_small_run():
     short = config.make({"steps": 50})
     assert short.optimizer.student_wait_steps == 5
     assert short.method.uda_ramp_steps == 5
     assert short.run.eval_every == 50
-    assert config.make({"steps": 50, "student_wait_steps": 30}).optimizer.student_wait_steps == 30
-
-
-def test_a_methods_defaults_stand_between_options_and_recipes(monkeypatch):
-    """A recipe tunes amounts; what a method leaves out it does not turn on."""
-    kind = METHODS["supervised"]
-    own = {"momentum": 0.5, "student_learning_rate": 0.12, "finetune_steps": 0}
-    monkeypatch.setattr(kind, "defaults", own)
-    made = config.make({"method": "supervised"})
-    assert made.optimizer.momentum == 0.5
-    assert (
-        made.optimizer.student_learning_rate == DATASETS["digits"].recipe["student_learning_rate"]
-    )
-    assert made.run.finetune_steps == 0 < DATASETS["digits"].recipe["finetune_steps"]
-    assert config.make({"method": "supervised", "finetune_steps": 3}).run.finetune_steps == 3
-
-
-def test_defaults_of_methods_are_options_that_apply_to_them():
-    for name, kind in METHODS.items():
-        own = {f.name for f in dataclasses.fields(kind.Config)}
-        for option in kind.defaults:
-            assert config.applies(option, name) and option not in own, (name, option)
-
-
-def test_batches_shrink_to_the_labels_unless_they_are_set():
     few = config.make({"num_labeled": 20})
     assert few.run.labeled_batch == 20
     assert few.optimizer.finetune_batch == 20
+
+
+@pytest.mark.parametrize(("steps", "ramp_steps"), [(1000, 500), (50, 25), (4000, 500), (1, 0)])
+def test_a_number_of_steps_keeps_the_share_that_the_recipe_gives_it(steps, ramp_steps):
+    """On digits 500 of 1,000, which is more than the tenth of `share_of_steps`."""
+    made = config.make({"method": "mean_teacher", "steps": steps})
+    assert made.method.ramp_steps == ramp_steps
+
+
+def test_steps_that_a_method_has_no_use_for_are_0():
+    made = config.make({"method": "supervised"})
+    assert made.optimizer.student_wait_steps == made.optimizer.teacher_warmup_steps == 0
+
+
+def test_batches_that_are_set_are_not_fitted_but_refused():
     source = DATASETS["digits"].load()
     with pytest.raises(options.ConfigError, match="at most num_labeled=20; received 30"):
         config.check_data(config.make({"num_labeled": 20, "labeled_batch": 30}), source)
+
+
+def test_defaults_of_methods_are_options_that_apply_to_them():
+    for name, method in METHODS.items():
+        hyperparameters = {f.name for f in dataclasses.fields(method.Config)}
+        for option in method.defaults:
+            assert config.applies(option, name) and option not in hyperparameters, (name, option)
 
 
 @pytest.mark.parametrize(
@@ -136,16 +157,6 @@ def test_the_largest_number_of_labels_stated_is_possible():
     assert len(splits.split(DATASETS["digits"].load(), 1040, 200, seed=0).labeled) == 1040
 
 
-@pytest.mark.parametrize("dataset", sorted(DATASETS))
-@pytest.mark.parametrize("method", sorted(METHODS))
-def test_every_recipe_is_valid(dataset, method):
-    made = config.make({"dataset": dataset, "method": method})
-    assert made.run.dataset == dataset
-    names = {f.name for part in PARTS for f in _fields(part)}
-    names |= {f.name for kind in METHODS.values() for f in _fields(kind.Config)}
-    assert DATASETS[dataset].recipe.keys() <= names
-
-
 def _fields(part):
     return dataclasses.fields(part)
 
@@ -156,9 +167,18 @@ def test_every_option_has_a_help_text_that_is_a_sentence():
         assert field.metadata["help"].endswith("."), field.name
 
 
-def test_a_configuration_rebuilds_itself():
-    made = config.make({"feedback": "dot", "steps": 77})
+@pytest.mark.parametrize("method", sorted(METHODS))
+def test_a_configuration_rebuilds_itself(method):
+    made = config.make({"method": method, "steps": 77})
     assert config.make(made.flat()) == made
+    assert config.Config.from_flat(made.flat()).flat() == made.flat()
+
+
+def test_a_configuration_comes_back_where_its_data_is_gone():
+    flat = config.make({}).flat() | {"dataset": "folder:/no/such/folder", "of_another_version": 1}
+    assert config.Config.from_flat(flat).run.dataset == "folder:/no/such/folder"
+    with pytest.raises(options.ConfigError, match=r"method must be one of .* received magic"):
+        config.Config.from_flat({"method": "magic"})
 
 
 def test_batches_that_replicas_cannot_share_are_refused():

@@ -3,7 +3,7 @@
 import numpy as np
 import sklearn.datasets
 
-from mpl_tf.data.dataset import Dataset, Images, Source
+from mpl_tf.data.dataset import Images, Source
 from mpl_tf.data.splits import balanced_choice
 from mpl_tf.data.stores import ArrayStore
 
@@ -27,29 +27,3 @@ def load(options=None):
     test = balanced_choice(every.labels, _TEST_SIZE, seed=0)
     train = every.take(np.setdiff1d(numbers, test))
     return Source(train, tuple("0123456789"), test=every.take(test))
-
-
-DIGITS = Dataset(
-    load=load,
-    recipe={
-        "network": "small",
-        "num_labeled": 50,
-        "num_validation": 200,
-        "exclude_labeled": True,
-        "weak": "shift",
-        "flip": False,
-        "strong": "affine",
-        "ramp_steps": 500,  # chosen on validation images (docs/results.md)
-        "strong_views": 2,  # ReMixMatch's eight would cost four times as much
-        "cutout": 0.0,
-        "labeled_batch": 32,
-        "unlabeled_ratio": 7,
-        "steps": 1000,
-        "eval_every": 100,
-        "student_learning_rate": 0.4,
-        "teacher_learning_rate": 0.4,
-        "finetune_learning_rate": 1e-3,
-        "finetune_steps": 200,
-    },
-    available=1297,
-)

@@ -1,0 +1,59 @@
+"""The recipes of the datasets."""
+
+import dataclasses
+
+import pytest
+
+from mpl_tf import config
+from mpl_tf.data import DATASETS
+from mpl_tf.methods import METHODS
+
+
+def test_recipes_name_options():
+    groups = [config.RunConfig, config.DataConfig, config.ComputeConfig, config.OptimizerConfig]
+    groups += [method.Config for method in METHODS.values()]
+    names = {field.name for group in groups for field in dataclasses.fields(group)}
+    for dataset, entry in DATASETS.items():
+        assert entry.recipe.keys() <= names, dataset
+
+
+@pytest.mark.parametrize("dataset", sorted(DATASETS))
+@pytest.mark.parametrize("method", sorted(METHODS))
+def test_every_recipe_is_valid_with_every_method(dataset, method):
+    made = config.make({"dataset": dataset, "method": method})
+    assert made.run.dataset == dataset
+
+
+# Pham et al. 2021, appendix, column by column; what is blank there is not here.
+PAPER = {
+    "cifar10": {
+        "num_labeled": 4000, "network": "wide_resnet_28_2", "labeled_batch": 128,
+        "unlabeled_ratio": 7, "steps": 300_000, "student_learning_rate": 0.1,
+        "student_wait_steps": 3000, "student_warmup_steps": 5000, "teacher_learning_rate": 0.1,
+        "teacher_warmup_steps": 5000, "label_smoothing": 0.15, "weight_decay": 5e-4,
+        "dropout": 0.2, "ema_decay": 0.995, "uda_temperature": 0.7, "uda_threshold": 0.6,
+        "uda_weight": 8.0, "uda_ramp_steps": 5000, "clip_norm": 0.0, "randaugment_layers": 2,
+        "randaugment_magnitude": 16.0, "finetune_learning_rate": 1e-5, "finetune_batch": 512,
+        "finetune_steps": 1000, "momentum": 0.9,
+    },
+    "svhn_cropped": {
+        "num_labeled": 1000, "network": "wide_resnet_28_2", "finetune_learning_rate": 1e-5,
+        "finetune_batch": 512, "finetune_steps": 1000,
+    },
+    "imagenet2012": {
+        "num_labeled": 128_000, "image_size": 224, "network": "keras:ResNet50",
+        "labeled_batch": 1024, "unlabeled_ratio": 15, "steps": 700_000,
+        "student_learning_rate": 0.1, "student_wait_steps": 20_000, "student_warmup_steps": 5000,
+        "teacher_learning_rate": 0.15, "teacher_warmup_steps": 5000, "label_smoothing": 0.1,
+        "weight_decay": 1e-4, "dropout": 0.1, "ema_decay": 0.999, "uda_temperature": 0.5,
+        "uda_threshold": 0.6, "uda_weight": 20.0, "uda_ramp_steps": 50_000, "clip_norm": 5.0,
+        "randaugment_layers": 2, "randaugment_magnitude": 17.0, "finetune_learning_rate": 1e-5,
+        "finetune_batch": 512, "finetune_steps": 2000,
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("dataset", PAPER)
+def test_recipes_are_the_papers(dataset):
+    made = config.make({"dataset": dataset}).flat()
+    assert {name: made[name] for name in PAPER[dataset]} == PAPER[dataset]
