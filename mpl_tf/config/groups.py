@@ -7,6 +7,10 @@ from mpl_tf.methods import METHODS
 from mpl_tf.options import option
 
 
+def _first_line(docstring: str | None) -> str:
+    return (docstring or "").partition("\n")[0]
+
+
 @dataclasses.dataclass(frozen=True)
 class RunConfig:
     """What is trained on what, and for how long."""
@@ -18,7 +22,7 @@ class RunConfig:
     )
     method: str = option(
         "mpl",
-        " ".join(f"{name}: {method.__doc__.splitlines()[0]}" for name, method in METHODS.items()),
+        " ".join(f"{name}: {_first_line(method.__doc__)}" for name, method in METHODS.items()),
         choices=METHODS.keys,
     )
     network: str = option(
