@@ -1,12 +1,29 @@
-"""MixUp of a global batch, the same on one replica and on several."""
+"""MixUp and CutMix of a global batch, the same on one replica and on several.
+
+keras.layers.CutMix is not used: its seed fixes a sequence of calls, in which a resumed run has no
+place, and not what a step draws; it does not compile with XLA; and a replica would take partners
+from its own images alone.
+"""
+
+from collections.abc import Callable
 
 import tensorflow as tf
 
 from mpl_tf.engine import replicas
 from mpl_tf.formulas import random
 
+Mixed = tuple[list[tf.Tensor], list[tf.Tensor]]
 
-def mix(images, targets, alpha, seed, *, one_weight=False, keep_larger=False):
+
+def mix(
+    images: list[tf.Tensor],
+    targets: list[tf.Tensor],
+    alpha: float,
+    seed: tf.Tensor,
+    *,
+    one_weight: bool = False,
+    keep_larger: bool = False,
+) -> Mixed:
     """Mixes every image, and its target, with a random one of the global batch.
 
         l    ~ Beta(alpha, alpha), one for each image or one for all
@@ -18,12 +35,12 @@ def mix(images, targets, alpha, seed, *, one_weight=False, keep_larger=False):
     replicas mix together is what one would mix alone.
 
     Args:
-      images: list of [N_j,H,W,C], the parts of this replica's batch; sizes must be static.
-      targets: list of floating [N_j, K].
-      alpha: float, at least 0; 0 mixes nothing.
+      images: [N_j,H,W,C] each, the parts of this replica's batch; sizes must be static.
+      targets: floating [N_j, K] each.
+      alpha: at least 0; 0 mixes nothing.
       seed: integer tensor [2], new in every step.
-      one_weight: bool, whether one weight is drawn for the whole batch.
-      keep_larger: bool.
+      one_weight: whether one weight is drawn for the whole batch.
+      keep_larger: whether the larger share is always the image's own.
 
     Returns:
       (images, targets): lists like those received, images floating.
@@ -31,30 +48,101 @@ def mix(images, targets, alpha, seed, *, one_weight=False, keep_larger=False):
     images = [floating(part) for part in images]
     if not alpha:
         return images, list(targets)
-    index, count = replicas.replica()
-    sizes = [part.shape[0] for part in images]
-    total, dtype = count * sum(sizes), targets[0].dtype
-    weight = random.beta(seed, [1 if one_weight else total], alpha, dtype)
+    rows, total = _rows(images)
+    weight = random.beta(seed, [1 if one_weight else total], alpha, targets[0].dtype)
     weight = tf.broadcast_to(tf.maximum(weight, 1 - weight) if keep_larger else weight, [total])
     order = random.permutation(seed + [0, 1], total)
 
-    # Where this replica's rows lie in the global batch, part by part.
-    begins = [count * sum(sizes[:j]) + index * size for j, size in enumerate(sizes)]
+    def weighted(part, partner, row):
+        w = _per_image(tf.gather(weight, row), part)
+        return w * part + (1 - w) * partner
 
-    def mixed(parts):
-        every = tf.concat([replicas.all_rows(part) for part in parts], 0)
-        found = []
-        for part, begin, size in zip(parts, begins, sizes, strict=True):
-            rows = begin + tf.range(size)
-            partner = tf.gather(every, tf.gather(order, rows))
-            w = tf.reshape(tf.gather(weight, rows), [size] + [1] * (part.shape.rank - 1))
-            w = tf.cast(w, part.dtype)
-            found.append(w * part + (1 - w) * partner)
-        return found
-
-    return mixed(images), mixed(targets)
+    return _paired(images, order, rows, weighted), _paired(targets, order, rows, weighted)
 
 
-def floating(images):
+def cutmix(
+    images: list[tf.Tensor], targets: list[tf.Tensor], alpha: float, seed: tf.Tensor
+) -> Mixed:
+    """Replaces a rectangle of every image by that of a random image of the global batch.
+
+        l       ~ Beta(alpha, alpha), one for each image
+        box_i   = sqrt(1 - l_i) of height and width, rounded down to whole pixels, about a pixel
+                  drawn uniformly, and cut off at the image's border
+        x_i    <- x_order(i) in the box, x_i elsewhere
+        area_i  = pixels in the box / pixels
+        t_i    <- (1 - area_i) * t_i + area_i * t_order(i)
+
+    Yun et al. 2019, section 3.1; as in the authors' code, the target has the exact area of the box
+    that was pasted, after the border cut it off. Their code draws one box for a batch, this one for
+    each image. Everything is drawn for the global batch, as in `mix`.
+
+    Args:
+      images: [N_j,H,W,C] each, the parts of this replica's batch; sizes must be static.
+      targets: floating [N_j, K] each.
+      alpha: at least 0; 0 mixes nothing.
+      seed: integer tensor [2], new in every step.
+
+    Returns:
+      (images, targets): lists like those received, images floating.
+    """
+    images = [floating(part) for part in images]
+    if not alpha:
+        return images, list(targets)
+    rows, total = _rows(images)
+    scale = tf.sqrt(1 - random.beta(seed, [total], alpha))
+    order = random.permutation(seed + [0, 1], total)
+    centre = random.uniform(seed + [0, 2], [2, total])
+    height, width = images[0].shape[1:3]
+
+    def within(length, at):  # [total, length]
+        size = tf.floor(scale * length)
+        start = tf.floor(at * length) - size // 2
+        away = tf.range(length, dtype=tf.float32) - start[:, None]
+        return (away >= 0) & (away < size[:, None])
+
+    lines, columns = within(height, centre[0]), within(width, centre[1])
+    box = lines[:, :, None, None] & columns[:, None, :, None]  # [total, H, W, 1]
+    high, wide = (tf.reduce_sum(tf.cast(side, tf.float32), 1) for side in (lines, columns))
+    area = high * wide / (height * width)
+
+    def pasted(part, partner, row):
+        return tf.where(tf.gather(box, row), partner, part)
+
+    def weighted(part, partner, row):
+        share = _per_image(tf.gather(area, row), part)
+        return (1 - share) * part + share * partner
+
+    return _paired(images, order, rows, pasted), _paired(targets, order, rows, weighted)
+
+
+def floating(images: tf.Tensor) -> tf.Tensor:
     """Images as floating numbers of the same values; float32 if they are integers."""
     return images if images.dtype.is_floating else tf.cast(images, tf.float32)
+
+
+def _rows(parts: list[tf.Tensor]) -> tuple[list[tf.Tensor], int]:
+    """(rows of this replica in the global batch, [N_j] for each part; rows of that batch)."""
+    index, count = replicas.replica()
+    sizes = [part.shape[0] for part in parts]
+    begins = [count * sum(sizes[:j]) + index * size for j, size in enumerate(sizes)]
+    rows = [begin + tf.range(size) for begin, size in zip(begins, sizes, strict=True)]
+    return rows, count * sum(sizes)
+
+
+def _paired(
+    parts: list[tf.Tensor],
+    order: tf.Tensor,
+    rows: list[tf.Tensor],
+    combine: Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tf.Tensor],
+) -> list[tf.Tensor]:
+    """`combine(part, partner, row)` of each part, partners from the global batch by `order`."""
+    batch = tf.concat([replicas.all_rows(part) for part in parts], 0)
+    return [
+        combine(part, tf.gather(batch, tf.gather(order, row)), row)
+        for part, row in zip(parts, rows, strict=True)
+    ]
+
+
+def _per_image(values: tf.Tensor, part: tf.Tensor) -> tf.Tensor:
+    """Values [N] in the shape and dtype that broadcast over a part [N, ...]."""
+    return tf.cast(tf.reshape(values, [-1] + [1] * (part.shape.rank - 1)), part.dtype)

@@ -5,7 +5,7 @@ from typing import final
 
 import tensorflow as tf
 
-from mpl_tf.augment import mixing
+from mpl_tf.engine import mixup
 from mpl_tf.engine.method import MethodConfig
 from mpl_tf.engine.student import Batch, StudentMethod
 from mpl_tf.formulas import losses
@@ -18,9 +18,10 @@ class SupervisedConfig(MethodConfig):
 
     mix: str = option(
         "none",
-        "Mix labeled images and labels with others of the batch, by keras_cv, which draws random "
-        "numbers of its own: such a run does not repeat exactly.",
-        choices=("none", *mixing.KINDS),
+        "Mix labeled images and their labels with others of the batch: mixup (weighted means, "
+        "weights from Beta(0.2, 0.2)) or cutmix (a rectangle of the other image, its share of the "
+        "area from Beta(1, 1)).",
+        choices=("none", "mixup", "cutmix"),
     )
     label_smoothing: float = redefault(MethodConfig, "label_smoothing", 0.15)
     ema_decay: float = redefault(MethodConfig, "ema_decay", 0.995)
@@ -33,11 +34,12 @@ class Supervised(StudentMethod):
         w <- optimizer(w, grad mean_i cross_entropy(smooth(label_i), student(x_i; w)))
         ema <- d * ema + (1 - d) * w
 
-    With `mix`, images and smoothed labels are first mixed in pairs (MixUp, CutMix).
+    With `mix`, images and smoothed labels are first mixed in pairs, drawn from the global batch:
+    `mixup` (Zhang et al. 2018, one weight an image) or `cutmix` (Yun et al. 2019).
 
     Args:
       student: built keras.Model of logits [N, K].
-      seed: of no effect: this method draws no random numbers of its own.
+      seed: from which, with the step, the mixing is drawn.
       strategy: tf.distribute.Strategy of the networks; None is the current one.
       **hyperparameters: fields of SupervisedConfig.
 
@@ -59,7 +61,8 @@ class Supervised(StudentMethod):
         target = losses.one_hot(batch["label"], classes, smoothing)  # [B, K]
         if self.config.mix == "none":
             return {"target": target}
-        images, target = mixing.mix(self.config.mix, batch["labeled"], target)
+        mix, alpha = {"mixup": (mixup.mix, 0.2), "cutmix": (mixup.cutmix, 1.0)}[self.config.mix]
+        (images,), (target,) = mix([batch["labeled"]], [target], alpha, self.draw_seed())
         return {"labeled": images, "target": target}
 
     def objective(self, batch: Batch) -> tuple[tf.Tensor, None]:

@@ -6,6 +6,7 @@ import pytest
 import tensorflow as tf
 
 import mpl_tf
+from mpl_tf.engine import mixup
 
 
 def labels_only(weights, batch, by_hand, smoothing=0.0):
@@ -53,34 +54,60 @@ def test_weight_decay_spares_normalisation(convolutional):
         np.testing.assert_allclose(v, 1.0 if v.name in ("gamma", "beta") else 0.9, rtol=1e-6)
 
 
-@pytest.mark.parametrize("kind", ["mixup", "cutmix"])
-def test_mixed_images_and_labels_are_what_the_student_learns(kind, monkeypatch):
-    from mpl_tf.augment import mixing
+@pytest.fixture
+def mixed_training(rng):
+    """mixed_training(mix, stops, **compile_arguments): weights after three steps on 8 images."""
+    images = rng.integers(0, 256, (8, 8, 8, 3)).astype(np.uint8)
+    batch = {"labeled": images, "label": np.arange(8) % 2}
 
-    seen = {}
+    def train(mix, stops=(3,), **arguments):
+        model = mpl_tf.Supervised(
+            mpl_tf.NETWORKS["mlp"](2, (8, 8, 3), dropout=0.0), mix=mix, seed=5
+        )
+        model.compile(keras.optimizers.SGD(0.1), **arguments)
+        data = tf.data.Dataset.from_tensors(batch).repeat()
+        for steps in stops:
+            model.fit(data, steps_per_epoch=steps, verbose=0)
+        return model.student.get_weights()
 
-    def mix(kind, images, targets):
-        seen["kind"] = kind
-        return tf.zeros_like(tf.cast(images, tf.float32)), tf.roll(targets, 1, axis=1)
+    return train
 
-    monkeypatch.setattr(mixing, "mix", mix)
-    images = np.zeros([6, 4, 4, 1], np.uint8)
+
+@pytest.mark.parametrize(("name", "alpha"), [("mixup", 0.2), ("cutmix", 1.0)])
+def test_the_student_learns_mixed_images_and_labels(name, alpha, monkeypatch):
+    """By a mixing that makes all images black and moves every label to the next class."""
+    function = {"mixup": "mix", "cutmix": "cutmix"}[name]
+    calls = []
+
+    def mix(images, targets, alpha, seed):
+        calls.append(alpha)
+        black = [tf.zeros_like(mixup.floating(part)) for part in images]
+        return black, [tf.roll(part, 1, axis=1) for part in targets]
+
+    monkeypatch.setattr(mixup, function, mix)
+    images = np.full([6, 4, 4, 1], 255, np.uint8)
     batch = {"labeled": images, "label": np.zeros(6, np.int64)}
     model = mpl_tf.Supervised(
-        mpl_tf.NETWORKS["mlp"](3, (4, 4, 1), dropout=0.0), mix=kind, label_smoothing=0.0
+        mpl_tf.NETWORKS["mlp"](3, (4, 4, 1), dropout=0.0), mix=name, label_smoothing=0.0
     )
     model.compile(keras.optimizers.SGD(0.5))
     model.fit(tf.data.Dataset.from_tensors(batch).repeat(), steps_per_epoch=20, verbose=0)
-    assert seen["kind"] == kind
-    assert set(np.argmax(model.student.predict(images, verbose=0), axis=1)) == {1}  # rolled
+    assert set(calls) == {alpha}
+    black = np.zeros_like(images)
+    assert set(np.argmax(model.student.predict(black, verbose=0), axis=1)) == {1}
 
 
-def test_mixing_by_keras_cv_runs_in_a_compiled_step():
-    images = np.random.default_rng(0).integers(0, 256, (8, 8, 8, 3)).astype(np.uint8)
-    data = mpl_tf.data.pair(
-        (images, np.arange(8) % 2), labeled_batch=8, unlabeled_ratio=1, strong=None
-    )
-    model = mpl_tf.Supervised(mpl_tf.NETWORKS["mlp"](2, (8, 8, 3)), mix="cutmix")
-    model.compile(keras.optimizers.SGD(0.1))
-    history = model.fit(data, steps_per_epoch=2, verbose=0)
-    assert np.isfinite(history.history["student_loss"][0])
+@pytest.mark.parametrize("mix", ["mixup", "cutmix"])
+def test_a_mixed_run_repeats_exactly_and_can_be_interrupted(mix, mixed_training):
+    straight = mixed_training(mix)
+    for again in (mixed_training(mix), mixed_training(mix, stops=(1, 2))):
+        for one, other in zip(straight, again, strict=True):
+            np.testing.assert_array_equal(one, other)
+    unmixed = mixed_training("none")
+    assert not np.allclose(straight[0], unmixed[0], atol=1e-4)
+
+
+@pytest.mark.parametrize("mix", ["mixup", "cutmix"])
+def test_mixing_works_with_xla(mix, mixed_training):
+    for one, other in zip(mixed_training(mix), mixed_training(mix, jit_compile=True), strict=True):
+        np.testing.assert_allclose(one, other, rtol=0, atol=1e-5)
