@@ -79,16 +79,6 @@ def probabilities(model, images, batch=100):
     return np.concatenate(found)
 
 
-def unlabeled_images(split, count, seed=0):
-    """Some of the unlabeled images of a data.splits.Split, uint8 [n, H, W, C], n <= `count`."""
-    pool = split.unlabeled
-    count = min(count, len(pool))
-    if not hasattr(pool, "take"):  # a stream, which shuffles itself
-        return next(iter(pool.batches(count, seed=seed, stream=0)))[0].numpy()
-    chosen = np.random.default_rng(seed).choice(len(pool), count, replace=False)
-    return pool.take(np.sort(chosen)).images
-
-
 def main(argv=None):
     """Runs the command line.
 
@@ -134,7 +124,7 @@ def _run(arguments):
     split = experiment.make_split(run.config, source)
     models = {
         "float32.tflite": convert(path),
-        "int8.tflite": convert(path, unlabeled_images(split, arguments.calibration)),
+        "int8.tflite": convert(path, split.unlabeled.sample(arguments.calibration, seed=0)),
     }
     os.makedirs(arguments.to, exist_ok=True)
     for name, model in models.items():

@@ -7,11 +7,20 @@ depends on its own row of the draws alone.
 
 import dataclasses
 import math
+from typing import Protocol
 
 import keras
 import tensorflow as tf
 
 from mpl_tf.augment import geometry, ops
+from mpl_tf.augment.draws import Draws
+
+
+class Policy(Protocol):
+    """A view of images."""
+
+    def __call__(self, images: tf.Tensor, draws: Draws, /) -> tf.Tensor:
+        """uint8 [N, H, W, C], drawn for the N rows of `draws` -> uint8 of the same shape."""
 
 
 def unchanged(images, draws):

@@ -1,6 +1,5 @@
 """Whether a configuration can be trained as it is, on the data that it names."""
 
-from mpl_tf.data.dataset import Images
 from mpl_tf.methods import METHODS
 from mpl_tf.options import ConfigError
 
@@ -96,8 +95,7 @@ def check_data(config, source):
                 f"{run.dataset} has no unlabeled image: all {known} are labeled. Take fewer with "
                 "--num_labeled, or add unlabeled ones."
             )
-        streamed = source.unlabeled is not None and not isinstance(source.unlabeled, Images)
-        pool = len(source.unlabeled) if streamed else pool + len(source.unlabeled or ())
+        pool = source.pool(train.take(slice(pool))).size
         if run.labeled_batch * run.unlabeled_ratio > pool:
             raise ConfigError(
                 f"labeled_batch * unlabeled_ratio must be at most the {pool} unlabeled images; "

@@ -1,6 +1,6 @@
-"""Images, their split and their batches; datasets, by the name that `--dataset` takes."""
+"""Datasets, by the name that `--dataset` takes, and the user's own images."""
 
-from mpl_tf.data.arrays import num_unlabeled, pair
+from mpl_tf.data.pairing import num_unlabeled, pair
 from mpl_tf.data.recipes import DATASETS
 from mpl_tf.data.sources import folder as folder_source
 from mpl_tf.data.sources import tfds as tfds_source

@@ -1,171 +1,38 @@
-"""The user's own arrays, images and tf.data.Datasets as training data."""
+"""The user's own arrays and tf.data.Datasets as images for training."""
 
-import types
+from typing import Any, TypeAlias
 
 import numpy as np
 import tensorflow as tf
 
-from mpl_tf.augment import policies, randaugment
-from mpl_tf.data import pipeline
 from mpl_tf.data.dataset import Images
 from mpl_tf.data.stores import ArrayStore
 from mpl_tf.options import ConfigError
 
-
-def pair(
-    labeled,
-    unlabeled=None,
-    *,
-    labeled_batch=32,
-    unlabeled_ratio=7,
-    weak="crop",
-    strong="randaugment",
-    exclude_labeled=False,
-    num_classes=None,
-    views=("weak", "strong"),
-    seed=0,
-    start=0,
-):
-    """Training data for `fit` from labeled and unlabeled images.
-
-    Args:
-      labeled: one of
-        - (images, labels): uint8 [N, H, W, C] or [N, H, W], and integers [N] from 0; labels of -1
-          mark unlabeled images, which then need no `unlabeled`;
-        - data.dataset.Images;
-        - a finite tf.data.Dataset of single (image uint8 [H, W, C], label) elements.
-      unlabeled: uint8 [M, H, W, C], data.dataset.Images, or a tf.data.Dataset of single images
-        (what else its elements hold is ignored); None takes the labeled images, whose labels then
-        count as unknown, and those marked -1.
-        Images of the same store as the labeled ones are joined by these.
-      labeled_batch: int, labeled images a step (the paper's B).
-      unlabeled_ratio: int, unlabeled images a labeled one (the paper's mu).
-      weak: "crop" (mirrored and shifted by up to an eighth), None, a Keras layer, or a policy: a
-        function (images uint8 [n, H, W, C], draws) -> the same shape; see `augment.policies`.
-      strong: "randaugment" (the weak view, RandAugment, cutout), None, a layer or a policy.
-      exclude_labeled: bool, whether to leave labeled images out of the unlabeled ones; they are in
-        by default, as in the paper. Of effect on arrays and Images alone.
-      num_classes: int, to check labels against; None does not.
-      views: what the method reads of unlabeled images: `method.unlabeled_views`. A method that
-        reads "index" is constructed with `num_unlabeled`, which the function of that name gives.
-      seed: int, of order and views.
-      start: int, the step to start at. Batch t is a function of (seed, t), except for a
-        tf.data.Dataset, which is shuffled through a buffer and starts at step 0 alone.
-
-    Returns:
-      An endless tf.data.Dataset of dicts, as every method of this package takes.
-
-    Raises:
-      ConfigError: arrays of a wrong type, rank or range, shapes that differ, a pool smaller than a
-        batch, an unknown view, an index of a tf.data.Dataset; nothing was read.
-    """
-    weak = policies.Crop() if isinstance(weak, str) and weak == "crop" else policies.as_policy(weak)
-    if isinstance(strong, str) and strong == "randaugment":
-        strong = policies.Strong(weak, randaugment.RandAugment())
-    elif isinstance(strong, str) or isinstance(weak, str):
-        raise ConfigError(
-            f"weak must be 'crop' and strong 'randaugment', or None, a Keras layer or a function; "
-            f"received {weak!r} and {strong!r}."
-        )
-    else:
-        strong = policies.as_policy(strong)
-    if min(labeled_batch, unlabeled_ratio) < 1:
-        raise ConfigError(
-            f"labeled_batch and unlabeled_ratio must be at least 1; received {labeled_batch} and "
-            f"{unlabeled_ratio}."
-        )
-    known, pool = _parts(labeled, unlabeled, exclude_labeled, num_classes)
-    for name, part, batch in (
-        ("labeled", known, labeled_batch),
-        ("unlabeled", pool if views else None, labeled_batch * unlabeled_ratio),
-    ):
-        if isinstance(part, Images) and len(part) < batch:
-            raise ConfigError(
-                f"a batch of {batch} {name} images needs at least as many; received {len(part)}."
-            )
-    return pipeline.training_batches(
-        types.SimpleNamespace(labeled=known, unlabeled=pool),
-        labeled_batch=labeled_batch,
-        unlabeled_batch=labeled_batch * unlabeled_ratio,
-        views=views,
-        weak=weak,
-        strong=strong,
-        seed=seed,
-        start=start,
-    )
+# What NumPy makes an array of.
+Array: TypeAlias = Any
+# Elements of a tf.data.Dataset among which the next one is drawn.
+_BUFFER = 10_000
 
 
-def num_unlabeled(labeled, unlabeled=None, *, exclude_labeled=False):
-    """How many unlabeled images `pair` makes of its arguments of the same names, an int.
-
-    Raises:
-      ConfigError: as in `pair`; a tf.data.Dataset gives its images no positions.
-    """
-    return pipeline.pool_size(_parts(labeled, unlabeled, exclude_labeled, None)[1])
-
-
-def _parts(labeled, unlabeled, exclude_labeled, num_classes):
-    """(labeled, unlabeled), each Images or a _Shuffled."""
-    if isinstance(labeled, tf.data.Dataset):
-        known = _Shuffled(labeled, with_labels=True)
-        pool = known.without_labels()
-    else:
-        everything = labeled
-        if not isinstance(labeled, Images):
-            images, labels = _two(labeled)
-            separate = None
-            if unlabeled is not None and not isinstance(unlabeled, (Images, tf.data.Dataset)):
-                separate, unlabeled = unlabeled, None
-            everything = arrays(images, labels, separate, num_classes=num_classes)
-        chosen = everything.labels >= 0
-        if not chosen.any():
-            raise ConfigError("no image is labeled: every label is -1.")
-        known = everything.take(np.flatnonzero(chosen))
-        rest = np.flatnonzero(~chosen) if exclude_labeled else np.arange(len(everything))
-        pool = _hidden(everything, rest)
-    if isinstance(unlabeled, tf.data.Dataset):
-        pool = _Shuffled(unlabeled, with_labels=False)
-    elif unlabeled is not None and isinstance(labeled, tf.data.Dataset):
-        pool = unlabeled if isinstance(unlabeled, Images) else arrays(unlabeled)
-    elif unlabeled is not None:
-        pool = unlabeled
-        if isinstance(pool, Images) and pool.store is known.store and not exclude_labeled:
-            pool = pool.join(_hidden(known, np.isin(known.positions, pool.positions, invert=True)))
-    if known.shape != pool.shape:
-        raise ConfigError(
-            f"labeled and unlabeled images must have one shape; received {known.shape} and "
-            f"{pool.shape}."
-        )
-    return known, pool
-
-
-def _hidden(images, chosen):
-    """The chosen ones of `images`, without their labels."""
-    return images.relabel(np.full(len(images), -1)).take(chosen)
-
-
-def _two(labeled):
-    if not isinstance(labeled, (tuple, list)) or len(labeled) != 2:
-        raise ConfigError(
-            "labeled must be (images, labels), data.dataset.Images or a tf.data.Dataset; received "
-            f"{type(labeled).__name__}."
-        )
-    return labeled
-
-
-def arrays(images, labels=None, unlabeled=None, num_classes=None):
+def arrays(
+    images: Array,
+    labels: Array | None = None,
+    unlabeled: Array | None = None,
+    num_classes: int | None = None,
+) -> Images:
     """Arrays as data.dataset.Images of one store; labels of -1 mark unlabeled images.
 
     Args:
       images: uint8 [N, H, W, C] or [N, H, W].
       labels: integers [N], from -1; None is -1 for all.
       unlabeled: uint8 [M, H, W, C] or [M, H, W], more images, after the first ones; or None.
-      num_classes: int, one more than the greatest label allowed; None allows any.
+      num_classes: one more than the greatest label allowed; None allows any.
 
     Raises:
       ConfigError: a wrong type, rank, length or range.
     """
-    images = checked_images(images, "labeled")
+    images = checked_images(images, "unlabeled" if labels is None else "labeled")
     labels = np.full(len(images), -1) if labels is None else np.asarray(labels)
     if labels.ndim != 1 or not np.issubdtype(labels.dtype, np.integer):
         raise ConfigError(
@@ -190,7 +57,7 @@ def arrays(images, labels=None, unlabeled=None, num_classes=None):
     return Images(ArrayStore(images), numbers, labels.astype(np.int64), numbers)
 
 
-def checked_images(images, name):
+def checked_images(images: Array, name: str) -> np.ndarray:
     """`images` as uint8 [N, H, W, C], or a ConfigError that says what is wrong with them."""
     images = np.asarray(images)
     if images.ndim == 3:
@@ -214,11 +81,24 @@ def checked_images(images, name):
     raise ConfigError(f"{name} images must be uint8; received {images.dtype}.")
 
 
-class _Shuffled:
-    """A tf.data.Dataset of single images, shuffled through a buffer and repeated."""
+class ShuffledDataset:
+    """A tf.data.Dataset of single images, shuffled through a buffer and repeated. A Pool.
 
-    def __init__(self, data, with_labels):
-        self.data, self.with_labels = data, with_labels
+    Its images have no positions, so that batches are no function of the step.
+
+    Args:
+      data: finite, of images uint8 [H, W, C], or of tuples that begin with one.
+      with_labels: whether the elements are (image, label); what else an element holds is ignored.
+
+    Raises:
+      ConfigError: the elements are something else, or the data is endless.
+    """
+
+    size = None
+    has_hidden_labels = False
+
+    def __init__(self, data: tf.data.Dataset, with_labels: bool):
+        self._data, self._with_labels = data, with_labels
         spec = data.element_spec
         parts = list(spec) if isinstance(spec, (tuple, list)) else [spec]
         if with_labels and len(parts) != 2:
@@ -233,13 +113,33 @@ class _Shuffled:
             raise ConfigError(f"images must have one static shape; received {image.shape}.")
         if data.cardinality() == tf.data.INFINITE_CARDINALITY:
             raise ConfigError("a tf.data.Dataset must be finite: it is repeated here.")
-        self.shape, self.tupled = tuple(image.shape), isinstance(spec, (tuple, list))
-        self.labels = np.array([-1])  # none are known for diagnostics
+        height, width, channels = image.shape
+        self.shape: tuple[int, int, int] = (height, width, channels)
 
-    def without_labels(self):
-        return _Shuffled(self.data, with_labels=False)
+    def following(self, images: Images) -> "ShuffledDataset":
+        """This pool: `images` lie elsewhere."""
+        del images
+        return self
 
-    def batches(self, batch, *, seed, stream, start, rows, buffer=10_000):
+    def sample(self, count: int, seed: int) -> np.ndarray:
+        """Up to `count` different images, drawn by a seed: uint8 [n, H, W, C]."""
+        data = self._data.map(_image).shuffle(_BUFFER, seed=seed).batch(count)
+        return next(iter(data)).numpy()
+
+    def batches(
+        self,
+        batch: int,
+        *,
+        seed: int,
+        stream: int,
+        start: int = 0,
+        rows: tuple[int, int | None] = (0, None),
+    ) -> tf.data.Dataset:
+        """Endless shuffled batches; see `Pool`. The index of every image is -1.
+
+        Raises:
+          ConfigError: `start` is not 0.
+        """
         if start:
             raise ConfigError(f"a tf.data.Dataset starts at step 0 alone; received start={start}.")
         first, count = rows
@@ -247,9 +147,14 @@ class _Shuffled:
 
         def element(*parts):
             unknown = tf.constant(-1, tf.int64)
-            label = tf.cast(parts[1], tf.int64) if self.with_labels else unknown
-            return parts[0], label, unknown  # an index: such data need not keep its order
+            label = tf.cast(parts[1], tf.int64) if self._with_labels else unknown
+            return _image(*parts), label, unknown  # such data need not keep its order
 
-        data = self.data.map(element).shuffle(buffer, seed=(seed << 3) + stream).repeat()
+        data = self._data.map(element).shuffle(_BUFFER, seed=(seed << 3) + stream).repeat()
         data = data.batch(batch, drop_remainder=True)
         return data.map(lambda *parts: tuple(part[first:last] for part in parts))
+
+
+def _image(*parts):
+    """The image of an element."""
+    return parts[0]

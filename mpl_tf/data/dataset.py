@@ -1,49 +1,114 @@
 """What a dataset is: images, where they lie, and how this project trains on them."""
 
-import collections.abc
 import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Protocol, runtime_checkable
 
 import numpy as np
+import tensorflow as tf
+
+from mpl_tf.data import shuffle
+from mpl_tf.data.options import DataConfig
+from mpl_tf.data.stores import Store
+
+
+@runtime_checkable
+class Pool(Protocol):
+    """Images as training reads them: in endless shuffled batches, wherever they lie."""
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(height, width, channels) of every image."""
+
+    @property
+    def size(self) -> int | None:
+        """Number of images; None if they have no positions."""
+
+    @property
+    def has_hidden_labels(self) -> bool:
+        """Whether the label of some image is known, for diagnostics alone."""
+
+    def batches(
+        self, batch: int, *, seed: int, stream: int, start: int, rows: tuple[int, int | None]
+    ) -> tf.data.Dataset:
+        """Endless batches `start`, `start + 1`, ..., every image once an epoch.
+
+        Args:
+          batch: images of a global batch.
+          seed: of the run.
+          stream: which of the run's random streams.
+          start: the first batch.
+          rows: (first, count), the part of each global batch to read; a count of None is all from
+            first.
+
+        Returns:
+          tf.data.Dataset of (images uint8 [n, H, W, C], labels int64 [n], -1 where unlabeled,
+          index int64 [n], the images' positions from 0 to `size` - 1, or -1 if they have none).
+        """
+
+    def sample(self, count: int, seed: int) -> np.ndarray:
+        """Up to `count` different images, drawn by a seed: uint8 [n, H, W, C]."""
+
+    def following(self, images: "Images") -> "Pool":
+        """The pool of a run in which `images` are unlabeled too.
+
+        It has `images` before those of this pool if both lie in one store, and is this pool
+        otherwise.
+        """
 
 
 @dataclasses.dataclass(frozen=True)
 class Images:
-    """Images with labels and names, by position.
+    """Images with labels and names, by position. A Pool.
 
     Attributes:
-      store: where the pixels lie (see `data.stores`).
-      positions: int64 [N], places in the store.
+      store: where the pixels lie.
+      positions: int64 [N], positions in the store.
       labels: int64 [N], class ids, -1 where unlabeled.
       ids: array [N], integers or strings, each image's name in the source, unique within it.
     """
 
-    store: object
+    store: Store
     positions: np.ndarray
     labels: np.ndarray
     ids: np.ndarray
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.labels)
 
     @property
-    def shape(self):
+    def shape(self) -> tuple[int, int, int]:
         """(height, width, channels) of every image."""
         return self.store.shape
 
     @property
-    def images(self):
+    def size(self) -> int:
+        """Number of images."""
+        return len(self)
+
+    @property
+    def has_hidden_labels(self) -> bool:
+        """Whether an image has a label: of unlabeled ones, for diagnostics alone."""
+        return bool((self.labels >= 0).any())
+
+    @property
+    def images(self) -> np.ndarray:
         """uint8 [N, H, W, C], all of them, freshly read."""
         return self.store.read(self.positions)
 
-    def take(self, index):
+    def take(self, index: np.ndarray | slice) -> "Images":
         """The images at the integer positions `index`, in that order."""
         return Images(self.store, self.positions[index], self.labels[index], self.ids[index])
 
-    def relabel(self, labels):
+    def relabel(self, labels: np.ndarray) -> "Images":
         """The same images with other labels [N]."""
         return dataclasses.replace(self, labels=np.asarray(labels, np.int64))
 
-    def join(self, other):
+    def without_labels(self) -> "Images":
+        """The same images, all unlabeled."""
+        return self.relabel(np.full(len(self), -1))
+
+    def join(self, other: "Images") -> "Images":
         """These and the other images, which must lie in the same store."""
         if other.store is not self.store:
             raise ValueError("images of two stores cannot be joined.")
@@ -54,26 +119,64 @@ class Images:
             np.concatenate([self.ids, other.ids]),
         )
 
+    def following(self, images: "Images") -> "Images":
+        """`images` and then these ones; see `Pool`."""
+        return images.join(self)
+
+    def sample(self, count: int, seed: int) -> np.ndarray:
+        """Up to `count` different images, drawn by a seed: uint8 [n, H, W, C]."""
+        count = min(count, len(self))
+        chosen = np.random.default_rng(seed).choice(len(self), count, replace=False)
+        return self.take(np.sort(chosen)).images
+
+    def batches(
+        self,
+        batch: int,
+        *,
+        seed: int,
+        stream: int,
+        start: int = 0,
+        rows: tuple[int, int | None] = (0, None),
+    ) -> tf.data.Dataset:
+        """Endless shuffled batches; see `Pool`. Batch t is a function of (seed, stream, t)."""
+        with tf.device("CPU"):
+            positions, labels = tf.constant(self.positions), tf.constant(self.labels)
+        first, count = rows
+        last = batch if count is None else first + count
+        index = shuffle.positions(len(self), batch, seed, stream, start)
+        index = index.map(lambda whole: whole[first:last])
+        pixels = self.store.batches(index.map(lambda i: tf.gather(positions, i)), last - first)
+        labeled = index.map(lambda i: (tf.gather(labels, i), i))
+        return tf.data.Dataset.zip(pixels, labeled).map(lambda images, pair: (images, *pair))
+
 
 @dataclasses.dataclass(frozen=True)
 class Source:
     """All images of a dataset, as it comes.
 
     Attributes:
-      train: Images, with labels.
-      class_names: tuple of str.
-      unlabeled: Images of the same store, or a `tfrecord_store.Stream`, that have no labels for
-        training, in addition to `train`; or None.
-      validation, test: Images, or None where the dataset has none of its own.
-      skipped: int, broken files that were left out.
+      train: labeled images.
+      class_names: the names of the classes, by id.
+      unlabeled: images in addition to `train` that have no labels for training; None if there are
+        none.
+      validation, test: None where the dataset has none of its own.
+      skipped: broken files that were left out.
     """
 
     train: Images
-    class_names: tuple
-    unlabeled: object = None
+    class_names: tuple[str, ...]
+    unlabeled: Pool | None = None
     validation: Images | None = None
     test: Images | None = None
     skipped: int = 0
+
+    def pool(self, images: Images) -> Pool:
+        """The unlabeled images of a run.
+
+        Args:
+          images: those of `train` that are in it; their labels are for diagnostics alone.
+        """
+        return images if self.unlabeled is None else self.unlabeled.following(images)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,11 +184,11 @@ class Dataset:
     """A source of images, and how this project trains on it.
 
     Attributes:
-      load: callable, DataConfig -> Source.
-      recipe: dict of option name -> value, what is better here than the options' own defaults.
-      available: int, labeled training images, if that is known before loading; else None.
+      load: reads the images.
+      recipe: option name -> value, what is better here than the options' own defaults.
+      available: labeled training images, if that is known before loading; else None.
     """
 
-    load: collections.abc.Callable
-    recipe: dict
+    load: Callable[[DataConfig], Source]
+    recipe: Mapping[str, object]
     available: int | None = None

@@ -1,11 +1,15 @@
 """Batches that are a pure function of (seed, step)."""
 
 import re
+from collections.abc import Sequence
 
 import numpy as np
 import tensorflow as tf
 
 from mpl_tf.augment.draws import Draws
+from mpl_tf.augment.policies import Policy
+from mpl_tf.data.dataset import Images, Pool
+from mpl_tf.formulas import random
 from mpl_tf.options import ConfigError
 
 # Padded batches for evaluation divide by any likely number of replicas.
@@ -15,102 +19,60 @@ _LABELED, _UNLABELED, _LABELED_VIEW, _WEAK, _STRONG = range(5)
 _VIEW = re.compile(r"(weak|strong)(?:_([2-9]|[1-9]\d+))?")
 
 
-def order(count, batch, seed, stream, start):
-    """Endless positions of batches `start`, `start + 1`, ...: a fresh permutation an epoch.
-
-    Batches wrap from one epoch into the next. Starting late costs no more than starting at 0.
-
-    Args:
-      count: int, number of images, at least 1.
-      batch: int, images a batch.
-      seed: int, of the run.
-      stream: int, which of the run's random streams.
-      start: int, the first batch.
-
-    Returns:
-      tf.data.Dataset of int64 [batch].
-    """
-    first = start * batch
-
-    def epoch_order(epoch):
-        key = tf.random.experimental.stateless_fold_in(tf.constant([seed, stream], tf.int64), epoch)
-        shuffled = tf.random.experimental.stateless_shuffle(tf.range(count, dtype=tf.int64), key)
-        return tf.data.Dataset.from_tensor_slices(shuffled)
-
-    epochs = tf.data.Dataset.range(first // count, tf.int64.max)
-    return epochs.flat_map(epoch_order).skip(first % count).batch(batch, drop_remainder=True)
-
-
-def shuffled(images, batch, *, seed, stream, start=0, rows=(0, None)):
-    """Endless batches of images, every image once an epoch.
-
-    Args:
-      images: data.dataset.Images.
-      batch: int, images a global batch.
-      seed, stream, start: as for `order`.
-      rows: (first, count), the rows of each global batch that are wanted; None is all from first.
-
-    Returns:
-      tf.data.Dataset of (uint8 [n, H, W, C], labels int64 [n], index int64 [n]); the index of an
-      image is its position, from 0 to `len(images) - 1`.
-    """
-    with tf.device("CPU"):
-        positions, labels = tf.constant(images.positions), tf.constant(images.labels)
-    first, count = rows
-    last = batch if count is None else first + count
-    index = order(len(images), batch, seed, stream, start).map(lambda every: every[first:last])
-    pixels = images.store.batches(index.map(lambda i: tf.gather(positions, i)), last - first)
-    known = index.map(lambda i: (tf.gather(labels, i), i))
-    return tf.data.Dataset.zip(pixels, known).map(lambda shown, both: (shown, *both))
-
-
-def pool_size(unlabeled):
+def pool_size(unlabeled: Pool) -> int:
     """How many unlabeled images there are, for a method that keeps something about each of them.
 
-    Args:
-      unlabeled: as in `training_batches`.
-
     Raises:
-      ConfigError: its images have no positions.
+      ConfigError: the images have no positions.
     """
-    if not hasattr(unlabeled, "__len__"):
+    if unlabeled.size is None:
         raise ConfigError(
             "a method that keeps something about each unlabeled image needs a pool of known size "
             "whose images have positions: arrays, Images or TFRecord files, no tf.data.Dataset."
         )
-    return len(unlabeled)
+    return unlabeled.size
 
 
 def _view(name):
-    """(kind, random stream) of the view called `name`; kind is "weak" or "strong"."""
-    found = _VIEW.fullmatch(name)
-    if not found:
+    """(strength, random stream) of the view called `name`; strength is "weak" or "strong"."""
+    match = _VIEW.fullmatch(name)
+    if not match:
         raise ConfigError(
             "views must be of weak, weak_2, weak_3, ..., strong, strong_2, strong_3, ..., index; "
             f"received {name!r}."
         )
-    kind, number = found[1], int(found[2] or 1)
-    return kind, {"weak": _WEAK, "strong": _STRONG}[kind] + 2 * (number - 1)
+    strength, number = match[1], int(match[2] or 1)
+    return strength, {"weak": _WEAK, "strong": _STRONG}[strength] + 2 * (number - 1)
 
 
 def training_batches(
-    split, *, labeled_batch, unlabeled_batch, views, weak, strong, seed, start=0, shard=(0, 1)
-):
+    labeled: Pool,
+    unlabeled: Pool,
+    *,
+    labeled_batch: int,
+    unlabeled_batch: int,
+    views: Sequence[str],
+    weak: Policy,
+    strong: Policy,
+    seed: int,
+    start: int = 0,
+    shard: tuple[int, int] = (0, 1),
+) -> tf.data.Dataset:
     """The endless training data of a method.
 
     Args:
-      split: data.splits.Split, or anything with `labeled` and `unlabeled`: each data.dataset.Images
-        or an object whose `batches(batch, seed=, stream=, start=, rows=)` is like `shuffled`.
-      labeled_batch: int, labeled images a step, over all shards.
-      unlabeled_batch: int, unlabeled images a step, over all shards.
-      views: sequence of str, what is wanted of unlabeled images: "weak" and "strong" views; more
-        of them, drawn apart, "weak_2", "weak_3", ..., "strong_2", ...; "index", the images' places
-        in the pool. None reads no unlabeled image.
-      weak: policy of the weak view and of labeled images (see `augment.policies`).
+      labeled: the labeled images.
+      unlabeled: the unlabeled images.
+      labeled_batch: labeled images a step, over all shards.
+      unlabeled_batch: unlabeled images a step, over all shards.
+      views: the unlabeled views in a batch: "weak" and "strong"; more of them, drawn apart,
+        "weak_2", "weak_3", ..., "strong_2", ...; "index", the images' positions in the pool.
+        Without a view no unlabeled image is read.
+      weak: policy of the weak view and of labeled images.
       strong: policy of the strong view.
-      seed: int, of the run.
-      start: int, the step to start at.
-      shard: (index, count): the part of every global batch that is wanted; batches must divide by
+      seed: of the run.
+      start: the step to start at.
+      shard: (index, count): which part of every global batch to give; batches must divide by
         `count`. All shards together give what one gives, whatever `count` is.
 
     Returns:
@@ -121,49 +83,46 @@ def training_batches(
 
     Raises:
       ValueError: a batch does not divide by the number of shards.
-      ConfigError: a view is unknown, or "index" is wanted of a pool without positions.
+      ConfigError: a view is unknown, or is the "index" of a pool without positions.
     """
     index, count = shard
-    shown = [name for name in views if name != "index"]
-    streams = {name: _view(name) for name in shown}
-    if len(shown) < len(views):
-        pool_size(split.unlabeled)
+    streams = {name: _view(name) for name in views if name != "index"}
+    if "index" in views:
+        pool_size(unlabeled)
     for name, batch in (("labeled_batch", labeled_batch), ("unlabeled_batch", unlabeled_batch)):
         if batch % count:
             raise ValueError(f"{name} must be a multiple of {count} shards; received {batch}.")
 
-    def part(source, batch, stream):
+    def read(pool, batch, stream):
         rows = (index * (batch // count), batch // count)
-        arguments = {"seed": seed, "stream": stream, "start": start, "rows": rows}
-        read = getattr(source, "batches", None)
-        return read(batch, **arguments) if read else shuffled(source, batch, **arguments)
+        return pool.batches(batch, seed=seed, stream=stream, start=start, rows=rows)
 
     parts = [
         tf.data.Dataset.range(start, tf.int64.max),
-        part(split.labeled, labeled_batch, _LABELED),
+        read(labeled, labeled_batch, _LABELED),
     ]
     if views:
-        parts.append(part(split.unlabeled, unlabeled_batch, _UNLABELED))
-    known = bool(views) and (split.unlabeled.labels >= 0).any()
+        parts.append(read(unlabeled, unlabeled_batch, _UNLABELED))
+    has_hidden_labels = bool(views) and unlabeled.has_hidden_labels
     policies = {"weak": weak, "strong": strong}
 
-    def load(step, labeled, unlabeled=None):
+    def load(step, labeled_part, unlabeled_part=None):
         def view(policy, stream, images, batch):
-            base = tf.constant([seed, stream], tf.int64)
-            key = tf.random.experimental.stateless_fold_in(base, step)
-            shown = policy(images, Draws(key, batch, index * (batch // count), batch // count))
-            return tf.ensure_shape(shown, images.shape)
+            key = random.key(seed, stream, step)
+            seen = policy(images, Draws(key, batch, index * (batch // count), batch // count))
+            return tf.ensure_shape(seen, images.shape)
 
-        batch = {
-            "labeled": view(weak, _LABELED_VIEW, labeled[0], labeled_batch),
-            "label": labeled[1],
-        }
-        for name, (kind, stream) in streams.items():
-            batch[name] = view(policies[kind], stream, unlabeled[0], unlabeled_batch)
-        if len(shown) < len(views):
-            batch["index"] = unlabeled[2]
-        if known:
-            batch["hidden_label"] = unlabeled[1]
+        images, label, _ = labeled_part
+        batch = {"labeled": view(weak, _LABELED_VIEW, images, labeled_batch), "label": label}
+        if unlabeled_part is None:
+            return batch
+        images, hidden_label, position = unlabeled_part
+        for name, (strength, stream) in streams.items():
+            batch[name] = view(policies[strength], stream, images, unlabeled_batch)
+        if "index" in views:
+            batch["index"] = position
+        if has_hidden_labels:
+            batch["hidden_label"] = hidden_label
         return batch
 
     options = tf.data.Options()
@@ -172,13 +131,13 @@ def training_batches(
     return data.prefetch(2).with_options(options)
 
 
-def evaluation_batches(images, batch=512, padded=False):
+def evaluation_batches(images: Images, batch: int = 512, padded: bool = False) -> tf.data.Dataset:
     """All images once, in order.
 
     Args:
-      images: data.dataset.Images.
-      batch: int, images a batch.
-      padded: bool, whether the last batch is filled up, with its first image, to be like the
+      images: the images, with their labels.
+      batch: images a batch.
+      padded: whether the last batch is filled up, with its first image, to be like the
         others; then there is a third element, weights float32 [n], 0 for what was added.
 
     Returns:

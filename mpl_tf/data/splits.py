@@ -2,22 +2,24 @@
 
 import dataclasses
 import json
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
-from mpl_tf.data.dataset import Images
+from mpl_tf.data.dataset import Images, Pool, Source
 from mpl_tf.options import ConfigError
 
 
-def balanced_choice(labels, count, seed):
+def balanced_choice(labels: np.ndarray, count: int, seed: int | Sequence[int]) -> np.ndarray:
     """Positions of `count` images, the same number of each class.
 
     For one seed the choices are nested: a smaller count chooses a part of a larger one.
 
     Args:
       labels: integer [N], class ids.
-      count: int, a multiple of the number of classes.
-      seed: int or sequence of int.
+      count: a multiple of the number of classes.
+      seed: of the choice.
 
     Returns:
       int64 [count], sorted.
@@ -26,8 +28,8 @@ def balanced_choice(labels, count, seed):
       ValueError: `count` is no multiple of the classes, or a class has too few images.
     """
     classes = np.unique(labels)
-    each, rest = divmod(count, len(classes))
-    if rest:
+    per_class, remainder = divmod(count, len(classes))
+    if remainder:
         raise ValueError(
             f"a class-balanced choice needs a multiple of {len(classes)}; received {count}."
         )
@@ -35,9 +37,9 @@ def balanced_choice(labels, count, seed):
     chosen = []
     for k in classes:
         of_class = generator.permutation(np.flatnonzero(labels == k))
-        if len(of_class) < each:
-            raise ValueError(f"class {k} has {len(of_class)} images; {each} are asked for.")
-        chosen.append(of_class[:each])
+        if len(of_class) < per_class:
+            raise ValueError(f"class {k} has {len(of_class)} images; {per_class} are asked for.")
+        chosen.append(of_class[:per_class])
     return np.sort(np.concatenate(chosen)).astype(np.int64)
 
 
@@ -48,104 +50,107 @@ class Split:
     No image is in two of them, but for labeled ones, which may be in `unlabeled` too.
 
     Attributes:
-      labeled: Images.
-      unlabeled: Images, whose labels, where known, are for diagnostics; or a tfrecord_store.Stream.
-      validation, test: Images, or None.
-      class_names: tuple of str.
+      labeled: the labeled images.
+      unlabeled: whose labels, where known, are for diagnostics alone.
+      validation, test: None if there are none.
+      class_names: the names of the classes, by id.
     """
 
     labeled: Images
-    unlabeled: object
+    unlabeled: Pool
     validation: Images | None
     test: Images | None
-    class_names: tuple
+    class_names: tuple[str, ...]
 
-    def to_json(self):
+    def to_json(self) -> dict[str, Any]:
         """What split.json holds: what the networks answer, and the ids that make this split again.
 
         With `class_names`, `image_shape` and `num_unlabeled` a trained network can be built again
         without the data.
         """
-        chosen = {"labeled": self.labeled, "validation": self.validation}
-        ids = {name: [] if part is None else part.ids.tolist() for name, part in chosen.items()}
+        parts = {"labeled": self.labeled, "validation": self.validation}
+        ids = {name: [] if part is None else part.ids.tolist() for name, part in parts.items()}
         about = {
             "class_names": list(self.class_names),
             "image_shape": list(self.labeled.shape),
-            "num_unlabeled": len(self.unlabeled),
+            "num_unlabeled": self.unlabeled.size,
         }
         return about | ids
 
 
-def read_ids(path):
-    """The ids in a split.json: dict of "labeled" and "validation" -> list of ids.
+def read_ids(path: str) -> dict[str, list]:
+    """The ids in a split.json: "labeled" and "validation" -> list of ids.
 
     Raises:
       ConfigError: the file cannot be read or is no such file.
     """
     try:
         with open(path, encoding="utf-8") as file:
-            found = json.load(file)
+            content = json.load(file)
     except (OSError, ValueError) as error:
         raise ConfigError(f"split_file {path} cannot be read: {error}.") from error
     names = ("labeled", "validation")
-    if not isinstance(found, dict) or not all(isinstance(found.get(n), list) for n in names):
+    if not isinstance(content, dict) or not all(isinstance(content.get(n), list) for n in names):
         raise ConfigError(f'split_file {path} must hold {{"labeled": [...], "validation": [...]}}.')
-    if not found["labeled"]:
+    if not content["labeled"]:
         raise ConfigError(f"split_file {path} names no labeled image.")
-    return {name: found[name] for name in names}
+    return {name: content[name] for name in names}
 
 
-def split(source, num_labeled, num_validation, seed, *, exclude_labeled=False, ids=None):
+def split(
+    source: Source,
+    num_labeled: int,
+    num_validation: int,
+    seed: int,
+    *,
+    exclude_labeled: bool = False,
+    ids: Mapping[str, list] | None = None,
+) -> Split:
     """A pure function of its arguments.
 
     Args:
-      source: data.dataset.Source.
-      num_labeled: int, a multiple of the number of classes; 0 is all there are.
-      num_validation: int, likewise, taken out of `source.train`; chosen first, so that it does not
+      source: all images.
+      num_labeled: a multiple of the number of classes; 0 is all there are.
+      num_validation: likewise, taken out of `source.train`; chosen first, so that it does not
         depend on `num_labeled`. Of no effect where the source has validation images.
-      seed: int.
-      exclude_labeled: bool, whether to leave labeled images out of the unlabeled ones.
+      seed: of the choices.
+      exclude_labeled: whether to leave labeled images out of the unlabeled ones.
       ids: what `read_ids` gives, in place of choices by seed; None chooses.
-
-    Returns:
-      Split.
 
     Raises:
       ValueError: see `balanced_choice`.
       ConfigError: an id is not in the source's training images, or is there twice.
     """
-    train, own = source.train, source.validation
+    train, validation = source.train, source.validation
     carved = np.array([], np.int64)
     if ids is None:
-        if own is None and num_validation:
+        if validation is None and num_validation:
             carved = balanced_choice(train.labels, num_validation, [seed, 0])
-        rest = np.setdiff1d(np.arange(len(train)), carved)
-        labeled = rest
+        trained_on = np.setdiff1d(np.arange(len(train)), carved)
+        labeled = trained_on
         if num_labeled:
-            labeled = rest[balanced_choice(train.labels[rest], num_labeled, [seed, 1])]
+            labeled = trained_on[balanced_choice(train.labels[trained_on], num_labeled, [seed, 1])]
     else:
-        place = {name: i for i, name in enumerate(train.ids.tolist())}
-        labeled = _positions(ids["labeled"], place, "labeled")
-        if own is None:
-            carved = _positions(ids["validation"], place, "validation")
+        position = {name: i for i, name in enumerate(train.ids.tolist())}
+        labeled = _positions(ids["labeled"], position, "labeled")
+        if validation is None:
+            carved = _positions(ids["validation"], position, "validation")
         if np.intersect1d(labeled, carved).size:
             raise ConfigError("split_file has images that are labeled and validation at once.")
-        rest = np.setdiff1d(np.arange(len(train)), carved)
+        trained_on = np.setdiff1d(np.arange(len(train)), carved)
 
     # The labels of labeled images are known: in the pool they would flatter the diagnostics.
     hidden = train.labels.copy()
     hidden[labeled] = -1
-    pool = np.setdiff1d(rest, labeled) if exclude_labeled else rest
-    unlabeled = train.relabel(hidden).take(pool)
-    if source.unlabeled is not None:
-        joins = isinstance(source.unlabeled, Images)
-        unlabeled = unlabeled.join(source.unlabeled) if joins else source.unlabeled
-    validation = train.take(carved) if own is None and len(carved) else own
+    pool = np.setdiff1d(trained_on, labeled) if exclude_labeled else trained_on
+    unlabeled = source.pool(train.relabel(hidden).take(pool))
+    if validation is None and len(carved):
+        validation = train.take(carved)
     return Split(train.take(labeled), unlabeled, validation, source.test, source.class_names)
 
 
-def _positions(ids, place, part):
-    missing = [name for name in ids if name not in place]
+def _positions(ids, position, part):
+    missing = [name for name in ids if name not in position]
     if missing:
         raise ConfigError(
             f"split_file: {len(missing)} {part} ids are not among the training images, for example "
@@ -153,4 +158,4 @@ def _positions(ids, place, part):
         )
     if len(set(ids)) < len(ids):
         raise ConfigError(f"split_file: some {part} ids occur twice.")
-    return np.sort(np.array([place[name] for name in ids], np.int64))
+    return np.sort(np.array([position[name] for name in ids], np.int64))

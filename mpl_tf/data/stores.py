@@ -1,5 +1,8 @@
 """Where pixels lie: in memory, in files, or in TFRecords; read by an image's position."""
 
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
 import numpy as np
 import tensorflow as tf
 
@@ -9,6 +12,18 @@ from mpl_tf.images import decode
 MEMORY_LIMIT = 2 << 30
 
 
+class Store(Protocol):
+    """Where the pixels of images lie."""
+
+    shape: tuple[int, int, int]
+
+    def read(self, positions: np.ndarray) -> np.ndarray:
+        """uint8 [n, H, W, C], the images at `positions` [n]."""
+
+    def batches(self, positions: tf.data.Dataset, size: int) -> tf.data.Dataset:
+        """tf.data.Dataset of positions int64 [n], n = `size` -> of images uint8 [n, H, W, C]."""
+
+
 class ArrayStore:
     """Images in memory, held once, however many parts of a dataset refer to them.
 
@@ -16,17 +31,18 @@ class ArrayStore:
       images: uint8 [N, H, W, C]; a NumPy array can be let go of afterwards.
     """
 
-    def __init__(self, images):
+    def __init__(self, images: np.ndarray | tf.Tensor):
         with tf.device("CPU"):
             self._images = tf.convert_to_tensor(images)
-        self.shape = tuple(self._images.shape[1:])
+        height, width, channels = self._images.shape[1:]
+        self.shape: tuple[int, int, int] = (height, width, channels)
 
-    def read(self, positions):
+    def read(self, positions: np.ndarray) -> np.ndarray:
         """uint8 [n, H, W, C], the images at `positions` [n]."""
         with tf.device("CPU"):
             return tf.gather(self._images, positions).numpy()
 
-    def batches(self, positions, size):
+    def batches(self, positions: tf.data.Dataset, size: int) -> tf.data.Dataset:
         """tf.data.Dataset of positions int64 [n], n = `size` -> of images uint8 [n, H, W, C]."""
         del size  # whatever it is
 
@@ -40,19 +56,20 @@ class EncodedStore:
     """Encoded images, decoded and resized whenever they are read.
 
     Args:
-      fetch: function of a tensor int64 [], traceable, -> the encoded image, a string tensor [].
-      size: int, side of the images in pixels.
-      channels: int, 1 or 3.
+      fetch: traceable function of a position, int64 [], -> the encoded image, string [].
+      size: side of the images in pixels.
+      channels: 1 or 3.
     """
 
-    def __init__(self, fetch, size, channels):
-        self._fetch, self.shape = fetch, (size, size, channels)
+    def __init__(self, fetch: Callable[[tf.Tensor], tf.Tensor], size: int, channels: int):
+        self._fetch = fetch
+        self.shape: tuple[int, int, int] = (size, size, channels)
 
     def _load(self, position):
         image = decode.decode(self._fetch(position), self.shape[0], self.shape[2])
         return tf.ensure_shape(image, self.shape)
 
-    def read(self, positions):
+    def read(self, positions: np.ndarray) -> np.ndarray:
         """uint8 [n, H, W, C], the images at `positions` [n]."""
         images = np.empty([len(positions), *self.shape], np.uint8)
         data = tf.data.Dataset.from_tensor_slices(np.asarray(positions, np.int64))
@@ -61,7 +78,7 @@ class EncodedStore:
             images[row] = image
         return images
 
-    def batches(self, positions, size):
+    def batches(self, positions: tf.data.Dataset, size: int) -> tf.data.Dataset:
         """tf.data.Dataset of positions int64 [n], n = `size` -> of images uint8 [n, H, W, C].
 
         The last batch may be smaller.
@@ -71,11 +88,11 @@ class EncodedStore:
         return data.batch(size, drop_remainder=static is not None)
 
 
-def file_store(paths, size, channels):
+def file_store(paths: Sequence[str], size: int, channels: int) -> EncodedStore:
     """An EncodedStore of image files.
 
     Args:
-      paths: sequence of N str.
+      paths: the files, [N].
       size, channels: as for EncodedStore.
     """
     with tf.device("CPU"):
@@ -83,7 +100,7 @@ def file_store(paths, size, channels):
     return EncodedStore(lambda position: tf.io.read_file(names[position]), size, channels)
 
 
-def in_memory(store, count):
+def in_memory(store: Store, count: int) -> Store:
     """The store itself, or an ArrayStore of its `count` images if they fit into MEMORY_LIMIT."""
     if count * int(np.prod(store.shape)) > MEMORY_LIMIT:
         return store

@@ -3,6 +3,7 @@
 import dataclasses
 
 from mpl_tf.augment import policies, randaugment
+from mpl_tf.data.options import DataConfig
 
 
 @dataclasses.dataclass(frozen=True)
@@ -10,30 +11,28 @@ class Views:
     """The two views of a run.
 
     Attributes:
-      weak: policy of the weak view and of labeled images.
-      strong: policy of the strong view.
+      weak: the weak view, and the view of labeled images.
+      strong: the strong view.
     """
 
-    weak: object
-    strong: object
+    weak: policies.Policy
+    strong: policies.Policy
 
 
-def make(options, image_size):
+def make(options: DataConfig, image_size: int) -> Views:
     """Views by name.
 
     Args:
-      options: data.options.DataConfig.
-      image_size: int, side of the images in pixels.
-
-    Returns:
-      Views.
+      options: names and strengths of the views.
+      image_size: side of the images in pixels.
     """
-    weak = {
-        "crop": lambda: policies.Crop(options.flip),
-        "resized_crop": lambda: policies.ResizedCrop(options.flip),
-        "shift": lambda: policies.Shift(options.flip),
-        "none": lambda: policies.unchanged,
-    }[options.weak]()
+    choices: dict[str, policies.Policy] = {
+        "crop": policies.Crop(options.flip),
+        "resized_crop": policies.ResizedCrop(options.flip),
+        "shift": policies.Shift(options.flip),
+        "none": policies.unchanged,
+    }
+    weak = choices[options.weak]
     if options.strong == "none":
         return Views(weak, weak)
     if options.strong == "affine":

@@ -1,1 +1,1 @@
-"""What is evaluated: which trained network, on which labeled images."""
+"""What is measured on trained networks."""

@@ -57,6 +57,10 @@ class ReMixMatchConfig(MethodConfig):
     )
 
 
+def _views(strong_views):
+    return ("weak", "strong", *(f"strong_{n}" for n in range(2, strong_views + 1)))
+
+
 @final
 class ReMixMatch(StudentMethod):
     """MixMatch with one guess for many strong views, distribution alignment, and rotations.
@@ -106,8 +110,8 @@ class ReMixMatch(StudentMethod):
     Config = ReMixMatchConfig
     config: ReMixMatchConfig
     passes_per_step = "student B + (4 + strong_views)U, and U forward"  # without rotation U less
-    # Of an object: as many as its strong_views.
-    unlabeled_views: tuple[str, ...] = ("weak", "strong")
+    # Of an object: as many as its own strong_views.
+    unlabeled_views: tuple[str, ...] = _views(ReMixMatchConfig.strong_views)
     defaults: ClassVar = {"unlabeled_ratio": 1, "finetune_steps": 0}
 
     def __init__(
@@ -120,8 +124,7 @@ class ReMixMatch(StudentMethod):
     ):
         super().__init__(student, seed=seed, strategy=strategy, **hyperparameters)
         config = self.config
-        more = [f"strong_{n}" for n in range(2, config.strong_views + 1)]
-        self.unlabeled_views = ("weak", "strong", *more)
+        self.unlabeled_views = _views(config.strong_views)
         classes = student.output_shape[-1]
         with self.distribute_strategy.scope():
             self._with_head = self._with_rotation_head(seed) if config.rotation_weight else student

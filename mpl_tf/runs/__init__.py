@@ -1,1 +1,1 @@
-"""One training run, from images to export, and its folder."""
+"""One run and its folder."""

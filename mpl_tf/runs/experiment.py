@@ -58,7 +58,8 @@ class Experiment:
 
         def shard(index_and_count):
             return pipeline.training_batches(
-                self.split,
+                self.split.labeled,
+                self.split.unlabeled,
                 labeled_batch=batch,
                 unlabeled_batch=run.labeled_batch * run.unlabeled_ratio,
                 views=self.method.unlabeled_views if views is None else views,

@@ -74,7 +74,7 @@ def announce(experiment):
     """Says what is about to run."""
     run, split, method = experiment.config.run, experiment.split, experiment.method
     parts = {name: getattr(split, name) for name in ("labeled", "unlabeled", "validation", "test")}
-    sizes = ", ".join(f"{len(part)} {name}" for name, part in parts.items() if part is not None)
+    sizes = ", ".join(f"{part.size} {name}" for name, part in parts.items() if part is not None)
     height, width, channels = split.labeled.shape
     console.say(
         f"{type(method).__name__} on {run.dataset}: {sizes} images of {height}x{width}x{channels}, "
@@ -84,7 +84,7 @@ def announce(experiment):
         f"Network {run.network}, {method.student.count_params():,} parameters; "
         f"{run.steps} steps, then {run.finetune_steps} of finetuning"
     )
-    if method.unlabeled_views and (split.unlabeled.labels >= 0).any():
+    if method.unlabeled_views and split.unlabeled.has_hidden_labels:
         console.say("Hidden labels of unlabeled images: for pseudo_label_accuracy in the log alone")
     console.say(f"Run folder: {experiment.path}")
 

@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from mpl_tf.augment import policies
-from mpl_tf.data import DATASETS, pipeline, splits
+from mpl_tf.data import DATASETS, pipeline, shuffle, splits
 from mpl_tf.options import ConfigError
 
 
@@ -18,7 +18,8 @@ def split():
 
 def batches(split, start=0, seed=3, views=("weak", "strong"), count=4, shard=(0, 1), **other):
     data = pipeline.training_batches(
-        split,
+        split.labeled,
+        split.unlabeled,
         labeled_batch=20,
         unlabeled_batch=60,
         views=views,
@@ -54,7 +55,7 @@ def test_seeds_differ_and_repeat(split):
 
 
 def test_every_epoch_shows_every_image_once_in_a_new_order():
-    data = pipeline.order(count=12, batch=5, seed=0, stream=0, start=0)
+    data = shuffle.positions(count=12, batch=5, seed=0, stream=0, start=0)
     drawn = np.concatenate(list(itertools.islice(data.as_numpy_iterator(), 12)))
     epochs = drawn.reshape(5, 12)
     assert all(sorted(epoch) == list(range(12)) for epoch in epochs)
@@ -62,7 +63,7 @@ def test_every_epoch_shows_every_image_once_in_a_new_order():
 
 
 def test_consecutive_epochs_are_uncorrelated():
-    data = pipeline.order(count=2000, batch=2000, seed=0, stream=1, start=0)
+    data = shuffle.positions(count=2000, batch=2000, seed=0, stream=1, start=0)
     a, b = itertools.islice(data.as_numpy_iterator(), 2)
     assert abs(np.corrcoef(np.argsort(a), np.argsort(b))[0, 1]) < 0.1
 

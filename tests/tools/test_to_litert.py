@@ -4,7 +4,6 @@ import pathlib
 
 import numpy as np
 import pytest
-import tensorflow as tf
 
 import mpl_tf
 from mpl_tf import train
@@ -52,30 +51,6 @@ def test_a_run_is_calibrated_and_measured(to_litert, tmp_path, capsys):
     found = to_litert.probabilities((tmp_path / "to" / "int8.tflite").read_bytes(), test.images)
     accuracy = np.mean(found.argmax(axis=1) == test.labels)
     assert f"accuracy {accuracy:.4f}, lost {kept - accuracy:.4f}" in narrow
-
-
-def test_calibration_images_are_unlabeled_ones(to_litert):
-    from mpl_tf import config
-    from mpl_tf.runs import experiment
-
-    made = config.make({"dataset": "digits"})
-    split = experiment.make_split(made, mpl_tf.DATASETS["digits"].load())
-    images = to_litert.unlabeled_images(split, 30)
-    pool = {image.tobytes() for image in split.unlabeled.images}
-    assert len(images) == 30 and all(image.tobytes() in pool for image in images)
-    assert len(to_litert.unlabeled_images(split, 10**6)) == len(split.unlabeled)
-
-    class Stream:
-        def __len__(self):
-            return 9
-
-        def batches(self, batch, *, seed, stream):
-            return tf.data.Dataset.from_tensors((tf.zeros([batch, 2, 2, 1]), tf.zeros([batch])))
-
-    class Split:
-        unlabeled = Stream()
-
-    assert to_litert.unlabeled_images(Split, 4).shape == (4, 2, 2, 1)
 
 
 def test_misuse_is_explained(to_litert, tmp_path, capsys):

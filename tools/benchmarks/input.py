@@ -119,9 +119,10 @@ def _memory(steps):
     """(step, resident MiB) while batches of digits with RandAugment are read."""
     made = config.make({"strong": "randaugment", "weak": "crop", "num_labeled": 50})
     source = data.find("digits").load(made.data)
-    shown = views.make(made.data, 8)
+    shown, split = views.make(made.data, 8), make_split(made, source)
     batches = pipeline.training_batches(
-        make_split(made, source),
+        split.labeled,
+        split.unlabeled,
         labeled_batch=32,
         unlabeled_batch=224,
         views=("weak", "strong"),

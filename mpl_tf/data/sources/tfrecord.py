@@ -3,40 +3,67 @@
 import dataclasses
 import os
 import re
+from collections.abc import Callable
 
 import numpy as np
 import tensorflow as tf
 
 from mpl_tf.data import stores
 from mpl_tf.data.dataset import Dataset, Images, Source
+from mpl_tf.data.options import DataConfig
 from mpl_tf.data.sources import tfrecord_format
 from mpl_tf.data.sources.tfrecord_store import RecordStore, Stream
 from mpl_tf.images import decode, example
 from mpl_tf.options import ConfigError
 
 
-class Pool:
-    """Unlabeled images that are read in shuffled batches alone; batch t is a function of (seed, t).
+class StreamPool:
+    """Unlabeled images that are read in shuffled batches alone. A data.dataset.Pool.
 
     Args:
-      stream: tfrecord_store.Stream.
-      size: int, side of the images in pixels.
-      channels: int, 1 or 3.
+      stream: the encoded images.
+      side: of the images, in pixels.
+      channels: 1 or 3.
     """
 
-    def __init__(self, stream, size, channels):
-        self._stream, self.shape = stream, (size, size, channels)
-        self.labels = np.full(1, -1)  # none is known for diagnostics
+    has_hidden_labels = False
 
-    def __len__(self):
+    def __init__(self, stream: Stream, side: int, channels: int):
+        self._stream = stream
+        self.shape: tuple[int, int, int] = (side, side, channels)
+
+    def __len__(self) -> int:
         return len(self._stream)
 
-    def batches(self, batch, *, seed, stream, start=0, rows=(0, None)):
-        """Endless batches: images uint8 [n, H, W, C], labels int64 [n] of -1, index int64 [n].
+    @property
+    def size(self) -> int:
+        """Number of images."""
+        return len(self)
+
+    def following(self, images: Images) -> "StreamPool":
+        """This pool: `images` lie in other files."""
+        del images
+        return self
+
+    def sample(self, count: int, seed: int) -> np.ndarray:
+        """Up to `count` different images, drawn by a seed: uint8 [n, H, W, C]."""
+        data = self.batches(min(count, len(self)), seed=seed, stream=0)
+        return next(iter(data))[0].numpy()
+
+    def batches(
+        self,
+        batch: int,
+        *,
+        seed: int,
+        stream: int,
+        start: int = 0,
+        rows: tuple[int, int | None] = (0, None),
+    ) -> tf.data.Dataset:
+        """Endless shuffled batches; see `Pool`. Batch t is a function of (seed, stream, t).
 
         The index of an image counts through the files in order.
         """
-        size = batch - rows[0] if rows[1] is None else rows[1]
+        count = batch - rows[0] if rows[1] is None else rows[1]
 
         def load(encoded, number):
             image = decode.decode(encoded, self.shape[0], self.shape[2])
@@ -45,30 +72,30 @@ class Pool:
         data = self._stream.batches(batch, seed, stream, start, rows)
         data = data.map(lambda encoded, label, number: (encoded, number)).unbatch()
         data = data.map(load, tf.data.AUTOTUNE, deterministic=True)
-        return data.batch(size, drop_remainder=True)
+        return data.batch(count, drop_remainder=True)
 
 
-def dataset(pattern):
+def dataset(pattern: str) -> Dataset:
     """The Dataset behind `--dataset=tfrecord:PATTERN`; see `open_pattern`."""
     parts = open_pattern(pattern)
-    count, carved = len(parts.labeled), 0
+    num_validation = 0
     if parts.validation is None:
         smallest = int(np.bincount(parts.labeled.labels).min())
-        carved = len(parts.class_names) * (smallest // 10)
-    recipe = {"num_labeled": 0, "num_validation": carved}
-    return Dataset(lambda options: load(parts, options), recipe, available=count)
+        num_validation = len(parts.class_names) * (smallest // 10)
+    recipe = {"num_labeled": 0, "num_validation": num_validation}
+    return Dataset(lambda options: load(parts, options), recipe, available=len(parts.labeled))
 
 
-def load(parts, options):
+def load(parts: "Parts", options: DataConfig) -> Source:
     """The images of TFRecord files.
 
     Args:
-      parts: Parts.
-      options: data.options.DataConfig.
+      parts: the files, as `open_pattern` gives them.
+      options: `image_size` counts; 0 is 32.
 
     Returns:
-      data.dataset.Source; images are colour unless the first labeled one is grey. `train` is the
-      labeled part, with its numbers as ids; the unlabeled pool does not hold it.
+      Images are colour unless the first labeled one is grey. `train` is the labeled part, with its
+      numbers as ids; the unlabeled pool does not hold it.
 
     Raises:
       ConfigError: an image of the labeled, validation or test part cannot be decoded.
@@ -77,20 +104,20 @@ def load(parts, options):
     first = parts.labeled.read([0])[0]
     channels = decode.channels(example.parse(first)[0].numpy())
 
-    def images(store):
-        if store is None or not len(store):
-            return None
-        encoded = stores.EncodedStore(store.image, size, channels or 3)
-        count = len(store)
-        pixels = stores.in_memory(encoded, count)
-        return Images(pixels, np.arange(count), store.labels, np.arange(count))
+    def images(records):
+        count = len(records)
+        store = stores.in_memory(stores.EncodedStore(records.image, size, channels or 3), count)
+        return Images(store, np.arange(count), records.labels, np.arange(count))
+
+    def images_if_any(records):
+        return images(records) if records is not None and len(records) else None
 
     return Source(
         images(parts.labeled),
         parts.class_names,
-        Pool(parts.unlabeled, size, channels or 3),
-        images(parts.validation),
-        images(parts.test),
+        StreamPool(parts.unlabeled, size, channels or 3),
+        images_if_any(parts.validation),
+        images_if_any(parts.test),
     )
 
 
@@ -99,24 +126,24 @@ class Parts:
     """What a pattern stands for.
 
     Attributes:
-      labeled: RecordStore.
-      unlabeled: Stream.
-      class_names: tuple of str.
-      validation, test: RecordStore, or None.
+      labeled: the labeled images.
+      unlabeled: the unlabeled images.
+      class_names: the names of the classes, by id.
+      validation, test: None if there are none.
     """
 
     labeled: RecordStore
     unlabeled: Stream
-    class_names: tuple
+    class_names: tuple[str, ...]
     validation: RecordStore | None = None
     test: RecordStore | None = None
 
 
-def open_pattern(pattern, progress=None):
+def open_pattern(pattern: str, progress: Callable[[int, int], None] | None = None) -> Parts:
     """The parts of a set of TFRecord files, whose names begin with `labeled-`, `unlabeled-`, ...
 
     Args:
-      pattern: str, a folder, whose `*.tfrecord*` are taken, or a pattern with `*` and `?`.
+      pattern: a folder, whose `*.tfrecord*` are taken, or a pattern with `*` and `?`.
       progress: as for `describe`.
 
     Returns:
@@ -128,9 +155,9 @@ def open_pattern(pattern, progress=None):
         are missing, labels are out of range; or see `scan` and `read_info`.
     """
     folder = tf.io.gfile.isdir(pattern)
-    wanted = os.path.join(pattern, "*.tfrecord*") if folder else pattern
-    paths = [p for p in sorted(tf.io.gfile.glob(wanted)) if not os.path.basename(p).startswith(".")]
-    files = {part: [] for part in tfrecord_format.PARTS}
+    glob = os.path.join(pattern, "*.tfrecord*") if folder else pattern
+    paths = [p for p in sorted(tf.io.gfile.glob(glob)) if not os.path.basename(p).startswith(".")]
+    files: dict[str, list[str]] = {part: [] for part in tfrecord_format.PARTS}
     for path in paths:
         part = os.path.basename(path).partition("-")[0]
         if part not in files:
@@ -140,46 +167,47 @@ def open_pattern(pattern, progress=None):
     for part in ("labeled", "unlabeled"):
         if not files[part]:
             raise ConfigError(
-                f"no {part} images: of the {len(paths)} files that match {wanted} none is called "
+                f"no {part} images: of the {len(paths)} files that match {glob} none is called "
                 f"like {part}-00000-of-00001.tfrecord."
             )
     if folder:
         _check_complete(paths)
     infos = [
-        tfrecord_format.read_info(place)
-        for place in sorted({os.path.dirname(path) for path in paths})
+        tfrecord_format.read_info(directory)
+        for directory in sorted({os.path.dirname(path) for path in paths})
     ]
-    names = {names for names, _ in infos if names}
-    if len(names) > 1:
-        raise ConfigError(f"the {tfrecord_format.INFO} files of {wanted} name different classes.")
-    known = {path: shard for _, shards in infos for path, shard in shards.items()}
+    class_lists = {class_names for class_names, _ in infos if class_names}
+    if len(class_lists) > 1:
+        raise ConfigError(f"the {tfrecord_format.INFO} files of {glob} name different classes.")
+    recorded = {path: shard for _, shards in infos for path, shard in shards.items()}
     single = set(paths).difference(files["unlabeled"])
-    shards = dict(zip(paths, tfrecord_format.describe(paths, known, single, progress), strict=True))
-    parts = {part: [shards[path] for path in found] for part, found in files.items() if found}
-    for some in parts.values():
-        _check_first(some)
+    described = tfrecord_format.describe(paths, recorded, single, progress)
+    shard_of = dict(zip(paths, described, strict=True))
+    parts = {part: [shard_of[path] for path in names] for part, names in files.items() if names}
+    for shards in parts.values():
+        _check_first(shards)
     pool = Stream(parts.pop("unlabeled"))
-    stores = {part: RecordStore(some) for part, some in parts.items()}
-    class_names = next(iter(names), None)
+    records = {part: RecordStore(shards) for part, shards in parts.items()}
+    class_names = next(iter(class_lists), None)
     if class_names is None:
-        class_names = tuple(map(str, range(int(stores["labeled"].labels.max(initial=0)) + 1)))
-    for part, store in stores.items():
+        class_names = tuple(map(str, range(int(records["labeled"].labels.max(initial=0)) + 1)))
+    for part, store in records.items():
         for record in np.flatnonzero((store.labels < 0) | (store.labels >= len(class_names)))[:1]:
             raise ConfigError(
                 f"labels of {part} images must be from 0 to {len(class_names) - 1}; received "
                 f"{store.labels[record]} in record {record} (-1: none)."
             )
-    return Parts(unlabeled=pool, class_names=class_names, **stores)
+    return Parts(unlabeled=pool, class_names=class_names, **records)
 
 
 def _check_complete(paths):
-    groups = {}
+    groups: dict[tuple[str, int], set[int]] = {}
     for path in paths:
         match = re.search(r"^(.*)-(\d+)-of-(\d+)", os.path.basename(path))
         if match:
             groups.setdefault((match[1], int(match[3])), set()).add(int(match[2]))
-    for (name, count), there in groups.items():
-        missing = sorted(set(range(count)) - there)
+    for (name, count), numbers in groups.items():
+        missing = sorted(set(range(count)) - numbers)
         if missing:
             raise ConfigError(
                 f"{os.path.dirname(paths[0])} lacks {len(missing)} of the {count} files of {name}, "
@@ -188,15 +216,15 @@ def _check_complete(paths):
 
 
 def _check_first(shards):
-    filled = [shard.path for shard in shards if shard.records]
-    if not filled:
+    paths = [shard.path for shard in shards if shard.records]
+    if not paths:
         raise ConfigError(f"{', '.join(shard.path for shard in shards)}: no record in it.")
     try:
-        image = example.parse(next(iter(tf.data.TFRecordDataset(filled[0]))))[0].numpy()
+        image = example.parse(next(iter(tf.data.TFRecordDataset(paths[0]))))[0].numpy()
     except tf.errors.InvalidArgumentError:
         image = b""
     if not image:
         raise ConfigError(
-            f"{filled[0]} must hold tf.train.Examples with the bytes of an encoded image in the "
+            f"{paths[0]} must hold tf.train.Examples with the bytes of an encoded image in the "
             "feature image or image/encoded; its first record does not."
         )

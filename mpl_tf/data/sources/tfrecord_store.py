@@ -6,11 +6,14 @@ are pure functions of (seed, stream, epoch), so that training can start at any b
 """
 
 import functools
+from collections.abc import Sequence
 
 import numpy as np
 import tensorflow as tf
 
 from mpl_tf.data.sources import tfrecord_format
+from mpl_tf.data.sources.tfrecord_format import Shard
+from mpl_tf.formulas import random
 from mpl_tf.images import example
 from mpl_tf.options import ConfigError
 
@@ -18,24 +21,23 @@ _THREADS = 16
 
 
 def _described(files, single):
-    if all(
-        isinstance(file, tfrecord_format.Shard) and (file.every == 1 or not single)
-        for file in files
-    ):
-        return list(files)
-    known = {file.path: file for file in files if isinstance(file, tfrecord_format.Shard)}
-    paths = [file.path if isinstance(file, tfrecord_format.Shard) else str(file) for file in files]
-    return tfrecord_format.describe(paths, known, paths if single else ())
+    """list of Shard; `single`: whether their chunks must hold one record."""
+    shards = [file for file in files if isinstance(file, Shard)]
+    if len(shards) == len(files) and all(shard.every == 1 or not single for shard in shards):
+        return shards
+    paths = [file.path if isinstance(file, Shard) else str(file) for file in files]
+    recorded = {shard.path: shard for shard in shards}
+    return tfrecord_format.describe(paths, recorded, paths if single else ())
 
 
 class RecordStore:
     """Records of several files by their number, which counts through the files in order.
 
     Args:
-      files: sequence of str or Shard, at least one.
+      files: paths or shards, at least one.
     """
 
-    def __init__(self, files):
+    def __init__(self, files: Sequence[str | Shard]):
         self._shards = _described(files, single=True)
         owner = np.repeat(np.arange(len(files)), [shard.records for shard in self._shards])
         with tf.device("CPU"):
@@ -43,38 +45,37 @@ class RecordStore:
             self._owner = tf.constant(owner, tf.int64)
             self._offsets = tf.constant(np.concatenate([s.offsets for s in self._shards]))
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self._owner)
 
     @functools.cached_property
-    def labels(self):
+    def labels(self) -> np.ndarray:
         """int64 [N], -1 where there is none; reads all files unless info.json has the labels."""
         if all(shard.labels is not None for shard in self._shards):
             return np.concatenate([shard.labels for shard in self._shards])
-        data = (
-            tf.data.TFRecordDataset(self._paths).batch(256).map(lambda some: example.parse(some)[1])
-        )
+        data = tf.data.TFRecordDataset(self._paths).batch(256)
+        data = data.map(lambda records: example.parse(records)[1])
         return np.concatenate([np.empty(0, np.int64), *data.as_numpy_iterator()])
 
-    def record(self, index):
+    def record(self, index: tf.Tensor) -> tf.Tensor:
         """Record number `index`, int64 tensor [], as a string tensor []; for tf.data functions."""
         path, one = self._paths[self._owner[index]], tf.constant(1, tf.int64)
         return tfrecord_format.read_chunk(path, self._offsets[index], one, 1 << 16)[0]
 
-    def image(self, index, key=None):
+    def image(self, index: tf.Tensor, key: str | None = None) -> tf.Tensor:
         """The encoded image of record number `index`, likewise.
 
         Args:
           index: int64 tensor [], from 0 to N - 1.
-          key: str, the feature that holds the image; None is those of `parse`.
+          key: the feature that holds the image; None is those of `example.parse`.
         """
         if key is None:
             return example.parse(self.record(index))[0]
         features = {key: tf.io.FixedLenFeature([], tf.string)}
         return tf.io.parse_example(self.record(index), features)[key]
 
-    def read(self, indices):
-        """The records at `indices`, integers [n] from 0 to N - 1, as a list of bytes."""
+    def read(self, indices: Sequence[int] | np.ndarray) -> list[bytes]:
+        """The records at `indices`, integers [n] from 0 to N - 1."""
         data = tf.data.Dataset.from_tensor_slices(np.asarray(indices, np.int64))
         data = data.map(self.record, num_parallel_calls=_THREADS, deterministic=True)
         return list(data.as_numpy_iterator())
@@ -87,16 +88,22 @@ class Stream:
     ready, and three copies of one that is being read and shuffled.
 
     Args:
-      files: sequence of str or Shard.
-      window_records: int, records that are shuffled together.
-      window_bytes: int, bounds a window too; one chunk is the least.
-      readers: int, chunks that are read at once.
+      files: paths or shards.
+      window_records: records that are shuffled together.
+      window_bytes: bounds a window too; one chunk is the least.
+      readers: chunks that are read at once.
 
     Raises:
       ConfigError: there is no record; or see `scan`.
     """
 
-    def __init__(self, files, window_records=1 << 14, window_bytes=1 << 28, readers=_THREADS):
+    def __init__(
+        self,
+        files: Sequence[str | Shard],
+        window_records: int = 1 << 14,
+        window_bytes: int = 1 << 28,
+        readers: int = _THREADS,
+    ):
         shards = [shard for shard in _described(files, single=False) if shard.records]
         if not shards:
             raise ConfigError("a pool of unlabeled images must hold at least one record.")
@@ -118,21 +125,28 @@ class Stream:
             self._counts = tf.constant(counts, tf.int64)  # [M] records of each chunk
             self._begins = tf.cumsum(self._counts, exclusive=True)  # records before each chunk
 
-    def __len__(self):
+    def __len__(self) -> int:
         return self._size
 
-    def batches(self, batch, seed, stream, start=0, rows=(0, None)):
+    def batches(
+        self,
+        batch: int,
+        seed: int,
+        stream: int,
+        start: int = 0,
+        rows: tuple[int, int | None] = (0, None),
+    ) -> tf.data.Dataset:
         """Endless batches: every record once an epoch, batches wrap from one epoch into the next.
 
         Batch t is a pure function of (seed, stream, t), the files and the windows. Starting late
         reads the window of its first record and nothing before.
 
         Args:
-          batch: int, records a global batch.
-          seed: int, of the run.
-          stream: int, which of the run's random streams.
-          start: int, the first batch.
-          rows: (first, count), the rows of each global batch that are wanted; None is all from
+          batch: records a global batch.
+          seed: of the run.
+          stream: which of the run's random streams.
+          start: the first batch.
+          rows: (first, count), the part of each global batch to give; a count of None is all from
             first. All rows are read from the files, since their chunks are needed anyway.
 
         Returns:
@@ -141,24 +155,24 @@ class Stream:
         """
         epoch, before = divmod(start * batch, self._size)
         with tf.device("CPU"):
-            counts = tf.gather(self._counts, self._order(_key(seed, stream, epoch)))
+            counts = tf.gather(self._counts, self._order(random.key(seed, stream, epoch)))
         begins = np.concatenate([[0], np.cumsum(counts)])[self._edges]  # records before a window
         window = np.searchsorted(begins, before, side="right") - 1  # int64, as `e` and `w` below
         skipped = before - begins[window]
         edges = tf.constant(self._edges)
 
         def plan(e):
-            chunks = self._order(_key(seed, stream, e))
+            chunks = self._order(random.key(seed, stream, e))
             first = tf.where(e == epoch, window, np.int64(0))
             numbers = tf.data.Dataset.range(first, len(self._edges) - 1)
             return numbers.map(lambda w: (e, w, chunks[edges[w] : edges[w + 1]]))
 
         def read(e, w, chunks):
             records, numbers = self._read(chunks)
-            key = tf.random.experimental.stateless_fold_in(_key(seed, stream, e), w)
-            places = tf.random.experimental.stateless_shuffle(tf.range(tf.size(records)), key)
-            places = places[tf.where((e == epoch) & (w == window), skipped, np.int64(0)) :]
-            return tf.gather(records, places), tf.gather(numbers, places)
+            key = random.fold_in(random.key(seed, stream, e), w)
+            order = tf.random.experimental.stateless_shuffle(tf.range(tf.size(records)), key)
+            order = order[tf.where((e == epoch) & (w == window), skipped, np.int64(0)) :]
+            return tf.gather(records, order), tf.gather(numbers, order)
 
         first, count = rows
         last = batch if count is None else first + count
@@ -171,24 +185,18 @@ class Stream:
 
     def _order(self, key):
         """A permutation of the chunks, int64 [M]."""
-        every = tf.range(len(self._counts), dtype=tf.int64)
-        return tf.random.experimental.stateless_shuffle(every, key)
+        chunks = tf.range(len(self._counts), dtype=tf.int64)
+        return tf.random.experimental.stateless_shuffle(chunks, key)
 
     def _read(self, chunks):
         """(records, numbers) of chunks [W], in their order."""
 
-        def one(chunk):
+        def read_one(chunk):
             path, count = self._paths[self._owner[chunk]], self._counts[chunk]
             records = tfrecord_format.read_chunk(path, self._offsets[chunk], count, 1 << 18)
             return records, self._begins[chunk] + tf.range(count)
 
         data = tf.data.Dataset.from_tensor_slices(chunks)
-        data = data.map(one, num_parallel_calls=self._readers, deterministic=True)
+        data = data.map(read_one, num_parallel_calls=self._readers, deterministic=True)
         total = tf.reduce_sum(tf.gather(self._counts, chunks))
         return data.rebatch(total).get_single_element()
-
-
-def _key(seed, stream, epoch):
-    run = tf.constant([seed, stream], tf.int64)
-    # The cast matters: a Python number would be int32 and give another key.
-    return tf.random.experimental.stateless_fold_in(run, tf.cast(epoch, tf.int64))

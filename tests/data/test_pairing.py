@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+import mpl_tf
 from mpl_tf import data
-from mpl_tf.data import arrays
+from mpl_tf.data import pairing
 from mpl_tf.options import ConfigError
 
 
@@ -79,7 +80,7 @@ def test_grey_images_may_come_without_a_channel():
 
 
 def test_images_are_held_once(images):
-    parts = arrays._parts((images[:20], LABELS), images[20:], False, None)
+    parts = pairing._parts((images[:20], LABELS), images[20:], False, None)
     assert parts[0].store is parts[1].store
 
 
@@ -146,3 +147,73 @@ def test_a_dataset_has_no_places(images):
         data.pair(labeled, streamed, **PLAIN, views=("weak", "index"))
     with pytest.raises(ConfigError, match="needs a pool of known size"):
         data.num_unlabeled(labeled, streamed)
+
+
+METHOD_VIEWS = {
+    mpl_tf.Supervised: set(),
+    mpl_tf.VAT: {"weak"},
+    mpl_tf.MixMatch: {"weak", "weak_2"},
+    mpl_tf.FlexMatch: {"weak", "strong", "index"},
+    mpl_tf.ReMixMatch: {"weak", "strong", *(f"strong_{n}" for n in range(2, 9))},
+}
+
+
+@pytest.mark.parametrize("method", METHOD_VIEWS, ids=lambda method: method.__name__)
+def test_a_method_says_what_it_reads(images, method):
+    found = data.pair((images[:20], LABELS), images[20:], method=method, **PLAIN)
+    assert found.element_spec.keys() == {"labeled", "label", *METHOD_VIEWS[method]}
+
+
+def test_an_object_says_what_it_reads_where_a_hyperparameter_counts(images):
+    network = mpl_tf.NETWORKS["small"](4, (8, 8, 3))
+    method = mpl_tf.ReMixMatch(network, strong_views=3, rotation_weight=0.0)
+    found = data.pair((images[:20], LABELS), images[20:], method=method, **PLAIN)
+    assert found.element_spec.keys() == {
+        "labeled",
+        "label",
+        "weak",
+        "strong",
+        "strong_2",
+        "strong_3",
+    }
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"method": "flexmatch"}, "method must be a method's class.*received 'flexmatch'"),
+        ({"method": mpl_tf.VAT, "views": ("weak",)}, r"method or views, not both.*\('weak',\)"),
+    ],
+)
+def test_a_method_is_a_class_or_an_object_and_alone(images, arguments, message):
+    with pytest.raises(ConfigError, match=message):
+        data.pair((images[:20], LABELS), images[20:], **arguments)
+
+
+def test_the_data_says_what_networks_and_methods_are_built_with(images):
+    found = data.pair((images[:20], LABELS), images[20:], method=mpl_tf.FlexMatch, **PLAIN)
+    assert (found.num_unlabeled, found.num_classes) == (90, 4)
+    assert found.image_shape == (8, 8, 3)
+    network = mpl_tf.NETWORKS["small"](found.num_classes, found.image_shape)
+    model = mpl_tf.FlexMatch(network, num_unlabeled=found.num_unlabeled)
+    model.compile("sgd")
+    model.fit(found, steps_per_epoch=2, verbose=0)
+
+    more = data.pair(
+        (images[:20], LABELS), images[20:], num_classes=7, exclude_labeled=True, **PLAIN
+    )
+    assert (more.num_unlabeled, more.num_classes) == (70, 7)
+
+
+def test_what_streams_do_not_tell_is_none(images):
+    labeled = tf.data.Dataset.from_tensor_slices((images[:20], LABELS))
+    found = data.pair(labeled, images[20:], **PLAIN)
+    assert (found.num_unlabeled, found.num_classes) == (70, None)
+    assert found.image_shape == (8, 8, 3)
+    assert data.pair(labeled, num_classes=4, **PLAIN).num_unlabeled is None
+
+
+def test_more_images_may_be_arrays_beside_images_of_a_source(images):
+    source = data.DATASETS["digits"].load()
+    found = data.pair(source.train, np.zeros([30, 8, 8], np.uint8), **PLAIN)
+    assert found.num_unlabeled == 30  # of another store: the labeled ones are not added

@@ -1,0 +1,213 @@
+"""Training data of the user's own images, for `fit`."""
+
+from collections.abc import Callable, Sequence
+from typing import Protocol, TypeAlias
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from mpl_tf.augment import policies, randaugment
+from mpl_tf.data import pipeline
+from mpl_tf.data.arrays import Array, ShuffledDataset, arrays
+from mpl_tf.data.dataset import Images, Pool
+from mpl_tf.options import ConfigError
+
+# What `pair` takes as a view.
+View: TypeAlias = str | keras.Layer | Callable[..., tf.Tensor] | None
+
+
+class ReadsViews(Protocol):
+    """A method's class, or an object of it."""
+
+    unlabeled_views: tuple[str, ...]
+
+
+def pair(
+    labeled: tuple[Array, Array] | Images | tf.data.Dataset,
+    unlabeled: Array | Pool | tf.data.Dataset | None = None,
+    *,
+    method: ReadsViews | None = None,
+    labeled_batch: int = 32,
+    unlabeled_ratio: int = 7,
+    weak: View = "crop",
+    strong: View = "randaugment",
+    exclude_labeled: bool = False,
+    num_classes: int | None = None,
+    views: Sequence[str] | None = None,
+    seed: int = 0,
+    start: int = 0,
+) -> tf.data.Dataset:
+    """Training data for `fit` from labeled and unlabeled images.
+
+        data = mpl_tf.data.pair((images, labels), method=mpl_tf.FlexMatch)
+        network = mpl_tf.NETWORKS["small"](data.num_classes, data.image_shape)
+        model = mpl_tf.FlexMatch(network, num_unlabeled=data.num_unlabeled)
+
+    Args:
+      labeled: one of
+        - (images, labels): uint8 [N, H, W, C] or [N, H, W], and integers [N] from 0; labels of -1
+          mark unlabeled images, which then need no `unlabeled`;
+        - data.dataset.Images, such as the `train` of `mpl_tf.data.folder`;
+        - a finite tf.data.Dataset of single (image uint8 [H, W, C], label) elements.
+      unlabeled: uint8 [M, H, W, C] or [M, H, W], a data.dataset.Pool such as Images, or a
+        tf.data.Dataset of single images (what else its elements hold is ignored). Labeled images
+        are added to it, without their labels, if they are arrays too, or Images of the same store.
+        None takes the labeled images, without their labels, and those marked -1.
+      method: the method to train, its class or an object of it, which says what it reads of
+        unlabeled images. A method that reads "index" is constructed with `num_unlabeled`.
+      labeled_batch: labeled images a step (the paper's B).
+      unlabeled_ratio: unlabeled images a labeled one (the paper's mu).
+      weak: "crop" (mirrored and shifted by up to an eighth), None, a Keras layer, or a policy: a
+        function (images uint8 [n, H, W, C], draws) -> the same shape; see `augment.policies`.
+      strong: "randaugment" (the weak view, RandAugment, cutout), None, a layer or a policy.
+      exclude_labeled: whether to leave labeled images out of the unlabeled ones; they are in by
+        default, as in the paper. Of effect on arrays and Images alone.
+      num_classes: to check labels against; None is one more than the greatest label.
+      views: in place of `method`, the unlabeled views in a batch, such as "weak", "weak_2",
+        "strong", "index"; without either, "weak" and "strong".
+      seed: of order and views.
+      start: the step to start at. Batch t is a function of (seed, t), except for a
+        tf.data.Dataset, which is shuffled through a buffer and starts at step 0 alone.
+
+    Returns:
+      An endless tf.data.Dataset of dicts, as every method of this package takes. It has, beside
+      what a tf.data.Dataset has (`map`, `take` and so on give Datasets without them):
+        - `num_unlabeled`: int, unlabeled images, None if they are a tf.data.Dataset;
+        - `num_classes`: int, None if that is not given and the labeled ones are a tf.data.Dataset;
+        - `image_shape`: (height, width, channels).
+
+    Raises:
+      ConfigError: arrays of a wrong type, rank or range, shapes that differ, a pool smaller than a
+        batch, an unknown view, an index of a tf.data.Dataset; nothing was read.
+    """
+    views = _views(method, views)
+    weak_policy, strong_policy = _policies(weak, strong)
+    if min(labeled_batch, unlabeled_ratio) < 1:
+        raise ConfigError(
+            f"labeled_batch and unlabeled_ratio must be at least 1; received {labeled_batch} and "
+            f"{unlabeled_ratio}."
+        )
+    train, pool = _parts(labeled, unlabeled, exclude_labeled, num_classes)
+    unlabeled_batch = labeled_batch * unlabeled_ratio
+    _check_size("labeled", train, labeled_batch)
+    if views:
+        _check_size("unlabeled", pool, unlabeled_batch)
+    data = pipeline.training_batches(
+        train,
+        pool,
+        labeled_batch=labeled_batch,
+        unlabeled_batch=unlabeled_batch,
+        views=views,
+        weak=weak_policy,
+        strong=strong_policy,
+        seed=seed,
+        start=start,
+    )
+    if num_classes is None and isinstance(train, Images):
+        num_classes = int(train.labels.max()) + 1
+    data.num_unlabeled, data.num_classes, data.image_shape = pool.size, num_classes, train.shape
+    return data
+
+
+def num_unlabeled(
+    labeled: tuple[Array, Array] | Images | tf.data.Dataset,
+    unlabeled: Array | Pool | tf.data.Dataset | None = None,
+    *,
+    exclude_labeled: bool = False,
+) -> int:
+    """How many unlabeled images `pair` makes of its arguments of the same names.
+
+    Raises:
+      ConfigError: as in `pair`; a tf.data.Dataset gives its images no positions.
+    """
+    return pipeline.pool_size(_parts(labeled, unlabeled, exclude_labeled, None)[1])
+
+
+def _views(method, views):
+    """The unlabeled views to make, a tuple."""
+    if method is None:
+        return ("weak", "strong") if views is None else views
+    if views is not None:
+        raise ConfigError(f"give method or views, not both; received views={views!r}.")
+    if not hasattr(method, "unlabeled_views"):
+        raise ConfigError(
+            "method must be a method's class, such as mpl_tf.FixMatch, or an object of it; "
+            f"received {method!r}."
+        )
+    return method.unlabeled_views
+
+
+def _policies(weak, strong):
+    """(weak, strong) policies of the arguments of `pair`."""
+    weak = policies.Crop() if isinstance(weak, str) and weak == "crop" else policies.as_policy(weak)
+    if isinstance(strong, str) and strong == "randaugment":
+        return weak, policies.Strong(weak, randaugment.RandAugment())
+    if isinstance(strong, str) or isinstance(weak, str):
+        raise ConfigError(
+            f"weak must be 'crop' and strong 'randaugment', or None, a Keras layer or a function; "
+            f"received {weak!r} and {strong!r}."
+        )
+    return weak, policies.as_policy(strong)
+
+
+def _check_size(name, pool, batch):
+    if pool.size is not None and pool.size < batch:
+        raise ConfigError(
+            f"a batch of {batch} {name} images needs at least as many; received {pool.size}."
+        )
+
+
+def _parts(labeled, unlabeled, exclude_labeled, num_classes):
+    """(labeled images, unlabeled images), two Pools of one shape."""
+    train: Pool
+    if isinstance(labeled, tf.data.Dataset):
+        train = ShuffledDataset(labeled, with_labels=True)
+        pool = ShuffledDataset(labeled, with_labels=False)
+    else:
+        images = labeled
+        if not isinstance(labeled, Images):
+            arrays_too = unlabeled is not None and not isinstance(
+                unlabeled, (Pool, tf.data.Dataset)
+            )
+            more, unlabeled = (unlabeled, None) if arrays_too else (None, unlabeled)
+            _check_two(labeled)
+            images = arrays(labeled[0], labeled[1], more, num_classes)
+        is_labeled = images.labels >= 0
+        if not is_labeled.any():
+            raise ConfigError("no image is labeled: every label is -1.")
+        train = images.take(np.flatnonzero(is_labeled))
+        pool = images.take(np.flatnonzero(~is_labeled)) if exclude_labeled else images
+        pool = pool.without_labels()
+    if unlabeled is not None:
+        pool = _pool(unlabeled)
+        if isinstance(train, Images) and isinstance(pool, Images) and not exclude_labeled:
+            pool = _with_labeled(pool, train)
+    if train.shape != pool.shape:
+        raise ConfigError(
+            f"labeled and unlabeled images must have one shape; received {train.shape} and "
+            f"{pool.shape}."
+        )
+    return train, pool
+
+
+def _pool(unlabeled):
+    if isinstance(unlabeled, tf.data.Dataset):
+        return ShuffledDataset(unlabeled, with_labels=False)
+    return unlabeled if isinstance(unlabeled, Pool) else arrays(unlabeled)
+
+
+def _with_labeled(pool, train):
+    """`pool`, and after it those images of `train` that it lacks, if both lie in one store."""
+    if pool.store is not train.store:
+        return pool
+    lacking = np.isin(train.positions, pool.positions, invert=True)
+    return pool.join(train.take(np.flatnonzero(lacking)).without_labels())
+
+
+def _check_two(labeled):
+    if not isinstance(labeled, (tuple, list)) or len(labeled) != 2:
+        raise ConfigError(
+            "labeled must be (images, labels), data.dataset.Images or a tf.data.Dataset; received "
+            f"{type(labeled).__name__}."
+        )
