@@ -6,6 +6,7 @@ import numbers
 import tensorflow as tf
 
 from mpl_tf.augment import operations
+from mpl_tf.augment.draws import Draws
 from mpl_tf.options import ConfigError
 
 # 25 sub-policies each, two operations in a row with their probabilities and magnitudes (0 to 9):
@@ -95,13 +96,13 @@ POLICIES = {
 }
 
 
-def sub_policies(policy):
-    """The table of a policy: 25 pairs of (name, probability, magnitude)."""
+def sub_policies(policy: str) -> list[tuple[tuple[str, float, int], ...]]:
+    """The table of a policy, a key of POLICIES: 25 pairs of (name, probability, magnitude)."""
     rows = [line.split() for line in POLICIES[policy].strip().splitlines()]
     return [tuple((row[i], float(row[i + 1]), int(row[i + 2])) for i in (0, 3)) for row in rows]
 
 
-def level(name, magnitude, translate):
+def level(name: str, magnitude: int, translate: float) -> float:
     """An operation's parameter at one of the ten magnitudes, without its random sign.
 
     The paper's ranges (its table 6) in even steps: degrees to 30, slopes to 0.3, factors from 0.1
@@ -110,12 +111,12 @@ def level(name, magnitude, translate):
     practice make an operation stronger with the magnitude.
 
     Args:
-      name: str, key of operations.OPERATIONS.
-      magnitude: int, 0 to 9.
-      translate: float, pixels at magnitude 9.
+      name: key of operations.OPERATIONS.
+      magnitude: 0 to 9.
+      translate: pixels at magnitude 9.
 
     Returns:
-      float; 0 for operations without a parameter.
+      The parameter; 0 for operations without a parameter.
     """
     share = magnitude / 9
     if name in ("Color", "Contrast", "Brightness", "Sharpness"):
@@ -140,8 +141,8 @@ class AutoAugment:
     operations are Pillow's, pixel by pixel.
 
     Attributes:
-      policy: str, "cifar10", "svhn" or "imagenet".
-      translate: float, pixels that TranslateX and TranslateY move at the greatest magnitude; None
+      policy: "cifar10", "svhn" or "imagenet".
+      translate: pixels that TranslateX and TranslateY move at the greatest magnitude; None
         is 150/331 of the longer side, the paper's 150 pixels on its ImageNet images of 331.
 
     Raises:
@@ -151,7 +152,7 @@ class AutoAugment:
     policy: str = "cifar10"
     translate: float | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.policy not in POLICIES:
             allowed = ", ".join(POLICIES)
             raise ConfigError(f"policy must be one of {allowed}; received {self.policy!r}.")
@@ -159,12 +160,12 @@ class AutoAugment:
         if pixels is not None and not (isinstance(pixels, numbers.Real) and 0 <= pixels < 1e9):
             raise ConfigError(f"translate must be a number of at least 0; received {pixels!r}.")
 
-    def __call__(self, images, draws):
+    def __call__(self, images: tf.Tensor, draws: Draws) -> tf.Tensor:
         """Augments a batch.
 
         Args:
           images: uint8 [N, H, W, C] with static H, W and C, C 1 or 3.
-          draws: augment.draws.Draws of these N rows.
+          draws: of these N rows.
 
         Returns:
           uint8 [N, H, W, C].
@@ -172,20 +173,20 @@ class AutoAugment:
         side = max(images.shape[1:3])
         translate = 150 / 331 * side if self.translate is None else self.translate
         table = sub_policies(self.policy)
-        chosen = draws.integers(0, 0, len(table))
+        sub_policy = draws.integers(0, 0, len(table))
         for stage in range(2):
             column = [pair[stage] for pair in table]
             names = sorted({name for name, _, _ in column})
             operation = tf.constant([names.index(name) for name, _, _ in column])
             probability = tf.constant([probability for _, probability, _ in column])
             strength = tf.constant([level(name, m, translate) for name, _, m in column])
-            own = draws.child(1 + stage)
-            applied = own.uniform(1) < tf.gather(probability, chosen)
+            of_stage = draws.child(1 + stage)
+            applied = of_stage.uniform(1) < tf.gather(probability, sub_policy)
             images = operations.apply(
                 names,
                 images,
-                tf.where(applied, tf.gather(operation, chosen), len(names)),
-                tf.gather(strength, chosen),
-                own,
+                tf.where(applied, tf.gather(operation, sub_policy), len(names)),
+                tf.gather(strength, sub_policy),
+                of_stage,
             )
         return images

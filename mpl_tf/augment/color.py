@@ -8,7 +8,7 @@ table look-ups on pixels, which cost ten times as much as arithmetic on a CPU.
 import tensorflow as tf
 
 
-def autocontrast(images):
+def autocontrast(images: tf.Tensor) -> tf.Tensor:
     """Stretches every channel linearly, so that its least value becomes 0 and its greatest 255.
 
     Args:
@@ -27,7 +27,7 @@ def autocontrast(images):
     return tf.cast(stretched, tf.uint8)
 
 
-def equalize(images):
+def equalize(images: tf.Tensor) -> tf.Tensor:
     """Makes the histogram of every channel as even as a table of its values can.
 
     With h the counts and `step = (sum(h) - h[greatest value]) // 255`, value i becomes
@@ -42,23 +42,23 @@ def equalize(images):
     n, channels = tf.shape(images)[0], images.shape[3]
     size = n * channels * 256
     block = 256 * tf.reshape(tf.range(n * channels), [-1, 1, 1, channels])
-    place = tf.cast(images, tf.int32) + block  # [N, H, W, C]
-    counts = tf.math.bincount(tf.reshape(place, [-1]), minlength=size, maxlength=size)
+    entry = tf.cast(images, tf.int32) + block  # [N, H, W, C], of a table of all channels
+    counts = tf.math.bincount(tf.reshape(entry, [-1]), minlength=size, maxlength=size)
     counts = tf.reshape(counts, [-1, channels, 256])
     greatest = tf.cast(tf.reduce_max(images, [1, 2]), tf.int32)[..., None]  # [N, C, 1]
     last = tf.gather(counts, greatest, batch_dims=2)
     step = (tf.reduce_sum(counts, -1, keepdims=True) - last) // 255
     table = (tf.cumsum(counts, -1, exclusive=True) + step // 2) // tf.maximum(step, 1)
     table = tf.where(step > 0, tf.minimum(table, 255), tf.range(256))
-    return tf.gather(tf.cast(tf.reshape(table, [-1]), tf.uint8), place)
+    return tf.gather(tf.cast(tf.reshape(table, [-1]), tf.uint8), entry)
 
 
-def invert(images):
+def invert(images: tf.Tensor) -> tf.Tensor:
     """`255 - images`; uint8 [N, H, W, C] to the same."""
     return 255 - images
 
 
-def posterize(images, bits):
+def posterize(images: tf.Tensor, bits: tf.Tensor) -> tf.Tensor:
     """Keeps the highest bits of every value.
 
     Args:
@@ -72,7 +72,7 @@ def posterize(images, bits):
     return tf.bitwise.bitwise_and(images, _each(tf.cast(255 - dropped, tf.uint8)))
 
 
-def solarize(images, threshold):
+def solarize(images: tf.Tensor, threshold: tf.Tensor) -> tf.Tensor:
     """Inverts values of at least the threshold: `x if x < threshold else 255 - x`.
 
     Args:
@@ -86,7 +86,7 @@ def solarize(images, threshold):
     return tf.bitwise.bitwise_xor(images, 255 * tf.cast(above, tf.uint8))
 
 
-def color(images, factor):
+def color(images: tf.Tensor, factor: tf.Tensor) -> tf.Tensor:
     """Saturation: `grey + factor * (images - grey)`, grey the luma of a pixel.
 
     Args:
@@ -102,7 +102,7 @@ def color(images, factor):
     return _blend(_luma(x), x, factor)
 
 
-def contrast(images, factor):
+def contrast(images: tf.Tensor, factor: tf.Tensor) -> tf.Tensor:
     """`mean + factor * (images - mean)`, mean the image's average luma to the nearest integer.
 
     Args:
@@ -119,7 +119,7 @@ def contrast(images, factor):
     return _blend(_each(tf.cast(mean, tf.float32)), x, factor)
 
 
-def brightness(images, factor):
+def brightness(images: tf.Tensor, factor: tf.Tensor) -> tf.Tensor:
     """`factor * images`.
 
     Args:
@@ -132,7 +132,7 @@ def brightness(images, factor):
     return tf.cast(tf.minimum(tf.cast(images, tf.float32) * _each(factor), 255), tf.uint8)
 
 
-def sharpness(images, factor):
+def sharpness(images: tf.Tensor, factor: tf.Tensor) -> tf.Tensor:
     """`smooth + factor * (images - smooth)`, smooth a weighted mean of 3x3 pixels.
 
     The weights are 5/13 for the pixel and 1/13 for each of its eight neighbours; pixels of the

@@ -12,7 +12,7 @@ import tensorflow as tf
 FILL = 128
 
 
-def rotate(images, degrees):
+def rotate(images: tf.Tensor, degrees: tf.Tensor) -> tf.Tensor:
     """Turns counterclockwise about the centre.
 
     Args:
@@ -36,7 +36,7 @@ def rotate(images, degrees):
     return _pick(images, x, y)
 
 
-def shear_x(images, slope):
+def shear_x(images: tf.Tensor, slope: tf.Tensor) -> tf.Tensor:
     """Moves the row y pixels below the top edge to the left by `slope * y` pixels.
 
     Args:
@@ -50,7 +50,7 @@ def shear_x(images, slope):
     return _pick(images, columns + _slant(slope, rows), rows)
 
 
-def shear_y(images, slope):
+def shear_y(images: tf.Tensor, slope: tf.Tensor) -> tf.Tensor:
     """Moves the column x pixels from the left edge up by `slope * x` pixels.
 
     Args:
@@ -64,7 +64,7 @@ def shear_y(images, slope):
     return _pick(images, columns, rows + _slant(slope, columns))
 
 
-def translate_x(images, pixels):
+def translate_x(images: tf.Tensor, pixels: tf.Tensor) -> tf.Tensor:
     """Moves to the left by the nearest whole number of pixels.
 
     Args:
@@ -78,7 +78,7 @@ def translate_x(images, pixels):
     return _pick(images, columns + _each(_nearest(pixels)), rows)
 
 
-def translate_y(images, pixels):
+def translate_y(images: tf.Tensor, pixels: tf.Tensor) -> tf.Tensor:
     """Moves up by the nearest whole number of pixels.
 
     Args:
@@ -92,53 +92,61 @@ def translate_y(images, pixels):
     return _pick(images, columns, rows + _each(_nearest(pixels)))
 
 
-def cutout(images, half, centre):
-    """Fills a square with grey (DeVries and Taylor 2017), cut off at the image's border.
+def cutout(
+    images: tf.Tensor, size: tf.Tensor | int, centre: tf.Tensor, fill: int = FILL
+) -> tf.Tensor:
+    """Fills a square (DeVries and Taylor 2017), cut off at the image's border.
+
+    The square has the columns from `floor(centre * W) - size // 2` on, and rows likewise.
 
     Args:
       images: uint8 [N, H, W, C].
-      half: float32 [N], half of the square's side, whole numbers of pixels.
-      centre: float32 [N, 2] in [0, 1): the square is around pixel `floor(centre * (W, H))`.
+      size: float32 [N], the square's side, whole numbers of pixels; or one number for all.
+      centre: float32 [N, 2] in [0, 1), the square's middle as a share of width and height.
+      fill: in [0, 255].
 
     Returns:
       uint8 [N, H, W, C].
     """
     height, width, channels = images.shape[1:]
+    size = tf.broadcast_to(tf.cast(size, tf.float32), tf.shape(centre)[:1])
 
-    def within(length, at):  # [N, length]
-        away = tf.range(length, dtype=tf.float32) - tf.floor(at * length)[:, None]
-        return (away >= -half[:, None]) & (away < half[:, None])
+    def within(length: int, at: tf.Tensor) -> tf.Tensor:  # [N, length]
+        start = tf.floor(at * length) - size // 2
+        away = tf.range(length, dtype=tf.float32) - start[:, None]
+        return (away >= 0) & (away < size[:, None])
 
     # Every line of an image as one row of bytes: broadcasting over channels would be slow.
     columns = tf.repeat(within(width, centre[:, 0]), channels, axis=1)
     square = within(height, centre[:, 1])[:, :, None] & columns[:, None]  # [N, H, W * C]
     lines = tf.reshape(images, [-1, height, width * channels])
-    return tf.reshape(tf.where(square, tf.constant(FILL, tf.uint8), lines), tf.shape(images))
+    filled = tf.where(square, tf.cast(fill, tf.uint8), lines)
+    return tf.ensure_shape(tf.reshape(filled, tf.shape(images)), images.shape)
 
 
-def flip(images, chosen):
-    """Mirrors the chosen images left to right.
+def flip(images: tf.Tensor, mirrored: tf.Tensor) -> tf.Tensor:
+    """Mirrors some of the images left to right.
 
     Args:
       images: uint8 [N, H, W, C].
-      chosen: bool [N].
+      mirrored: bool [N], which ones.
 
     Returns:
       uint8 [N, H, W, C].
     """
     columns, rows = _positions(images)
-    return _pick(images, tf.where(_each(chosen), images.shape[2] - 1 - columns, columns), rows)
+    return _pick(images, tf.where(_each(mirrored), images.shape[2] - 1 - columns, columns), rows)
 
 
-def crop(images, offset, padding, fill=FILL):
-    """Pads every side and cuts an image of the old size out.
+def crop(images: tf.Tensor, offset: tf.Tensor, padding: int, fill: int = FILL) -> tf.Tensor:
+    """Pads every side and cuts an image of its size out.
 
     Args:
       images: uint8 [N, H, W, C].
       offset: int32 [N, 2] in [0, 2 * padding], columns and rows of the padded image to the left
         of and above what is cut out; `padding` cuts the image itself out.
-      padding: int, pixels on each side, at least 0.
-      fill: int in [0, 255], value of the padding.
+      padding: pixels on each side, at least 0.
+      fill: in [0, 255], value of the padding.
 
     Returns:
       uint8 [N, H, W, C].
@@ -148,7 +156,7 @@ def crop(images, offset, padding, fill=FILL):
     return _pick(images, columns + x, rows + y, fill)
 
 
-def crop_and_resize(images, boxes):
+def crop_and_resize(images: tf.Tensor, boxes: tf.Tensor) -> tf.Tensor:
     """Cuts a box out of every image and enlarges it to the image's size, bilinearly.
 
     Pixels are squares: the box's edges, not the middles of its outermost pixels, become the
@@ -190,10 +198,10 @@ def _pick(images, x, y, fill=FILL):
     count = tf.shape(images)[0] * (height * width)
     first = tf.range(0, count, height * width)[:, None, None]
     inside = _below(x, width) & _below(y, height)
-    place = tf.where(inside, (first + y * width) + x, count)
+    source = tf.where(inside, (first + y * width) + x, count)
     outside = tf.fill([1, channels], tf.cast(fill, tf.uint8))
     pixels = tf.concat([tf.reshape(images, [-1, channels]), outside], 0)
-    return tf.ensure_shape(tf.gather(pixels, place), images.shape)
+    return tf.ensure_shape(tf.gather(pixels, source), images.shape)
 
 
 def _below(position, length):

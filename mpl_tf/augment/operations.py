@@ -1,11 +1,14 @@
 """A batch in which every image undergoes an operation of its own."""
 
+from collections.abc import Callable, Sequence
+
 import tensorflow as tf
 
 from mpl_tf.augment import color, geometry
+from mpl_tf.augment.draws import Draws
 
 # Each takes images [n, H, W, C] and parameters [n, 3]: the operation's own, and Cutout's centre.
-OPERATIONS = {
+OPERATIONS: dict[str, Callable[[tf.Tensor, tf.Tensor], tf.Tensor]] = {
     "AutoContrast": lambda images, p: color.autocontrast(images),
     "Equalize": lambda images, p: color.equalize(images),
     "Invert": lambda images, p: color.invert(images),
@@ -20,25 +23,31 @@ OPERATIONS = {
     "ShearY": lambda images, p: geometry.shear_y(images, p[:, 0]),
     "TranslateX": lambda images, p: geometry.translate_x(images, p[:, 0]),
     "TranslateY": lambda images, p: geometry.translate_y(images, p[:, 0]),
-    "Cutout": lambda images, p: geometry.cutout(images, p[:, 0], p[:, 1:]),
+    "Cutout": lambda images, p: geometry.cutout(images, 2 * p[:, 0], p[:, 1:]),
 }
 SIGNED = ("Rotate", "ShearX", "ShearY", "TranslateX", "TranslateY")
 
 
 @tf.autograph.experimental.do_not_convert  # nothing here needs it, and it would take seconds
-def apply(names, images, operation, strength, draws):
+def apply(
+    names: Sequence[str],
+    images: tf.Tensor,
+    operation: tf.Tensor,
+    strength: tf.Tensor,
+    draws: Draws,
+) -> tf.Tensor:
     """Applies operation `names[operation[i]]` to image i.
 
     The batch is split by operation, every part goes through its operation at once, and the parts
     are put back in order: each image is computed once, whatever the number of operations.
 
     Args:
-      names: sequence of K keys of OPERATIONS.
+      names: K keys of OPERATIONS.
       images: uint8 [N, H, W, C] with static H, W and C.
       operation: int32 [N] in [0, K]; K leaves an image alone.
-      strength: float32 [N], the operation's parameter (see color and geometry), not negative; for
-        an operation in SIGNED it gets a random sign.
-      draws: augment.draws.Draws of these N rows, for the signs and Cutout's centres.
+      strength: float32 [N], the operation's parameter (see color and geometry; of Cutout, half of
+        the square's side), not negative; for an operation in SIGNED it gets a random sign.
+      draws: of these N rows, for the signs and Cutout's centres.
 
     Returns:
       uint8 [N, H, W, C].
@@ -49,9 +58,11 @@ def apply(names, images, operation, strength, draws):
     parameters = tf.stack([strength, *centre], axis=1)
 
     functions = [OPERATIONS[name] for name in names] + [lambda images, p: images]
-    parts, own, places = (
+    parts, of_part, positions = (
         tf.dynamic_partition(tensor, operation, len(functions))
         for tensor in (images, parameters, tf.range(tf.shape(images)[0]))
     )
-    changed = [function(part, p) for function, part, p in zip(functions, parts, own, strict=True)]
-    return tf.ensure_shape(tf.dynamic_stitch(places, changed), images.shape)
+    changed = [
+        function(part, p) for function, part, p in zip(functions, parts, of_part, strict=True)
+    ]
+    return tf.ensure_shape(tf.dynamic_stitch(positions, changed), images.shape)

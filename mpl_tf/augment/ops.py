@@ -1,16 +1,20 @@
-"""Batched image operations: an image's result depends on its own parameters alone."""
+"""Batched operations between pixels: bilinear moves, and light.
+
+Every operation takes images uint8 [N, H, W, C] with static H, W and C; an image's result depends on
+its own pixels and its own parameters alone. `geometry` has those that move whole pixels.
+"""
 
 import tensorflow as tf
 
 
-def affine(images, matrix, fill=0):
+def affine(images: tf.Tensor, matrix: tf.Tensor, fill: int = 0) -> tf.Tensor:
     """Moves every image by its own affine map, bilinearly.
 
     Args:
       images: uint8 [N, H, W, C].
       matrix: float32 [N, 2, 3]; output pixel (x, y), measured from the image's centre, shows the
         input at `matrix @ (x, y, 1)`.
-      fill: int in [0, 255], the value outside the input.
+      fill: in [0, 255], the value outside the input.
 
     Returns:
       uint8 [N, H, W, C].
@@ -32,18 +36,18 @@ def affine(images, matrix, fill=0):
     return to_uint8(moved)
 
 
-def to_uint8(images):
-    """Rounds floating images to uint8, values outside [0, 255] clipped."""
+def to_uint8(images: tf.Tensor) -> tf.Tensor:
+    """Rounds floating images to uint8 of the same shape, values outside [0, 255] clipped."""
     return tf.cast(tf.round(tf.clip_by_value(images, 0.0, 255.0)), tf.uint8)
 
 
-def translate(images, offset, fill=0):
-    """Moves every image by whole or fractional pixels.
+def shift(images: tf.Tensor, offset: tf.Tensor, fill: int = 0) -> tf.Tensor:
+    """Moves every image by whole or fractional pixels, bilinearly.
 
     Args:
       images: uint8 [N, H, W, C].
       offset: float32 [N, 2], pixels to the right and down.
-      fill: int in [0, 255], the value that comes in from outside.
+      fill: in [0, 255], the value that comes in from outside.
 
     Returns:
       uint8 [N, H, W, C].
@@ -52,7 +56,7 @@ def translate(images, offset, fill=0):
     return affine(images, tf.concat([identity, -offset[:, :, None]], axis=2), fill)
 
 
-def enhance(images, contrast, brightness):
+def enhance(images: tf.Tensor, contrast: tf.Tensor, brightness: tf.Tensor) -> tf.Tensor:
     """`(x - 127.5) * contrast + 127.5 + brightness`, clipped.
 
     Args:
@@ -65,28 +69,3 @@ def enhance(images, contrast, brightness):
     """
     contrast, brightness = (tf.reshape(t, [-1, 1, 1, 1]) for t in (contrast, brightness))
     return to_uint8((tf.cast(images, tf.float32) - 127.5) * contrast + 127.5 + brightness)
-
-
-def cutout(images, centre, size, fill=128):
-    """Fills a square of every image (DeVries and Taylor 2017), cut off at the image's border.
-
-    Args:
-      images: uint8 [N, H, W, C].
-      centre: float32 [N, 2] in [0, 1), where the square's centre lies, as a share of width and
-        height.
-      size: int, side of the square in pixels.
-      fill: int in [0, 255].
-
-    Returns:
-      uint8 [N, H, W, C].
-    """
-    height, width = images.shape[1:3]
-
-    def inside(length, at):  # [N, length]
-        start = tf.floor(at * length)[:, None] - size // 2
-        position = tf.range(length, dtype=tf.float32)
-        return (position >= start) & (position < start + size)
-
-    columns, rows = inside(width, centre[:, 0]), inside(height, centre[:, 1])
-    square = rows[:, :, None, None] & columns[:, None, :, None]  # [N, H, W, 1]
-    return tf.where(square, tf.cast(fill, tf.uint8), images)

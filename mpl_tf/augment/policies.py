@@ -1,9 +1,4 @@
-"""Weak and strong views: functions of (images, draws).
-
-A policy takes uint8 images [N, H, W, C] and an `augment.draws.Draws` for these N rows, draws all
-of its randomness from it, and returns uint8 images of the same shape. What happens to an image
-depends on its own row of the draws alone.
-"""
+"""Weak and strong views: functions of (images, draws)."""
 
 import dataclasses
 import math
@@ -17,13 +12,24 @@ from mpl_tf.augment.draws import Draws
 
 
 class Policy(Protocol):
-    """A view of images."""
+    """How a view of an image is made: any function like this one.
+
+    What happens to an image depends on its own pixels and its own row of the draws alone.
+    """
 
     def __call__(self, images: tf.Tensor, draws: Draws, /) -> tf.Tensor:
-        """uint8 [N, H, W, C], drawn for the N rows of `draws` -> uint8 of the same shape."""
+        """Makes a view of every image.
+
+        Args:
+          images: uint8 [N, H, W, C] with static H, W and C.
+          draws: all randomness there is, of these N rows.
+
+        Returns:
+          uint8 [N, H, W, C].
+        """
 
 
-def unchanged(images, draws):
+def unchanged(images: tf.Tensor, draws: Draws) -> tf.Tensor:
     """The images as they are."""
     del draws
     return images
@@ -36,12 +42,12 @@ class Crop:
     The weak view of Pham et al. 2021 for 32-pixel images.
 
     Attributes:
-      flip: bool, whether to mirror left to right.
+      flip: whether to mirror left to right.
     """
 
     flip: bool = True
 
-    def __call__(self, images, draws):
+    def __call__(self, images: tf.Tensor, draws: Draws) -> tf.Tensor:
         images = _flip(images, draws) if self.flip else images
         padding = images.shape[1] // 8
         offset = draws.integers(1, 0, 2 * padding + 1, [2])
@@ -56,19 +62,19 @@ class ResizedCrop:
     that is at its final size: small parts are blurred more than if cut from a larger original.
 
     Attributes:
-      flip: bool, whether to mirror left to right.
+      flip: whether to mirror left to right.
     """
 
     flip: bool = True
 
-    def __call__(self, images, draws):
+    def __call__(self, images: tf.Tensor, draws: Draws) -> tf.Tensor:
         images = _flip(images, draws) if self.flip else images
         area = draws.uniform(1, 0.08, 1.0)
         aspect = tf.exp(draws.uniform(2, math.log(3 / 4), math.log(4 / 3)))  # width / height
         width = tf.minimum(tf.sqrt(area * aspect), 1.0)
         height = tf.minimum(tf.sqrt(area / aspect), 1.0)
-        place = draws.uniform(3, columns=[2])
-        left, top = place[:, 0] * (1 - width), place[:, 1] * (1 - height)
+        corner = draws.uniform(3, columns=[2])  # as a share of the room for it
+        left, top = corner[:, 0] * (1 - width), corner[:, 1] * (1 - height)
         boxes = tf.stack([top, left, top + height, left + width], axis=1)
         return geometry.crop_and_resize(images, boxes)
 
@@ -81,21 +87,21 @@ class Strong:
     jitter again).
 
     Attributes:
-      weak: policy.
-      distort: policy.
-      cutout: float in [0, 1], side of the square as a share of the image's; 0 cuts nothing out.
+      weak: what comes first and last.
+      distort: what comes between.
+      cutout: in [0, 1], side of the square as a share of the image's; 0 cuts nothing out.
     """
 
-    weak: object
-    distort: object
+    weak: Policy
+    distort: Policy
     cutout: float = 0.5
 
-    def __call__(self, images, draws):
+    def __call__(self, images: tf.Tensor, draws: Draws) -> tf.Tensor:
         images = self.weak(images, draws.child(0))
         images = self.distort(images, draws.child(1))
         size = round(self.cutout * images.shape[1])
         if size:
-            images = ops.cutout(images, draws.uniform(2, columns=[2]), size, fill=128)
+            images = geometry.cutout(images, size, draws.uniform(2, columns=[2]))
         return self.weak(images, draws.child(3))
 
 
@@ -107,19 +113,19 @@ class FromLayer:
     run sees others than an uninterrupted one.
 
     Attributes:
-      layer: keras.Layer of images with values 0 to 255.
+      layer: takes and gives images with values 0 to 255.
     """
 
     layer: keras.Layer
 
-    def __call__(self, images, draws):
+    def __call__(self, images: tf.Tensor, draws: Draws) -> tf.Tensor:
         del draws
-        shown = self.layer(tf.cast(images, tf.float32), training=True)
-        return tf.ensure_shape(ops.to_uint8(tf.cast(shown, tf.float32)), images.shape)
+        view = self.layer(tf.cast(images, tf.float32), training=True)
+        return tf.ensure_shape(ops.to_uint8(tf.cast(view, tf.float32)), images.shape)
 
 
-def as_policy(function):
-    """A policy of what a user gives: None shows images as they are, a Keras layer is wrapped."""
+def as_policy(function: Policy | keras.Layer | None) -> Policy:
+    """A policy of what a user passes: None leaves images as they are, a Keras layer is wrapped."""
     if function is None:
         return unchanged
     return FromLayer(function) if isinstance(function, keras.Layer) else function
@@ -132,15 +138,15 @@ class Shift:
     For images on a black ground that fill their frame, such as digits.
 
     Attributes:
-      flip: bool, whether to mirror half of the images left to right.
+      flip: whether to mirror half of the images left to right.
     """
 
     flip: bool = False
 
-    def __call__(self, images, draws):
+    def __call__(self, images: tf.Tensor, draws: Draws) -> tf.Tensor:
         images = _flip(images, draws.child(9)) if self.flip else images
         reach = images.shape[1] / 16
-        return ops.translate(images, draws.uniform(0, -reach, reach, [2]))
+        return ops.shift(images, draws.uniform(0, -reach, reach, [2]))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -148,16 +154,16 @@ class Affine:
     """Turns, shears, scales, moves, re-lights and cuts an image, and leaves it readable.
 
     Rotation up to 25 degrees, shear up to 0.3, scale 0.8 to 1.25, moves up to an eighth of the
-    side, contrast 0.6 to 1.4, brightness up to 40 grey levels, and a square with a quarter of the
-    side cut out. No colour is inverted and no grey comes in: for images on a black ground.
+    side, contrast 0.6 to 1.4, brightness up to 40 grey levels, and a grey square with a quarter of
+    the side. No colour is inverted, and black comes in from outside: for images on a black ground.
 
     Attributes:
-      flip: bool, whether to mirror half of the images left to right; digits become other symbols.
+      flip: whether to mirror half of the images left to right; digits become other symbols.
     """
 
     flip: bool = False
 
-    def __call__(self, images, draws):
+    def __call__(self, images: tf.Tensor, draws: Draws) -> tf.Tensor:
         images = _flip(images, draws.child(9)) if self.flip else images
         side = images.shape[1]
         angle = draws.uniform(0, -25.0, 25.0) * math.pi / 180
@@ -169,7 +175,7 @@ class Affine:
         images = ops.affine(images, tf.reshape(tf.stack(rows, axis=1), [-1, 2, 3]))
         contrast, brightness = draws.uniform(4, 0.6, 1.4), draws.uniform(5, -40.0, 40.0)
         images = ops.enhance(images, contrast, brightness)
-        return ops.cutout(images, draws.uniform(6, columns=[2]), size=side // 4)
+        return geometry.cutout(images, side // 4, draws.uniform(6, columns=[2]))
 
 
 def _flip(images, draws):

@@ -6,12 +6,13 @@ import numbers
 import tensorflow as tf
 
 from mpl_tf.augment import operations
+from mpl_tf.augment.draws import Draws
 from mpl_tf.options import ConfigError
 
 NAMES = tuple(operations.OPERATIONS)
 
 
-def levels(magnitude, translate, cutout):
+def levels(magnitude: float, translate: float, cutout: float) -> dict[str, float]:
     """The operations' parameters at a magnitude L, without their random signs.
 
     Degrees 30 * L/10, slopes 0.3 * L/10, translations `translate * L/10` pixels, factors
@@ -26,12 +27,12 @@ def levels(magnitude, translate, cutout):
       as long.
 
     Args:
-      magnitude: float, L, at least 0.
-      translate: float, pixels at L = 10.
-      cutout: float, pixels at L = 10.
+      magnitude: L, at least 0.
+      translate: pixels at L = 10.
+      cutout: pixels at L = 10.
 
     Returns:
-      dict of float, one for each of NAMES; 0 for operations without a parameter.
+      One for each of NAMES; 0 for operations without a parameter.
     """
     share = magnitude / 10
     factor = 1.8 * share + 0.1
@@ -65,12 +66,12 @@ class RandAugment:
     The operations are Pillow's, pixel by pixel.
 
     Attributes:
-      layers: int, operations in a row, at least 1.
-      magnitude: float, L, strength of all operations, at least 0; 16 for CIFAR-10 and SVHN, 17 for
+      layers: operations in a row, at least 1.
+      magnitude: L, strength of all operations, at least 0; 16 for CIFAR-10 and SVHN, 17 for
         ImageNet.
-      translate: float, pixels that TranslateX and TranslateY move at L = 10; None is an eighth of
+      translate: pixels that TranslateX and TranslateY move at L = 10; None is an eighth of
         the longer side (CIFAR), and 100 is ImageNet's.
-      cutout: float, half of the side of Cutout's square at L = 10, in pixels; None is an eighth of
+      cutout: half of the side of Cutout's square at L = 10, in pixels; None is an eighth of
         the longer side, and 40 is ImageNet's.
 
     Raises:
@@ -82,7 +83,7 @@ class RandAugment:
     translate: float | None = None
     cutout: float | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if not isinstance(self.layers, numbers.Integral) or self.layers < 1:
             raise ConfigError(f"layers must be an integer of at least 1; received {self.layers!r}.")
         for name in ("magnitude", "translate", "cutout"):
@@ -92,12 +93,12 @@ class RandAugment:
             if not isinstance(value, numbers.Real) or not 0 <= value < float("inf"):
                 raise ConfigError(f"{name} must be a number of at least 0; received {value!r}.")
 
-    def __call__(self, images, draws):
+    def __call__(self, images: tf.Tensor, draws: Draws) -> tf.Tensor:
         """Augments a batch.
 
         Args:
           images: uint8 [N, H, W, C] with static H, W and C, C 1 or 3.
-          draws: augment.draws.Draws of these N rows.
+          draws: of these N rows.
 
         Returns:
           uint8 [N, H, W, C].
@@ -109,10 +110,10 @@ class RandAugment:
         strength = tf.constant([strength[name] for name in NAMES])
         probability = draws.uniform(0, 0.2, 0.8)
         for layer in range(self.layers):
-            own = draws.child(1 + layer)
-            operation = own.integers(1, 0, len(NAMES))
+            of_layer = draws.child(1 + layer)
+            operation = of_layer.integers(1, 0, len(NAMES))
             value = tf.gather(strength, operation)
-            applied = own.uniform(2) < probability
+            applied = of_layer.uniform(2) < probability
             operation = tf.where(applied, operation, len(NAMES))
-            images = operations.apply(NAMES, images, operation, value, own)
+            images = operations.apply(NAMES, images, operation, value, of_layer)
         return images

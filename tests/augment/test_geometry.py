@@ -86,8 +86,20 @@ def test_cutout_equals_a_pasted_square(channels, rng):
         return picture
 
     centre = np.stack([(x + 0.5) / 23, (y + 0.5) / 20], axis=1).astype(np.float32)
-    result = geometry.cutout(tf.constant(images), tf.constant(half, tf.float32), centre)
+    result = geometry.cutout(tf.constant(images), tf.constant(2 * half, tf.float32), centre)
     np.testing.assert_array_equal(result, pillow(paste, images, half, x, y))
+
+
+@pytest.mark.parametrize(("size", "first"), [(1, 2), (2, 1), (3, 1)])
+def test_cutout_of_one_size_by_hand(size, first):
+    x = np.zeros((2, 5, 4, 1), np.uint8)
+    centre = tf.constant([[0.5, 0.4], [0.0, 0.99]])
+    result = geometry.cutout(x, size, centre, fill=9).numpy()[..., 0]
+    expected = np.zeros((2, 5, 4))
+    expected[0, first : first + size, first : first + size] = 9
+    # At the corner the border cuts it off.
+    expected[1, 4 - size // 2 :, : size - size // 2] = 9
+    np.testing.assert_array_equal(result, expected)
 
 
 @pytest.mark.parametrize("channels", [1, 3])
