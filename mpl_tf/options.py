@@ -1,4 +1,4 @@
-"""Dataclass fields that know their help and their range; flags and checks are made of them."""
+"""Dataclass fields with a help text and a range; flags and checks are made of them."""
 
 import dataclasses
 import math

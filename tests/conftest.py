@@ -8,6 +8,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import keras
 import numpy as np
+import PIL.Image
 import pytest
 import tensorflow as tf
 
@@ -91,3 +92,15 @@ def endless():
         return tf.data.Dataset.from_tensor_slices(stacked).repeat()
 
     return repeat
+
+
+@pytest.fixture
+def image_folder(tmp_path):
+    """A folder with `my_images`, as `folder:my_images` takes it: two classes, 24 x 20 pixels."""
+    for part in ("labeled/ant", "labeled/bee", "unlabeled/2026/may"):
+        folder = tmp_path / "my_images" / part
+        folder.mkdir(parents=True)
+        for number in range(24):
+            image = np.random.default_rng(number).integers(0, 256, (20, 24, 3), np.uint8)
+            PIL.Image.fromarray(image).save(folder / f"{number}.png")
+    return tmp_path

@@ -1,38 +1,204 @@
-"""docs/adding_a_method.md: its method works as written."""
+"""README.md and docs/: code runs, commands are understood, and what is named exists."""
 
+import contextlib
+import importlib.util
 import pathlib
 import re
+import shlex
+import shutil
+import subprocess
 import sys
 import types
 
 import numpy as np
 import pytest
 
-from mpl_tf import config, data
+from mpl_tf import config, data, evaluate, export, predict, train
+from mpl_tf.config import flags
 from mpl_tf.methods import METHODS
 from mpl_tf.runs.experiment import build, make_split
 
-PAGE = pathlib.Path(__file__).parents[1] / "docs" / "adding_a_method.md"
+ROOT = pathlib.Path(__file__).parents[1]
+DOCS = ROOT / "docs"
+PAGES = [ROOT / "README.md", *sorted(DOCS.glob("*.md"))]
+METHOD_PAGE = DOCS / "adding_a_method.md"
+# Files that the reader of METHOD_PAGE makes.
+MADE = ("mpl_tf/methods/entropy.py", "tests/methods/test_entropy.py", "flags/digits/entropy.flags")
+
+of_every_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+
+
+def text_of(page):
+    return page.read_text(encoding="utf-8")
+
+
+def blocks(page, language):
+    return re.findall(rf"```{language}\n(.*?)```", text_of(page), re.DOTALL)
+
+
+def commands():
+    """The arguments of every `python ...` in the pages' shell blocks and sentences, once each."""
+    # bash expands variables and continued lines, and has no program to run.
+    recorder = """
+    python() { printf '%q ' "$@"; echo; }
+    pip() { :; }
+    """
+    lines = []
+    for page in PAGES:
+        for block in blocks(page, "sh"):
+            run = subprocess.run(
+                [shutil.which("bash"), "-c", f"{recorder}\n{block}\nwait"],
+                env={"PATH": ""},
+                cwd=ROOT,
+                capture_output=True,
+                text=True,
+            )
+            lines += run.stdout.splitlines()
+        lines += re.findall(r"`python ((?:-m mpl_tf\.\w+|tools/)[^`]*)`", text_of(page))
+    return sorted({" ".join(line.split()) for line in lines})
+
+
+def commands_of(start):
+    return [command for command in commands() if command.startswith(start)]
 
 
 @pytest.fixture
 def example(monkeypatch):
-    """The page's Python, executed as the module that it says it is."""
+    """The Python of docs/adding_a_method.md, executed as the module that it says it is."""
     module = types.ModuleType("mpl_tf.methods.entropy")
     monkeypatch.setitem(sys.modules, module.__name__, module)
-    monkeypatch.delitem(METHODS, "entropy", raising=False)
-    blocks = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
     module.METHODS = METHODS
-    for block in blocks:
-        exec(compile(block, str(PAGE), "exec"), module.__dict__)
+    for block in blocks(METHOD_PAGE, "python"):
+        exec(compile(block, str(METHOD_PAGE), "exec"), module.__dict__)
     yield module
     METHODS.pop("entropy", None)
 
 
-def test_the_method_of_the_page_trains(example):
-    settings = {"dataset": "digits", "method": "entropy", "network": "mlp", "steps": 20}
-    made = config.make({**settings, "labeled_batch": 10, "unlabeled_ratio": 2})
-    assert made.flat()["entropy_weight"] == 0.1
+@of_every_page
+def test_links_lead_somewhere(page):
+    prose = re.sub(r"```.*?```", "", text_of(page), flags=re.DOTALL)
+    for target in re.findall(r"\]\(([^)]+)\)", prose):
+        if target.startswith("https://"):
+            continue
+        path, _, anchor = target.partition("#")
+        linked = page.parent / path if path else page
+        assert linked.exists(), target
+        titles = re.findall(r"^#+ (.*)$", text_of(linked), re.MULTILINE) if anchor else []
+        anchors = [re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles]
+        assert not anchor or anchor in anchors, target
+
+
+def test_the_index_has_every_page():
+    index = text_of(DOCS / "README.md")
+    for page in PAGES[1:]:
+        assert page.name == "README.md" or f"]({page.name})" in index, page.name
+
+
+@of_every_page
+def test_named_files_exist(page):
+    roots = (ROOT, ROOT / "mpl_tf", ROOT / "tests")
+    folders = {path.name for root in roots for path in root.iterdir() if path.is_dir()}
+    for name in re.findall(r"`([\w./]+?)(?:::\w+\.*)?`", text_of(page)):
+        if "/" in name and name.split("/")[0] in folders - {"runs", "export"} and name not in MADE:
+            assert any((root / name).exists() for root in roots), name
+
+
+@of_every_page
+def test_named_tests_exist(page):
+    files = [path for path in (ROOT / "tests").rglob("test_*.py") if path.name != "test_docs.py"]
+    tests = "\n".join(map(text_of, files))
+    for name in re.findall(r"::(test_\w+)|`(test_\w+)(?:\.\.\.)?`", text_of(page)):
+        assert f"def {''.join(name)}" in tests, name
+
+
+@pytest.mark.parametrize(
+    "page", [p for p in PAGES[1:] if blocks(p, "python") and p != METHOD_PAGE], ids=lambda p: p.stem
+)
+def test_python_blocks_run_one_after_the_other(page, image_folder, monkeypatch):
+    monkeypatch.chdir(image_folder)
+    names = {}
+    for block in blocks(page, "python"):
+        exec(compile(block, str(page), "exec"), names)
+
+
+@pytest.mark.parametrize("command", commands_of("-m mpl_tf.train"))
+def test_training_commands_are_understood(command, image_folder, monkeypatch):
+    monkeypatch.chdir(image_folder)
+    (image_folder / "flags").symlink_to(ROOT / "flags")
+    with contextlib.suppress(flags.HelpRequested):
+        flags.parse(shlex.split(command)[2:])
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A folder with a finished run, called as that of the README's first command, and pictures."""
+    folder = tmp_path_factory.mktemp("finished")
+    smoke = ROOT / "flags" / "smoke" / "mpl.flags"
+    workdir = folder / "runs" / "digits-mpl-0"
+    assert train.main([f"--flagfile={smoke}", f"--workdir={workdir}"]) == 0
+    return folder
+
+
+@pytest.mark.parametrize(
+    "command", [c for c in commands() if re.match(r"-m mpl_tf\.(evaluate|export|predict) ", c)]
+)
+def test_a_trained_network_is_used_as_the_pages_say(command, finished, image_folder, monkeypatch):
+    monkeypatch.chdir(finished)
+    if not (finished / "pictures").exists():
+        (finished / "pictures").symlink_to(image_folder / "my_images" / "unlabeled")
+    _, module, *arguments = shlex.split(command)
+    verb = {"evaluate": evaluate, "export": export, "predict": predict}[module.split(".")[1]]
+    assert verb.main(arguments) == 0
+
+
+class Understood(Exception):  # noqa: N818 - it is no error
+    """The arguments of a tool were parsed."""
+
+
+# export_step hands what it does not know to the training flags; its own tests run it.
+@pytest.mark.parametrize(
+    "command", [c for c in commands_of("tools/") if not c.startswith("tools/export_step.py")]
+)
+def test_arguments_of_tools_are_understood(command, example, monkeypatch):
+    script, *arguments = shlex.split(command.replace(" NAME ", " cifar10 "))
+    monkeypatch.syspath_prepend(str((ROOT / script).parent))
+    spec = importlib.util.spec_from_file_location(pathlib.Path(script).stem, ROOT / script)
+    tool = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(tool)
+    parse = tool.argparse.ArgumentParser.parse_args
+
+    def parse_and_stop(parser, *args, **kwargs):
+        parse(parser, *args, **kwargs)
+        raise Understood
+
+    monkeypatch.setattr(tool.argparse.ArgumentParser, "parse_args", parse_and_stop)
+    with pytest.raises(Understood):
+        tool.main(arguments)
+
+
+def test_the_table_of_methods_is_that_of_the_classes():
+    table = [
+        [cell.strip(" `") for cell in line.split("|")[1:-1]]
+        for line in text_of(DOCS / "methods.md").splitlines()
+        if line.startswith("| `")
+    ]
+    table = {name: row for name, *row in table if len(row) == 4 and name != "--method="}
+    assert table.keys() == METHODS.keys()
+    for name, (kind, sentence, _, passes) in table.items():
+        method = METHODS[name]
+        assert kind == method.__name__
+        assert sentence == method.__doc__.splitlines()[0], name
+        assert passes == method.passes_per_step, name
+
+
+def test_the_method_of_the_page_trains(example, tmp_path):
+    (lines,) = blocks(METHOD_PAGE, "text")
+    file = tmp_path / "entropy.flags"
+    file.write_text(lines, encoding="utf-8")
+    small = ["--network=mlp", "--steps=20", "--labeled_batch=10", "--unlabeled_ratio=2"]
+    made = flags.parse([f"--flagfile={file}", *small]).config
+    assert made.run.method == "entropy" and made.flat()["entropy_weight"] == 0.1
+    assert not config.applies("strong", "entropy")
     source = data.find("digits", "").load(made.data)
     experiment = build(made, make_split(made, source), "")
     assert isinstance(experiment.method, example.Entropy)
@@ -41,9 +207,8 @@ def test_the_method_of_the_page_trains(example):
     ).history
     assert np.isfinite(list(history.values())).all()
     assert history["student_loss"][1] < history["student_loss"][0]
+    assert example.Entropy.panels[0].curves.keys() <= history.keys()
 
 
-def test_its_entropy_is_that_of_the_predictions(example):
-    logits = np.log(np.array([[0.5, 0.25, 0.25], [1 / 3, 1 / 3, 1 / 3]], np.float32))
-    found = example.losses.cross_entropy(example.tf.nn.softmax(logits), logits)
-    np.testing.assert_allclose(found, [1.5 * np.log(2), np.log(3)], rtol=1e-6)
+def test_the_test_of_the_page_passes(example, linear, random_batch, endless):
+    example.test_without_weight_it_is_supervised_learning(linear, random_batch, endless)

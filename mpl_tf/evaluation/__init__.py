@@ -1,1 +1,1 @@
-"""What is measured on trained networks."""
+"""What is evaluated: which trained network, on which labeled images."""

@@ -2,21 +2,31 @@
 
 import tensorflow as tf
 
+from mpl_tf.formulas import averages
 
-def accumulate(sums, visits, index, probs, decay):
+
+def accumulate(
+    sums: tf.Tensor, visits: tf.Tensor, index: tf.Tensor, probs: tf.Tensor, decay: float
+) -> tuple[tf.Tensor, tf.Tensor]:
     """Adds one prediction for each image to what was accumulated for it.
 
         sums_i   <- decay * sums_i + (1 - decay) * probs_i
         visits_i <- visits_i + 1
 
     An image that is in the batch twice is added once, with the mean of its predictions.
+    `averages.debiased(sums, visits[:, None], decay)` is the mean prediction.
+
+    >>> sums, visits = tf.zeros([2, 2]), tf.zeros([2], tf.int32)
+    >>> sums, visits = accumulate(sums, visits, tf.constant([1]), tf.constant([[0.25, 0.75]]), 0.5)
+    >>> sums.numpy().tolist(), visits.numpy().tolist()
+    ([[0.0, 0.0], [0.125, 0.375]], [0, 1])
 
     Args:
       sums: floating [N, K], what was accumulated, 0 at first.
       visits: integer [N], how often, 0 at first.
       index: integer [U], which images are seen, from 0 to N - 1.
       probs: floating [U, K], their predictions, of the dtype of `sums`.
-      decay: float in [0, 1), the paper's alpha.
+      decay: in [0, 1), the paper's alpha.
 
     Returns:
       (sums, visits), as they are afterwards.
@@ -25,20 +35,5 @@ def accumulate(sums, visits, index, probs, decay):
     total = tf.math.unsorted_segment_sum(probs, index, sums.shape[0])
     mean = tf.math.divide_no_nan(total, tf.cast(times, sums.dtype)[:, None])
     seen = times > 0
-    moved = tf.where(seen[:, None], decay * sums + (1 - decay) * mean, sums)
+    moved = tf.where(seen[:, None], averages.moving_average(sums, mean, decay), sums)
     return moved, visits + tf.cast(seen, visits.dtype)
-
-
-def corrected(sums, visits, decay):
-    """The mean prediction: sums over the weight that went into them, `1 - decay^visits`.
-
-    Args:
-      sums: floating [U, K].
-      visits: integer [U].
-      decay: float in [0, 1).
-
-    Returns:
-      [U, K], rows sum to 1; rows without a visit are 0.
-    """
-    weight = 1 - tf.pow(tf.cast(decay, sums.dtype), tf.cast(visits, sums.dtype))
-    return tf.math.divide_no_nan(sums, weight[:, None])

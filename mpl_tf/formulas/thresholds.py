@@ -2,7 +2,7 @@
 
 Thresholds of confidence: FreeMatch's from moving averages of its predictions (Wang et al. 2023),
 FlexMatch's from how many unlabeled images of each class it has become sure of (Zhang et al. 2021).
-And Noisy Student's balance of classes.
+And Noisy Student's balance of classes (Xie et al. 2020).
 """
 
 import tensorflow as tf
@@ -10,27 +10,35 @@ import tensorflow as tf
 MAPPINGS = ("convex", "linear", "concave")
 
 
-def shares(one_hot):
-    """The share of each class among labels [U, K], one-hot or all 0: floating [K]."""
+def shares(one_hot: tf.Tensor) -> tf.Tensor:
+    """The share of each class among labels [U, K], one-hot or all 0: floating [K].
+
+    >>> shares(tf.constant([[1.0, 0.0], [0.0, 0.0]])).numpy().tolist()
+    [0.5, 0.0]
+    """
     return tf.reduce_mean(one_hot, axis=0)
 
 
-def moving_average(average, value, decay):
-    """`decay * average + (1 - decay) * value`, in the dtype of `average`."""
-    return decay * average + (1 - decay) * tf.cast(value, average.dtype)
-
-
-def self_adaptive(confidence, class_probs, least=0.0, greatest=1.0):
+def self_adaptive(
+    confidence: tf.Tensor | float,
+    class_probs: tf.Tensor,
+    least: float = 0.0,
+    greatest: float = 1.0,
+) -> tf.Tensor:
     """FreeMatch's thresholds: the mean confidence, less for classes that are predicted less.
 
         threshold_k = clip(confidence * class_probs_k / max_j class_probs_j, least, greatest)
 
     Wang et al. 2023, equations 5, 7 and 8.
 
+    >>> self_adaptive(0.75, tf.constant([0.5, 0.25, 0.25])).numpy().tolist()
+    [0.75, 0.375, 0.375]
+
     Args:
       confidence: floating scalar, moving average of the largest probability.
       class_probs: floating [K], moving average of the predictions.
-      least, greatest: float, the range that thresholds are kept in.
+      least: thresholds are not below it.
+      greatest: thresholds are not above it.
 
     Returns:
       [K].
@@ -39,7 +47,9 @@ def self_adaptive(confidence, class_probs, least=0.0, greatest=1.0):
     return tf.clip_by_value(local, least, greatest)
 
 
-def fairness(class_probs, class_shares, mean_probs, mean_shares):
+def fairness(
+    class_probs: tf.Tensor, class_shares: tf.Tensor, mean_probs: tf.Tensor, mean_shares: tf.Tensor
+) -> tf.Tensor:
     """FreeMatch's self-adaptive fairness (Wang et al. 2023, equation 11).
 
         P = sum_norm(class_probs / class_shares),  moving averages
@@ -52,6 +62,10 @@ def fairness(class_probs, class_shares, mean_probs, mean_shares):
     microsoft/Semi-supervised-learning, asks). Its gradient reaches `mean_probs` only; it is 0 if
     nothing was selected.
 
+    >>> even = tf.constant([0.5, 0.5])
+    >>> round(float(fairness(even, even, even, even)), 4)  # log(1 / 2)
+    -0.6931
+
     Args:
       class_probs: floating [K], moving average of predictions on weak views.
       class_shares: floating [K], moving average of the shares of classes among pseudo labels.
@@ -62,22 +76,28 @@ def fairness(class_probs, class_shares, mean_probs, mean_shares):
       Scalar.
     """
     expected = tf.stop_gradient(_sum_norm(tf.math.divide_no_nan(class_probs, class_shares)))
-    shares = tf.stop_gradient(mean_shares)
-    found = _sum_norm(tf.math.divide_no_nan(mean_probs, shares))
-    logs = tf.math.log(tf.where(shares > 0, found, tf.ones_like(found)))
+    mean_shares = tf.stop_gradient(mean_shares)
+    predicted = _sum_norm(tf.math.divide_no_nan(mean_probs, mean_shares))
+    logs = tf.math.log(tf.where(mean_shares > 0, predicted, tf.ones_like(predicted)))
     return tf.reduce_sum(expected * logs)
 
 
-def _sum_norm(values):
+def _sum_norm(values: tf.Tensor) -> tf.Tensor:
     return tf.math.divide_no_nan(values, tf.reduce_sum(values))
 
 
-def balance(class_shares, limit):
+def balance(class_shares: tf.Tensor, limit: float) -> tf.Tensor:
     """Weights of classes that make them all count alike: `min(limit, mean share / share_k)`.
+
+    Xie et al. 2020 (Noisy Student), section 3.1, "data balancing", by weights where the paper
+    repeats images.
+
+    >>> balance(tf.constant([0.5, 0.25, 0.0]), 4.0).numpy().tolist()
+    [0.5, 1.0, 4.0]
 
     Args:
       class_shares: floating [K], shares of classes among pseudo labels.
-      limit: float above 0, the greatest weight.
+      limit: above 0, the greatest weight.
 
     Returns:
       [K]; `limit` for a class that has no share, 0 if none has.
@@ -86,13 +106,17 @@ def balance(class_shares, limit):
     return tf.minimum(limit, tf.math.divide_no_nan(mean, tf.maximum(class_shares, mean / limit)))
 
 
-def remember(learned, index, label):
-    """What is known of each image of a pool after a batch.
+def remember(learned: tf.Tensor, index: tf.Tensor, label: tf.Tensor) -> tf.Tensor:
+    """The confident class of each image of a pool, after a batch.
+
+    >>> learned, index, label = tf.constant([2, -1, 0]), tf.constant([0, 1]), tf.constant([-1, 1])
+    >>> remember(learned, index, label).numpy().tolist()
+    [2, 1, 0]
 
     Args:
-      learned: integer [N], the class that each image was last seen as with confidence; -1: never.
+      learned: integer [N], the last class predicted with confidence for each image; -1: never.
       index: integer [U], the images of the batch.
-      label: integer [U], what they are seen as now, -1 without confidence.
+      label: integer [U], the classes predicted for them, -1 without confidence.
 
     Returns:
       [N], the dtype of `learned`. Of an image that is twice in the batch the greater class counts.
@@ -102,7 +126,9 @@ def remember(learned, index, label):
     return tf.where(news >= 0, news, learned)
 
 
-def curriculum(learned, num_classes, threshold, warmup, mapping):
+def curriculum(
+    learned: tf.Tensor, num_classes: int, threshold: float, warmup: bool, mapping: str
+) -> tf.Tensor:
     """FlexMatch's thresholds: lower for classes of which fewer images are learned.
 
         count_k = number of images learned as k
@@ -112,11 +138,14 @@ def curriculum(learned, num_classes, threshold, warmup, mapping):
 
     Zhang et al. 2021, equations 5 to 7 and 11.
 
+    >>> curriculum(tf.constant([0, 0, 1, -1]), 2, 0.5, True, "linear").numpy().tolist()
+    [0.5, 0.25]
+
     Args:
       learned: integer [N], as from `remember`.
-      num_classes: int, K.
-      threshold: float, what a class that is learned best has.
-      warmup: bool, whether thresholds start low, while most images are not learned.
+      num_classes: K.
+      threshold: of a class that is learned best.
+      warmup: whether thresholds start low, while most images are not learned.
       mapping: one of MAPPINGS.
 
     Returns:
@@ -134,8 +163,12 @@ def curriculum(learned, num_classes, threshold, warmup, mapping):
     return threshold * shape(beta)
 
 
-def above(probs, thresholds):
+def above(probs: tf.Tensor, thresholds: tf.Tensor) -> tf.Tensor:
     """1 for each example whose largest probability reaches its class's threshold, else 0.
+
+    >>> probs = tf.constant([[0.75, 0.25], [0.25, 0.75]])
+    >>> above(probs, tf.constant([0.7, 0.8])).numpy().tolist()
+    [1.0, 0.0]
 
     Args:
       probs: floating [U, K].
@@ -144,5 +177,5 @@ def above(probs, thresholds):
     Returns:
       [U], the dtype of `probs`.
     """
-    own = tf.gather(tf.cast(thresholds, probs.dtype), tf.argmax(probs, axis=-1))
-    return tf.cast(tf.reduce_max(probs, axis=-1) >= own, probs.dtype)
+    of_class = tf.gather(tf.cast(thresholds, probs.dtype), tf.argmax(probs, axis=-1))
+    return tf.cast(tf.reduce_max(probs, axis=-1) >= of_class, probs.dtype)

@@ -9,7 +9,7 @@ import tensorflow as tf
 from mpl_tf.engine import replicas
 from mpl_tf.engine.method import MethodConfig
 from mpl_tf.engine.student import Batch, StudentMethod
-from mpl_tf.formulas import losses, thresholds
+from mpl_tf.formulas import averages, losses, thresholds
 from mpl_tf.options import option
 
 
@@ -138,10 +138,10 @@ class FreeMatch(StudentMethod):
                 thresholds.shares(pseudo_label),
             ]
         )
-        averages = (self.confidence, self.class_probs, self.class_shares)
-        for average, value in zip(averages, means, strict=True):
+        followed = (self.confidence, self.class_probs, self.class_shares)
+        for average, value in zip(followed, means, strict=True):
             average.assign(
-                thresholds.moving_average(
+                averages.moving_average(
                     tf.convert_to_tensor(average), value, self.config.threshold_decay
                 )
             )

@@ -20,7 +20,7 @@ from mpl_tf.engine.update import (
     reduce_gradient,
     scale_of,
 )
-from mpl_tf.formulas import feedback, losses, schedules
+from mpl_tf.formulas import averages, losses, schedules
 from mpl_tf.options import option, redefault
 
 
@@ -287,9 +287,9 @@ class MetaPseudoLabels(Method):
         """
         active = rate > 0
         average, decay = tf.convert_to_tensor(self.feedback_average), self.config.baseline_decay
-        baseline = feedback.baseline_value(average, self.feedback_count, decay)
+        baseline = averages.debiased(average, self.feedback_count, decay)
         self.log_feedback(value, baseline, value > tf.cast(baseline, value.dtype), labeled_loss)
-        updated = feedback.baseline_update(average, tf.cast(value, average.dtype), decay)
+        updated = averages.moving_average(average, value, decay)
         self.feedback_average.assign(tf.where(active, updated, average))
         self.feedback_count.assign_add(tf.cast(active, tf.int64))
         advantage = value - tf.cast(baseline, value.dtype)

@@ -11,7 +11,7 @@ from mpl_tf.engine.fixed_teacher import FixedTeacherMethod
 from mpl_tf.engine.method import MethodConfig, copy_network
 from mpl_tf.engine.student import Batch
 from mpl_tf.engine.trainer import Trainer
-from mpl_tf.formulas import losses, thresholds
+from mpl_tf.formulas import averages, losses, thresholds
 from mpl_tf.options import option, redefault
 
 
@@ -180,7 +180,7 @@ class NoisyStudent(FixedTeacherMethod):
         average = tf.convert_to_tensor(self.class_shares)
         # Every step counts alike: the teacher is the same in all of them.
         decay = tf.cast(self.step, average.dtype) / tf.cast(self.step + 1, average.dtype)
-        self.class_shares.assign(thresholds.moving_average(average, shares, decay))
+        self.class_shares.assign(averages.moving_average(average, shares, decay))
         by_class = thresholds.balance(
             tf.convert_to_tensor(self.class_shares), self.config.balance_limit
         )

@@ -9,7 +9,7 @@ import tensorflow as tf
 from mpl_tf.engine import replicas
 from mpl_tf.engine.method import MethodConfig
 from mpl_tf.engine.student import Batch, StudentMethod
-from mpl_tf.formulas import ensembles, losses, schedules
+from mpl_tf.formulas import averages, ensembles, losses, schedules
 from mpl_tf.options import ConfigError, option, redefault
 
 
@@ -99,7 +99,7 @@ class TemporalEnsembling(StudentMethod):
     def targets(self, batch: Batch) -> Batch:
         visits = tf.gather(self.visits, batch["index"])  # [U]
         sums = tf.gather(self.sums, batch["index"])  # [U, K]
-        target = ensembles.corrected(sums, visits, self.config.prediction_decay)
+        target = averages.debiased(sums, visits[:, None], self.config.prediction_decay)
         return {"visits": visits, "target": target}
 
     def objective(self, batch: Batch) -> tuple[tf.Tensor, tf.Tensor]:

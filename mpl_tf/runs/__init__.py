@@ -1,1 +1,1 @@
-"""One run and its folder."""
+"""One training run, from images to export, and its folder."""

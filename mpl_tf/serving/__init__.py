@@ -1,1 +1,1 @@
-"""The model that leaves the house: a SavedModel and the functions in it."""
+"""The export: a SavedModel for TensorFlow Serving, and the functions in it."""

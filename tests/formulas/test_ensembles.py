@@ -3,7 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
-from mpl_tf.formulas import ensembles
+from mpl_tf.formulas import averages, ensembles
 
 
 def test_three_epochs_by_hand(rng):
@@ -16,7 +16,7 @@ def test_three_epochs_by_hand(rng):
     np.testing.assert_allclose(sums, np.tensordot(weights, probs, 1), atol=1e-12)
     np.testing.assert_array_equal(visits, [3, 3, 3, 3])
     mean = np.tensordot(weights / weights.sum(), probs, 1)
-    np.testing.assert_allclose(ensembles.corrected(sums, visits, 0.6), mean, atol=1e-12)
+    np.testing.assert_allclose(averages.debiased(sums, visits[:, None], 0.6), mean, atol=1e-12)
 
 
 def test_only_the_images_seen_move_and_those_seen_twice_move_once(rng):
@@ -31,5 +31,5 @@ def test_only_the_images_seen_move_and_those_seen_twice_move_once(rng):
 
 
 def test_an_image_that_was_not_seen_has_no_prediction():
-    row = ensembles.corrected(tf.zeros([1, 3]), tf.constant([0]), 0.6)
+    row = averages.debiased(tf.zeros([1, 3]), tf.constant([[0]]), 0.6)
     np.testing.assert_array_equal(row, np.zeros([1, 3]))

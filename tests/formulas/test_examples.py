@@ -14,5 +14,5 @@ MODULES = [module.name for module in pkgutil.iter_modules(formulas.__path__)]
 @pytest.mark.parametrize("name", MODULES)
 def test_examples(name):
     module = importlib.import_module(f"mpl_tf.formulas.{name}")
-    failed, _ = doctest.testmod(module)
-    assert not failed
+    failed, tried = doctest.testmod(module)
+    assert tried and not failed

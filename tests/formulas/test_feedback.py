@@ -97,15 +97,3 @@ def test_the_published_term_has_no_gradient_and_ours_has():
     assert gradient(lambda: feedback.exact_term(credit, logits)) > 0.01
     drawn = tf.one_hot([1, 0], 3)
     assert gradient(lambda: feedback.scalar_term(tf.constant(0.7), drawn, logits)) > 0.01
-
-
-def test_baseline_starts_at_zero_and_is_the_plain_mean_at_first():
-    average = tf.constant(0.0)
-    assert float(feedback.baseline_value(average, 0, 0.9)) == 0.0
-    average = feedback.baseline_update(average, 3.0, 0.9)
-    assert float(feedback.baseline_value(average, 1, 0.9)) == pytest.approx(3.0, rel=1e-5)
-    average = feedback.baseline_update(average, 1.0, 0.9)
-    weights = np.array([0.9 * 0.1, 0.1])
-    expected = weights @ [3.0, 1.0] / weights.sum()
-    assert float(feedback.baseline_value(average, 2, 0.9)) == pytest.approx(expected, rel=1e-5)
-    assert float(feedback.baseline_value(average, 2, 0.0)) == pytest.approx(float(average))

@@ -209,7 +209,7 @@ def test_a_row_goes_on_after_an_interruption(model, endless):
 
 
 def test_callbacks_of_keras_can_be_added(linear, endless, some, tmp_path):
-    """Those that the README names, on a method with two networks and two optimizers."""
+    """Those that docs/python.md names, on a method with two networks and two optimizers."""
 
     def build():
         model = mpl_tf.MetaPseudoLabels(linear(3, 2), linear(3, 2), feedback="none", uda_weight=0)

@@ -23,7 +23,7 @@ import tensorflow as tf
 import mpl_tf
 
 ROOT = pathlib.Path(__file__).parents[2]
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGE = (ROOT / "docs" / "serving.md").read_text(encoding="utf-8")
 NAMES = ["ant", "bee", "cat"]
 SERVER = "tensorflow_model_server"
 
@@ -165,17 +165,17 @@ def test_nobody_there_is_an_error(files, capsys, tmp_path):
         assert address in capsys.readouterr().err
 
 
-def readme_commands(word):
-    """Shell commands of README that begin with a word; lines may be continued."""
-    blocks = re.findall(r"```sh\n(.*?)```", README, re.DOTALL)
+def page_commands(word):
+    """Shell commands of docs/serving.md that begin with a word; lines may be continued."""
+    blocks = re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL)
     lines = "".join(blocks).replace("\\\n", " ").splitlines()
     return [line for line in lines if line.startswith(word) or f"| {word}" in line]
 
 
-def test_readme_asks_with_curl(server, folder):
+def test_the_page_asks_with_curl(server, folder):
     if not shutil.which("curl"):
         pytest.skip("no curl on the PATH")
-    commands = readme_commands("curl")
+    commands = page_commands("curl")
     assert len(commands) == 3  # status, predict, classify
     shown = [
         subprocess.run(
@@ -195,8 +195,8 @@ def test_readme_asks_with_curl(server, folder):
     np.testing.assert_allclose([scores[k] for k in NAMES], row["probabilities"], atol=1e-6)
 
 
-def test_readme_asks_with_the_client(server, folder, monkeypatch, capsys):
-    commands = readme_commands("python tools/serving_client.py")
+def test_the_page_asks_with_the_client(server, folder, monkeypatch, capsys):
+    commands = page_commands("python tools/serving_client.py")
     assert len(commands) == 2  # REST, gRPC
     monkeypatch.chdir(folder)
     for command in commands:
@@ -205,8 +205,8 @@ def test_readme_asks_with_the_client(server, folder, monkeypatch, capsys):
         assert capsys.readouterr().out.startswith(tuple(NAMES))
 
 
-def test_readme_starts_the_official_container_with_the_exported_folder():
-    (command,) = readme_commands("docker")
+def test_the_page_starts_the_official_container_with_the_exported_folder():
+    (command,) = page_commands("docker")
     words = command.split()
     assert words[:2] == ["docker", "run"] and words[-1] == "tensorflow/serving"
     assert {"8500:8500", "8501:8501", "MODEL_NAME=my_model"} <= set(words)

@@ -1,1 +1,1 @@
-"""Where images come from: one kind of place a file."""
+"""Where images come from: digits, folders, TensorFlow Datasets, TFRecord shards."""
