@@ -1,109 +1,65 @@
-"""Image files in folders: which there are, and which can be read."""
+"""Image files: which of the files under a folder are some, and which can be decoded."""
 
+import concurrent.futures
+import dataclasses
+import itertools
 import os
 import sys
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
-import tensorflow as tf
 
 from mpl_tf.images import decode
 from mpl_tf.options import ConfigError
 
-LAYOUT = (
-    "labeled/<class>/* and unlabeled/** (any nesting), and, if you have them, "
-    f"validation/<class>/* and test/<class>/*; {', '.join(decode.EXTENSIONS)}"
-)
+_CHECKED_AT_ONCE = 4096
+_NAMED = 10  # broken files in a message, at most
 
 
-def check_files(paths, skip_broken):
-    """Decodes every file once.
+def is_hidden(name: str) -> bool:
+    """Whether a file or folder of that name is passed over: it begins with a dot."""
+    return name.startswith(".")
 
-    Args:
-      paths: sequence of str.
-      skip_broken: bool, whether to leave broken files out instead of refusing them.
 
-    Returns:
-      int64 array, the positions of the readable ones.
+@dataclasses.dataclass(frozen=True)
+class Listing:
+    """The image files under a folder, at any depth.
 
-    Raises:
-      ConfigError: a file is broken, and `skip_broken` is not set; the first few are named.
+    An image file has one of `decode.EXTENSIONS`, in any case, and is not hidden. Hidden folders
+    are not entered.
+
+    Attributes:
+      images: their paths, a folder's own files before those of its folders.
+      ignored: how many other files there are.
     """
-    data = tf.data.Dataset.from_tensor_slices(list(paths))
 
-    def check(path):
-        reason = tf.numpy_function(_reason, [path], tf.string, stateful=False)
-        return tf.ensure_shape(reason, [])
-
-    data = data.map(check, tf.data.AUTOTUNE, deterministic=True).prefetch(64)
-    reasons = [reason.decode() for reason in data.as_numpy_iterator()]
-    broken = [i for i, reason in enumerate(reasons) if reason]
-    if broken and not skip_broken:
-        named = "; ".join(f"{paths[i]}: {reasons[i]}" for i in broken[:3])
-        raise ConfigError(
-            f"{len(broken)} of {len(paths)} files are no readable images ({named}). Remove them, "
-            "or leave them out with --skip_broken."
-        )
-    return np.array([i for i, reason in enumerate(reasons) if not reason], np.int64)
+    images: list[str]
+    ignored: int
 
 
-def _reason(path):
-    return (decode.verify(path.decode()) or "").encode()
+def list_images(root: str) -> Listing:
+    """The image files under `root`; none if it is no folder."""
+    images, ignored = [], 0
+    for folder, subfolders, names in os.walk(root):
+        subfolders[:] = sorted(name for name in subfolders if not is_hidden(name))
+        for name in sorted(names):
+            if name.lower().endswith(decode.EXTENSIONS) and not is_hidden(name):
+                images.append(os.path.join(folder, name))
+            else:
+                ignored += 1
+    return Listing(images, ignored)
 
 
-def channels_of(paths):
-    """1 if all of the images are grey, else 3; reads no further than the first colour image."""
-    for path in paths:
-        with open(path, "rb") as file:
-            head = file.read(1 << 16)
-        if decode.channels(head) != 1:
-            return 3
-    return 1
-
-
-def list_classes(path, part):
-    """dict of class name -> sorted list of files, relative to `path`; every class has one."""
-    root = os.path.join(path, part)
-    if not os.path.isdir(root):
-        raise ConfigError(f"{root} is no folder; {path} must hold {LAYOUT}.")
-    names = sorted(
-        entry.name
-        for entry in os.scandir(root)
-        if entry.is_dir() and not entry.name.startswith(".")
-    )
-    if len(names) < 2 and part == "labeled":
-        raise ConfigError(
-            f"{root} must hold a folder for each of at least two classes; found "
-            f"{', '.join(names) or 'none'}."
-        )
-    found = {name: list_images(path, os.path.join(part, name)) for name in names}
-    empty = [name for name, files in found.items() if not files]
-    if empty:
-        raise ConfigError(f"{root} has classes without an image: {', '.join(empty)}.")
-    return found
-
-
-def list_images(path, part):
-    """Sorted image files under `path`/`part`, at any depth, relative to `path`."""
-    found = []
-    for root, folders, files in os.walk(os.path.join(path, part)):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        images = (
-            f for f in files if f.lower().endswith(decode.EXTENSIONS) and not f.startswith(".")
-        )
-        found += [os.path.relpath(os.path.join(root, name), path) for name in images]
-    return sorted(found)
-
-
-def list_files(names):
+def list_files(names: Iterable[str]) -> tuple[list[str], list[tuple[str, str]]]:
     """The files that arguments stand for.
 
     Args:
-      names: list of str: files; folders, of which all image files are meant; or "-" for a list of
-        both, one a line, on standard input.
+      names: files; folders, of which all image files are meant; or "-" for a list of both, one a
+        line, on standard input.
 
     Returns:
-      (files, failed): list of str, in order; list of (str, str), folders without an image file, and
-      what is wrong with them.
+      (files, failed): files in order; failed has (folder, what is wrong with it) for each folder
+      without an image file.
     """
     files, failed = [], []
     for name in names:
@@ -112,17 +68,55 @@ def list_files(names):
             more = list_files([line for line in lines if line and line != "-"])
             files, failed = files + more[0], failed + more[1]
         elif os.path.isdir(name):
-            inside = []
-            for root, folders, found in os.walk(name):
-                folders[:] = sorted(folder for folder in folders if not folder.startswith("."))
-                inside += [
-                    os.path.join(root, file)
-                    for file in sorted(found)
-                    if file.lower().endswith(decode.EXTENSIONS) and not file.startswith(".")
-                ]
-            files += inside
-            if not inside:
+            images = list_images(name).images
+            files += images
+            if not images:
                 failed.append((name, f"holds no file that ends in {', '.join(decode.EXTENSIONS)}"))
         else:
             files.append(name)
     return files, failed
+
+
+def check_files(
+    paths: Sequence[str],
+    skip_broken: bool,
+    progress: Callable[[Iterable[str]], Iterable[str]] = iter,
+) -> tuple[np.ndarray, str]:
+    """Decodes every file once.
+
+    Args:
+      paths: image files.
+      skip_broken: whether to leave broken files out instead of refusing them.
+      progress: takes the paths and gives the same ones, one by one, as they are checked.
+
+    Returns:
+      (readable, text): int64, the positions of the readable files; what was left out, in words, or
+      "" for nothing.
+
+    Raises:
+      ConfigError: a file is broken, and `skip_broken` is not set; the first few are named.
+    """
+    reasons: list[str | None] = []
+    remaining = iter(progress(paths))
+    with concurrent.futures.ThreadPoolExecutor() as threads:
+        while chunk := list(itertools.islice(remaining, _CHECKED_AT_ONCE)):
+            reasons += threads.map(decode.verify, chunk)
+    broken = [f"{path} {reason}" for path, reason in zip(paths, reasons, strict=True) if reason]
+    named = "; ".join(broken[:_NAMED]) + ("; ..." if len(broken) > _NAMED else "")
+    if broken and not skip_broken:
+        raise ConfigError(
+            f"{len(broken)} of {len(paths)} files are no readable images ({named}). Remove them, "
+            "or leave them out with --skip_broken."
+        )
+    readable = np.array([i for i, reason in enumerate(reasons) if not reason], np.int64)
+    return readable, f"{len(broken):,} of {len(paths):,} files: {named}" if broken else ""
+
+
+def channels_of(paths: Iterable[str]) -> int:
+    """1 if all of the images are grey, else 3; reads no further than the first colour image."""
+    for path in paths:
+        with open(path, "rb") as file:
+            head = file.read(1 << 16)
+        if decode.channels(head) != 1:
+            return 3
+    return 1

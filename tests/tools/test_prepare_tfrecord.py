@@ -5,6 +5,7 @@ import concurrent.futures
 import io
 import itertools
 import os
+import shutil
 
 import numpy as np
 import PIL.Image
@@ -112,11 +113,12 @@ def test_unlabeled_images_are_shuffled_the_same_way_each_time(images, convert, t
 
 
 def test_large_parts_become_several_files_of_about_one_size(images, tool, tmp_path):
-    parts, _ = tool.find(str(images))
+    listed = tool.find(str(images), skip_broken=False)
     out = tmp_path / "out"
     out.mkdir()
     with concurrent.futures.ThreadPoolExecutor(2) as threads:
-        for part, found in parts.items():
+        for part, of_part in listed.parts.items():
+            found = [(listed.whole_path(file), label) for file, label in of_part]
             shards = tool.write(str(out), part, found, 4000, None, threads)
             assert sum(shard.records for shard in shards) == len(found)
     files = sorted(out.glob("unlabeled-*"))
@@ -191,13 +193,21 @@ def test_an_interruption_leaves_no_half_a_file(images, tool, convert, tmp_path, 
             lambda root: (root / "labeled").rename(root / "label"),
             r"labeled is no folder; .*<class>",
         ),
-        (lambda root: (root / "unlabeled").rename(root / "u"), "unlabeled is no folder"),
-        (lambda root: (root / "labeled" / "eel").mkdir(), "eel holds no image"),
+        (lambda root: (root / "unlabeled").rename(root / "u"), "unlabeled holds no image"),
+        (
+            lambda root: [p.write_bytes(b"") for p in (root / "unlabeled").rglob("*.png")],
+            "unlabeled holds no readable image",
+        ),
+        (lambda root: shutil.rmtree(root / "labeled" / "dog"), "at least two classes; found cat"),
+        (lambda root: (root / "labeled" / "eel").mkdir(), "classes without an image: eel"),
         (lambda root: save(root / "test" / "eel" / "1.png", 1), "labeled does not have: eel"),
-        (lambda root: (root / "test" / "cat" / "a.JPEG").unlink(), "cat holds no image"),
+        (
+            lambda root: (root / "test" / "cat" / "a.JPEG").unlink(),
+            "test has classes without an image: cat",
+        ),
         (
             lambda root: [p.write_bytes(b"") for p in (root / "labeled" / "dog").iterdir()],
-            "class dog of labeled has no readable image",
+            "class 'dog' of .*labeled has no readable image",
         ),
     ],
 )

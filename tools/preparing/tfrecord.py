@@ -14,11 +14,17 @@ import itertools
 import os
 import sys
 import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from mpl_tf import console
 from mpl_tf.options import ConfigError
+
+if TYPE_CHECKING:  # imported when used: TensorFlow, which they import, is slow and loud
+    from mpl_tf.data.sources.tfrecord_format import Shard
+    from mpl_tf.images import class_folders
 
 NAME = "tfrecord"
 HELP = "pack a folder of images into TFRecord files"
@@ -26,7 +32,7 @@ _JPEG_QUALITY = 95
 _SAMPLE = 64  # images that are re-encoded to guess the size of all
 
 
-def define(parser):
+def define(parser: argparse.ArgumentParser) -> None:
     """Adds the command's arguments to an argparse parser."""
     parser.add_argument("folder", metavar="FOLDER", help="folder of the images, as above")
     parser.add_argument(
@@ -56,17 +62,17 @@ def _positive(text):
     return value
 
 
-def run(arguments):
+def run(arguments: argparse.Namespace) -> int:
     """Runs the command.
 
     Args:
-      arguments: namespace with what `define` defines.
+      arguments: what `define` defines.
 
     Returns:
-      int, 0.
+      The exit status, 0.
 
     Raises:
-      ConfigError: see `find` and `check`; or OUT is not empty.
+      ConfigError: see `find`; or OUT is not empty.
       OSError: OUT cannot be written.
     """
     console.start(sys.argv)  # first, because it imports TensorFlow without its messages
@@ -75,145 +81,84 @@ def run(arguments):
     out = arguments.to
     if os.path.exists(out) and (not os.path.isdir(out) or os.listdir(out)):
         raise ConfigError(f"--to must be an empty or a new folder; {out} is there already.")
-    parts, class_names = find(arguments.folder)
+    readable = find(arguments.folder, arguments.skip_broken)
+    os.makedirs(out, exist_ok=True)
+    shards = []
     with concurrent.futures.ThreadPoolExecutor() as threads:
-        parts = check(parts, arguments.skip_broken, threads)
-        for label in set(range(len(class_names))) - {label for _, label in parts["labeled"]}:
-            raise ConfigError(f"class {class_names[label]} of labeled has no readable image.")
-        order = np.random.default_rng(0).permutation(len(parts["unlabeled"]))
-        parts["unlabeled"] = [parts["unlabeled"][i] for i in order]
-        os.makedirs(out, exist_ok=True)
-        shards = []
-        for part, images in parts.items():
+        for part in tfrecord_format.PARTS:
+            images = [
+                (readable.whole_path(file), label) for file, label in readable.parts.get(part, ())
+            ]
+            if not images:
+                continue
+            if part == "unlabeled":
+                order = np.random.default_rng(0).permutation(len(images))
+                images = [images[i] for i in order]
             shard_bytes, image_size = arguments.shard_mb << 20, arguments.image_size
             written = write(out, part, images, shard_bytes, image_size, threads)
             size = sum(shard.size for shard in written) / 2**20
             console.say(f"{part}: {len(images):,} images, {size:,.1f} MiB, files: {len(written)}")
             shards += written
-    tfrecord_format.write_info(out, shards, class_names)
+    tfrecord_format.write_info(out, shards, readable.class_names)
     console.say(f"Train on it: python -m mpl_tf.train --dataset=tfrecord:{out}")
     return 0
 
 
-def find(folder):
-    """Lists the images.
+def find(folder: str, skip_broken: bool) -> "class_folders.ClassFolders":
+    """Lists the images and decodes each of them once.
 
     Args:
-      folder: str.
-
-    Returns:
-      (parts, class_names): dict of part -> list of (path, class id or -1), sorted; tuple of str,
-      the folders in `labeled`, sorted.
+      folder: as above.
+      skip_broken: whether broken files are left out instead of refused.
 
     Raises:
-      ConfigError: a part is missing or has no image, or a class is not in `labeled`.
+      ConfigError: files are broken, and `skip_broken` is not set; or `labeled` or `unlabeled` is
+        missing or has no image, or a class of `labeled` has none, or another part has a class that
+        `labeled` has not.
     """
-    parts, ignored, class_names = {}, 0, ()
-    for part in ("labeled", "unlabeled", "validation", "test"):
-        root = os.path.join(folder, part)
-        if not os.path.isdir(root):
-            if part in ("labeled", "unlabeled"):
-                raise ConfigError(
-                    f"{root} is no folder; FOLDER must hold labeled/<class>/* and unlabeled/**."
-                )
-            continue
-        if part == "unlabeled":
-            paths, others = _images(root)
-            parts[part] = [(path, -1) for path in paths]
-            ignored += others
-        else:
-            inside = [entry for entry in os.scandir(root) if entry.name[0] != "."]
-            names = sorted(entry.name for entry in inside if entry.is_dir())
-            ignored += len(inside) - len(names)
-            class_names = class_names or tuple(names)
-            parts[part] = []
-            for name in names:
-                if name not in class_names:
-                    raise ConfigError(f"{root} has a class that labeled does not have: {name}.")
-                paths, others = _images(os.path.join(root, name))
-                parts[part] += [(path, class_names.index(name)) for path in paths]
-                ignored += others
-                if not paths:
-                    raise ConfigError(f"{os.path.join(root, name)} holds no image.")
-        if not parts[part]:
-            raise ConfigError(f"{root} holds no image.")
-    if ignored:
+    from mpl_tf.images import class_folders
+
+    listed = class_folders.find(folder)
+    _check_unlabeled(listed, "image")
+    if listed.ignored:
         console.say(
-            f"Ignored {ignored:,} files that do not end like a JPEG, PNG, BMP or GIF image, or lie "
-            "beside the folders of classes."
+            f"Ignored {listed.ignored:,} files that do not end like a JPEG, PNG, BMP or GIF image, "
+            "or lie beside the folders of classes."
         )
-    return parts, class_names
+    readable, left_out = listed.readable(
+        skip_broken, lambda paths: _counted(paths, len(paths), "checked")
+    )
+    if left_out:
+        console.say(f"Left out {left_out}")
+    _check_unlabeled(readable, "readable image")
+    return readable
 
 
-def _images(root):
-    """(sorted paths of images at any depth, number of other files)."""
-    from mpl_tf.images import decode
-
-    images, others = [], 0
-    for place, folders, files in os.walk(root):
-        folders[:] = [name for name in folders if name[0] != "."]
-        for name in files:
-            if name.lower().endswith(decode.EXTENSIONS) and name[0] != ".":
-                images.append(os.path.join(place, name))
-            else:
-                others += 1
-    return sorted(images), others
+def _check_unlabeled(listed, what):
+    if "unlabeled" not in listed.parts:
+        raise ConfigError(f"{os.path.join(listed.path, 'unlabeled')} holds no {what}.")
 
 
-def check(parts, skip_broken, threads):
-    """Decodes every image.
-
-    Args:
-      parts: see `find`.
-      skip_broken: bool, whether broken files are left out instead of refused.
-      threads: concurrent.futures.Executor.
-
-    Returns:
-      The parts without the broken files.
-
-    Raises:
-      ConfigError: files are broken, and `skip_broken` is not set; the first 20 are named.
-    """
-    from mpl_tf.images import decode
-
-    total = sum(map(len, parts.values()))
-    every = _counted((image for images in parts.values() for image in images), total, "checked")
-    broken = {}
-    while some := list(itertools.islice(every, 4096)):
-        paths = [path for path, _ in some]
-        for path, reason in zip(paths, threads.map(decode.verify, paths), strict=True):
-            if reason:
-                broken[path] = reason
-    named = "; ".join(f"{path} {broken[path]}" for path in list(broken)[:20])
-    if broken and not skip_broken:
-        raise ConfigError(
-            f"{len(broken)} of {total} files are no readable images; remove them, or leave them "
-            f"out with --skip_broken: {named}"
-        )
-    if broken:
-        console.say(f"Left out {len(broken):,} of {total:,} files: {named}")
-    kept = {
-        part: [pair for pair in images if pair[0] not in broken] for part, images in parts.items()
-    }
-    for part, images in kept.items():
-        if not images:
-            raise ConfigError(f"no image of {part} is readable.")
-    return kept
-
-
-def write(folder, part, images, shard_bytes, image_size, threads):
+def write(
+    folder: str,
+    part: str,
+    images: Sequence[tuple[str, int]],
+    shard_bytes: int,
+    image_size: int | None,
+    threads: concurrent.futures.Executor,
+) -> "list[Shard]":
     """Writes the files of one part.
 
     Args:
-      folder: str.
-      part: str, the beginning of their names.
-      images: list of (path, class id or -1).
-      shard_bytes: int, bytes a file, about.
-      image_size: int, see `shrink`; None keeps all images as they are.
-      threads: concurrent.futures.Executor.
+      folder: the folder to write to.
+      part: the beginning of the files' names.
+      images: (path, class id or -1).
+      shard_bytes: bytes a file, about.
+      image_size: pixels, see `shrink`; None keeps all images as they are.
+      threads: read and shrink images.
 
     Returns:
-      list of mpl_tf.data.sources.tfrecord_format.Shard.
+      What is known of each file.
     """
     from mpl_tf.data.sources import tfrecord_format
     from mpl_tf.images import example
@@ -232,9 +177,9 @@ def write(folder, part, images, shard_bytes, image_size, threads):
     progress, shards = _counted(images, len(images), f"{part}: written"), []
     edges = [len(images) * i // count for i in range(count + 1)]
     for i, (low, high) in enumerate(itertools.pairwise(edges)):
-        some = list(itertools.islice(progress, high - low))
-        labels = np.array([label for _, label in some], np.int64)
-        contents = threads.map(load, some)
+        chunk = list(itertools.islice(progress, high - low))
+        labels = np.array([label for _, label in chunk], np.int64)
+        contents = threads.map(load, chunk)
         path = os.path.join(folder, f"{part}-{i:05}-of-{count:05}.tfrecord")
         lengths = tfrecord_format.write(path, map(example.serialize, contents, labels.tolist()))
         if part == "unlabeled":
@@ -244,15 +189,15 @@ def write(folder, part, images, shard_bytes, image_size, threads):
     return shards
 
 
-def shrink(content, size):
+def shrink(content: bytes, size: int) -> bytes:
     """An image in the size of training.
 
     Args:
-      content: bytes, the encoded image.
-      size: int, pixels.
+      content: the encoded image.
+      size: pixels.
 
     Returns:
-      bytes: `content` itself if its shorter side has no more than `size` pixels, else the middle
+      `content` itself if its shorter side has no more than `size` pixels, else the middle
       square, resized as in training, encoded again: JPEGs as JPEG without subsampled colours,
       others as PNG.
     """
@@ -272,12 +217,12 @@ def shrink(content, size):
 def _counted(items, total, what):
     """The same items; a line says now and then how many have passed."""
     terminal = sys.stdout.isatty()
-    began = shown = time.monotonic()
+    start = last_line = time.monotonic()
     for done, item in enumerate(items):
-        now = time.monotonic()
-        if now - shown > (0.5 if terminal else 30):
-            shown = now
-            rate = done / (now - began)
+        time_now = time.monotonic()
+        if time_now - last_line > (0.5 if terminal else 30):
+            last_line = time_now
+            rate = done / (time_now - start)
             line = f"{what} {done:,} of {total:,} images, {rate:,.0f} a second"
             print(line.ljust(70), end="\r" if terminal else "\n", flush=True)
         yield item

@@ -1,0 +1,129 @@
+"""A folder of images to train on: `labeled/<class>/*`, `unlabeled/**` and further parts."""
+
+import dataclasses
+import os
+from collections.abc import Callable, Iterable
+
+from mpl_tf.images import decode, files
+from mpl_tf.options import ConfigError
+
+LAYOUT = (
+    "labeled/<class>/* and unlabeled/** (any nesting), and, if you have them, "
+    f"validation/<class>/* and test/<class>/*; {', '.join(decode.EXTENSIONS)}"
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class ClassFolders:
+    """The image files of a folder, by part and class.
+
+    Attributes:
+      path: the folder.
+      class_names: the folders in `labeled`, sorted.
+      parts: "labeled", "validation", "test" and "unlabeled", those that have images -> list of
+        (file, class id), sorted by class and file; files are named relative to `path`; the id is
+        -1 in "unlabeled".
+      ignored: files that are no image files, or lie beside the folders of classes.
+    """
+
+    path: str
+    class_names: tuple[str, ...]
+    parts: dict[str, list[tuple[str, int]]]
+    ignored: int
+
+    def whole_path(self, file: str) -> str:
+        """The path of one of the files."""
+        return os.path.join(self.path, file)
+
+    def readable(
+        self, skip_broken: bool, progress: Callable[[Iterable[str]], Iterable[str]] = iter
+    ) -> tuple["ClassFolders", str]:
+        """The same without the files that cannot be decoded, and what was left out, in words.
+
+        Args:
+          skip_broken, progress: as for `files.check_files`.
+
+        Raises:
+          ConfigError: a file is broken, and `skip_broken` is not set; or a class of `labeled` has
+            no readable image.
+        """
+        entries = [(part, *entry) for part, images in self.parts.items() for entry in images]
+        paths = [self.whole_path(file) for _, file, _ in entries]
+        good, left_out = files.check_files(paths, skip_broken, progress)
+        parts: dict[str, list[tuple[str, int]]] = {}
+        for part, file, label in (entries[i] for i in good):
+            parts.setdefault(part, []).append((file, label))
+        labels = {label for _, label in parts.get("labeled", ())}
+        for label, name in enumerate(self.class_names):
+            if label not in labels:
+                raise ConfigError(f"class {name!r} of {self.path}/labeled has no readable image.")
+        return dataclasses.replace(self, parts=parts), left_out
+
+
+def find(path: str) -> ClassFolders:
+    """The image files of a folder.
+
+    Raises:
+      ConfigError: see `list_classes`; or a class of `validation` or `test` is not in `labeled`.
+    """
+    labeled, ignored = list_classes(path, "labeled")
+    class_names = tuple(labeled)
+    parts = {"labeled": _with_ids(labeled, class_names)}
+    for part in ("validation", "test"):
+        if not os.path.isdir(os.path.join(path, part)):
+            continue
+        classes, ignored_here = list_classes(path, part)
+        ignored += ignored_here
+        foreign = sorted(classes.keys() - labeled.keys())
+        if foreign:
+            raise ConfigError(
+                f"{path}/{part} has classes that labeled does not have: {', '.join(foreign)}."
+            )
+        parts[part] = _with_ids(classes, class_names)
+    listing = files.list_images(os.path.join(path, "unlabeled"))
+    unlabeled = sorted(os.path.relpath(image, path) for image in listing.images)
+    parts["unlabeled"] = [(file, -1) for file in unlabeled]
+    parts = {part: images for part, images in parts.items() if images}
+    return ClassFolders(path, class_names, parts, ignored + listing.ignored)
+
+
+def _with_ids(classes, class_names):
+    ids = {name: label for label, name in enumerate(class_names)}
+    return [(file, ids[name]) for name, images in classes.items() for file in images]
+
+
+def list_classes(path: str, part: str) -> tuple[dict[str, list[str]], int]:
+    """The image files of `path`/`part`/<class>.
+
+    Args:
+      path: the folder of all parts.
+      part: "labeled", "validation" or "test".
+
+    Returns:
+      (classes, ignored): name of a class -> its files at any depth, relative to `path`; both
+      sorted; the number of other files.
+
+    Raises:
+      ConfigError: there is no such folder, it has a class without an image file, or `labeled` has
+        fewer than two classes.
+    """
+    root = os.path.join(path, part)
+    if not os.path.isdir(root):
+        raise ConfigError(f"{root} is no folder; {path} must hold {LAYOUT}.")
+    entries = [entry for entry in os.scandir(root) if not files.is_hidden(entry.name)]
+    names = sorted(entry.name for entry in entries if entry.is_dir())
+    if len(names) < 2 and part == "labeled":
+        raise ConfigError(
+            f"{root} must hold a folder for each of at least two classes; found "
+            f"{', '.join(names) or 'none'}."
+        )
+    listings = {name: files.list_images(os.path.join(root, name)) for name in names}
+    empty = [name for name, listing in listings.items() if not listing.images]
+    if empty:
+        raise ConfigError(f"{root} has classes without an image: {', '.join(empty)}.")
+    classes = {
+        name: sorted(os.path.relpath(image, path) for image in listing.images)
+        for name, listing in listings.items()
+    }
+    ignored = len(entries) - len(names) + sum(listing.ignored for listing in listings.values())
+    return classes, ignored
