@@ -8,6 +8,8 @@ import tensorflow as tf
 import mpl_tf
 from mpl_tf.formulas import thresholds
 
+CONTRACT = {"replicas": {"threshold": 0.13}}  # some images pass, others do not
+
 
 @pytest.fixture
 def pool(vectors):

@@ -8,6 +8,8 @@ import tensorflow as tf
 import mpl_tf
 from mpl_tf.formulas import thresholds
 
+CONTRACT = {"replicas": {"threshold_decay": 0.5, "fairness_weight": 0.5}}
+
 
 def one_hot(z):
     return np.eye(3)[z.argmax(axis=1)]

@@ -11,6 +11,11 @@ import mpl_tf
 from mpl_tf import networks
 from mpl_tf.formulas import thresholds
 
+CONTRACT = {
+    "moons": {"rounds": 2},
+    "replicas": {"rounds": 2, "pseudo_label_threshold": 0.11, "balance_limit": 1.5},
+}
+
 
 def make(linear, learns=True, **hyperparameters):
     """A compiled method; without `learns` its teacher counts as trained."""

@@ -6,6 +6,9 @@ import pytest
 
 import mpl_tf
 
+# The student sees no label before it is finetuned, and its teacher learns from nothing else.
+CONTRACT = {"no_better_on": ("digits", "moons")}
+
 
 def make(linear, learns=True, **hyperparameters):
     """A compiled method; without `learns` its teacher counts as trained."""

@@ -8,6 +8,12 @@ import tensorflow as tf
 import mpl_tf
 from mpl_tf.methods import remixmatch
 
+# Points cannot be turned.
+CONTRACT = {
+    "moons": {"rotation_weight": 0.0, "strong_views": 2},
+    "replicas": {"strong_views": 2},
+}
+
 
 def log_softmax(z):
     return z - np.log(np.exp(z).sum(axis=1, keepdims=True))

@@ -10,6 +10,12 @@ import tensorflow as tf
 import mpl_tf
 from mpl_tf.formulas import losses, random
 
+# Lengths for two coordinates; and for replicas such that rounding is not magnified.
+CONTRACT = {
+    "moons": {"perturbation": 0.03, "probe": 0.003},
+    "replicas": {"perturbation": 0.01, "probe": 0.001},
+}
+
 LENGTH = 255 * np.sqrt(5 / 3072)  # of vectors of five numbers
 
 
