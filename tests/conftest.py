@@ -1,8 +1,12 @@
 """Shared by all tests: quiet TensorFlow, small networks, and batches for them."""
 
 import contextlib
+import json
 import os
+import pathlib
 import socket
+import subprocess
+import sys
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -104,3 +108,36 @@ def image_folder(tmp_path):
             image = np.random.default_rng(number).integers(0, 256, (20, 24, 3), np.uint8)
             PIL.Image.fromarray(image).save(folder / f"{number}.png")
     return tmp_path
+
+
+@pytest.fixture(scope="session")
+def on_replicas(tmp_path_factory):
+    """on_replicas(jobs, *strategies): dict of job's name -> its arrays by `weights/0`, `logs/...`.
+
+    Each strategy, a dict of arguments of devices.make_strategy, has a process of its own, because a
+    process can have one MirroredStrategy; tests/on_replicas.py says what a job is.
+    """
+    program = pathlib.Path(__file__).with_name("on_replicas.py")
+
+    def run(jobs, *strategies):
+        folder = tmp_path_factory.mktemp("replicas")
+        processes = []
+        for number, strategy in enumerate(strategies):
+            request = {"strategy": strategy, "jobs": jobs, "to": str(folder / "arrays.npz")}
+            path = folder / f"{number}.json"
+            path.write_text(json.dumps(request))
+            command = [sys.executable, str(program), str(path)]
+            environment = {**os.environ, "CUDA_VISIBLE_DEVICES": "-1"}
+            processes.append(
+                subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment)
+            )
+        errors = [process.communicate(timeout=900)[1] for process in processes]
+        for process, text in zip(processes, errors, strict=True):
+            assert process.returncode == 0, text[-2000:]
+        arrays = {name: {} for name in jobs}
+        for key, value in np.load(folder / "arrays.npz").items():
+            name, _, rest = key.partition("/")
+            arrays[name][rest] = value
+        return arrays
+
+    return run

@@ -1,5 +1,6 @@
 """What a method's own test file says of it to the tests of all methods."""
 
+import dataclasses
 import importlib.util
 import pathlib
 
@@ -12,7 +13,7 @@ TESTS = pathlib.Path(__file__).parents[1] / "methods"
 DEFAULTS = {
     "digits": {},  # settings of its 200 steps on digits
     "moons": {},  # hyperparameters for two moons
-    "replicas": {},  # settings of its steps on several replicas: something of all it keeps
+    "replicas": {},  # hyperparameters for a few steps on two replicas
     "no_better_on": (),  # of "digits" and "moons", where it need not beat the labels alone
 }
 
@@ -29,5 +30,23 @@ def contract():
         exceptions = getattr(module, "CONTRACT", {})
         assert exceptions.keys() <= DEFAULTS.keys(), path
         return DEFAULTS | exceptions
+
+    return read
+
+
+@pytest.fixture(scope="session")
+def hyperparameters(contract):
+    """hyperparameters(name, key, ramp_steps, pool): those of a method, with CONTRACT[key].
+
+    Ramps, whose defaults are for more steps, take `ramp_steps`; the pool has `pool` images.
+    """
+
+    def read(name, key, ramp_steps, pool):
+        method = METHODS[name]
+        ramps = [f.name for f in dataclasses.fields(method.Config) if f.metadata["share_of_steps"]]
+        short = dict.fromkeys(ramps, ramp_steps)
+        if "index" in method.unlabeled_views:
+            short["num_unlabeled"] = pool
+        return short | contract(name)[key]
 
     return read

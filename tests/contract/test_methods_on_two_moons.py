@@ -1,7 +1,5 @@
 """Two moons with six labels: every method learns them, most better than the labels alone."""
 
-import dataclasses
-
 import keras
 import numpy as np
 import pytest
@@ -55,11 +53,6 @@ def network(seed):
 def train(name, batches, **hyperparameters):
     """A method, trained."""
     kind = METHODS[name]
-    if "index" in kind.unlabeled_views:
-        hyperparameters["num_unlabeled"] = POINTS
-    for field in dataclasses.fields(kind.Config):
-        if field.metadata["share_of_steps"]:  # its default is for more steps
-            hyperparameters.setdefault(field.name, STEPS // 4)
     roles = [role.removesuffix("_optimizer") for role in kind.optimizers]
     networks = {role: network(("student", "teacher").index(role)) for role in roles}
     method = kind(**networks, label_smoothing=0.0, **hyperparameters)
@@ -85,8 +78,8 @@ def labels_alone(sets):
 
 
 @pytest.mark.parametrize("name", sorted(METHODS.keys() - {"supervised"}))
-def test_a_method_learns_two_moons(name, sets, contract, labels_alone):
+def test_a_method_learns_two_moons(name, sets, contract, hyperparameters, labels_alone):
     """Far better than chance, 0.5, and most better than the labels alone."""
     assert labels_alone > 0.75
-    share = accuracy(name, sets, **contract(name)["moons"])
+    share = accuracy(name, sets, **hyperparameters(name, "moons", STEPS // 4, POINTS))
     assert share > (0.75 if "moons" in contract(name)["no_better_on"] else labels_alone)

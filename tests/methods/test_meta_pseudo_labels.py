@@ -13,7 +13,7 @@ CONTRACT = {
     "digits": {"uda_weight": 1.0, "student_wait_steps": 0},
     "no_better_on": ("digits",),
     "moons": {"uda_weight": 1.0, "uda_threshold": 0.0, "uda_ramp_steps": 0},
-    "replicas": {"uda_threshold": 0.13, "student_wait_steps": 0},
+    "replicas": {"uda_threshold": 0.3, "feedback_weight": 5.0},
 }
 
 B, U, D, K = 4, 6, 5, 3

@@ -13,7 +13,7 @@ from mpl_tf.formulas import thresholds
 
 CONTRACT = {
     "moons": {"rounds": 2},
-    "replicas": {"rounds": 2, "pseudo_label_threshold": 0.11, "balance_limit": 1.5},
+    "replicas": {"rounds": 2, "pseudo_label_threshold": 0.4, "balance_limit": 1.5},
 }
 
 

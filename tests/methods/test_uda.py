@@ -9,7 +9,9 @@ import mpl_tf
 from mpl_tf.formulas import schedules
 
 # A threshold that some images pass and others do not.
-CONTRACT = {"replicas": {"threshold": 0.13, "signal_annealing": "linear"}}
+CONTRACT = {
+    "replicas": {"threshold": 0.4, "signal_annealing": "linear", "signal_annealing_steps": 20}
+}
 
 
 @pytest.mark.parametrize("annealing", ["none", "linear"])
