@@ -1,4 +1,4 @@
-"""Datasets, by the name that `--dataset` takes, and the user's own images."""
+"""Images, their split and their batches; datasets, by the name that `--dataset` takes."""
 
 from mpl_tf.data.pairing import num_unlabeled, pair
 from mpl_tf.data.recipes import DATASETS
