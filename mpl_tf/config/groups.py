@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from mpl_tf import data
+from mpl_tf import data, networks
 from mpl_tf.methods import METHODS
 from mpl_tf.options import option
 
@@ -27,8 +27,7 @@ class RunConfig:
     )
     network: str = option(
         "wide_resnet_28_2",
-        "Network of teacher and student: mlp, small, small_WIDTH, wide_resnet_DEPTH_WIDTH, or "
-        "keras:NAME for a network of keras.applications.",
+        f"Network of teacher and student: {networks.HELP}.",
     )
     teacher_network: str = option("", "Network of the teacher, if it is another one.")
     network_weights: str = option(

@@ -193,7 +193,7 @@ def _check_weights(values):
     """Refuses a file of weights that is not there, or that no network would read."""
     weights = values["network_weights"]
     names = values["network"], values["teacher_network"]
-    if weights and not any(name.lower().startswith("keras:") for name in names):
+    if weights and not any(networks.takes_weights(name) for name in names):
         raise ConfigError(
             f"network_weights are for networks of keras.applications (keras:NAME); received "
             f"network={values['network']}."

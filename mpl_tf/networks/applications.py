@@ -9,6 +9,7 @@ import keras
 import numpy as np
 from keras import layers
 
+from mpl_tf.networks.architecture import Architecture
 from mpl_tf.networks.initializers import layer_seeds
 from mpl_tf.networks.precision import full
 from mpl_tf.options import ConfigError
@@ -40,59 +41,68 @@ _SCALING = {
 _LEAST_SIZE = {"inception_resnet_v2": 75, "inception_v3": 75, "xception": 71}
 
 
-def names():
-    """list of str, the networks of keras.applications that `build` makes, in alphabetical order."""
-    every = vars(keras.applications).items()
-    return sorted(n for n, f in every if n[0].isupper() and callable(f) and _family(n) in _SCALING)
+def names() -> list[str]:
+    """The networks of keras.applications that `build` makes, in alphabetical order."""
+    functions = vars(keras.applications).items()
+    return sorted(
+        n for n, f in functions if n[0].isupper() and callable(f) and _family(n) in _SCALING
+    )
 
 
-def _family(name):
+def _family(name: str) -> str:
     return getattr(keras.applications, name).__module__.rsplit(".", 1)[-1]
 
 
-def canonical(name):
+def canonical(name: str) -> str:
     """The name of a network as keras.applications spells it.
 
     Args:
-      name: str, in upper or lower case.
+      name: in upper or lower case.
 
     Returns:
-      str, one of `names()`.
+      One of `names()`.
 
     Raises:
       ConfigError: there is no such network; the message lists what there is, close ones first.
     """
-    known = {n.lower(): n for n in names()}
-    if name.lower() in known:
-        return known[name.lower()]
-    close = difflib.get_close_matches(name.lower(), known, n=3)
-    ordered = close + [n for n in known if n not in close]
+    by_lower = {n.lower(): n for n in names()}
+    if name.lower() in by_lower:
+        return by_lower[name.lower()]
+    close = difflib.get_close_matches(name.lower(), by_lower, n=3)
+    ordered = close + [n for n in by_lower if n not in close]
     raise ConfigError(
-        f"keras:NAME must name one of {', '.join(known[n] for n in ordered)}; received {name!r}."
+        f"keras:NAME must name one of {', '.join(by_lower[n] for n in ordered)}; received {name!r}."
     )
 
 
 def build(
-    num_classes, input_shape, seed=0, dropout=0.2, synchronized=False, weights_file="", *, name
-):
+    num_classes: int,
+    input_shape: tuple[int, ...],
+    seed: int = 0,
+    dropout: float = 0.2,
+    synchronized: bool = False,
+    weights_file: str = "",
+    *,
+    name: str,
+) -> keras.Model:
     """A network of keras.applications with global average pooling, dropout and a linear head.
 
     Every weight is drawn by the initializer that Keras has for it, from `seed`; so are the masks
-    of dropout inside the network. Global random states are left as they were found.
+    of dropout inside the network. Global random states are left as they are.
 
     Images are scaled as the family's published weights expect it. EfficientNetB0 to B7 normalise
     with ImageNet's mean and standard deviation unless a weights file brings other statistics.
 
     Args:
-      num_classes: int, number of classes K.
+      num_classes: number of classes K.
       input_shape: (height, width, channels) of the images: 3 channels, or 1, which is repeated.
         Height and width are at least 32; 71 for Xception, 75 for InceptionV3, InceptionResNetV2.
-      seed: int, of the initial weights and the dropout masks.
-      dropout: float in [0, 1), dropout before the head.
-      synchronized: bool, whether batch statistics are taken over all replicas.
-      weights_file: str, a file with weights of the network without its head, on 3 channels: .h5 as
+      seed: of the initial weights and the dropout masks.
+      dropout: in [0, 1), dropout before the head.
+      synchronized: whether batch statistics are taken over all replicas.
+      weights_file: a file with weights of the network without its head, on 3 channels: .h5 as
         keras.applications publishes it ("notop"), .weights.h5 or .keras; "" keeps random weights.
-      name: str, one of `names()`, in upper or lower case.
+      name: one of `names()`, in upper or lower case.
 
     Returns:
       keras.Model, images [N, H, W, C] with values 0 to 255 -> logits [N, K].
@@ -164,7 +174,7 @@ def _check_file(path):
 def _load(backbone, path, name):
     try:
         backbone.load_weights(path)
-    except Exception as error:  # h5py, zipfile and Keras raise all kinds for a file that is wrong
+    except Exception as error:  # h5py, zipfile and Keras have no common error for a wrong file
         reason = " ".join(str(error).split())[:300]
         raise ConfigError(
             f"weights_file must hold the weights of keras:{name} without its head "
@@ -217,3 +227,13 @@ def _unchanged_random_state():
         yield
     finally:
         random.setstate(state)
+
+
+ARCHITECTURE = Architecture(
+    build,
+    r"(?i:keras):(?P<name>.*)",
+    ("keras:NAME",),
+    "a network of keras.applications in upper or lower case, such as keras:ResNet50",
+    lambda name: {"name": canonical(name)},
+    takes_weights=True,
+)

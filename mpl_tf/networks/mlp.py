@@ -3,20 +3,28 @@
 import keras
 from keras import layers
 
+from mpl_tf.networks.architecture import Architecture
 from mpl_tf.networks.initializers import layer_seeds
 from mpl_tf.networks.precision import full
 
 
-def build(num_classes, input_shape, seed=0, width=128, dropout=0.2, synchronized=False):
+def build(
+    num_classes: int,
+    input_shape: tuple[int, ...],
+    seed: int = 0,
+    width: int = 128,
+    dropout: float = 0.2,
+    synchronized: bool = False,
+) -> keras.Model:
     """Two hidden layers with ReLU on the flattened image.
 
     Args:
-      num_classes: int, number of classes K.
+      num_classes: number of classes K.
       input_shape: (height, width, channels) of the images.
-      seed: int, of the initial weights and the dropout masks.
-      width: int, units of each hidden layer.
-      dropout: float in [0, 1), dropout before the head.
-      synchronized: bool, taken because every builder takes it; there are no batch statistics.
+      seed: of the initial weights and the dropout masks.
+      width: units of each hidden layer.
+      dropout: in [0, 1), dropout before the head.
+      synchronized: of no effect, as every builder takes it; there are no batch statistics.
 
     Returns:
       keras.Model, images [N, H, W, C] with values 0 to 255 -> logits [N, K].
@@ -33,3 +41,6 @@ def build(num_classes, input_shape, seed=0, width=128, dropout=0.2, synchronized
         x = layers.ReLU()(dense(width)(x))
     x = layers.Dropout(dropout, seed=next(seeds))(x)
     return keras.Model(inputs, dense(num_classes, full())(x), name="mlp")
+
+
+ARCHITECTURE = Architecture(build, "mlp", ("mlp",), "two hidden layers of 128 units")

@@ -1,5 +1,7 @@
 """Max pooling that can be differentiated twice under XLA."""
 
+from typing import Any
+
 import keras
 import tensorflow as tf
 
@@ -14,13 +16,14 @@ class MaxPooling(keras.layers.MaxPooling2D):
     the same number and the same gradient.
 
     Args:
-      side: int, of a window in pixels.
+      side: of a window, in pixels.
+      **kwargs: for keras.layers.MaxPooling2D, but for its `pool_size`, `strides` and `padding`.
     """
 
-    def __init__(self, side=2, **kwargs):
+    def __init__(self, side: int = 2, **kwargs: Any):
         super().__init__(side, **kwargs)
 
-    def call(self, inputs, training=False):
+    def call(self, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:
         """[N, H, W, C] -> [N, H // side, W // side, C]."""
         if not training:
             return super().call(inputs)
@@ -33,7 +36,7 @@ class MaxPooling(keras.layers.MaxPooling2D):
         mask = tf.one_hot(tf.argmax(x, axis=3), side * side, axis=3, dtype=x.dtype)
         return tf.reduce_sum(mask * x, axis=3)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         config = super().get_config()
         for name in ("pool_size", "strides", "padding"):
             del config[name]

@@ -1,12 +1,13 @@
 """What the layers of a network compute in."""
 
 import contextlib
+from collections.abc import Iterator
 
 import keras
 
 
 @contextlib.contextmanager
-def precision(name):
+def precision(name: str) -> Iterator[None]:
     """Networks built while this lasts compute in `name`; their variables are float32.
 
     Args:
@@ -20,6 +21,6 @@ def precision(name):
         keras.config.set_dtype_policy(before)
 
 
-def full():
+def full() -> str:
     """The type of variables, for layers that are to compute with all digits: the head."""
     return keras.config.dtype_policy().variable_dtype

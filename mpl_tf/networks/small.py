@@ -3,21 +3,29 @@
 import keras
 from keras import layers
 
+from mpl_tf.networks.architecture import Architecture
 from mpl_tf.networks.initializers import he_normal_out, layer_seeds
 from mpl_tf.networks.pooling import MaxPooling
 from mpl_tf.networks.precision import full
 
 
-def build(num_classes, input_shape, seed=0, width=32, dropout=0.2, synchronized=False):
+def build(
+    num_classes: int,
+    input_shape: tuple[int, ...],
+    seed: int = 0,
+    width: int = 32,
+    dropout: float = 0.2,
+    synchronized: bool = False,
+) -> keras.Model:
     """Two pairs of 3x3 convolutions with batch normalisation, global pooling, a linear head.
 
     Args:
-      num_classes: int, number of classes K.
+      num_classes: number of classes K.
       input_shape: (height, width, channels) of the images, each side at least 4 pixels.
-      seed: int, of the initial weights and the dropout masks.
-      width: int, channels of the first pair; the second has twice as many.
-      dropout: float in [0, 1), dropout before the head.
-      synchronized: bool, whether batch statistics are taken over all replicas.
+      seed: of the initial weights and the dropout masks.
+      width: channels of the first pair; the second has twice as many.
+      dropout: in [0, 1), dropout before the head.
+      synchronized: whether batch statistics are taken over all replicas.
 
     Returns:
       keras.Model, images [N, H, W, C] with values 0 to 255 -> logits [N, K].
@@ -45,3 +53,12 @@ def build(num_classes, input_shape, seed=0, width=32, dropout=0.2, synchronized=
     return keras.Model(
         inputs, layers.Dense(num_classes, kernel_initializer=head, dtype=full())(x), name="small"
     )
+
+
+ARCHITECTURE = Architecture(
+    build,
+    r"small(_(?P<width>[1-9]\d{0,3}))?",
+    ("small", "small_WIDTH"),
+    "four convolutions for images of 8 to 32 pixels, such as small_16; small has WIDTH 32",
+    lambda width: {"width": int(width)},
+)

@@ -3,12 +3,13 @@
 import keras
 from keras import layers
 
+from mpl_tf.networks.architecture import Architecture
 from mpl_tf.networks.initializers import he_normal_out, layer_seeds
 from mpl_tf.networks.precision import full
 from mpl_tf.options import ConfigError
 
 
-def check(depth, width):
+def check(depth: int, width: int) -> None:
     """Raises ConfigError unless `depth` is 6n + 4 with n at least 1, and `width` at least 1."""
     if depth < 10 or depth % 6 != 4:
         allowed = range(10, max(depth, 10) + 7, 6)
@@ -22,7 +23,15 @@ def check(depth, width):
         raise ConfigError(f"width of a Wide-ResNet must be at least 1; received {width}.")
 
 
-def build(num_classes, input_shape, seed=0, depth=28, width=2, dropout=0.2, synchronized=False):
+def build(
+    num_classes: int,
+    input_shape: tuple[int, ...],
+    seed: int = 0,
+    depth: int = 28,
+    width: int = 2,
+    dropout: float = 0.2,
+    synchronized: bool = False,
+) -> keras.Model:
     """Pre-activation residual blocks in three groups; the second and third halve the image.
 
     A block is `shortcut(x) + conv(act(bn(conv(act(bn(x))))))` with 3x3 convolutions and leaky ReLU
@@ -34,13 +43,13 @@ def build(num_classes, input_shape, seed=0, depth=28, width=2, dropout=0.2, sync
     normalisation (3,616), with or without the head (1,290); what it counted, it does not say.
 
     Args:
-      num_classes: int, number of classes K.
+      num_classes: number of classes K.
       input_shape: (height, width, channels) of the images.
-      seed: int, of the initial weights and the dropout masks.
-      depth: int, 6n + 4 with n at least 1.
-      width: int, at least 1; the groups have 16, 32 and 64 times as many channels.
-      dropout: float in [0, 1), dropout before the head.
-      synchronized: bool, whether batch statistics are taken over all replicas.
+      seed: of the initial weights and the dropout masks.
+      depth: 6n + 4 with n at least 1.
+      width: at least 1; the groups have 16, 32 and 64 times as many channels.
+      dropout: in [0, 1), dropout before the head.
+      synchronized: whether batch statistics are taken over all replicas.
 
     Returns:
       keras.Model, images [N, H, W, C] with values 0 to 255 -> logits [N, K].
@@ -86,3 +95,17 @@ def build(num_classes, input_shape, seed=0, depth=28, width=2, dropout=0.2, sync
     head = keras.initializers.GlorotUniform(seed=next(seeds))
     logits = layers.Dense(num_classes, kernel_initializer=head, dtype=full())(x)
     return keras.Model(inputs, logits, name=f"wide_resnet_{depth}_{width}")
+
+
+def _parse(depth: str, width: str) -> dict[str, int]:
+    check(int(depth), int(width))
+    return {"depth": int(depth), "width": int(width)}
+
+
+ARCHITECTURE = Architecture(
+    build,
+    r"wide_resnet(_(?P<depth>\d+)_(?P<width>\d+))?",
+    ("wide_resnet", "wide_resnet_DEPTH_WIDTH"),
+    "Wide-ResNet, such as wide_resnet_28_10; wide_resnet is 28_2",
+    _parse,
+)

@@ -93,7 +93,7 @@ def network(settings, split, role, replicas=1):
     """
     run = settings.run
     name = run.teacher_network if role == "teacher" and run.teacher_network else run.network
-    weights = {"weights_file": run.network_weights} if name.lower().startswith("keras:") else {}
+    weights = {"weights_file": run.network_weights} if networks.takes_weights(name) else {}
     with networks.precision(settings.compute.precision):
         return networks.find(name)(
             len(split.class_names),

@@ -1,12 +1,17 @@
 """Every network: shapes, seeds, gradients, cloning, images of either type; and finding them."""
 
+import pathlib
+
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from mpl_tf.networks import NETWORKS, find
+from mpl_tf import networks
+from mpl_tf.networks import NETWORKS, applications, find, takes_weights
 from mpl_tf.options import ConfigError
+
+ARCHITECTURES = (*NETWORKS.values(), applications.ARCHITECTURE)
 
 
 @pytest.fixture(params=sorted(NETWORKS))
@@ -114,5 +119,53 @@ def test_a_network_of_keras_is_found_in_any_case():
 def test_an_unknown_name_is_answered_with_what_there_is(name, hint):
     with pytest.raises(ConfigError, match=hint) as error:
         find(name)
-    for choice in (*NETWORKS, "small_WIDTH", "wide_resnet_DEPTH_WIDTH", "keras:NAME"):
-        assert choice in str(error.value)
+    for architecture in ARCHITECTURES:
+        assert architecture.text in str(error.value)
+
+
+@pytest.mark.parametrize("name", ["wide_resnet_10_1", "small_16", "keras:mobilenet"])
+def test_networks_with_arguments_are_built_by_the_table_too(name):
+    assert NETWORKS[name](3, (32, 32, 3)).output_shape == (None, 3)
+    with pytest.raises(ConfigError, match="network must be one of: mlp "):
+        NETWORKS[f"{name}_"[::-1]]
+
+
+EXAMPLES = {
+    "mlp": ["mlp"],
+    "small": ["small", "small_1", "small_9999"],
+    "wide_resnet": ["wide_resnet", "wide_resnet_28_10"],
+    "keras:NAME": ["keras:VGG16", "KERAS:", "Keras:nothing"],
+}
+NOBODYS = [
+    "",
+    "Small",
+    "small_",
+    "small_01",
+    "small_12345",
+    "wide_resnet_28",
+    "keras",
+    "keras_VGG16",
+]
+
+
+def test_each_architecture_matches_its_own_names_alone():
+    assert [architecture.forms[0] for architecture in ARCHITECTURES] == list(EXAMPLES)
+    names = [name for examples in EXAMPLES.values() for name in examples] + NOBODYS
+    for architecture in ARCHITECTURES:
+        matched = [name for name in names if architecture.matches(name)]
+        assert matched == EXAMPLES[architecture.forms[0]]
+
+
+def test_only_networks_of_keras_take_weights():
+    assert takes_weights("keras:VGG16") and takes_weights("KERAS:vgg16")
+    assert not any(takes_weights(name) for name in (*NETWORKS, *NOBODYS, "small_16"))
+
+
+def test_the_help_and_the_pages_name_every_architecture():
+    """What users write is said by the flag, from the entries, and by the README or a page of it."""
+    root = pathlib.Path(__file__).parent.parent.parent
+    pages = [root / "README.md", *(root / "docs").glob("*.md")]
+    text = " ".join(page.read_text(encoding="utf-8") for page in pages)
+    for architecture in ARCHITECTURES:
+        assert architecture.text in networks.HELP
+        assert f"`{architecture.forms[-1]}`" in text

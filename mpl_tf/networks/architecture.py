@@ -1,0 +1,77 @@
+"""What an entry of NETWORKS is: names, what they mean, and a builder."""
+
+import dataclasses
+import functools
+import re
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import keras
+
+
+class Builder(Protocol):
+    """Makes a network of logits.
+
+    The model takes images [N, H, W, C] with values 0 to 255, uint8 or floating, and gives logits
+    [N, K]. It scales its input itself, so that training and serving cannot differ.
+    """
+
+    def __call__(
+        self, num_classes: int, input_shape: tuple[int, ...], /, **arguments: Any
+    ) -> keras.Model:
+        """Builds one.
+
+        Args:
+          num_classes: number of classes K.
+          input_shape: (height, width, channels) of the images.
+          **arguments: those that every builder takes, with defaults: `seed`, of the initial weights
+            and the dropout masks; `dropout` in [0, 1), before the head; `synchronized`, whether
+            batch statistics are taken over all replicas. And the builder's further ones.
+        """
+
+
+@dataclasses.dataclass(frozen=True)
+class Architecture:
+    """Networks of one builder, by the names that `--network` takes; itself a builder.
+
+    Attributes:
+      build: a Builder. What the groups of `pattern` name, it takes as keywords.
+      pattern: regular expression of the names, its groups named.
+      forms: the names as a user reads them, numbers and names to fill in as words in capitals.
+      help: what the networks are, with an example of a name.
+      parse: makes keywords of `build` from the texts of the groups, all or none of which a name
+        has. Raises ConfigError for arguments that are not allowed.
+      takes_weights: whether `build` takes `weights_file`.
+    """
+
+    build: Callable[..., keras.Model]
+    pattern: str
+    forms: tuple[str, ...]
+    help: str
+    parse: Callable[..., dict[str, Any]] = dict
+    takes_weights: bool = False
+
+    def __call__(
+        self, num_classes: int, input_shape: tuple[int, ...], /, **arguments: Any
+    ) -> keras.Model:
+        return self.build(num_classes, input_shape, **arguments)
+
+    def matches(self, name: str) -> bool:
+        """Whether `name` is one of this architecture's."""
+        return re.fullmatch(self.pattern, name) is not None
+
+    def find(self, name: str) -> Builder:
+        """The builder that goes by `name`, which matches.
+
+        Raises:
+          ConfigError: the name has arguments that are not allowed.
+        """
+        match = re.fullmatch(self.pattern, name)
+        assert match, name
+        groups = {key: text for key, text in match.groupdict().items() if text is not None}
+        return functools.partial(self.build, **self.parse(**groups)) if groups else self
+
+    @property
+    def text(self) -> str:
+        """Forms and help, for messages."""
+        return f"{' or '.join(self.forms)} ({self.help})"
