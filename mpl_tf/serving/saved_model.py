@@ -1,10 +1,13 @@
-"""The SavedModel that leaves the house: TensorFlow Serving's folders, written whole."""
+"""Exports: SavedModels in the folders of TensorFlow Serving, written and found."""
 
 import json
 import os
 import shutil
 import tempfile
+from collections.abc import Mapping, Sequence
+from typing import Any
 
+import keras
 import numpy as np
 import tensorflow as tf
 from tensorflow_serving.apis import prediction_log_pb2
@@ -17,27 +20,34 @@ from mpl_tf.serving import signatures
 CLASS_NAMES, CONFIG, ABOUT = "class_names.json", "config.json", "about.json"
 
 
-def export(network, directory, class_names=None, *, config=None, about=None, bfloat16=False):
+def export(
+    network: keras.Model,
+    directory: str,
+    class_names: Sequence[str] | None = None,
+    *,
+    config: Mapping[str, Any] | None = None,
+    about: Mapping[str, Any] | None = None,
+    bfloat16: bool = False,
+) -> str:
     """Writes a network of logits as `directory`/<version>, the layout of TensorFlow Serving.
 
-    The version is one more than the greatest that is there. It appears complete or not at all: a
-    server that watches the folder never sees a part of it. What is in it needs no code of this
-    package: the signatures `serving_default`, `serving_bytes` and `classify` of
-    `signatures.classifier`, the last with TensorFlow Serving's method name for Classify; the assets
-    `class_names.json`, `config.json` and `about.json`; and requests by which TensorFlow Serving
-    warms up.
+    The version is one more than the greatest in the folder. It appears complete or not at all: a
+    server that watches the folder never sees a part of it. It needs no code of this package. In it
+    are the signatures `serving_default`, `serving_bytes` and `classify` of `signatures.classifier`,
+    the last with TensorFlow Serving's method name for Classify; the assets `class_names.json`,
+    `config.json` and `about.json`; and requests by which TensorFlow Serving warms up.
 
     Args:
-      network: built keras.Model of logits that takes images with values 0 to 255.
-      directory: str, the folder of the versions; made if it is not there.
-      class_names: sequence of K str; None names the classes "0", "1", ...
-      config: dict, what the network was trained with, for `config.json`; JSON can hold it.
-      about: dict, more for `about.json`, which says the images' shape and the weights' type.
-      bfloat16: bool, whether weights are stored with 16 bits: half the size, and answers that
+      network: built, of logits; takes images with values 0 to 255.
+      directory: the folder of the versions; made if it is not there.
+      class_names: K names; None names the classes "0", "1", ...
+      config: what the network was trained with, for `config.json`; JSON can hold it.
+      about: further entries of `about.json`, which has the images' shape and the weights' type.
+      bfloat16: whether weights are stored with 16 bits: half the size, and answers that
         differ in the third digit.
 
     Returns:
-      str, the folder of the version.
+      The folder of the version.
 
     Raises:
       ValueError: the number of names is not the number of classes, or two are the same.
@@ -58,7 +68,8 @@ def export(network, directory, class_names=None, *, config=None, about=None, bfl
     }
     module = signatures.classifier(network, names, bfloat16=bfloat16)
     os.makedirs(directory, exist_ok=True)
-    # Hidden, and no number: a server would try to load that.
+    # Hidden, and no number, which a server would try to load. Not `files.whole`, which replaces
+    # what is at its path: versions are never replaced, and others may export here at once.
     partial = tempfile.mkdtemp(prefix=".partial-", dir=directory)
     try:
         _save(module, partial, {CLASS_NAMES: names, CONFIG: config or {}, ABOUT: about})
@@ -72,7 +83,7 @@ def export(network, directory, class_names=None, *, config=None, about=None, bfl
         shutil.rmtree(partial, ignore_errors=True)
 
 
-def _save(module, path, assets):
+def _save(module: tf.Module, path: str, assets: Mapping[str, Any]) -> None:
     names = [n for n in ("serving_default", "serving_bytes", "classify") if hasattr(module, n)]
     with tempfile.TemporaryDirectory() as folder:
         module.assets = []
@@ -89,8 +100,8 @@ def _save(module, path, assets):
         updater.save()
 
 
-def _write_warm_up(module, path, shape):
-    """One request a signature, with a grey image, twice as large where it is to be resized."""
+def _write_warm_up(module: tf.Module, path: str, shape: Sequence[int]) -> None:
+    """One request for each signature: a grey image, twice as large where it will be resized."""
     requests = []
     predict = prediction_log_pb2.PredictionLog()
     spec = predict.predict_log.request.model_spec
@@ -117,8 +128,8 @@ def _write_warm_up(module, path, shape):
             writer.write(request.SerializeToString())
 
 
-def _claim(partial, directory):
-    """Renames a finished export to the next free version, whoever else exports there."""
+def _claim(partial: str, directory: str) -> str:
+    """Renames a finished export to the next free version, though others may export there, too."""
     while True:
         target = os.path.join(directory, str(max(versions(directory), default=0) + 1))
         try:
@@ -130,37 +141,44 @@ def _claim(partial, directory):
             return target
 
 
-def versions(directory):
-    """The versions in a folder: sorted list of int."""
+def versions(directory: str) -> list[int]:
+    """The versions in a folder, in order."""
     return sorted(int(name) for name in os.listdir(directory) if name.isdecimal())
 
 
-def find(path):
+def find(path: str) -> str:
     """The folder of an export.
 
     Args:
-      path: str, an export, or a folder of versions, of which the greatest is meant.
+      path: an export, or a folder of versions, of which the greatest is meant.
 
     Returns:
-      str.
+      The export's folder.
 
     Raises:
       ConfigError: neither is there.
     """
     if os.path.isfile(os.path.join(path, "saved_model.pb")):
         return path
-    found = versions(path) if os.path.isdir(path) else []
-    newest = os.path.join(path, str(found[-1])) if found else path
+    numbers = versions(path) if os.path.isdir(path) else []
+    newest = os.path.join(path, str(numbers[-1])) if numbers else path
     if not os.path.isfile(os.path.join(newest, "saved_model.pb")):
         raise ConfigError(f"{path} must be an export, or a folder of versions of one; it is not.")
     return newest
 
 
-def read_asset(path, name):
-    """What an asset of an export (str) holds: CLASS_NAMES, CONFIG or ABOUT.
+def read_asset(path: str, name: str) -> Any:
+    """The content of an asset of an export.
+
+    Args:
+      path: the export's folder.
+      name: CLASS_NAMES, CONFIG or ABOUT.
+
+    Returns:
+      What JSON makes of it: a list of str, or a dict.
 
     Raises:
-      ConfigError: it is not there.
+      ConfigError: it is not there, or no JSON.
     """
     file = os.path.join(path, "assets", name)
     try:
@@ -172,7 +190,7 @@ def read_asset(path, name):
         ) from error
 
 
-def folder_of(path):
-    """Where the exports lie that `path`, a run or an export itself, stands for."""
+def folder_of(path: str) -> str:
+    """The folder of the exports of `path`: of a run, its `export`; any other is itself."""
     is_run = os.path.isfile(os.path.join(path, "config.json"))
     return os.path.join(path, "export") if is_run else path

@@ -1,12 +1,16 @@
 """A network of logits as functions from images, files and tf.Examples to classes."""
 
+from collections.abc import Sequence
+
 import keras
 import tensorflow as tf
 
 from mpl_tf.images import decode, example
 
 
-def classifier(network, class_names, *, bfloat16=False):
+def classifier(
+    network: keras.Model, class_names: Sequence[str], *, bfloat16: bool = False
+) -> tf.Module:
     """What an export holds: weights, and functions of them that need no code of this package.
 
         probabilities(images)         softmax(network(images)), float32 [N, H, W, C] -> [N, K]
@@ -25,12 +29,12 @@ def classifier(network, class_names, *, bfloat16=False):
     that is no image makes the batch fail with InvalidArgumentError.
 
     Args:
-      network: built keras.Model of logits that takes images with values 0 to 255.
-      class_names: sequence of K str.
-      bfloat16: bool, whether weights are stored with 16 bits.
+      network: built, of logits; takes images with values 0 to 255.
+      class_names: K names.
+      bfloat16: whether weights are stored with 16 bits.
 
     Returns:
-      tf.Module with these functions. `serving_bytes` and `classify` are not there if the network
+      Module with these functions. `serving_bytes` and `classify` are not there if the network
       takes images of other than 1 or 3 channels.
     """
     network = _in_float32(network)
@@ -42,11 +46,11 @@ def classifier(network, class_names, *, bfloat16=False):
 
     def forward(images):
         parts = (network.trainable_variables, network.non_trainable_variables)
-        wanted = [
+        variables = [
             [tf.cast(w, v.dtype) for w, v in zip(*pair, strict=True)]
             for pair in zip(stored, parts, strict=True)
         ]
-        logits, _ = network.stateless_call(*wanted, images, training=False)
+        logits, _ = network.stateless_call(*variables, images, training=False)
         return tf.nn.softmax(tf.cast(logits, tf.float32))
 
     def answer(images):
@@ -80,11 +84,11 @@ def classifier(network, class_names, *, bfloat16=False):
     return module
 
 
-def pixels(encoded, shape):
+def pixels(encoded: tf.Tensor, shape: Sequence[int]) -> tf.Tensor:
     """Decoded images, one after the other.
 
     Args:
-      encoded: string tensor [N], files.
+      encoded: string [N], image files.
       shape: (height, width, channels) of the result.
 
     Returns:
@@ -96,8 +100,8 @@ def pixels(encoded, shape):
 
     def load(numbered):
         number, file = numbered
-        said = ["image", number, "of the batch is no JPEG, PNG, BMP or GIF file"]
-        with tf.control_dependencies([tf.debugging.Assert(decode.is_image(file), said)]):
+        message = ["image", number, "of the batch is no JPEG, PNG, BMP or GIF file"]
+        with tf.control_dependencies([tf.debugging.Assert(decode.is_image(file), message)]):
             return decode.decode(tf.identity(file), shape[:2], shape[2])
 
     numbers = tf.range(tf.shape(encoded)[0])
@@ -105,7 +109,7 @@ def pixels(encoded, shape):
     return tf.map_fn(load, (numbers, encoded), fn_output_signature=spec)
 
 
-def _in_float32(network):
+def _in_float32(network: keras.Model) -> keras.Model:
     """The network, or a copy of it if some of it computes in 16 bits."""
     if not any(layer.compute_dtype in ("bfloat16", "float16") for layer in network.layers):
         return network
@@ -118,10 +122,10 @@ def _in_float32(network):
     return twin
 
 
-def _copies(network, bfloat16):
-    """Trainable and other variables of a network, as two lists of what is to be stored.
+def _copies(network: keras.Model, bfloat16: bool) -> list[list[tf.Variable | tf.Tensor]]:
+    """Trainable and other variables of a network, as two lists of what an export stores.
 
-    Neither Keras's own objects nor a strategy's variables are to be saved.
+    These are copies, because neither Keras's objects nor a strategy's variables should be saved.
     """
     weights = {id(variable) for variable in network.weights}
 
