@@ -2,17 +2,20 @@
 
 import contextlib
 import importlib.util
+import inspect
 import pathlib
 import re
 import shlex
 import shutil
 import subprocess
 import sys
+import textwrap
 import types
 
 import numpy as np
 import pytest
 
+import mpl_tf
 from mpl_tf import config, data, evaluate, export, predict, train
 from mpl_tf.config import flags
 from mpl_tf.methods import METHODS
@@ -212,3 +215,13 @@ def test_the_method_of_the_page_trains(example, tmp_path):
 
 def test_the_test_of_the_page_passes(example, linear, random_batch, endless):
     example.test_without_weight_it_is_supervised_learning(linear, random_batch, endless)
+
+
+def test_the_example_in_the_docstring_of_the_page_runs(example, rng):
+    code = textwrap.dedent(inspect.getdoc(example.Entropy).partition("Example:\n")[2])
+    labels = np.full(80, -1)
+    labels[:16] = np.arange(16) % 4
+    images = rng.integers(0, 256, (80, 8, 8, 3)).astype(np.uint8)
+    names = {"mpl_tf": mpl_tf, "images": images, "labels": labels}
+    exec(code.replace("steps_per_epoch=100", "steps_per_epoch=2"), names)
+    assert names["probabilities"].shape == (80, 4)
