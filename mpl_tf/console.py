@@ -1,6 +1,6 @@
 """What the terminal shows, our lines and Keras's bar; and SIGTERM.
 
-SIGTERM is an exception where a run can stop at once, a question where it has a step to end.
+SIGTERM handling: raise at once, or set a flag that is polled after each step.
 """
 
 import contextlib
@@ -23,7 +23,7 @@ def start(argv):
     Args:
       argv: sequence of str, the command line.
     """
-    if any(argument.lstrip("-").startswith("verbosity") for argument in argv):
+    if any(argument.startswith(("-verbosity", "--verbosity")) for argument in argv):
         return
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     warnings.simplefilter("ignore")

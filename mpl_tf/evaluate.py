@@ -3,15 +3,21 @@
 import dataclasses
 import os
 import sys
+from collections.abc import Sequence
+from typing import Any
 
-from mpl_tf import commands, console
+from mpl_tf import cli, console
+from mpl_tf.engine.roles import ROLES
 from mpl_tf.options import ConfigError, option
 
-_ABOUT = """Measure a network of a run, or an export, on test images: top-1, top-5, each class,
+COMMAND = cli.Command(
+    "python -m mpl_tf.evaluate",
+    """Measure a network of a run, or an export, on test images: top-1, top-5, each class,
 calibration. Writes evaluation.json and evaluation.png.
 
   python -m mpl_tf.evaluate --workdir=runs/digits-mpl-0 --which=teacher
-  python -m mpl_tf.evaluate --model=my_model --dataset=folder:my_images --to=measured"""
+  python -m mpl_tf.evaluate --model=my_model --dataset=folder:my_images --to=measured""",
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,7 +30,7 @@ class Options:
         "finetuned",
         "Network of the run: the finetuned moving average of the student (the average itself, if "
         "the run has no finetuning), that average, the student, or the teacher.",
-        choices=("finetuned", "ema", "student", "teacher"),
+        choices=ROLES,
     )
     dataset: str = option(
         "",
@@ -51,80 +57,97 @@ class Options:
     batch: int = option(500, "Images that are classified at once.", low=1)
 
 
-def main(argv=None):
+def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command line.
 
     Args:
-      argv: sequence of str, the arguments; None takes the process's own.
+      argv: the arguments; None takes the process's own.
 
     Returns:
-      int, the exit status: 0 done, 2 bad input, 130 stopped by the keyboard.
+      The exit status: 0 done, 2 bad input, 130 stopped by the keyboard, 143 by SIGTERM.
     """
-    return commands.run(argv, Options, _evaluate, verb="evaluate", about=_ABOUT)
+    return cli.run(COMMAND, argv, cli.parser(COMMAND, Options), _evaluate)
 
 
-def _evaluate(options):
+def _evaluate(options: Options) -> int:
     if bool(options.workdir) == bool(options.model):
         raise ConfigError("either --workdir or --model must say what is measured.")
     if options.model and not options.dataset:
         raise ConfigError("--model needs --dataset: the images to measure it on.")
-    from mpl_tf import data, files
+    from mpl_tf import data
     from mpl_tf.evaluation import imagenet_real
     from mpl_tf.evaluation import subject as subjects
     from mpl_tf.formulas import measures
     from mpl_tf.runs import folder as run_folder
-    from mpl_tf.runs import pictures
 
-    real = imagenet_real.read_real_labels(options.real_labels) if options.real_labels else None
+    real = imagenet_real.read(options.real_labels) if options.real_labels else None
     if options.dataset:
         data.find(options.dataset, options.data_dir)  # complains before networks are built
     if options.workdir:
         subject = subjects.of_run(options.workdir, options.which)
     else:
         subject = subjects.of_export(options.model)
-    images = subjects.images(subject, options)
+    dataset, data_dir = options.dataset, options.data_dir
+    if not dataset and subject.run is not None:
+        dataset = subject.run.config.run.dataset
+        data_dir = data_dir or subject.run.config.data.data_dir
+    images = subjects.load_images(
+        subject,
+        options.dataset,
+        data_dir=options.data_dir,
+        part=options.part,
+        skip_broken=options.skip_broken,
+    )
     if real is not None:
-        real = imagenet_real.real_labels_of(images, real, subject, options)
+        names = imagenet_real.file_names(images, dataset, data_dir)
+        real = imagenet_real.labels_of(names, real, len(subject.class_names))
     probs = subjects.probabilities(subject, images, options.batch)
-    found = {
+    measured = {
         "network": subject.name,
-        "dataset": options.dataset or subject.run.config.run.dataset,
+        "dataset": dataset,
         "part": options.part,
         "images": len(images),
         **measures.measure(probs, images.labels, subject.class_names),
     }
     if real is not None:
-        found["real_accuracy"], found["real_images"] = measures.real_accuracy(probs, real)
+        measured["real_accuracy"], measured["real_images"] = measures.real_accuracy(probs, real)
     folder = options.to or os.path.join(options.workdir, run_folder.EVALUATION)
-    title = f"{found['network']} on {len(images)} {options.part} images of {found['dataset']}"
+    title = f"{subject.name} on {len(images)} {options.part} images of {dataset}"
+    _write(folder, title, measured, probs, images.labels, subject.class_names)
+    _say(title, measured, folder)
+    return cli.DONE
+
+
+def _write(folder, title, measured, probs, labels, class_names):
+    from mpl_tf import files
+    from mpl_tf.runs import pictures
+
     try:
         os.makedirs(folder, exist_ok=True)
         pictures.draw_evaluation(
             os.path.join(folder, "evaluation.png"),
-            title=f"{title}: {found['accuracy']:.2%}",
+            title=f"{title}: {measured['accuracy']:.2%}",
             probs=probs,
-            labels=images.labels,
-            class_names=subject.class_names,
+            labels=labels,
+            class_names=class_names,
         )
-        files.write_json(os.path.join(folder, "evaluation.json"), found)
+        files.write_json(os.path.join(folder, "evaluation.json"), measured)
     except OSError as error:
         raise ConfigError(f"{folder} cannot be written: {error.strerror}.") from error
-    _say(title, found, folder)
-    return commands.DONE
 
 
-def _say(title, found, folder):
+def _say(title: str, measured: dict[str, Any], folder: str) -> None:
     rows = [
-        ("top-1 accuracy", found["accuracy"]),
-        ("top-5 accuracy", found["top_5_accuracy"]),
-        ("expected calibration error", found["calibration_error"]),
-        ("accuracy on real labels", found.get("real_accuracy")),
+        ("top-1 accuracy", measured["accuracy"]),
+        ("top-5 accuracy", measured["top_5_accuracy"]),
+        ("expected calibration error", measured["calibration_error"]),
+        ("accuracy on real labels", measured.get("real_accuracy")),
     ]
     console.say(title)
     console.say(console.table([(name, f"{v:.4f}") for name, v in rows if v is not None]))
-    known = [(v, name) for name, v in found["class_accuracy"].items() if v is not None]
+    classes = [(v, name) for name, v in measured["class_accuracy"].items() if v is not None]
     console.say("Classes, worst first")
-    console.say(console.table([(name, f"{v:.4f}") for v, name in sorted(known)[:10]]))
+    console.say(console.table([(name, f"{v:.4f}") for v, name in sorted(classes)[:10]]))
     console.say(f"In {folder}: evaluation.json, evaluation.png")
 
 

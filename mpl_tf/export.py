@@ -3,14 +3,19 @@
 import dataclasses
 import os
 import sys
+from collections.abc import Sequence
 
-from mpl_tf import commands, console
+from mpl_tf import cli, console
+from mpl_tf.engine.roles import ROLES
 from mpl_tf.options import ConfigError, option
 
-_ABOUT = """Write a network of a run as DIR/<version>/, in the next free version, as TensorFlow
+COMMAND = cli.Command(
+    "python -m mpl_tf.export",
+    """Write a network of a run as DIR/<version>/, in the next free version, as TensorFlow
 Serving takes it: whole or not at all. The run's data is not needed.
 
-  python -m mpl_tf.export --workdir=runs/digits-mpl-0 --to=my_model"""
+  python -m mpl_tf.export --workdir=runs/digits-mpl-0 --to=my_model""",
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,27 +28,27 @@ class Options:
         "finetuned",
         "The network: the finetuned moving average of the student (the average itself, if the run "
         "has no finetuning), that average, the student, or the teacher.",
-        choices=("finetuned", "ema", "student", "teacher"),
+        choices=ROLES,
     )
     bfloat16: bool = option(
         False, "Store weights with 16 bits: half the size; answers differ in the third digit."
     )
 
 
-def main(argv=None):
+def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command line.
 
     Args:
-      argv: sequence of str, the arguments; None takes the process's own.
+      argv: the arguments; None takes the process's own.
 
     Returns:
-      int, the exit status: 0 done, 2 bad input or a folder that cannot be written, 130 stopped by
-      the keyboard.
+      The exit status: 0 done, 2 bad input or a folder that cannot be written, 130 stopped by the
+      keyboard, 143 by SIGTERM.
     """
-    return commands.run(argv, Options, _export, verb="export", about=_ABOUT)
+    return cli.run(COMMAND, argv, cli.parser(COMMAND, Options), _export)
 
 
-def _export(options):
+def _export(options: Options) -> int:
     if not options.workdir:
         raise ConfigError("--workdir must be the folder of a run; received none.")
     import tensorflow as tf
@@ -52,7 +57,7 @@ def _export(options):
     from mpl_tf.serving import saved_model
 
     run = restore.find(options.workdir)
-    which, network = restore.restore(run, options.which)
+    role, network = restore.restore(run, options.which)
     folder = options.to or os.path.join(run.path, "export")
     try:
         path = saved_model.export(
@@ -60,14 +65,14 @@ def _export(options):
             folder,
             run.class_names,
             config=run.config.flat(),
-            about={"network": which},
+            about={"network": role},
             bfloat16=options.bfloat16,
         )
     except (OSError, tf.errors.OpError) as error:
         reason = getattr(error, "strerror", None) or getattr(error, "message", error)
         raise ConfigError(f"{folder} cannot be written: {reason}.") from error
-    console.say(f"{which} of {run.path}: {path}")
-    return commands.DONE
+    console.say(f"{role} of {run.path}: {path}")
+    return cli.DONE
 
 
 if __name__ == "__main__":

@@ -3,8 +3,23 @@
 import dataclasses
 import math
 import numbers
+import operator
 from collections.abc import Callable, Collection
 from typing import Any
+
+# Whether a value has the type of an option: an int is a float, a bool is no number.
+_TYPES: dict[Any, Callable[[Any], bool]] = {
+    int: lambda value: isinstance(value, numbers.Integral) and not isinstance(value, bool),
+    float: lambda value: isinstance(value, numbers.Real) and not isinstance(value, bool),
+    bool: lambda value: isinstance(value, bool),
+    str: lambda value: isinstance(value, str),
+}
+_LIMITS: dict[str, tuple[Callable[[Any, Any], bool], str]] = {
+    "low": (operator.ge, "at least"),
+    "high": (operator.le, "at most"),
+    "above": (operator.gt, "greater than"),
+    "below": (operator.lt, "less than"),
+}
 
 
 class ConfigError(ValueError):
@@ -25,7 +40,7 @@ def option(
     """A dataclass field with a help text and a range.
 
     Args:
-      default: the default value; its type is that of the field.
+      default: the default value.
       help: a sentence with unit, range and the paper's symbol.
       choices: allowed values, if they are few; or a callable that returns them.
       low: least allowed value.
@@ -52,54 +67,41 @@ def redefault(config: type, name: str, default: Any) -> Any:
     return dataclasses.field(default=default, metadata=field.metadata)
 
 
-def faults(config):
-    """What is wrong with the values of a dataclass made of `option` fields.
+def choices(field: dataclasses.Field) -> list[str] | None:
+    """The allowed values of an option in alphabetical order; None if they are not few."""
+    values = field.metadata["choices"]
+    values = values() if callable(values) else values
+    return None if values is None else sorted(values)
 
-    Args:
-      config: a dataclass instance.
 
-    Returns:
-      list of str, one sentence a fault; empty if all is well.
+def check(*configs: Any) -> None:
+    """Checks the values of dataclass instances whose fields are options.
+
+    Raises:
+      ConfigError: a value has another type than its option or is out of range; all that are so are
+        named.
     """
-    found = []
-    for field in dataclasses.fields(config):
-        value = getattr(config, field.name)
-        reason = _fault(value, field)
-        if reason:
-            found.append(f"{field.name} must be {reason}; received {value!r}.")
-    return found
+    faults = [
+        f"{field.name} must be {requirement}; received {getattr(config, field.name)!r}."
+        for config in configs
+        for field in dataclasses.fields(config)
+        if (requirement := _violated(field, getattr(config, field.name)))
+    ]
+    if faults:
+        raise ConfigError(" ".join(faults))
 
 
-def _fault(value, field):
-    kind = field.type
-    fits = {
-        int: lambda v: isinstance(v, numbers.Integral) and not isinstance(v, bool),
-        float: lambda v: isinstance(v, numbers.Real) and not isinstance(v, bool),
-        bool: lambda v: isinstance(v, bool),
-        str: lambda v: isinstance(v, str),
-    }
-    if not fits[kind](value):
-        return f"of type {kind.__name__}"
-    if kind is float and not math.isfinite(value):
+def _violated(field: dataclasses.Field, value: Any) -> str:
+    """What an option requires and a value does not meet; "" if it meets all."""
+    option_type: Any = field.type
+    if not _TYPES[option_type](value):
+        return f"of type {option_type.__name__}"
+    if option_type is float and not math.isfinite(value):
         return "finite"
-    meta = field.metadata
-    choices = meta["choices"]() if callable(meta["choices"]) else meta["choices"]
-    if choices is not None and value not in choices:
-        return "one of " + ", ".join(sorted(map(str, choices)))
-    tests = {
-        "low": (lambda limit: value >= limit, "at least"),
-        "high": (lambda limit: value <= limit, "at most"),
-        "above": (lambda limit: value > limit, "greater than"),
-        "below": (lambda limit: value < limit, "less than"),
-    }
-    given = {name: limit for name in tests if (limit := meta[name]) is not None}
-    if all(tests[name][0](limit) for name, limit in given.items()):
-        return None
-    return " and ".join(f"{tests[name][1]} {limit}" for name, limit in given.items())
-
-
-def check(*configs):
-    """Raises ConfigError with every fault of the dataclass instances, if there is one."""
-    found = [fault for config in configs for fault in faults(config)]
-    if found:
-        raise ConfigError(" ".join(found))
+    allowed = choices(field)
+    if allowed is not None and value not in allowed:
+        return "one of " + ", ".join(allowed)
+    limits = {name: field.metadata[name] for name in _LIMITS if field.metadata[name] is not None}
+    if all(_LIMITS[name][0](value, limit) for name, limit in limits.items()):
+        return ""
+    return " and ".join(f"{_LIMITS[name][1]} {limit}" for name, limit in limits.items())

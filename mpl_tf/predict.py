@@ -5,18 +5,24 @@ import dataclasses
 import io
 import json
 import sys
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 
-from mpl_tf import commands, console
+from mpl_tf import cli, console
 from mpl_tf.options import ConfigError, option
 
-_ABOUT = """Classify image files with an export, or with what a run has exported. Answers are
-written to standard output; files that cannot be read are named on standard error, and the rest
-goes on.
+COMMAND = cli.Command(
+    "python -m mpl_tf.predict",
+    """Classify image files with an export, or with what a run has exported. Answers are written to
+standard output. Files that cannot be read are named on standard error, and the others classified.
 
   python -m mpl_tf.predict --model=runs/digits-mpl-0 pictures/ more.png
-  find . -name '*.jpg' | python -m mpl_tf.predict --model=my_model --format=csv -"""
+  find . -name '*.jpg' | python -m mpl_tf.predict --model=my_model --format=csv -""",
+    files="image files, folders of them at any depth, or - for a list of paths on standard input",
+    failed="some files could not be classified",
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,23 +40,20 @@ class Options:
     batch: int = option(32, "Files that are classified at once.", low=1)
 
 
-def main(argv=None):
+def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command line.
 
     Args:
-      argv: sequence of str, the arguments; None takes the process's own.
+      argv: the arguments; None takes the process's own.
 
     Returns:
-      int, the exit status: 0 if all files were classified, 1 if some could not be, 2 bad input, 130
-      stopped by the keyboard.
+      The exit status: 0 if all files were classified, 1 if some could not be, 2 bad input, 130
+      stopped by the keyboard, 143 by SIGTERM.
     """
-    files = "image files, folders of them at any depth, or - for a list of paths"
-    return commands.run(
-        argv, Options, _predict, verb="predict", about=_ABOUT, files=files + " on standard input"
-    )
+    return cli.run(COMMAND, argv, cli.parser(COMMAND, Options), _predict)
 
 
-def _predict(options, names):
+def _predict(options: Options, names: list[str]) -> int:
     if not options.model:
         raise ConfigError("--model must be an export or the folder of a run; received none.")
     import tensorflow as tf
@@ -65,35 +68,37 @@ def _predict(options, names):
     if serve is None:
         raise ConfigError(f"{path} takes arrays alone: its images are neither grey nor RGB.")
     files, empty = list_files(names)
-    out = _Writer(options.format, class_names, min(options.top, len(class_names)))
+    writer = _Writer(options.format, class_names, min(options.top, len(class_names)))
     failed = len(empty)
     with tqdm.tqdm(total=len(files), unit="file", disable=None, leave=False) as bar:
         for folder, reason in empty:
             bar.write(f"{folder} {reason}", file=sys.stderr)
-        for line in out.header():
+        for line in writer.header():
             bar.write(line)
         for first in range(0, len(files), options.batch):
-            some = files[first : first + options.batch]
-            for file, probs, reason in classify(serve, some):
-                if reason:
+            batch = files[first : first + options.batch]
+            for file, probs, reason in classify(serve, batch):
+                if probs is None:
                     failed += 1
                     bar.write(f"{file} {reason}", file=sys.stderr)
                 else:
-                    bar.write(out.line(file, probs))
-            bar.update(len(some))
+                    bar.write(writer.line(file, probs))
+            bar.update(len(batch))
             sys.stdout.flush()
     if failed:
         total = len(files) + len(empty)
         console.complain(f"{failed} of {total} could not be classified.")
-    return commands.FAILED if failed else commands.DONE
+    return cli.FAILED if failed else cli.DONE
 
 
-def classify(serve, files):
+def classify(
+    serve: Callable[..., Any], files: Sequence[str]
+) -> Iterator[tuple[str, np.ndarray | None, str]]:
     """Answers of a batch of files.
 
     Args:
       serve: the signature `serving_bytes` of an export.
-      files: list of str.
+      files: paths.
 
     Yields:
       (file, probabilities, reason) in order: float32 [K] and "", or None and what is wrong.
@@ -110,8 +115,8 @@ def classify(serve, files):
         except OSError as error:
             reasons[file] = f"cannot be read: {error.strerror}"
 
-    def leave_out_broken(some):
-        for file in some:
+    def leave_out_broken(suspects):
+        for file in suspects:
             reason = decode.verify(contents[file])
             if reason:
                 reasons[file] = reason
@@ -138,25 +143,26 @@ class _Writer:
 
     Args:
       format: "jsonl", "csv" or "table".
-      class_names: sequence of K str.
-      top: int, classes told a file, at most K.
+      class_names: one a class.
+      top: classes told a file, at most the number of classes.
     """
 
-    def __init__(self, format, class_names, top):
-        self._format, self._names, self._top = format, class_names, top
+    def __init__(self, format: str, class_names: Sequence[str], top: int):
+        self._format, self._class_names, self._top = format, class_names, top
         self._width = max(map(len, class_names))
 
-    def header(self):
+    def header(self) -> list[str]:
         """The lines before the first file."""
         if self._format != "csv":
             return []
-        more = [f"{what}_{i}" for i in range(2, self._top + 1) for what in ("label", "probability")]
-        return [_csv(["file", "label", "probability", *more])]
+        ranks = range(2, self._top + 1)
+        others = [f"{column}_{rank}" for rank in ranks for column in ("label", "probability")]
+        return [_csv(["file", "label", "probability", *others])]
 
-    def line(self, file, probs):
-        """What is said of a file (str) with its probabilities, float [K]."""
+    def line(self, file: str, probs: np.ndarray) -> str:
+        """The answer for a file with its class probabilities [K]."""
         best = np.argsort(-probs, kind="stable")[: self._top]
-        top = [{"label": self._names[k], "probability": float(probs[k])} for k in best]
+        top = [{"label": self._class_names[k], "probability": float(probs[k])} for k in best]
         if self._format == "jsonl":
             return json.dumps({"file": file, **top[0], "top": top}, ensure_ascii=False)
         if self._format == "csv":
@@ -166,7 +172,7 @@ class _Writer:
         )
 
 
-def _csv(row):
+def _csv(row: list[Any]) -> str:
     text = io.StringIO()
     csv.writer(text, lineterminator="").writerow(row)
     return text.getvalue()

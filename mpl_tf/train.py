@@ -3,89 +3,96 @@
 import errno
 import os
 import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from mpl_tf import console
+from mpl_tf import cli, console
 
-FINISHED, FAILED, MISUSED, INTERRUPTED, TERMINATED = 0, 1, 2, 130, 143
+if TYPE_CHECKING:  # it imports TensorFlow
+    from mpl_tf.config import flags
 
+COMMAND = cli.Command(
+    "python -m mpl_tf.train",
+    """Train a method on a dataset, finetune, evaluate, draw and export.
+
+  python -m mpl_tf.train
+  python -m mpl_tf.train --flagfile=flags/digits/mpl.flags --seed=1""",
+    failed="failed while training, or no room on the disk",
+    after_stop="The same command continues from the last checkpoint.",
+)
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
-def main(argv=None):
+def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command line.
 
     Args:
-      argv: sequence of str, the arguments; None takes the process's own.
+      argv: the arguments; None takes the process's own.
 
     Returns:
-      int, the exit status: 0 done; 1 failed while training, or no room on the disk; 2 bad input
-      (nothing was trained); 130 stopped by the keyboard; 143 stopped by SIGTERM, after the step
-      under way was saved. After 130, 143 and a kill the same command continues.
+      The exit status: 0 done; 1 failed while training, or no room on the disk; 2 bad input (nothing
+      was trained); 130 stopped by the keyboard; 143 stopped by SIGTERM, after the step under way
+      was saved. After 130, 143 and a kill the same command continues.
     """
-    argv = sys.argv[1:] if argv is None else argv
+    return cli.run(COMMAND, argv, _parse, _train)
+
+
+def _parse(argv):
+    console.start(argv)  # before the flags, because they import TensorFlow
+    from mpl_tf.config import flags
+
+    return (flags.parse(argv),)
+
+
+def _train(job: "flags.Job") -> int:
+    from mpl_tf.config import flags
+    from mpl_tf.runs import training
+
+    launch = job.launch
     try:
-        with console.raised():
-            return _run(argv)
-    except console.Terminated:
-        console.complain("Terminated. The same command continues from the last checkpoint.")
-        return TERMINATED
-    except KeyboardInterrupt:
-        console.complain("\nInterrupted. The same command continues from the last checkpoint.")
-        return INTERRUPTED
+        training.train_and_evaluate(
+            job.config,
+            launch.workdir,
+            flags.to_lines(job.config),
+            launch.overwrite,
+            launch.workers,
+            launch.worker_index,
+        )
+    except Exception as error:
+        reason = _reason(error, launch.workdir)
+        if not reason:
+            raise
+        raise cli.Failure(reason) from error
+    return cli.DONE
 
 
-def _run(argv):
-    console.start(argv)
-    # After that, because they import TensorFlow.
+def _reason(error: Exception, workdir: str) -> str:
+    """What stopped a run and what helps, in words; "" if it is bad input or a mistake of ours."""
     import tensorflow as tf
 
-    from mpl_tf.config import flags
     from mpl_tf.engine import devices
-    from mpl_tf.options import ConfigError
-    from mpl_tf.runs import callbacks, training
-    from mpl_tf.runs.checkpoint import CheckpointError
+    from mpl_tf.runs import callbacks, checkpoint
 
-    try:
-        command = flags.parse(argv)
-        training.train_and_evaluate(
-            command.config,
-            command.workdir,
-            flags.to_lines(command.config),
-            command.overwrite,
-            command.workers,
-            command.worker_index,
+    if isinstance(error, callbacks.NonFiniteError):
+        return (
+            f"{error}.\nThe last good checkpoint, if one was written, lies in the run folder. A "
+            "lower learning rate or clip_norm=5 may help."
         )
-    except flags.HelpRequested as help_text:
-        console.say(str(help_text))
-    except ConfigError as error:
-        console.complain(f"Error: {error}\nSee python -m mpl_tf.train --help.")
-        return MISUSED
-    except callbacks.NonFiniteError as error:
-        console.complain(
-            f"\nStopped: {error}.\nThe last good checkpoint, if one was written, lies in the run "
-            "folder. A lower learning rate or clip_norm=5 may help."
+    if isinstance(error, devices.LOST_WORKER):
+        return (
+            f"another worker is gone ({devices.reason(error)}).\nStart all workers again, and they "
+            "continue from the last checkpoint."
         )
-        return FAILED
-    except devices.LOST_WORKER as error:
-        console.complain(
-            f"\nStopped: another worker is gone ({devices.reason(error)}).\nStart all workers "
-            "again, and they continue from the last checkpoint."
-        )
-        return FAILED
-    except CheckpointError as error:
-        console.complain(f"\nStopped: {error}")
-        return FAILED
-    except (OSError, tf.errors.OpError) as error:
-        # TensorFlow has only words for it.
-        reasons = [os.strerror(n) for n in _NO_ROOM if os.strerror(n) in str(error)]
-        if not reasons:
-            raise
-        console.complain(
-            f"\nStopped: {command.workdir} cannot be written: {reasons[0]}. Make room, and the "
-            "same command continues from the last checkpoint."
-        )
-        return FAILED
-    return FINISHED
+    if isinstance(error, checkpoint.CheckpointError):
+        return str(error)
+    if isinstance(error, OSError | tf.errors.OpError):
+        for text in map(os.strerror, _NO_ROOM):  # TensorFlow has only words for it
+            if text in str(error):
+                return (
+                    f"{workdir} cannot be written: {text}. Make room, and the same command "
+                    "continues from the last checkpoint."
+                )
+    return ""
 
 
 if __name__ == "__main__":

@@ -65,11 +65,12 @@ def _run(arguments, training_flags):
         raise ConfigError(f"{error.name} is missing: pip install 'mpl_tf[stablehlo]'.") from error
     if os.path.lexists(arguments.to):
         raise ConfigError(f"--to={arguments.to} exists; choose a new folder.")
+    from mpl_tf import cli
     from mpl_tf.config import flags
 
     try:
         settings = flags.parse(training_flags).config
-    except flags.HelpRequested as text:
+    except cli.HelpRequested as text:
         console.say(str(text))
         return
     method, batch = build(settings, _shape(arguments.image_shape), arguments.num_classes)

@@ -9,12 +9,12 @@ import argparse
 import importlib
 import sys
 
-from mpl_tf import console
+from mpl_tf import cli
 from mpl_tf.options import ConfigError
 
 # Modules with NAME, HELP, define(parser) and run(arguments) -> exit status.
-COMMANDS = ("preparing.tfds_folder", "preparing.tfrecord")
-MISUSED, INTERRUPTED = 2, 130
+MODULES = ("preparing.tfds_folder", "preparing.tfrecord")
+COMMAND = cli.Command("python tools/prepare_data.py", __doc__)
 
 
 def parse(argv):
@@ -22,7 +22,7 @@ def parse(argv):
     style = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=style)
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    for module in map(importlib.import_module, COMMANDS):
+    for module in map(importlib.import_module, MODULES):
         command = commands.add_parser(
             module.NAME, help=module.HELP, description=module.__doc__, formatter_class=style
         )
@@ -39,17 +39,17 @@ def main(argv=None):
 
     Returns:
       int, the exit status: 0 done, 2 bad input or a folder that cannot be written, 130 stopped by
-      the keyboard.
+      the keyboard, 143 by SIGTERM.
     """
-    arguments = parse(argv)
+    return cli.run(COMMAND, argv, lambda argv: (parse(argv),), run)
+
+
+def run(arguments):
+    """Runs a command that is parsed; see `main`."""
     try:
         return arguments.run(arguments)
     except (ConfigError, OSError) as error:
-        console.complain("Error: " + " ".join(str(error).split()))
-        return MISUSED
-    except KeyboardInterrupt:
-        console.complain("\nInterrupted.")
-        return INTERRUPTED
+        raise ConfigError(" ".join(str(error).split())) from error
 
 
 if __name__ == "__main__":

@@ -131,10 +131,10 @@ def _resolve(settings: Mapping[str, Any], dataset: Dataset) -> dict[str, Any]:
     method_class = METHODS[settings.get("method", RunConfig.method)]
     values = {field.name: field.default for field in _fields(method_class)}
     hyperparameters = {f.name: f.default for f in dataclasses.fields(method_class.Config)}
-    of_the_method = hyperparameters | method_class.defaults
+    of_the_method = {**hyperparameters, **method_class.defaults}
     left_out = {name: value for name, value in of_the_method.items() if not value}
     recipe = {name: value for name, value in dataset.recipe.items() if name in values}
-    values |= method_class.defaults | recipe | left_out | settings
+    values |= {**method_class.defaults, **recipe, **left_out, **settings}
     options.check(*(_group(part, values) for part in _GROUPS))
     return values
 

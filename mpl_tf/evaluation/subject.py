@@ -1,7 +1,7 @@
-"""What is evaluated on what: a trained network, and images with labels."""
+"""What is evaluated: a trained network, on images with labels."""
 
-import collections.abc
 import dataclasses
+from collections.abc import Callable
 
 import numpy as np
 import tensorflow as tf
@@ -9,6 +9,7 @@ import tqdm
 
 from mpl_tf import data
 from mpl_tf.data import pipeline
+from mpl_tf.data.dataset import Images
 from mpl_tf.data.options import DataConfig
 from mpl_tf.images import decode
 from mpl_tf.options import ConfigError
@@ -21,21 +22,21 @@ class Subject:
     """A network that is evaluated.
 
     Attributes:
-      name: str, which network of what.
-      class_names: tuple of K str.
+      name: which network of what.
+      class_names: one a class.
       image_shape: (height, width, channels).
-      answer: callable, uint8 [N, *image_shape] -> float32 [N, K] class probabilities.
-      run: restore.Run it comes from, or None.
+      classify: uint8 [N, *image_shape] -> float32 [N, K] class probabilities.
+      run: the run it comes from; None of an export.
     """
 
     name: str
-    class_names: tuple
-    image_shape: tuple
-    answer: collections.abc.Callable
-    run: object = None
+    class_names: tuple[str, ...]
+    image_shape: tuple[int, int, int]
+    classify: Callable[[tf.Tensor], tf.Tensor]
+    run: restore.Run | None = None
 
 
-def of_run(path, which):
+def of_run(path: str, which: str) -> Subject:
     """A network of the run in a folder; see `restore.restore`. It answers as its export would."""
     run = restore.find(path)
     which, network = restore.restore(run, which)
@@ -49,87 +50,110 @@ def of_run(path, which):
     )
 
 
-def of_export(path):
+def of_export(path: str) -> Subject:
     """An export; see `saved_model.find`."""
     path = saved_model.find(path)
-    names = saved_model.read_asset(path, saved_model.CLASS_NAMES)
-    shape = saved_model.read_asset(path, saved_model.ABOUT)["image_shape"]
+    class_names = saved_model.read_asset(path, saved_model.CLASS_NAMES)
+    height, width, channels = saved_model.read_asset(path, saved_model.ABOUT)["image_shape"]
     loaded = tf.saved_model.load(path)  # held by the function, or its variables would go
     return Subject(
         path,
-        tuple(names),
-        tuple(shape),
+        tuple(class_names),
+        (height, width, channels),
         lambda images: loaded.signatures["serving_default"](images=images)["probabilities"],
     )
 
 
-def images(subject, options):
+def load_images(
+    subject: Subject,
+    dataset: str = "",
+    *,
+    data_dir: str = "",
+    part: str = "test",
+    skip_broken: bool = False,
+) -> Images:
     """The images to evaluate on.
 
     Args:
-      subject: Subject.
-      options: evaluate.Options.
+      subject: the network that will classify them.
+      dataset: as `data.find` takes it; if empty, that of the subject's run, divided as there.
+      data_dir: folder of TensorFlow Datasets; see `data.options.DataConfig`.
+      part: "test" or "validation".
+      skip_broken: whether files that are no images are left out instead of refused.
 
     Returns:
-      data.dataset.Images of the subject's height and width, labels in the order of its classes.
+      Images of the subject's height and width, labels in the order of its classes.
 
     Raises:
       ConfigError: there are none, or they do not fit the network.
     """
-    name = options.dataset
-    if name:
-        square = subject.image_shape[0] if len(set(subject.image_shape[:2])) == 1 else 0
-        chosen = DataConfig(
-            data_dir=options.data_dir, image_size=square, skip_broken=options.skip_broken
+    if dataset:
+        height, width, _ = subject.image_shape
+        source = _load(
+            dataset,
+            DataConfig(
+                data_dir=data_dir,
+                image_size=height if height == width else 0,
+                skip_broken=skip_broken,
+            ),
         )
-        parts = data.find(name, options.data_dir).load(chosen)
+        images, class_names = getattr(source, part), source.class_names
+    elif subject.run is None:
+        raise ConfigError(f"{subject.name} needs a dataset.")
     else:
-        settings, name = subject.run.config, subject.run.config.run.dataset
-        chosen = dataclasses.replace(
-            settings.data,
-            data_dir=options.data_dir or settings.data.data_dir,
-            skip_broken=options.skip_broken or settings.data.skip_broken,
+        config = subject.run.config
+        dataset = config.run.dataset
+        source = _load(
+            dataset,
+            dataclasses.replace(
+                config.data,
+                data_dir=data_dir or config.data.data_dir,
+                skip_broken=skip_broken or config.data.skip_broken,
+            ),
         )
-        source = data.find(name, chosen.data_dir).load(chosen)
-        parts = experiment.make_split(settings, source)
-    found = getattr(parts, options.part)
-    if found is None:
-        raise ConfigError(f"{name} has no {options.part} images.")
-    if found.shape[:2] != tuple(subject.image_shape[:2]):
+        split = experiment.make_split(config, source)
+        images, class_names = getattr(split, part), split.class_names
+    if images is None:
+        raise ConfigError(f"{dataset} has no {part} images.")
+    if tuple(images.shape[:2]) != subject.image_shape[:2]:
         raise ConfigError(
-            f"{subject.name} takes images of {_size(subject.image_shape)} pixels; those of {name} "
-            f"have {_size(found.shape)}."
+            f"{subject.name} takes images of {_size(subject.image_shape)} pixels; those of "
+            f"{dataset} have {_size(images.shape)}."
         )
-    unknown = sorted(set(parts.class_names) - set(subject.class_names))
+    unknown = sorted(set(class_names) - set(subject.class_names))
     if unknown:
         raise ConfigError(
-            f"{name} has {len(unknown)} classes that {subject.name} does not know: "
+            f"{dataset} has {len(unknown)} classes that {subject.name} does not know: "
             f"{', '.join(unknown[:5])}."
         )
-    place = np.array([subject.class_names.index(k) for k in parts.class_names], np.int64)
-    return found.relabel(place[found.labels])
+    class_ids = np.array([subject.class_names.index(name) for name in class_names], np.int64)
+    return images.relabel(class_ids[images.labels])
+
+
+def _load(dataset, options):
+    return data.find(dataset, options.data_dir).load(options)
 
 
 def _size(shape):
     return f"{shape[0]}x{shape[1]}"
 
 
-def probabilities(subject, images, batch):
+def probabilities(subject: Subject, images: Images, batch: int) -> np.ndarray:
     """Class probabilities, with a bar on a terminal.
 
     Args:
-      subject: Subject.
-      images: data.dataset.Images; grey ones are made RGB, or the other way, if need be.
-      batch: int, images at once.
+      subject: the network.
+      images: what it classifies; grey ones are made RGB, or the other way, if need be.
+      batch: images at once.
 
     Returns:
       float32 [N, K].
     """
-    channels, found = subject.image_shape[2], []
+    channels, probs = subject.image_shape[2], []
     with tqdm.tqdm(total=len(images), unit="image", disable=None, leave=False) as bar:
-        for some, _ in pipeline.evaluation_batches(images, batch):
+        for pixels, _ in pipeline.evaluation_batches(images, batch):
             if images.shape[2] != channels:
-                some = tf.map_fn(lambda image: decode.convert(image, channels), some)
-            found.append(subject.answer(some).numpy())
-            bar.update(len(some))
-    return np.concatenate(found)
+                pixels = tf.map_fn(lambda image: decode.convert(image, channels), pixels)
+            probs.append(subject.classify(pixels).numpy())
+            bar.update(len(pixels))
+    return np.concatenate(probs)

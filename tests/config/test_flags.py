@@ -4,7 +4,7 @@ import pathlib
 
 import pytest
 
-from mpl_tf import config
+from mpl_tf import cli, config
 from mpl_tf.config import flags
 from mpl_tf.options import ConfigError
 
@@ -19,13 +19,16 @@ def test_flags_written_by_a_run_repeat_it(tmp_path):
 
 
 def test_later_flags_win_over_a_file():
-    command = flags.parse([f"--flagfile={SMOKE}", "--seed=9", "--workdir=here"])
-    assert command.config.run.seed == 9
-    assert command.workdir == "here"
+    job = flags.parse([f"--flagfile={SMOKE}", "--seed=9", "--workdir=here"])
+    assert job.config.run.seed == 9
+    assert job.launch.workdir == "here"
 
 
 def test_the_default_run_folder():
-    assert flags.parse(["--method=supervised", "--seed=3"]).workdir == "runs/digits-supervised-3"
+    assert (
+        flags.parse(["--method=supervised", "--seed=3"]).launch.workdir
+        == "runs/digits-supervised-3"
+    )
 
 
 @pytest.mark.parametrize(
@@ -46,11 +49,11 @@ def test_mistyped_flags_are_refused_in_words(argument, message):
 
 
 def test_help_shows_every_flag_with_its_resolved_default():
-    with pytest.raises(flags.HelpRequested) as shown:
+    with pytest.raises(cli.HelpRequested) as shown:
         flags.parse(["--help", "--steps=50"])
     text = str(shown.value)
     for name in config.make({}).flat():
-        assert f"--{name}=" in text
+        assert f"  --{name}=" in text or f"  --[no]{name}  [" in text
     assert "--student_wait_steps=int  [5]" in text
     assert "--feedback=dot|exact|none|sampled  [exact]" in text
     assert max(map(len, text.splitlines())) <= 100

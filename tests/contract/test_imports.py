@@ -14,7 +14,7 @@ PACKAGE = pathlib.Path(mpl_tf.__file__).parent
 # From the bottom up; a room stands for all of its modules.
 LEVELS = (
     ("options", "console", "formulas"),
-    ("files", "augment", "networks"),
+    ("files", "augment", "networks", "cli"),
     ("images",),
     ("data", "serving"),
     ("engine",),
@@ -22,7 +22,6 @@ LEVELS = (
     ("config",),
     ("runs",),
     ("evaluation",),
-    ("commands",),
     ("train", "export", "predict", "evaluate"),
 )
 # Rooms that must not know each other although one is higher.
@@ -99,7 +98,7 @@ def test_few_files_name_distribution_and_one_the_flags_library():
         text = path.read_text(encoding="utf-8")
         known = name in ("mpl_tf.engine.devices", "mpl_tf.engine.replicas")
         assert ("tf.distribute.get_" in text) == known, path
-        assert ("from absl import flags" in text) == (name == "mpl_tf.config.flags"), path
+        assert ("from absl import flags" in text) == (name == "mpl_tf.cli"), path
 
 
 def loaded_by(statement):

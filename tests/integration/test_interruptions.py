@@ -14,7 +14,7 @@ import time
 import pytest
 import tensorflow as tf
 
-from mpl_tf import train
+from mpl_tf import cli, train
 from mpl_tf.runs import checkpoint, metrics_log, phases
 
 SMOKE = pathlib.Path(__file__).parents[2] / "flags" / "smoke" / "mpl.flags"
@@ -78,16 +78,16 @@ def read_csv(path, name):
 
 def test_a_run_stopped_once_and_killed_twice_ends_like_one_that_was_not(tmp_path, capsys):
     """SIGTERM in training, kill -9 there, kill -9 in finetuning; and all bits are the same."""
-    assert train.main(["--help"]) == train.FINISHED  # imports are done
+    assert train.main(["--help"]) == cli.DONE  # imports are done
     straight, path = tmp_path / "straight", tmp_path / "run"
     uninterrupted = start(straight, *LONG)
 
     first = start(path, *LONG)
     wait_for(first, path, "train", 4)
-    assert train.main(command(path, *LONG)) == train.MISUSED
+    assert train.main(command(path, *LONG)) == cli.MISUSED
     assert f"in use by another process (process {first.pid} on" in capsys.readouterr().err
     status, printed = end(first, signal.SIGTERM)
-    assert status == train.TERMINATED == 143, printed
+    assert status == cli.TERMINATED == 143, printed
     stopped = newest(path, "train")
     assert f"train: asked to stop, saved after step {stopped}\n" in printed
     assert "The same command continues" in printed
@@ -111,10 +111,10 @@ def test_a_run_stopped_once_and_killed_twice_ends_like_one_that_was_not(tmp_path
 
     last = start(path, *LONG)
     printed = last.communicate()[0]
-    assert last.returncode == train.FINISHED, printed
+    assert last.returncode == cli.DONE, printed
     assert "finetune: continuing after step" in printed
     output = uninterrupted.communicate()[0]
-    assert uninterrupted.returncode == train.FINISHED, output
+    assert uninterrupted.returncode == cli.DONE, output
     assert results(path)["weights_digest"] == results(straight)["weights_digest"]
     assert results(path)["test_accuracy"] == results(straight)["test_accuracy"]
     for name in ("metrics.csv", "pseudo_labels.csv"):
@@ -125,7 +125,7 @@ def test_a_run_stopped_once_and_killed_twice_ends_like_one_that_was_not(tmp_path
 def finished(tmp_path_factory):
     """The folder of a smoke run that nothing interrupted."""
     path = tmp_path_factory.mktemp("finished") / "run"
-    assert train.main(command(path)) == train.FINISHED
+    assert train.main(command(path)) == cli.DONE
     return path
 
 
@@ -147,7 +147,7 @@ def test_a_full_disk_and_a_damaged_checkpoint(finished, tmp_path, monkeypatch, c
 
     with monkeypatch.context() as patch:
         patch.setattr(checkpoint.Checkpoints, "save", save)
-        assert train.main(command(path, *flags)) == train.FAILED
+        assert train.main(command(path, *flags)) == cli.FAILED
     shown = capsys.readouterr()
     assert "Stopped: the checkpoint after step 3 could not be written to" in shown.err
     assert "Traceback" not in shown.err
@@ -156,7 +156,7 @@ def test_a_full_disk_and_a_damaged_checkpoint(finished, tmp_path, monkeypatch, c
     assert sorted(os.listdir(folder)) == ["step-1", "step-2"]
 
     os.truncate(folder / "step-2" / "state.data-00000-of-00001", 5000)
-    assert train.main(command(path, *flags)) == train.FINISHED
+    assert train.main(command(path, *flags)) == cli.DONE
     shown = capsys.readouterr()
     assert f"{folder / 'step-2'}: state.data-00000-of-00001 is damaged" in shown.out
     assert "train: continuing after step 1 of 6" in shown.out
@@ -176,11 +176,11 @@ def test_a_stop_before_an_evaluation_makes_up_for_it(finished, tmp_path, monkeyp
     handler = signal.getsignal(signal.SIGTERM)
     with monkeypatch.context() as patch:
         patch.setattr(metrics_log.MetricsLog, "write", write)
-        assert train.main(command(path)) == train.TERMINATED
+        assert train.main(command(path)) == cli.TERMINATED
     assert signal.getsignal(signal.SIGTERM) is handler
     assert "asked to stop, saved after step 4" in capsys.readouterr().out
     assert not any(row.get("val_ema_accuracy") for row in read_csv(path, "metrics.csv"))
-    assert train.main(command(path)) == train.FINISHED
+    assert train.main(command(path)) == cli.DONE
     assert read_csv(path, "metrics.csv") == read_csv(finished, "metrics.csv")
 
 
@@ -202,7 +202,7 @@ def test_a_full_disk_outside_checkpoints_is_named_too(stage, error, tmp_path, mo
 
     monkeypatch.setattr(phases, "fit", lambda experiment: (None, None))
     monkeypatch.setattr(f"mpl_tf.runs.{stage}", fail)
-    assert train.main(command(tmp_path / "run")) == train.FAILED
+    assert train.main(command(tmp_path / "run")) == cli.FAILED
     shown = capsys.readouterr()
     assert f"Stopped: {tmp_path / 'run'} cannot be written: " in shown.err
     assert "Make room" in shown.err

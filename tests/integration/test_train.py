@@ -14,7 +14,7 @@ import pytest
 import tensorflow as tf
 
 import mpl_tf
-from mpl_tf import train
+from mpl_tf import cli, train
 from mpl_tf.runs import checkpoint, folder
 
 SMOKE = pathlib.Path(__file__).parents[2] / "flags" / "smoke"
@@ -37,7 +37,7 @@ def read_csv(path):
 def finished(tmp_path_factory):
     """The folder of a finished smoke run; tests must not change it."""
     path = tmp_path_factory.mktemp("finished") / "run"
-    assert run(path) == train.FINISHED
+    assert run(path) == cli.DONE
     return path
 
 
@@ -168,7 +168,7 @@ def test_every_feedback_runs(feedback, tmp_path):
 
 def test_a_finished_run_is_reported_and_kept(finished, capsys):
     before = {p: p.stat().st_mtime_ns for p in finished.rglob("*") if p.is_file()}
-    assert run(finished) == train.FINISHED
+    assert run(finished) == cli.DONE
     assert "has finished already" in capsys.readouterr().out
     assert before == {p: p.stat().st_mtime_ns for p in finished.rglob("*") if p.is_file()}
 
@@ -185,7 +185,7 @@ def test_a_loss_that_is_no_number_stops_the_run(tmp_path, capsys):
     """The student waits two steps, then leaps: steps 1 and 2 are good, step 3 is not."""
     path = tmp_path / "run"
     flags = ("--student_learning_rate=1e30", "--student_wait_steps=2", "--eval_every=1")
-    assert run(path, *flags) == train.FAILED
+    assert run(path, *flags) == cli.FAILED
     shown = capsys.readouterr()
     assert "Stopped: train step 3: " in shown.err
     assert "student_labeled_loss = " in shown.err
@@ -216,7 +216,7 @@ def test_a_loss_that_is_no_number_stops_the_run(tmp_path, capsys):
 )
 def test_bad_input_ends_with_status_2_before_anything_is_written(flag, message, tmp_path, capsys):
     path = tmp_path / "run"
-    assert run(path, flag) == train.MISUSED
+    assert run(path, flag) == cli.MISUSED
     shown = capsys.readouterr()
     assert message in shown.err
     assert "Traceback" not in shown.err + shown.out
@@ -225,12 +225,12 @@ def test_bad_input_ends_with_status_2_before_anything_is_written(flag, message, 
 
 def test_a_folder_with_something_else_is_refused(tmp_path, capsys):
     (tmp_path / "notes").write_text("mine")
-    assert run(tmp_path) == train.MISUSED
+    assert run(tmp_path) == cli.MISUSED
     assert "holds something that is no run" in capsys.readouterr().err
 
 
 def test_a_run_of_another_configuration_is_refused(finished, capsys):
-    assert run(finished, "--feedback=none") == train.MISUSED
+    assert run(finished, "--feedback=none") == cli.MISUSED
     assert "feedback is exact there and none here" in capsys.readouterr().err
 
 

@@ -14,7 +14,7 @@ import pytest
 import tensorflow as tf
 
 import mpl_tf
-from mpl_tf import evaluate, export, predict, train
+from mpl_tf import cli, evaluate, export, predict, train
 from mpl_tf.data import dataset
 from mpl_tf.evaluation import subject as subjects
 from mpl_tf.runs import restore
@@ -27,7 +27,7 @@ SMOKE = pathlib.Path(__file__).parents[2] / "flags" / "smoke" / "mpl.flags"
 def finished(tmp_path_factory):
     """The folder of a finished run."""
     path = tmp_path_factory.mktemp("use") / "run"
-    assert train.main([f"--flagfile={SMOKE}", f"--workdir={path}"]) == train.FINISHED
+    assert train.main([f"--flagfile={SMOKE}", f"--workdir={path}"]) == cli.DONE
     return path
 
 
@@ -235,8 +235,12 @@ def test_wrong_real_labels_are_refused(finished, real_images, tmp_path, capsys, 
     [
         (export, ["--to=x"], "--workdir must be the folder of a run; received none"),
         (export, ["--workdir=nowhere"], "workdir nowhere must be the folder of a run"),
-        (export, ["--workdir=RUN", "--which=best"], "invalid choice: 'best'"),
-        (export, ["--workdr=RUN"], "unrecognized arguments"),
+        (
+            export,
+            ["--workdir=RUN", "--which=best"],
+            "which must be one of ema, finetuned, student, teacher",
+        ),
+        (export, ["--workdr=RUN"], "Unknown command line flag 'workdr'. Did you mean: workdir"),
         (export, ["--workdir=RUN", "--to=FILE/m"], "cannot be written"),
         (predict, ["--model=nowhere", "x.png"], "nowhere must be an export"),
         (predict, ["x.png"], "--model must be an export"),
@@ -262,13 +266,11 @@ def test_misuse_is_explained(finished, tmp_path, capsys, monkeypatch, command, f
 
 def test_images_of_another_size_or_class_are_refused(finished, tmp_path):
     subject = subjects.of_export(str(finished / "export"))
-    options = evaluate.Options(dataset="digits", part="validation")
     with pytest.raises(mpl_tf.ConfigError, match="digits has no validation images"):
-        subjects.images(subject, options)
-    options = evaluate.Options(dataset="digits")
+        subjects.load_images(subject, "digits", part="validation")
     larger = dataclasses.replace(subject, image_shape=(9, 9, 1))
     with pytest.raises(mpl_tf.ConfigError, match=r"takes images of 9x9 pixels; those .* 8x8"):
-        subjects.images(larger, options)
+        subjects.load_images(larger, "digits")
     fewer = dataclasses.replace(subject, class_names=tuple("01234567"))
     with pytest.raises(mpl_tf.ConfigError, match=r"2 classes .* does not know: 8, 9"):
-        subjects.images(fewer, options)
+        subjects.load_images(fewer, "digits")

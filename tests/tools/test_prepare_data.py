@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from made_up import COARSE, COUNTS, FINE, write_raw
 
+from mpl_tf import console
 from mpl_tf.options import ConfigError
 
 
@@ -176,10 +177,10 @@ def test_an_end_in_the_middle_leaves_everything_as_it_was(
 
 def test_sigterm_removes_what_was_begun(folder_tool, tmp_path):
     before = signal.getsignal(signal.SIGTERM)
-    with pytest.raises(SystemExit) as end, folder_tool.workspace(tmp_path, "mnist") as folder:
+    with pytest.raises(console.Terminated), folder_tool.workspace(tmp_path, "mnist") as folder:
         (folder / "file").touch()
         os.kill(os.getpid(), signal.SIGTERM)
-    assert end.value.code == 143 and not list(tmp_path.iterdir())
+    assert not list(tmp_path.iterdir())
     assert signal.getsignal(signal.SIGTERM) is before
 
 
@@ -229,13 +230,14 @@ def test_the_command_says_what_it_wrote(tool, readers, tmp_path, monkeypatch, ca
         (["tfds", "mnist", "--from=nowhere"], "Error: --from must be a folder; received nowhere"),
     ],
 )
-def test_users_errors_are_one_line_and_status_2(
+def test_users_errors_are_one_line_beside_the_help_and_status_2(
     tool, tmp_path, monkeypatch, capsys, arguments, message
 ):
     monkeypatch.chdir(tmp_path)
     assert tool.main([*arguments, f"--data_dir={tmp_path / 'sets'}"]) == 2
     lines = capsys.readouterr().err.splitlines()
-    assert len(lines) == 1 and re.match(message, lines[0])
+    assert re.match(message, lines[0])
+    assert lines[1:] == ["See python tools/prepare_data.py --help."]
     assert not (tmp_path / "sets").exists()
 
 

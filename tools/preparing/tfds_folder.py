@@ -19,10 +19,8 @@ import io
 import os
 import pathlib
 import shutil
-import signal
 import sys
 import tempfile
-import threading
 
 from mpl_tf import console
 from mpl_tf.options import ConfigError
@@ -63,7 +61,6 @@ def run(arguments):
     Raises:
       ConfigError: see `build`.
     """
-    console.start(sys.argv)  # first, because it imports TensorFlow without its messages
     from mpl_tf.data.sources import tfds_folder
     from preparing import raw_files
 
@@ -194,7 +191,7 @@ def workspace(root, name):
             shutil.rmtree(left, ignore_errors=True)
             os.close(handle)
     handle = None
-    with sigterm_as_exit():
+    with console.raised():  # so that SIGTERM, too, ends in the `finally` below
         folder = pathlib.Path(tempfile.mkdtemp(prefix=f"incomplete.{name}.", dir=root))
         try:
             handle = lock(folder, wait=True)
@@ -219,16 +216,3 @@ def lock(folder, wait):
         os.close(handle)
         return None
     return handle
-
-
-@contextlib.contextmanager
-def sigterm_as_exit():
-    """Lets `finally` clauses run when the process is asked to end."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

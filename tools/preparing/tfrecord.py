@@ -75,7 +75,6 @@ def run(arguments: argparse.Namespace) -> int:
       ConfigError: see `find`; or OUT is not empty.
       OSError: OUT cannot be written.
     """
-    console.start(sys.argv)  # first, because it imports TensorFlow without its messages
     from mpl_tf.data.sources import tfrecord_format
 
     out = arguments.to
