@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 import mpl_tf
-from mpl_tf import config, data, evaluate, export, predict, train
+from mpl_tf import cli, config, data, evaluate, export, predict, train
 from mpl_tf.config import flags
 from mpl_tf.methods import METHODS
 from mpl_tf.runs.experiment import build, make_split
@@ -128,7 +128,7 @@ def test_python_blocks_run_one_after_the_other(page, image_folder, monkeypatch):
 def test_training_commands_are_understood(command, image_folder, monkeypatch):
     monkeypatch.chdir(image_folder)
     (image_folder / "flags").symlink_to(ROOT / "flags")
-    with contextlib.suppress(flags.HelpRequested):
+    with contextlib.suppress(cli.HelpRequested):
         flags.parse(shlex.split(command)[2:])
 
 
