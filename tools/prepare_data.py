@@ -8,6 +8,7 @@
 import argparse
 import importlib
 import sys
+from collections.abc import Sequence
 
 from mpl_tf import cli
 from mpl_tf.options import ConfigError
@@ -17,7 +18,7 @@ MODULES = ("preparing.tfds_folder", "preparing.tfrecord")
 COMMAND = cli.Command("python tools/prepare_data.py", __doc__)
 
 
-def parse(argv):
+def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     """The command line as a namespace; its `run` is that of the command's module."""
     style = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=style)
@@ -31,20 +32,20 @@ def parse(argv):
     return parser.parse_args(argv)
 
 
-def main(argv=None):
+def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command.
 
     Args:
-      argv: sequence of str, the arguments; None takes the process's own.
+      argv: the arguments; None takes the process's own.
 
     Returns:
-      int, the exit status: 0 done, 2 bad input or a folder that cannot be written, 130 stopped by
-      the keyboard, 143 by SIGTERM.
+      The exit status: 0 done, 2 bad input or a folder that cannot be written, 130 stopped by
+      Ctrl-C, 143 by SIGTERM.
     """
     return cli.run(COMMAND, argv, lambda argv: (parse(argv),), run)
 
 
-def run(arguments):
+def run(arguments: argparse.Namespace) -> int:
     """Runs a command that is parsed; see `main`."""
     try:
         return arguments.run(arguments)

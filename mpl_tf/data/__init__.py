@@ -1,5 +1,6 @@
 """Images, their split and their batches; datasets, by the name that `--dataset` takes."""
 
+from mpl_tf.data.dataset import Dataset
 from mpl_tf.data.pairing import num_unlabeled, pair
 from mpl_tf.data.recipes import DATASETS
 from mpl_tf.data.sources import folder as folder_source
@@ -11,22 +12,22 @@ from mpl_tf.options import ConfigError
 __all__ = ["DATASETS", "find", "folder", "num_unlabeled", "pair"]
 
 
-def find(name, data_dir=""):
-    """The data.dataset.Dataset of a name.
+def find(name: str, data_dir: str = "") -> Dataset:
+    """The dataset of a name.
 
     Args:
-      name: str: a key of DATASETS, `folder:PATH`, `tfrecord:PATTERN`, or any image classification
+      name: a key of DATASETS, `folder:PATH`, `tfrecord:PATTERN`, or any image classification
         set of TensorFlow Datasets.
-      data_dir: str, folder of TensorFlow Datasets, as in data.options.DataConfig.
+      data_dir: folder of TensorFlow Datasets, as in data.options.DataConfig.
 
     Raises:
       ConfigError: there is no such dataset.
     """
-    kind, _, place = name.partition(":")
-    if kind == "folder" and place:
-        return folder_source.dataset(place)
-    if kind == "tfrecord" and place:
-        return tfrecord.dataset(place)
+    prefix, _, path = name.partition(":")
+    if prefix == "folder" and path:
+        return folder_source.dataset(path)
+    if prefix == "tfrecord" and path:
+        return tfrecord.dataset(path)
     if name in DATASETS:
         return DATASETS[name]
     if tfds_folder.find(name, tfds_folder.data_dir(data_dir)) is None and not _registered(name):

@@ -1,6 +1,7 @@
 """Encoded images to pixels: JPEG, PNG, BMP and GIF, grey or colour, to a square of one size."""
 
 import re
+from collections.abc import Sequence
 
 import tensorflow as tf
 
@@ -17,7 +18,7 @@ _MAGIC = {
 }
 
 
-def decode(encoded, size, channels):
+def decode(encoded: tf.Tensor, size: int | Sequence[int], channels: int) -> tf.Tensor:
     """The middle of an image in one size: the only way from a file to what networks see.
 
     `convert(fit(native(encoded), size), channels)`: an image that has the size comes out as it was
@@ -25,8 +26,8 @@ def decode(encoded, size, channels):
 
     Args:
       encoded: string tensor [], a JPEG, PNG, BMP or GIF file's content.
-      size: int, side of a square result in pixels, at least 1; or (height, width).
-      channels: int, 1 for grey, 3 for RGB.
+      size: side of a square result in pixels, at least 1; or (height, width).
+      channels: 1 for grey, 3 for RGB.
 
     Returns:
       uint8 [height, width, channels].
@@ -37,7 +38,7 @@ def decode(encoded, size, channels):
     return convert(fit(native(encoded), size), channels)
 
 
-def native(encoded):
+def native(encoded: tf.Tensor) -> tf.Tensor:
     """An image as it is stored, without its alpha channel.
 
     Alpha is dropped, not composited, because files that do not use it often hold zeros there.
@@ -65,7 +66,7 @@ def native(encoded):
     return image[..., : tf.where(tf.shape(image)[2] < 3, 1, 3)]  # grey, +alpha, RGB, +alpha
 
 
-def fit(image, size):
+def fit(image: tf.Tensor, size: int | Sequence[int]) -> tf.Tensor:
     """The largest part in the middle of an image that has the shape of `size`, resized.
 
     Bilinear with antialiasing (a triangle as wide as the step between the pixels of the result);
@@ -73,26 +74,26 @@ def fit(image, size):
 
     Args:
       image: uint8 [height, width, C], any size.
-      size: int, side of a square result in pixels; or (height, width).
+      size: side of a square result in pixels; or (height, width).
 
     Returns:
       uint8 [*size, C].
     """
-    size = [size, size] if isinstance(size, int) else list(size)
+    shape = [size, size] if isinstance(size, int) else list(size)
     available = tf.shape(image)[:2]
     # At least a pixel of images that are many times longer than the result.
-    part = tf.maximum(tf.minimum(available, available[::-1] * size // size[::-1]), 1)
+    part = tf.maximum(tf.minimum(available, available[::-1] * shape // shape[::-1]), 1)
     top, left = tf.unstack((available - part) // 2)
     middle = image[top : top + part[0], left : left + part[1]]
     fitted = tf.cond(
-        tf.reduce_all(part == size),
+        tf.reduce_all(part == shape),
         lambda: middle,
-        lambda: to_uint8(tf.image.resize(middle, size, antialias=True)),
+        lambda: to_uint8(tf.image.resize(middle, shape, antialias=True)),
     )
-    return tf.ensure_shape(fitted, [*size, image.shape[2]])
+    return tf.ensure_shape(fitted, [*shape, image.shape[2]])
 
 
-def convert(image, channels):
+def convert(image: tf.Tensor, channels: int) -> tf.Tensor:
     """An image in grey or RGB.
 
     Grey is `(19595 R + 38470 G + 7471 B + 32768) // 65536`, ITU-R 601's luma as Pillow rounds it;
@@ -100,10 +101,13 @@ def convert(image, channels):
 
     Args:
       image: uint8 [height, width, 1 or 3].
-      channels: int, 1 or 3.
+      channels: 1 or 3.
 
     Returns:
       uint8 [height, width, channels].
+
+    Raises:
+      ValueError: `channels` is something else.
     """
     if channels not in (1, 3):
         raise ValueError(f"channels must be 1 or 3; received {channels!r}.")
@@ -116,11 +120,11 @@ def convert(image, channels):
     return tf.ensure_shape(rgb, [*image.shape[:2], channels])
 
 
-def sniff(head):
+def sniff(head: bytes) -> str | None:
     """The format by the first bytes of a file.
 
     Args:
-      head: bytes, at least the first 8.
+      head: at least the first 8 bytes.
 
     Returns:
       "jpeg", "png", "bmp", "gif", or None for anything else.
@@ -131,40 +135,40 @@ def sniff(head):
     return None
 
 
-def is_image(encoded):
-    """Whether an encoded image, a string tensor [], begins as `sniff` knows it: bool tensor []."""
-    starts = [start for known in _MAGIC.values() for start in known]
+def is_image(encoded: tf.Tensor) -> tf.Tensor:
+    """Whether a file's content, a string tensor [], begins as `sniff` asks for: bool tensor []."""
+    starts = [start for of_format in _MAGIC.values() for start in of_format]
     return tf.reduce_any([tf.strings.substr(encoded, 0, len(s)) == s for s in starts])
 
 
-def channels(head):
+def channels(head: bytes) -> int | None:
     """The channels of an image, read from its header.
 
     Args:
-      head: bytes, the beginning of the file; 64 KiB suffice unless a JPEG has large annotations.
+      head: the beginning of the file; 64 KiB suffice unless a JPEG has large annotations.
 
     Returns:
-      int, 1 for grey (with or without alpha) and 3 for colour (palettes too); None if `head` does
+      1 for grey (with or without alpha) and 3 for colour (palettes too); None if `head` does
       not tell.
     """
-    kind = sniff(head)
-    if kind == "jpeg":
+    file_format = sniff(head)
+    if file_format == "jpeg":
         return _jpeg_channels(head)
-    if kind == "png" and len(head) > 25:
+    if file_format == "png" and len(head) > 25:
         return 1 if head[25] in (0, 4) else 3
-    if kind == "bmp" and len(head) > 29:
+    if file_format == "bmp" and len(head) > 29:
         return 1 if int.from_bytes(head[28:30], "little") == 8 else 3
-    return 3 if kind == "gif" else None
+    return 3 if file_format == "gif" else None
 
 
-def verify(source):
+def verify(source: str | bytes) -> str | None:
     """Decodes a whole image, to find out whether `decode` can.
 
     Args:
-      source: str, a path; or bytes, a file's content.
+      source: a path; or, as bytes, a file's content.
 
     Returns:
-      None if the image can be used, else str, what is wrong with it. Truncated files are found in
+      None if the image can be used, else what is wrong with it. Truncated files are found in
       every format (of a GIF, only the first frame counts).
     """
     if isinstance(source, bytes):
@@ -174,15 +178,15 @@ def verify(source):
             content = tf.io.read_file(source).numpy()
         except tf.errors.OpError as error:
             return f"cannot be read: {_text(error)}"
-    kind = sniff(content)
-    if kind is None:
+    file_format = sniff(content)
+    if file_format is None:
         return "is no JPEG, PNG, BMP or GIF image" if content else "is empty"
-    if kind == "bmp" and not _is_plain_bmp(content):
+    if file_format == "bmp" and not _is_plain_bmp(content):
         return "is a BMP image with a colour palette or compression"
     try:
         _native(tf.constant(content))
     except tf.errors.OpError as error:
-        return f"is a truncated or damaged {kind.upper()} image: {_text(error)}"
+        return f"is a truncated or damaged {file_format.upper()} image: {_text(error)}"
     return None
 
 
@@ -220,5 +224,7 @@ def _text(error):
     """The message without TensorFlow's names of operations."""
     lines = re.sub(r"\{\{.*?\}\}", "", error.message).splitlines()
     # The last line with words of its own: others name operations and places in code.
-    said = [line.strip() for line in lines if line.strip() and "[[" not in line]
-    return re.sub(r"\[Op:\w+\].*", "", said[-1]).strip().rstrip(".") if said else "no reason given"
+    texts = [line.strip() for line in lines if line.strip() and "[[" not in line]
+    if not texts:
+        return "no reason given"
+    return re.sub(r"\[Op:\w+\].*", "", texts[-1]).strip().rstrip(".")

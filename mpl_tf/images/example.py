@@ -3,15 +3,16 @@
 import tensorflow as tf
 
 
-def serialize(image, label=-1):
-    """A tf.train.Example as bytes: `image`, the encoded image, and `label` unless it is -1."""
+def serialize(image: bytes, label: int = -1) -> bytes:
+    """A tf.train.Example: `image`, the encoded image, and `label` unless it is -1."""
     features = {"image": tf.train.Feature(bytes_list=tf.train.BytesList(value=[image]))}
     if label >= 0:
         features["label"] = tf.train.Feature(int64_list=tf.train.Int64List(value=[label]))
-    return tf.train.Example(features=tf.train.Features(feature=features)).SerializeToString()
+    example = tf.train.Example(features=tf.train.Features(feature=features))
+    return example.SerializeToString(deterministic=True)  # the same file again from the same images
 
 
-def parse(serialized):
+def parse(serialized: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """Images and labels of tf.train.Examples.
 
     Args:
@@ -24,6 +25,6 @@ def parse(serialized):
     text = tf.io.FixedLenFeature([], tf.string, "")
     number = tf.io.FixedLenFeature([], tf.int64, -1)
     names = {"image": text, "image/encoded": text, "label": number, "image/class/label": number}
-    found = tf.io.parse_example(serialized, names)
-    image = tf.where(found["image"] == "", found["image/encoded"], found["image"])
-    return image, tf.where(found["label"] < 0, found["image/class/label"], found["label"])
+    values = tf.io.parse_example(serialized, names)
+    image = tf.where(values["image"] == "", values["image/encoded"], values["image"])
+    return image, tf.where(values["label"] < 0, values["image/class/label"], values["label"])

@@ -61,7 +61,8 @@ def list_files(names: Iterable[str]) -> tuple[list[str], list[tuple[str, str]]]:
       (files, failed): files in order; failed has (folder, what is wrong with it) for each folder
       without an image file.
     """
-    files, failed = [], []
+    files: list[str] = []
+    failed: list[tuple[str, str]] = []
     for name in names:
         if name == "-":
             lines = [line.rstrip("\r\n") for line in sys.stdin]

@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 from made_up import COARSE, COUNTS, FINE, write_raw
 
-from mpl_tf import console
 from mpl_tf.options import ConfigError
 
 
@@ -175,11 +174,16 @@ def test_an_end_in_the_middle_leaves_everything_as_it_was(
     assert snapshot(tmp_path / "sets") == before
 
 
-def test_sigterm_removes_what_was_begun(folder_tool, tmp_path):
+def test_sigterm_removes_what_was_begun(tool, folder_tool, tmp_path, monkeypatch, capsys):
+    def terminated(arguments):
+        with folder_tool.workspace(tmp_path, "mnist") as folder:
+            (folder / "file").touch()
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(folder_tool, "run", terminated)
     before = signal.getsignal(signal.SIGTERM)
-    with pytest.raises(console.Terminated), folder_tool.workspace(tmp_path, "mnist") as folder:
-        (folder / "file").touch()
-        os.kill(os.getpid(), signal.SIGTERM)
+    assert tool.main(["tfds", "mnist", "--from=."]) == 143
+    assert "Terminated" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
     assert signal.getsignal(signal.SIGTERM) is before
 

@@ -1,6 +1,8 @@
 """Finds raw files of small image sets and compares them with published checksums."""
 
 import hashlib
+import pathlib
+from typing import BinaryIO
 
 from mpl_tf.data.sources.tfds_folder import OPTIONAL_FILES, RAW_FILES, raw_files_text
 from mpl_tf.options import ConfigError
@@ -38,22 +40,22 @@ _MD5 = {
 }
 
 
-def check_name(name):
+def check_name(name: str) -> None:
     """Raises ConfigError if `name` is no key of RAW_FILES."""
     if name not in RAW_FILES:
         raise ConfigError(f"NAME must be one of {', '.join(RAW_FILES)}; received {name}.")
 
 
-def locate(name, source):
+def locate(name: str, source: pathlib.Path) -> dict[str, pathlib.Path]:
     """Finds the raw files of a set in one folder.
 
     Args:
-      name: str, a key of RAW_FILES.
-      source: pathlib.Path. Looked at are this folder, then the one in it that is called like the
+      name: a key of RAW_FILES.
+      source: looked at are this folder, then the one in it that is called like the
         set, then the others in it.
 
     Returns:
-      dict of file name -> pathlib.Path, of the first group of RAW_FILES that is complete, and of
+      File name -> path, of the first group of RAW_FILES that is complete, and of
       optional files beside them. idx files are named without .gz, whether they have it or not.
 
     Raises:
@@ -65,14 +67,14 @@ def locate(name, source):
     namesakes = [path for path in inside if _plain(path.name) == _plain(name)]
     for folders in ([source], namesakes, inside):
         for group in RAW_FILES[name]:
-            whole = [folder for folder in folders if len(_present(folder, group)) == len(group)]
-            if len(whole) > 1:
+            complete = [folder for folder in folders if len(_present(folder, group)) == len(group)]
+            if len(complete) > 1:
                 raise ConfigError(
-                    f"several folders hold {', '.join(group)}: {', '.join(map(str, whole))}. Give "
-                    "one of them as --from."
+                    f"several folders hold {', '.join(group)}: {', '.join(map(str, complete))}. "
+                    "Give one of them as --from."
                 )
-            if whole:
-                return _present(whole[0], group + OPTIONAL_FILES.get(name, ()))
+            if complete:
+                return _present(complete[0], group + OPTIONAL_FILES.get(name, ()))
     raise ConfigError(
         f"no raw files of {name} in {source} or a folder in it; wanted, in one folder: "
         f"{raw_files_text(name)}.{_what_lacks(name, [source, *inside])}"
@@ -96,36 +98,38 @@ def _plain(name):
 
 
 def _present(folder, names):
-    found = {}
+    present = {}
     for name in names:
         endings = ("", ".gz") if name.endswith("-ubyte") else ("",)
         paths = [folder / f"{name}{ending}" for ending in endings]
-        there = [path for path in paths if path.is_file()]
-        if there:
-            found[name] = there[0]
-    return found
+        path = next((path for path in paths if path.is_file()), None)
+        if path:
+            present[name] = path
+    return present
 
 
-def published(name):
-    """dict of file name -> (algorithm, hexadecimal digest) of a set's published files."""
+def published(name: str) -> dict[str, tuple[str, str]]:
+    """File name -> (algorithm, hexadecimal digest) of a set's published files."""
     import tensorflow_datasets as tfds
 
     recorded = (tfds.builder_cls(name).url_infos or {}).values()
-    known = {info.filename: ("sha256", info.checksum) for info in recorded}
-    return known | {file: ("md5", digest) for file, digest in _MD5.get(name, {}).items()}
+    by_tfds = {info.filename: ("sha256", info.checksum) for info in recorded}
+    return by_tfds | {file: ("md5", digest) for file, digest in _MD5.get(name, {}).items()}
 
 
-def verify(place, file, wanted):
-    """Raises ConfigError if a file does not have the wanted digest.
+def verify(name: str | pathlib.Path, file: BinaryIO, expected: tuple[str, str] | None) -> None:
+    """Raises ConfigError if a file does not have the expected digest.
 
     Args:
-      place: str or path, what the message calls the file.
-      file: binary file object, at its beginning.
-      wanted: (algorithm, hexadecimal digest), or None for no check.
+      name: what the message calls the file.
+      file: at its beginning.
+      expected: (algorithm, hexadecimal digest), or None for no check.
     """
-    if wanted is None:
+    if expected is None:
         return
-    algorithm, digest = wanted
-    got = hashlib.file_digest(file, algorithm).hexdigest()
-    if got != digest:
-        raise ConfigError(f"{place} is not the published file: {algorithm} {got}; wanted {digest}.")
+    algorithm, digest = expected
+    received = hashlib.file_digest(file, algorithm).hexdigest()
+    if received != digest:
+        raise ConfigError(
+            f"{name} is not the published file: {algorithm} {received}; wanted {digest}."
+        )

@@ -56,8 +56,8 @@ class Raw:
     id_format: str | None = None
     class_names: dict[str, list[str]] = dataclasses.field(default_factory=dict)
 
-    def examples(self):
-        """dict of split -> generator of (key, example), keyed by place as in TFDS's builders."""
+    def examples(self) -> dict[str, collections.abc.Iterator[tuple[int, dict]]]:
+        """Split -> generator of (key, example), keyed by place as in TFDS's builders."""
         return {split: self._examples(split) for split in self.splits}
 
     def _examples(self, split):
@@ -69,18 +69,20 @@ class Raw:
             yield index, example
 
 
-def read(name, source, checksums=None, counts=None):
+def read(
+    name: str,
+    source: str | pathlib.Path,
+    checksums: collections.abc.Mapping[str, tuple[str, str]] | None = None,
+    counts: collections.abc.Mapping[str, int] | None = None,
+) -> Raw:
     """Finds and checks the files of a set.
 
     Args:
-      name: str, a key of RAW_FILES.
-      source: str or path, the folder that holds the files, or the one above it.
-      checksums: dict of file name -> (algorithm, digest); files that are not in it are checked by
+      name: a key of RAW_FILES.
+      source: the folder that holds the files, or the one above it.
+      checksums: file name -> (algorithm, digest); files that are not in it are checked by
         their form alone. None: see `published`.
-      counts: dict of split -> images in it. None: those of the published files.
-
-    Returns:
-      Raw.
+      counts: split -> images in it. None: those of the published files.
 
     Raises:
       ConfigError: a file is missing, is not the published one, or cannot be read.
@@ -91,15 +93,15 @@ def read(name, source, checksums=None, counts=None):
     return _READERS[name](files, checksums, counts)
 
 
-def _check_count(place, got, wanted):
-    if got != wanted:
-        raise ConfigError(f"{place} must hold {wanted:,} images; it holds {got:,}.")
+def _check_count(part, received, expected):
+    if received != expected:
+        raise ConfigError(f"{part} must hold {expected:,} images; it holds {received:,}.")
 
 
-def _check_labels(place, labels, low, high):
+def _check_labels(name, labels, low, high):
     if not low <= labels.min() <= labels.max() <= high:
         raise ConfigError(
-            f"labels in {place} must be from {low} to {high}; received {labels.min()} to "
+            f"labels in {name} must be from {low} to {high}; received {labels.min()} to "
             f"{labels.max()}."
         )
 
@@ -201,9 +203,9 @@ def _mnist(files, checksums, counts):
 def _idx(name, path, shape, checksums):
     """The uint8 array in an idx file of that shape."""
     content = packed = path.read_bytes()
-    place = path
+    title = path
     if packed.startswith(b"\x1f\x8b"):
-        place, of_packed = f"the content of {path}", checksums.get(f"{name}.gz")
+        title, of_packed = f"the content of {path}", checksums.get(f"{name}.gz")
         if name not in checksums:
             verify(path, io.BytesIO(packed), of_packed)
         try:
@@ -211,16 +213,16 @@ def _idx(name, path, shape, checksums):
         except _UNREADABLE as error:
             verify(path, io.BytesIO(packed), of_packed)
             raise ConfigError(f"{path} cannot be decompressed: {error}.") from error
-    verify(place, io.BytesIO(content), checksums.get(name))
+    verify(title, io.BytesIO(content), checksums.get(name))
     # Two zeros, the type (8: uint8), the number of dimensions; then the dimensions.
-    wanted = (0x0800 + len(shape), *shape)
-    layout = struct.Struct(f">{len(wanted)}I")
-    got = layout.unpack_from(content) if len(content) >= layout.size else "too short"
-    if got != wanted:
-        raise ConfigError(f"the idx header of {path} must be {wanted}; received {got}.")
+    expected = (0x0800 + len(shape), *shape)
+    layout = struct.Struct(f">{len(expected)}I")
+    header = layout.unpack_from(content) if len(content) >= layout.size else "too short"
+    if header != expected:
+        raise ConfigError(f"the idx header of {path} must be {expected}; received {header}.")
     size = layout.size + math.prod(shape)
     if len(content) != size:
-        raise ConfigError(f"{place} must have {size:,} bytes; it has {len(content):,}.")
+        raise ConfigError(f"{title} must have {size:,} bytes; it has {len(content):,}.")
     return np.frombuffer(content, np.uint8, offset=layout.size).reshape(shape)
 
 
@@ -230,13 +232,13 @@ def _svhn(files, checksums, counts):
         with open(path, "rb") as content:
             verify(path, content, checksums.get(file))
         split = file.partition("_")[0]
-        wanted = {"X": (32, 32, 3, counts[split]), "y": (counts[split], 1)}
+        expected = {"X": (32, 32, 3, counts[split]), "y": (counts[split], 1)}
         try:
-            got = {name: shape for name, shape, _ in scipy.io.whosmat(path)}
+            shapes = {name: shape for name, shape, _ in scipy.io.whosmat(path)}
         except Exception as error:  # SciPy has no common class for what can be wrong with a file
             raise ConfigError(f"{path} cannot be read as a MATLAB file: {error}.") from error
-        if {name: got.get(name) for name in wanted} != wanted:
-            raise ConfigError(f"{path} must hold arrays {wanted}; it holds {got}.")
+        if {name: shapes.get(name) for name in expected} != expected:
+            raise ConfigError(f"{path} must hold arrays {expected}; it holds {shapes}.")
         splits[split] = functools.partial(_svhn_part, path)
     return Raw(splits, "{split}_{index:06d}")
 

@@ -14,6 +14,7 @@ Files are compared with their published checksums. `tfds.load(NAME, download=Fal
 set under its stock name and version, with the stock features.
 """
 
+import argparse
 import contextlib
 import io
 import os
@@ -21,6 +22,8 @@ import pathlib
 import shutil
 import sys
 import tempfile
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
 
 from mpl_tf import console
 from mpl_tf.options import ConfigError
@@ -30,11 +33,14 @@ try:
 except ImportError:  # no Unix: folders of killed runs are not recognised
     fcntl = None
 
+if TYPE_CHECKING:  # imported when used: TensorFlow, which it imports, is slow and loud
+    from preparing.raw_readers import Raw
+
 NAME = "tfds"
 HELP = "build a TensorFlow Datasets folder from raw files"
 
 
-def define(parser):
+def define(parser: argparse.ArgumentParser) -> None:
     """Adds the command's arguments to an argparse parser."""
     parser.add_argument("name", metavar="NAME", help="of the set, as listed above")
     parser.add_argument(
@@ -49,14 +55,14 @@ def define(parser):
     parser.add_argument("--overwrite", action="store_true", help="replace a set that is there")
 
 
-def run(arguments):
+def run(arguments: argparse.Namespace) -> int:
     """Runs the command.
 
     Args:
-      arguments: namespace with what `define` defines.
+      arguments: what `define` defines.
 
     Returns:
-      int, 0.
+      The exit status, 0.
 
     Raises:
       ConfigError: see `build`.
@@ -78,7 +84,7 @@ def run(arguments):
     return 0
 
 
-def contents(folder):
+def contents(folder: pathlib.Path) -> str:
     """Splits, counts and size of a prepared set, in words."""
     import tensorflow_datasets as tfds
 
@@ -89,22 +95,29 @@ def contents(folder):
     )
 
 
-def build(name, source, root, overwrite=False, checksums=None, counts=None):
+def build(
+    name: str,
+    source: str | pathlib.Path,
+    root: pathlib.Path,
+    overwrite: bool = False,
+    checksums: Mapping[str, tuple[str, str]] | None = None,
+    counts: Mapping[str, int] | None = None,
+) -> tuple[pathlib.Path, bool]:
     """Builds a set, unless it is there.
 
     Everything is written to a folder `incomplete.*` beside the set's own and renamed at the end. An
     error, Ctrl-C and SIGTERM remove that folder; the next run removes what a harder end left.
 
     Args:
-      name: str, a key of mpl_tf.data.sources.tfds_folder.RAW_FILES.
-      source: str or path, the folder of the raw files, or the one above it.
-      root: pathlib.Path, the folder of TensorFlow Datasets; it is made if need be.
-      overwrite: bool, whether to replace a set that is there.
-      checksums: dict of file name -> (algorithm, digest); None for the published ones.
-      counts: dict of split -> images in it; None for those of the published files.
+      name: a key of mpl_tf.data.sources.tfds_folder.RAW_FILES.
+      source: the folder of the raw files, or the one above it.
+      root: the folder of TensorFlow Datasets; it is made if need be.
+      overwrite: whether to replace a set that is there.
+      checksums: file name -> (algorithm, digest); None for the published ones.
+      counts: split -> images in it; None for those of the published files.
 
     Returns:
-      (pathlib.Path of the version's folder, bool: whether it was written now).
+      (the version's folder, whether this call has written it).
 
     Raises:
       ConfigError: raw files are missing, are not the published ones or cannot be read, something
@@ -143,16 +156,16 @@ def build(name, source, root, overwrite=False, checksums=None, counts=None):
     return final, True
 
 
-def generate(name, raw, stage):
+def generate(name: str, raw: "Raw", stage: pathlib.Path) -> pathlib.Path:
     """Writes a set with TFDS's own writer.
 
     Args:
-      name: str, of a registered builder.
-      raw: preparing.raw_readers.Raw.
-      stage: pathlib.Path, a TFDS folder for this set alone.
+      name: of a registered builder.
+      raw: the set.
+      stage: a TFDS folder for this set alone.
 
     Returns:
-      pathlib.Path, the version's folder.
+      The version's folder.
 
     Raises:
       ConfigError: it cannot be written.
@@ -179,30 +192,29 @@ def generate(name, raw, stage):
 
 
 @contextlib.contextmanager
-def workspace(root, name):
+def workspace(root: pathlib.Path, name: str) -> Iterator[pathlib.Path]:
     """A fresh folder in `root`, locked while it is in use and removed at the end."""
     try:
         root.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ConfigError(f"{root} cannot be made a folder: {error.strerror}.") from error
-    for left in root.glob(f"incomplete.{name}.*"):
-        handle = lock(left, wait=False)
-        if handle is not None:  # nobody works there any more
-            shutil.rmtree(left, ignore_errors=True)
+    for leftover in root.glob(f"incomplete.{name}.*"):
+        handle = lock(leftover, wait=False)
+        if handle is not None:  # no process works there
+            shutil.rmtree(leftover, ignore_errors=True)
             os.close(handle)
     handle = None
-    with console.raised():  # so that SIGTERM, too, ends in the `finally` below
-        folder = pathlib.Path(tempfile.mkdtemp(prefix=f"incomplete.{name}.", dir=root))
-        try:
-            handle = lock(folder, wait=True)
-            yield folder
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
-            if handle is not None:
-                os.close(handle)
+    folder = pathlib.Path(tempfile.mkdtemp(prefix=f"incomplete.{name}.", dir=root))
+    try:
+        handle = lock(folder, wait=True)
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        if handle is not None:
+            os.close(handle)
 
 
-def lock(folder, wait):
+def lock(folder: pathlib.Path, wait: bool) -> int | None:
     """A descriptor that holds the folder's lock until it is closed; None if it is not to be had."""
     if fcntl is None:
         return None

@@ -4,14 +4,15 @@ import numpy as np
 import sklearn.datasets
 
 from mpl_tf.data.dataset import Images, Source
+from mpl_tf.data.options import DataConfig
 from mpl_tf.data.splits import balanced_choice
 from mpl_tf.data.stores import ArrayStore
 
 _TEST_SIZE = 500
 
 
-def load(options=None):
-    """A Source of 1,297 training and 500 test images.
+def load(options: DataConfig | None = None) -> Source:
+    """1,297 training and 500 test images.
 
     The set has no test part of its own; 50 images a class are taken by a fixed seed, the same in
     every run.
@@ -23,7 +24,7 @@ def load(options=None):
     bunch = sklearn.datasets.load_digits()
     images = np.round(bunch.images * (255 / 16)).astype(np.uint8)[..., None]
     numbers = np.arange(len(images))
-    every = Images(ArrayStore(images), numbers, bunch.target.astype(np.int64), numbers)
-    test = balanced_choice(every.labels, _TEST_SIZE, seed=0)
-    train = every.take(np.setdiff1d(numbers, test))
-    return Source(train, tuple("0123456789"), test=every.take(test))
+    digits = Images(ArrayStore(images), numbers, bunch.target.astype(np.int64), numbers)
+    test = balanced_choice(digits.labels, _TEST_SIZE, seed=0)
+    train = digits.take(np.setdiff1d(numbers, test))
+    return Source(train, tuple("0123456789"), test=digits.take(test))

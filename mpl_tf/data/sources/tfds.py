@@ -1,10 +1,14 @@
 """Image classification sets of TensorFlow Datasets."""
 
+import functools
+from collections.abc import Mapping
+
 import numpy as np
 import tensorflow as tf
 
 from mpl_tf.data import stores
 from mpl_tf.data.dataset import Dataset, Images, Source
+from mpl_tf.data.options import DataConfig
 from mpl_tf.data.sources import tfds_folder, tfrecord_store
 from mpl_tf.images import decode
 from mpl_tf.options import ConfigError
@@ -13,18 +17,17 @@ from mpl_tf.options import ConfigError
 _UNLABELED = ("unlabeled", "unlabelled")
 
 
-def dataset(name, recipe, available=None):
+def dataset(name: str, recipe: Mapping[str, object], available: int | None = None) -> Dataset:
     """The Dataset of a TFDS name.
 
     Args:
-      name: str, "NAME" or "NAME/CONFIG".
-      recipe: see data.dataset.Dataset.
-      available: likewise.
+      name: "NAME" or "NAME/CONFIG".
+      recipe, available: see data.dataset.Dataset.
     """
     return Dataset(lambda options: load(name, options), recipe, available)
 
 
-def load(name, options):
+def load(name: str, options: DataConfig) -> Source:
     """Reads a prepared TFDS set, or has TFDS prepare it.
 
     Train, test, validation and unlabeled images are the splits of these names; where there is no
@@ -33,11 +36,9 @@ def load(name, options):
     memory are held there, decoded; others are read from their TFRecord files.
 
     Args:
-      name: str, "NAME" or "NAME/CONFIG".
-      options: data.options.DataConfig; `extra` adds the split "extra" to the unlabeled images.
-
-    Returns:
-      data.dataset.Source.
+      name: "NAME" or "NAME/CONFIG".
+      options: `data_dir` and `image_size` count; `extra` adds the split "extra" to the unlabeled
+        images.
 
     Raises:
       ConfigError: the set is not there and cannot be had, or is no image classification set.
@@ -48,22 +49,24 @@ def load(name, options):
     info = tfds.builder_from_directory(folder).info
     image_key, label_key = _keys(name, info)
     size, channels = _format(info.features[image_key].shape, options.image_size)
-    wanted = [
+    splits = [
         split for split in ("train", "test", "validation", *_UNLABELED) if split in info.splits
     ]
-    if "train" not in wanted:
+    if "train" not in splits:
         raise ConfigError(f"{name} has no train split; it has {', '.join(info.splits)}.")
     if options.extra:
         if "extra" not in info.splits:
             raise ConfigError(f"extra: {name} has no extra split; it has {', '.join(info.splits)}.")
-        wanted.append("extra")
+        splits.append("extra")
 
-    files, counts = [], {}
-    for split in wanted:
+    files: list[str] = []
+    counts = {}
+    for split in splits:
         files += [str(path) for path in info.splits[split].filepaths]
         counts[split] = info.splits[split].num_examples
     total = sum(counts.values())
     shape = (size, size, channels)
+    store: stores.Store
     if total * size * size * channels <= stores.MEMORY_LIMIT:
         images, labels = _read(files, image_key, label_key, shape, total)
         store = stores.ArrayStore(images)
@@ -81,13 +84,9 @@ def load(name, options):
         ids = np.char.add(f"{split}/", np.arange(count).astype(str))
         parts[split] = Images(store, at, labels[at], ids)
         first += count
-    pool = [
-        parts[split].relabel(np.full(counts[split], -1)) for split in _UNLABELED if split in parts
-    ]
+    pool = [parts[split].without_labels() for split in _UNLABELED if split in parts]
     pool += [parts["extra"]] if options.extra else []
-    unlabeled = pool[0] if pool else None
-    for more in pool[1:]:
-        unlabeled = unlabeled.join(more)
+    unlabeled = functools.reduce(Images.join, pool) if pool else None
     return Source(
         parts["train"],
         tuple(info.features[label_key].names),
@@ -96,16 +95,16 @@ def load(name, options):
     )
 
 
-def file_names(name, data_dir, split):
+def file_names(name: str, data_dir: str, split: str) -> list[str] | None:
     """The files that the images of a prepared TFDS set were made of.
 
     Args:
-      name: str, "NAME" or "NAME/CONFIG".
-      data_dir: str, as in data.options.DataConfig.
-      split: str, such as "validation".
+      name: "NAME" or "NAME/CONFIG".
+      data_dir: as in data.options.DataConfig.
+      split: such as "validation".
 
     Returns:
-      list of str, in the order of the ids; None if the set does not know them.
+      Names in the order of the ids; None if the set does not know them.
     """
     folder = tfds_folder.require(name, tfds_folder.data_dir(data_dir))
     import tensorflow_datasets as tfds  # slow to import
@@ -116,7 +115,7 @@ def file_names(name, data_dir, split):
     feature = {"file_name": tf.io.FixedLenFeature([], tf.string)}
     data = tf.data.TFRecordDataset([str(path) for path in info.splits[split].filepaths])
     data = data.map(lambda record: tf.io.parse_single_example(record, feature)["file_name"])
-    return [found.decode() for found in data.as_numpy_iterator()]
+    return [file_name.decode() for file_name in data.as_numpy_iterator()]
 
 
 def _held_out(validation, test):
@@ -130,26 +129,26 @@ def _keys(name, info):
     """The names of image and label among the features."""
     import tensorflow_datasets as tfds
 
-    def of_kind(kind):
-        return [key for key, feature in info.features.items() if isinstance(feature, kind)]
+    def of_class(feature_class):
+        return [key for key, feature in info.features.items() if isinstance(feature, feature_class)]
 
-    images, labels = of_kind(tfds.features.Image), of_kind(tfds.features.ClassLabel)
+    images, labels = of_class(tfds.features.Image), of_class(tfds.features.ClassLabel)
     supervised = info.supervised_keys or ()
-    found = [k for k in images if k in supervised or len(images) == 1][:1]
-    found += [k for k in labels if k in supervised or len(labels) == 1][:1]
-    if len(found) < 2:
+    keys = [k for k in images if k in supervised or len(images) == 1][:1]
+    keys += [k for k in labels if k in supervised or len(labels) == 1][:1]
+    if len(keys) < 2:
         raise ConfigError(
             f"{name} is no image classification set: it has {', '.join(info.features)}, of which "
             f"one must be an image and one a class label."
         )
-    return found
+    return keys
 
 
 def _format(shape, image_size):
     """(side, channels) of the images as they are read."""
     height, width, channels = shape
-    own = height if height and height == width else 32
-    return image_size or own, channels or 3
+    side = height if height and height == width else 32
+    return image_size or side, channels or 3
 
 
 def _read(files, image_key, label_key, shape, total):
@@ -166,9 +165,9 @@ def _read(files, image_key, label_key, shape, total):
     data = tf.data.TFRecordDataset(files).map(parse, tf.data.AUTOTUNE, deterministic=True)
     images = np.empty([total, *shape], np.uint8) if image_key else None
     labels, first = [], 0
-    for some, their_labels in data.batch(1000).prefetch(2).as_numpy_iterator():
-        if image_key:
-            images[first : first + len(their_labels)] = some
-        first += len(their_labels)
-        labels.append(their_labels)
+    for image_batch, label_batch in data.batch(1000).prefetch(2).as_numpy_iterator():
+        if images is not None:
+            images[first : first + len(label_batch)] = image_batch
+        first += len(label_batch)
+        labels.append(label_batch)
     return images, np.concatenate(labels).astype(np.int64)

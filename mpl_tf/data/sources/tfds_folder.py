@@ -9,6 +9,7 @@ import shlex
 import threading
 import time
 import urllib.parse
+from collections.abc import Iterable
 
 from mpl_tf.options import ConfigError
 
@@ -41,31 +42,30 @@ _PROBE_SECONDS = 5.0
 _RETRIED = (500, 502, 503, 504)
 
 
-def data_dir(given=""):
+def data_dir(choice: str | os.PathLike = "") -> pathlib.Path:
     """The folder that holds TFDS's sets.
 
     Args:
-      given: str or path, the user's choice; if empty, the environment variable TFDS_DATA_DIR, and
+      choice: the user's; if empty, the environment variable TFDS_DATA_DIR, and
         without that ~/tensorflow_datasets, as in TFDS itself.
 
     Returns:
-      pathlib.Path, which need not exist.
+      A path that need not exist.
     """
-    chosen = given or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets"
-    return pathlib.Path(chosen).expanduser()
+    folder = choice or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets"
+    return pathlib.Path(folder).expanduser()
 
 
-def find(name, data_dir):
+def find(name: str, data_dir: str | os.PathLike) -> pathlib.Path | None:
     """The newest prepared version of a set.
 
     Args:
-      name: str, "NAME", "NAME/CONFIG" or either with ":VERSION" added. Without CONFIG, a set that
+      name: "NAME", "NAME/CONFIG" or either with ":VERSION" added. Without CONFIG, a set that
         has configs is looked up under the one that TFDS noted as its default.
-      data_dir: str or path, the folder that holds TFDS's sets.
+      data_dir: the folder that holds TFDS's sets.
 
     Returns:
-      pathlib.Path of the version's folder, with dataset_info.json and features.json in it, or
-      None.
+      The version's folder, with dataset_info.json and features.json in it, or None.
     """
     match = _NAME.fullmatch(name)
     if match is None:
@@ -73,11 +73,11 @@ def find(name, data_dir):
     folder = pathlib.Path(data_dir) / match["set"]
     if match["config"]:
         return _newest(folder / match["config"], match["version"])
-    found, noted = _newest(folder, match["version"]), folder / ".config" / "metadata.json"
-    if found is None and noted.is_file():
-        default = json.loads(noted.read_text(encoding="utf-8")).get("default_config_name")
-        found = _newest(folder / default, match["version"]) if default else None
-    return found
+    newest, metadata = _newest(folder, match["version"]), folder / ".config" / "metadata.json"
+    if newest is None and metadata.is_file():
+        default = json.loads(metadata.read_text(encoding="utf-8")).get("default_config_name")
+        newest = _newest(folder / default, match["version"]) if default else None
+    return newest
 
 
 def _newest(folder, version):
@@ -92,18 +92,18 @@ def _newest(folder, version):
     return max(prepared, key=lambda path: [int(n) for n in path.name.split(".")], default=None)
 
 
-def require(name, data_dir):
+def require(name: str, data_dir: str | os.PathLike) -> pathlib.Path:
     """A set's folder; if it is not there, TFDS downloads and prepares it.
 
     A download is only begun if its hosts answer: TFDS itself would try an unreachable host for
     204 s.
 
     Args:
-      name: str, as in `find`.
-      data_dir: str or path, the folder that holds TFDS's sets.
+      name: as in `find`.
+      data_dir: the folder that holds TFDS's sets.
 
     Returns:
-      pathlib.Path, as from `find`.
+      As from `find`.
 
     Raises:
       ConfigError: TFDS does not know the name (close ones are listed) or the config, its download
@@ -119,22 +119,20 @@ def require(name, data_dir):
 
     # Where TFDS looks for files that it cannot or need not download.
     manual = pathlib.Path(data_dir) / "downloads" / "manual"
-    at_hand = {path.name for path in manual.glob("*")}
+    fetched = {path.name for path in manual.glob("*")}
     advice = raw_files_advice(name, data_dir)
     if builder_class.MANUAL_DOWNLOAD_INSTRUCTIONS:
         instructions = " ".join(builder_class.MANUAL_DOWNLOAD_INSTRUCTIONS.split())
         advice = f"TFDS looks for files fetched by hand in {manual}: {instructions}"
-        if not at_hand:
+        if not fetched:
             raise ConfigError(f"dataset {name} is not in {data_dir}. {advice}")
     recorded = builder_class.url_infos or {}
-    if not recorded and not at_hand:
+    if not recorded and not fetched:
         # Google's storage, where many sets lie, stands for addresses that nobody wrote down.
-        wanted = ["https://storage.googleapis.com/"]
+        urls = ["https://storage.googleapis.com/"]
     else:
-        wanted = [
-            url for url, info in recorded.items() if at_hand.isdisjoint(_file_names(url, info))
-        ]
-    silent = silent_hosts(wanted)
+        urls = [url for url, info in recorded.items() if fetched.isdisjoint(_file_names(url, info))]
+    silent = silent_hosts(urls)
     if silent:
         raise ConfigError(
             f"dataset {name} is not in {data_dir} and cannot be downloaded, as {', '.join(silent)} "
@@ -145,10 +143,10 @@ def require(name, data_dir):
 
 def _registered(tfds, name, data_dir):
     """The builder class of a name."""
-    known = tfds.list_builders(with_community_datasets=False)
+    names = tfds.list_builders(with_community_datasets=False)
     match = _NAME.fullmatch(name)
-    if match is None or match["set"] not in known:
-        close = difflib.get_close_matches(name, known, n=5)
+    if match is None or match["set"] not in names:
+        close = difflib.get_close_matches(name, names, n=5)
         raise ConfigError(
             f"dataset {name} is not in {data_dir}, and TensorFlow Datasets {tfds.__version__} has "
             f"none of that name{'; close ones: ' + ', '.join(close) if close else ''}."
@@ -182,27 +180,27 @@ def _prepared(tfds, name, data_dir, advice):
     return pathlib.Path(builder.data_dir)
 
 
-def silent_hosts(urls, seconds=_PROBE_SECONDS):
+def silent_hosts(urls: Iterable[str], seconds: float = _PROBE_SECONDS) -> list[str]:
     """The hosts that give no answer to a request for one address each.
 
     Requests go through the proxies of the environment, as TFDS's own do, all at once and once
     only; an answer is any status but the ones that TFDS takes for a passing fault.
 
     Args:
-      urls: iterable of str; addresses other than http and https are passed over.
-      seconds: float, limit on the time of all requests together, name resolution included.
+      urls: addresses; other ones than http and https are passed over.
+      seconds: limit on the time of all requests together, name resolution included.
 
     Returns:
-      list of str, sorted host names; empty if all answer.
+      Sorted host names; none if all answer.
     """
     import requests
 
-    asked = {}
+    url_of: dict[str, str] = {}
     for url in urls:
         parts = urllib.parse.urlsplit(url)
         if parts.scheme in ("http", "https"):
-            asked.setdefault(parts.netloc, url)
-    answered = set()
+            url_of.setdefault(parts.netloc, url)
+    answered: set[str] = set()
 
     def ask(host, url):
         try:
@@ -213,23 +211,23 @@ def silent_hosts(urls, seconds=_PROBE_SECONDS):
             pass  # silent
 
     # Daemons, because nothing interrupts the resolution of a name.
-    threads = [threading.Thread(target=ask, args=pair, daemon=True) for pair in asked.items()]
+    threads = [threading.Thread(target=ask, args=pair, daemon=True) for pair in url_of.items()]
     deadline = time.monotonic() + seconds
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join(max(0.0, deadline - time.monotonic()))
-    return sorted(set(asked) - answered)
+    return sorted(set(url_of) - answered)
 
 
-def raw_files_text(name):
+def raw_files_text(name: str) -> str:
     """The files a set can be built from, in words.
 
     Args:
-      name: str, a key of RAW_FILES.
+      name: a key of RAW_FILES.
 
     Returns:
-      str, the groups separated by "; or".
+      The groups separated by "; or".
     """
     text = "; or ".join(", ".join(group) for group in RAW_FILES[name])
     if name in OPTIONAL_FILES:
@@ -237,15 +235,12 @@ def raw_files_text(name):
     return text + (", each with or without .gz" if RAW_FILES[name] == (_IDX,) else "")
 
 
-def raw_files_advice(name, data_dir):
+def raw_files_advice(name: str, data_dir: str | os.PathLike) -> str:
     """What to do without a network: one or two sentences with a command.
 
     Args:
-      name: str, as in `find`.
-      data_dir: str or path, the folder that holds TFDS's sets.
-
-    Returns:
-      str.
+      name: as in `find`.
+      data_dir: the folder that holds TFDS's sets.
     """
     if name not in RAW_FILES:
         return (
@@ -258,6 +253,6 @@ def raw_files_advice(name, data_dir):
     )
 
 
-def data_dir_flag(folder):
+def data_dir_flag(folder: str | os.PathLike) -> str:
     """A space and `--data_dir=FOLDER`, or "" if that is where `data_dir()` points anyway."""
     return "" if pathlib.Path(folder) == data_dir() else " " + shlex.quote(f"--data_dir={folder}")

@@ -7,6 +7,7 @@ import concurrent.futures
 import dataclasses
 import json
 import os
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -25,10 +26,10 @@ class Shard:
     """What is known of a TFRecord file.
 
     Attributes:
-      path: str.
-      size: int, bytes.
-      records: int.
-      every: int, records of a chunk; the last chunk may have fewer.
+      path: the file.
+      size: bytes.
+      records: how many there are.
+      every: records of a chunk; the last chunk may have fewer.
       offsets: int64 [ceil(records / every)], bytes before each chunk.
       labels: int64 [records], -1 where there is none; None if they are not known.
     """
@@ -41,18 +42,25 @@ class Shard:
     labels: np.ndarray | None = None
 
     @classmethod
-    def of(cls, path, lengths, labels=None, chunk_records=256, chunk_bytes=1 << 22):
+    def of(
+        cls,
+        path: str,
+        lengths: np.ndarray,
+        labels: np.ndarray | None = None,
+        chunk_records: int = 256,
+        chunk_bytes: int = 1 << 22,
+    ) -> "Shard":
         """From the records' lengths, int64 [N] bytes; chunks keep to both limits on average."""
         offsets = np.concatenate([[0], np.cumsum(lengths + _EXTRA)]).astype(np.int64)
         every = int(np.clip(chunk_bytes * len(lengths) // max(offsets[-1], 1), 1, chunk_records))
         return cls(path, int(offsets[-1]), len(lengths), every, offsets[:-1:every], labels)
 
 
-def scan(path):
+def scan(path: str) -> tuple[np.ndarray, np.ndarray]:
     """Where the records of an uncompressed TFRecord file lie, from their headers alone.
 
     Args:
-      path: str; `gs://` and the like are slower.
+      path: the file; `gs://` and the like are slower.
 
     Returns:
       (offsets, lengths): int64 [N] each, bytes before a record, and of its data.
@@ -69,8 +77,8 @@ def scan(path):
             heads.append(file.read(_HEADER.itemsize))
             offsets.append(at)
             at += _EXTRA + int.from_bytes(heads[-1][:8], "little")
-    found = np.frombuffer(b"".join(heads), _HEADER)
-    for wrong in np.flatnonzero(_checksums(found["length"]) != found["checksum"])[:1]:
+    headers = np.frombuffer(b"".join(heads), _HEADER)
+    for wrong in np.flatnonzero(_checksums(headers["length"]) != headers["checksum"])[:1]:
         raise ConfigError(
             f"{path} is damaged, compressed or no TFRecord file: the length of the record at byte "
             f"{offsets[wrong]} does not match its checksum."
@@ -80,7 +88,7 @@ def scan(path):
             f"{path} is truncated: it ends at byte {size}, within the record that begins at byte "
             f"{at if at < size else offsets[-1]}."
         )
-    return np.array(offsets, np.int64), found["length"].astype(np.int64)
+    return np.array(offsets, np.int64), headers["length"].astype(np.int64)
 
 
 def _checksums(lengths):
@@ -95,12 +103,12 @@ def _checksums(lengths):
     return ((crc >> 15) | (crc << 17)) + np.uint32(0xA282EAD8)
 
 
-def write(path, examples):
+def write(path: str, examples: Iterable[bytes]) -> np.ndarray:
     """Writes a TFRecord file under a hidden name and renames it when it is complete.
 
     Args:
-      path: str.
-      examples: iterable of bytes, the records.
+      path: the file.
+      examples: the records.
 
     Returns:
       int64 [N], the records' lengths in bytes.
@@ -115,7 +123,7 @@ def write(path, examples):
     return np.array(lengths, np.int64)
 
 
-def write_info(folder, shards, class_names):
+def write_info(folder: str, shards: Iterable[Shard], class_names: Iterable[str]) -> None:
     """Writes info.json: the names of the classes, and what is known of each shard."""
     table = {}
     for shard in shards:
@@ -126,15 +134,15 @@ def write_info(folder, shards, class_names):
         file.write(json.dumps({"class_names": list(class_names), "shards": table}))
 
 
-def read_info(folder):
+def read_info(folder: str) -> tuple[tuple[str, ...] | None, dict[str, Shard]]:
     """The content of info.json.
 
     Args:
-      folder: str.
+      folder: where it lies.
 
     Returns:
-      (class_names, shards): tuple of str or None, dict of path -> Shard; (None, {}) without the
-      file. Both entries are optional in it, so one can be written by hand to name the classes.
+      (class_names, shards), the latter by path; (None, {}) without the file. Both entries are
+      optional in it, so one can be written by hand to name the classes.
 
     Raises:
       ConfigError: the file has another form.
@@ -157,25 +165,30 @@ def read_info(folder):
         raise ConfigError(f"{path} is damaged, or not this program's: {error}.") from error
 
 
-def describe(paths, known=None, single=(), progress=None):
-    """Shards of TFRecord files: what is known of them, else what a scan says, in parallel.
+def describe(
+    paths: Sequence[str],
+    recorded: Mapping[str, Shard] | None = None,
+    single: Collection[str] = (),
+    progress: Callable[[int, int], None] | None = None,
+) -> list[Shard]:
+    """Shards of TFRecord files: what info.json records, else what a scan says, in parallel.
 
     Args:
-      paths: sequence of str.
-      known: dict of path -> Shard.
-      single: collection of str, the paths whose chunks must hold one record; such a file is scanned
-        if it is known with larger ones.
-      progress: callable of (files done, files), or None.
+      paths: the files.
+      recorded: path -> its Shard in info.json.
+      single: the paths whose chunks must hold one record; such a file is scanned if it is recorded
+        with larger ones.
+      progress: called with (files done, files).
 
     Returns:
-      list of Shard, in the order of `paths`.
+      Shards in the order of `paths`.
 
     Raises:
-      ConfigError: see `scan`; or a known file has another size by now.
+      ConfigError: see `scan`; or a recorded file has another size.
     """
 
-    def one(path):
-        shard = (known or {}).get(path)
+    def describe_one(path):
+        shard = (recorded or {}).get(path)
         size = tf.io.gfile.stat(path).length
         if shard and shard.size != size:
             raise ConfigError(
@@ -185,19 +198,19 @@ def describe(paths, known=None, single=(), progress=None):
         if shard and (shard.every == 1 or path not in single):
             return shard
         limit = {"chunk_records": 1} if path in single else {}
-        return Shard.of(path, scan(path)[1], shard and shard.labels, **limit)
+        return Shard.of(path, scan(path)[1], shard.labels if shard else None, **limit)
 
     shards = []
     with concurrent.futures.ThreadPoolExecutor(_THREADS) as threads:
-        for shard in threads.map(one, paths):
+        for shard in threads.map(describe_one, paths):
             shards.append(shard)
             if progress:
                 progress(len(shards), len(paths))
     return shards
 
 
-def read_chunk(path, offset, count, buffer):
-    """`count` records from byte `offset` on, string [count]; all tensors; for tf.data functions.
+def read_chunk(path: tf.Tensor, offset: tf.Tensor, count: tf.Tensor, buffer: int) -> tf.Tensor:
+    """`count` records from byte `offset` on, string [count]; for tf.data functions.
 
     TensorFlow's own reader checks the checksums of the data, and threads read side by side since
     no Python runs. A damaged record raises tf.errors.DataLossError with its byte.
