@@ -19,6 +19,7 @@ import mpl_tf
 from mpl_tf import cli, config, data, evaluate, export, predict, train
 from mpl_tf.config import flags
 from mpl_tf.methods import METHODS
+from mpl_tf.networks import NETWORKS, applications
 from mpl_tf.runs.experiment import build, make_split
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -192,6 +193,14 @@ def test_the_table_of_methods_is_that_of_the_classes():
         assert kind == method.__name__
         assert sentence == method.__doc__.splitlines()[0], name
         assert passes == method.passes_per_step, name
+
+
+def test_the_page_of_networks_has_every_form_of_their_names():
+    page = text_of(DOCS / "networks.md")
+    for architecture in (*NETWORKS.values(), applications.ARCHITECTURE):
+        assert architecture.forms
+        for form in architecture.forms:
+            assert f"`{form}`" in page, form
 
 
 def test_the_method_of_the_page_trains(example, tmp_path):
