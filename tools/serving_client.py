@@ -13,60 +13,66 @@ import json
 import sys
 import urllib.error
 import urllib.request
+from collections.abc import Sequence
+from typing import Any
 
 
 class ServingError(Exception):
-    """The server cannot be reached, or refuses; the message says what it said."""
+    """The server cannot be reached, or refuses; the message has its answer."""
 
 
-def rest(server, model, method, request, timeout=60):
+def rest(
+    server: str, model: str, method: str, request: dict[str, Any], timeout: float = 60
+) -> dict[str, Any]:
     """One request over REST.
 
     Args:
-      server: str, host:port.
-      model: str, the model's name, or NAME/versions/NUMBER.
+      server: host:port.
+      model: the model's name, or NAME/versions/NUMBER.
       method: "predict" or "classify".
-      request: dict, the body.
-      timeout: float, seconds.
+      request: the body.
+      timeout: seconds.
 
     Returns:
-      dict, the answer's body.
+      The answer's body.
 
     Raises:
       ServingError: there is no answer, or it is an error.
     """
     url = f"http://{server}/v1/models/{model}:{method}"
     body = json.dumps(request).encode()
-    asked = urllib.request.Request(url, body, {"Content-Type": "application/json"})
+    post = urllib.request.Request(url, body, {"Content-Type": "application/json"})
     try:
-        with urllib.request.urlopen(asked, timeout=timeout) as answer:
+        with urllib.request.urlopen(post, timeout=timeout) as answer:
             return json.load(answer)
     except urllib.error.HTTPError as error:
         text = error.read().decode(errors="replace")
-        with contextlib.suppress(ValueError, KeyError, TypeError):  # else it is said as it is
+        with contextlib.suppress(ValueError, KeyError, TypeError):  # else the text as it is
             text = json.loads(text)["error"]
         raise ServingError(f"{url}: {error.code}: {text}") from error
     except (OSError, ValueError) as error:
         raise ServingError(f"{url}: {error}") from error
 
 
-def rest_predict(server, model, files):
-    """Labels and probabilities of encoded images (list of bytes): list of (str, list of float)."""
+def rest_predict(server: str, model: str, files: Sequence[bytes]) -> list[tuple[str, list[float]]]:
+    """The label and the probabilities of each encoded image."""
     instances = [{"image_bytes": {"b64": base64.b64encode(file).decode()}} for file in files]
     request = {"signature_name": "serving_bytes", "instances": instances}
     rows = rest(server, model, "predict", request)["predictions"]
     return [(row["labels"], row["probabilities"]) for row in rows]
 
 
-def rest_classify(server, model, files):
-    """All classes and their scores, for each encoded image: list of lists of (str, float)."""
+def rest_classify(server: str, model: str, files: Sequence[bytes]) -> list[list[tuple[str, float]]]:
+    """All classes and their scores, for each encoded image."""
     examples = [{"image/encoded": {"b64": base64.b64encode(file).decode()}} for file in files]
     request = {"signature_name": "classify", "examples": examples}
     rows = rest(server, model, "classify", request)["result"]
     return [[(name, score) for name, score in row] for row in rows]
 
 
-def grpc_predict(server, model, files, timeout=60):
+def grpc_predict(
+    server: str, model: str, files: Sequence[bytes], timeout: float = 60
+) -> list[tuple[str, list[float]]]:
     """As `rest_predict`, over gRPC."""
     import tensorflow as tf
     from tensorflow_serving.apis import predict_pb2
@@ -74,14 +80,16 @@ def grpc_predict(server, model, files, timeout=60):
     request = predict_pb2.PredictRequest()
     request.model_spec.name, request.model_spec.signature_name = model, "serving_bytes"
     request.inputs["image_bytes"].CopyFrom(tf.make_tensor_proto(files, tf.string))
-    found = _call(server, "Predict", request, timeout).outputs
-    labels, probs = (tf.make_ndarray(found[name]) for name in ("labels", "probabilities"))
+    outputs = _call(server, "Predict", request, timeout).outputs
+    labels, probs = (tf.make_ndarray(outputs[name]) for name in ("labels", "probabilities"))
     return [
         (label.decode(), row) for label, row in zip(labels.tolist(), probs.tolist(), strict=True)
     ]
 
 
-def grpc_classify(server, model, files, timeout=60):
+def grpc_classify(
+    server: str, model: str, files: Sequence[bytes], timeout: float = 60
+) -> list[list[tuple[str, float]]]:
     """As `rest_classify`, over gRPC."""
     from tensorflow_serving.apis import classification_pb2
 
@@ -90,8 +98,8 @@ def grpc_classify(server, model, files, timeout=60):
     for file in files:
         example = request.input.example_list.examples.add()
         example.features.feature["image/encoded"].bytes_list.value.append(file)
-    found = _call(server, "Classify", request, timeout).result.classifications
-    return [[(entry.label, entry.score) for entry in row.classes] for row in found]
+    rows = _call(server, "Classify", request, timeout).result.classifications
+    return [[(entry.label, entry.score) for entry in row.classes] for row in rows]
 
 
 def _call(server, method, request, timeout):
@@ -107,14 +115,14 @@ def _call(server, method, request, timeout):
             raise ServingError(f"{server}: {error.code().name}: {error.details()}") from error
 
 
-def main(argv=None):
+def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command line.
 
     Args:
-      argv: sequence of str, the arguments; None takes the process's own.
+      argv: the arguments; None takes the process's own.
 
     Returns:
-      int, the exit status: 0 done, 1 if the server did not answer or refused, 2 bad input.
+      The exit status: 0 done, 1 if the server did not answer or refused, 2 bad input.
     """
     style = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=style)

@@ -11,23 +11,23 @@ it lost. It needs the run's data and pip install 'mpl_tf[convert]'.
 import argparse
 import os
 import sys
+from collections.abc import Sequence
 
 import numpy as np
 
-from mpl_tf import console
+from mpl_tf import cli, console
 from mpl_tf.options import ConfigError
 
+COMMAND = cli.Command("python tools/to_litert.py", __doc__)
 
-def convert(path, calibration=None):
+
+def convert(path: str, calibration: np.ndarray | None = None) -> bytes:
     """An export as a LiteRT model.
 
     Args:
-      path: str, the folder of an export.
+      path: the folder of an export.
       calibration: uint8 [M, H, W, C], images on which the scales of 8-bit integers are found; None
         keeps float32.
-
-    Returns:
-      bytes.
     """
     import tensorflow as tf
 
@@ -53,13 +53,13 @@ def convert(path, calibration=None):
     return converter.convert()
 
 
-def probabilities(model, images, batch=100):
+def probabilities(model: bytes, images: np.ndarray, batch: int = 100) -> np.ndarray:
     """What a LiteRT model answers.
 
     Args:
-      model: bytes.
+      model: as from `convert`.
       images: uint8 [N, H, W, C].
-      batch: int, images at once.
+      batch: images at once.
 
     Returns:
       float32 [N, K].
@@ -67,27 +67,31 @@ def probabilities(model, images, batch=100):
     from ai_edge_litert.interpreter import Interpreter
 
     interpreter = Interpreter(model_content=model)
-    taken, given = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
-    found = []
+    inputs, outputs = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
+    probs = []
     for first in range(0, len(images), batch):
-        some = images[first : first + batch].astype(taken["dtype"])
-        interpreter.resize_tensor_input(taken["index"], some.shape)
+        part = images[first : first + batch].astype(inputs["dtype"])
+        interpreter.resize_tensor_input(inputs["index"], part.shape)
         interpreter.allocate_tensors()
-        interpreter.set_tensor(taken["index"], some)
+        interpreter.set_tensor(inputs["index"], part)
         interpreter.invoke()
-        found.append(interpreter.get_tensor(given["index"]))
-    return np.concatenate(found)
+        probs.append(interpreter.get_tensor(outputs["index"]))
+    return np.concatenate(probs)
 
 
-def main(argv=None):
+def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command line.
 
     Args:
-      argv: sequence of str, the arguments; None takes the process's own.
+      argv: the arguments; None takes the process's own.
 
     Returns:
-      int, the exit status: 0 done, 2 bad input.
+      The exit status: 0 done, 2 bad input, 130 stopped by Ctrl-C, 143 by SIGTERM.
     """
+    return cli.run(COMMAND, argv, _parse, _work)
+
+
+def _parse(argv):
     style = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=style)
     parser.add_argument("run", help="the folder of a run")
@@ -99,11 +103,14 @@ def main(argv=None):
     arguments = parser.parse_args(argv)
     if arguments.calibration < 1:
         parser.error(f"--calibration: must be at least 1; received {arguments.calibration}")
+    return (arguments,)
+
+
+def _work(arguments):
     try:
         return _run(arguments)
-    except (ConfigError, OSError) as error:
-        console.complain(f"Error: {error}")
-        return 2
+    except OSError as error:
+        raise ConfigError(str(error)) from error
 
 
 def _run(arguments):
@@ -119,8 +126,8 @@ def _run(arguments):
 
     run = restore.find(arguments.run)
     path = saved_model.find(arguments.model or os.path.join(run.path, "export"))
-    chosen = run.config.data
-    source = data.find(run.config.run.dataset, chosen.data_dir).load(chosen)
+    options = run.config.data
+    source = data.find(run.config.run.dataset, options.data_dir).load(options)
     split = experiment.make_split(run.config, source)
     models = {
         "float32.tflite": convert(path),
@@ -135,19 +142,18 @@ def _run(arguments):
     images = split.test or split.validation
     if images is None:
         console.say("The run has no test or validation images to measure accuracy on")
-        return 0
-    kept = measures.accuracy(
+        return cli.DONE
+    accuracy = measures.accuracy(
         subject.probabilities(subject.of_export(path), images, 500), images.labels
     )
-    rows = [(path, f"accuracy {kept:.4f} on {len(images)} {part} images")]
+    rows = [(path, f"accuracy {accuracy:.4f} on {len(images)} {part} images")]
     for name, model in models.items():
-        found = measures.accuracy(probabilities(model, images.images), images.labels)
-        said = f"accuracy {found:.4f}, lost {kept - found:.4f}; {len(model) / 1024:.0f} KiB"
-        rows.append((os.path.join(arguments.to, name), said))
+        converted = measures.accuracy(probabilities(model, images.images), images.labels)
+        lost = f"accuracy {converted:.4f}, lost {accuracy - converted:.4f}"
+        rows.append((os.path.join(arguments.to, name), f"{lost}; {len(model) / 1024:.0f} KiB"))
     console.say(console.table(rows))
-    return 0
+    return cli.DONE
 
 
 if __name__ == "__main__":
-    console.start(sys.argv)
     sys.exit(main())

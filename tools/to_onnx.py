@@ -10,24 +10,31 @@ import argparse
 import json
 import os
 import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mpl_tf import console
+from mpl_tf import cli, console
 from mpl_tf.options import ConfigError
 
+if TYPE_CHECKING:
+    import onnx
+
 _TOLERANCE = 1e-5
+COMMAND = cli.Command(
+    "python tools/to_onnx.py",
+    __doc__,
+    failed=f"the file answers otherwise than the export by more than {_TOLERANCE}",
+)
 
 
-def convert(path, opset=18):
-    """An export as an onnx.ModelProto.
+def convert(path: str, opset: int = 18) -> "onnx.ModelProto":
+    """An export as an ONNX model.
 
     Args:
-      path: str, the folder of an export.
-      opset: int, ONNX's version of operators.
-
-    Returns:
-      onnx.ModelProto.
+      path: the folder of an export.
+      opset: ONNX's version of operators.
     """
     import onnx
     import tensorflow as tf
@@ -49,16 +56,13 @@ def convert(path, opset=18):
     return model
 
 
-def difference(file, path, count=8):
+def difference(file: str, path: str, count: int = 8) -> float:
     """The greatest difference between the probabilities of an ONNX file and an export.
 
     Args:
-      file: str, the ONNX file.
-      path: str, the folder of the export.
-      count: int, random images.
-
-    Returns:
-      float.
+      file: the ONNX file.
+      path: the folder of the export.
+      count: random images.
     """
     import onnxruntime
     import tensorflow as tf
@@ -71,27 +75,33 @@ def difference(file, path, count=8):
     return float(np.abs(theirs - serve(images=images)["probabilities"].numpy()).max())
 
 
-def main(argv=None):
+def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command line.
 
     Args:
-      argv: sequence of str, the arguments; None takes the process's own.
+      argv: the arguments; None takes the process's own.
 
     Returns:
-      int, the exit status: 0 done, 1 if the file answers otherwise than the export by more than
-      1e-5, 2 bad input.
+      The exit status: 0 done, 1 if the file answers otherwise than the export by more than 1e-5, 2
+      bad input, 130 stopped by Ctrl-C, 143 by SIGTERM.
     """
+    return cli.run(COMMAND, argv, _parse, _work)
+
+
+def _parse(argv):
     style = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=style)
     parser.add_argument("model", help="an export, a folder of versions of one, or of a run")
     parser.add_argument("--to", required=True, help="the ONNX file to write")
     parser.add_argument("--opset", type=int, default=18, help="version of ONNX's operators [18]")
-    arguments = parser.parse_args(argv)
+    return (parser.parse_args(argv),)
+
+
+def _work(arguments):
     try:
         return _run(arguments)
-    except (ConfigError, OSError) as error:
-        console.complain(f"Error: {error}")
-        return 2
+    except OSError as error:
+        raise ConfigError(str(error)) from error
 
 
 def _run(arguments):
@@ -109,11 +119,10 @@ def _run(arguments):
     with files.whole(arguments.to) as partial:
         with open(partial, "wb") as file:
             file.write(model.SerializeToString())
-        found = difference(partial, path)
-    console.say(f"{arguments.to}: differs from {path} by {found:.1e} at most")
-    return 0 if found <= _TOLERANCE else 1
+        error = difference(partial, path)
+    console.say(f"{arguments.to}: differs from {path} by {error:.1e} at most")
+    return cli.DONE if error <= _TOLERANCE else cli.FAILED
 
 
 if __name__ == "__main__":
-    console.start(sys.argv)
     sys.exit(main())
