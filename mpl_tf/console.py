@@ -12,17 +12,37 @@ import tempfile
 import threading
 import warnings
 
+from absl import logging as absl_logging
+
+# The library's log. `absl.logging.set_verbosity` governs it, too, and by default warnings alone are
+# shown; a verb prints all of it, by `start`.
+log = absl_logging.get_absl_logger().getChild("mpl_tf")
+
+
+class _Lines(logging.Handler):
+    """Prints records as plain lines: information to standard output, warnings to standard error."""
+
+    def emit(self, record):
+        show = say if record.levelno < logging.WARNING else complain
+        show(record.getMessage())
+
+
+_LINES = _Lines()
+
 
 def start(argv):
-    """Imports TensorFlow, silently unless `--verbosity` is among the arguments.
+    """Prints the library's log, and imports TensorFlow, silently unless asked for its messages.
 
     TensorFlow writes to the process's standard error while it is imported, before it reads any
     setting, so the file descriptor itself is turned away for that moment. If the import fails,
     what was written is shown.
 
     Args:
-      argv: sequence of str, the command line.
+      argv: sequence of str, the command line; with `--verbosity`, TensorFlow is not silenced.
     """
+    log.addHandler(_LINES)  # once, however often
+    log.setLevel(logging.INFO)
+    log.propagate = False  # some library may give the root logger a handler
     if any(argument.startswith(("-verbosity", "--verbosity")) for argument in argv):
         return
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")

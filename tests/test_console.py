@@ -1,7 +1,9 @@
-"""SIGTERM, at once or after the step."""
+"""SIGTERM, at once or after the step; and what is printed of the log."""
 
 import os
 import signal
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -60,3 +62,23 @@ def test_other_threads_run_without_it():
     thread.start()
     thread.join()
     assert asked == [False]
+
+
+def test_the_librarys_log_is_quiet_until_a_verb_starts():
+    code = """
+from absl import logging
+from mpl_tf import console
+
+console.log.info("unseen")
+console.log.warning("a warning")
+logging.set_verbosity(logging.ERROR)
+console.log.warning("silenced")
+console.start(["--verbosity=0"])
+console.start(["--verbosity=0"])
+console.log.info("a line")
+console.log.warning("another warning")
+"""
+    command = [sys.executable, "-c", code]
+    process = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert process.stdout == "a line\n"
+    assert process.stderr == "a warning\nanother warning\n"

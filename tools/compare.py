@@ -22,23 +22,11 @@ if __name__ == "__main__":
     console.start(sys.argv)  # first, because it imports TensorFlow without its messages
 
 import tqdm
-from comparing import cells, pictures, tables
 
+from arguments import at_least, integers
+from comparing import cells, pictures, tables
 from mpl_tf.methods import METHODS
 from mpl_tf.options import ConfigError
-
-
-def integers(text):
-    """A comma-separated list of integers, each at least 1."""
-    values = [int(part) for part in text.split(",")]
-    if min(values) < 1:
-        raise argparse.ArgumentTypeError(f"each must be at least 1; received {text}")
-    return values
-
-
-def positive(text):
-    """An integer of at least 1."""
-    return integers(text)[0]
 
 
 def methods(text):
@@ -66,13 +54,14 @@ def parse(argv):
         help="comma-separated; all is every method; flags of mpl_tf.train follow a name after "
         "colons [%(default)s]",
     )
-    parser.add_argument("--num_labeled", type=integers, default=[50], help="comma-separated [50]")
-    parser.add_argument("--seeds", type=positive, default=5, help="seeds 0, 1, ... of a cell [5]")
-    parser.add_argument("--steps", type=positive, help="steps of every run [the dataset's recipe]")
+    count, counts = at_least(1), integers(1)
+    parser.add_argument("--num_labeled", type=counts, default=[50], help="comma-separated [50]")
+    parser.add_argument("--seeds", type=count, default=5, help="seeds 0, 1, ... of a cell [5]")
+    parser.add_argument("--steps", type=count, help="steps of every run [the dataset's recipe]")
     parser.add_argument(
         "--flags", default="", help="comma-separated flag=value for every run, of mpl_tf.train"
     )
-    parser.add_argument("--jobs", type=positive, default=1, help="runs at a time [1]")
+    parser.add_argument("--jobs", type=count, default=1, help="runs at a time [1]")
     parser.add_argument("--out", default="comparison", help="folder of the results [comparison]")
     return parser.parse_args(argv)
 

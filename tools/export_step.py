@@ -24,7 +24,6 @@ import os
 import re
 import shutil
 import sys
-import types
 
 import numpy as np
 
@@ -111,6 +110,7 @@ def build(settings, image_shape=None, num_classes=0):
     """
     import keras
 
+    import made_up_batch
     from mpl_tf import config, data
     from mpl_tf.runs import experiment as experiments
 
@@ -128,17 +128,9 @@ def build(settings, image_shape=None, num_classes=0):
         config.check_data(settings, source)
         experiment = experiments.build(settings, experiments.make_split(settings, source), path="")
         return experiment.method, next(experiment.batches("train", 0).as_numpy_iterator())
-    images = types.SimpleNamespace(shape=image_shape)
-    split = types.SimpleNamespace(class_names=range(num_classes), labeled=images)
-    method = experiments.build(settings, split, path="").method
-    rng, count = np.random.default_rng(settings.run.seed), settings.run.labeled_batch
-    batch = {"label": rng.integers(num_classes, size=count)}
-    sizes = {"labeled": count} | dict.fromkeys(
-        method.unlabeled_views, count * settings.run.unlabeled_ratio
-    )
-    for view, size in sizes.items():
-        batch[view] = rng.integers(0, 256, (size, *image_shape)).astype(np.uint8)
-    return method, batch
+    pool = settings.run.labeled_batch * settings.run.unlabeled_ratio  # one batch
+    method = experiments.build_method(settings, num_classes, image_shape, pool)
+    return method, made_up_batch.make(method, settings.run, num_classes, image_shape)
 
 
 def named_variables(method):

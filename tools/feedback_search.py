@@ -26,6 +26,7 @@ if __name__ == "__main__":
 import numpy as np
 from scipy import stats
 
+from arguments import at_least
 from mpl_tf import config, data
 from mpl_tf.data import pipeline
 from mpl_tf.formulas import measures
@@ -127,7 +128,7 @@ class Trainer:
             variable.assign(value)  # counters, momentum, states of dropout
         method.seed.assign(seed)
         for role in ("teacher", "student"):
-            fresh = experiments.network(settings, split, role)
+            fresh = experiments.network(settings, len(split.class_names), split.labeled.shape, role)
             method.networks[role].set_weights(fresh.get_weights())
         method.ema.set_weights(method.student.get_weights())
         experiment = dataclasses.replace(self.experiment, config=settings, split=split)
@@ -181,12 +182,10 @@ def parse(argv):
     parser.add_argument("--data_dir", default="", help="as in mpl_tf.train")
     parser.add_argument("--network", default="mlp", help="as in mpl_tf.train [mlp]")
     parser.add_argument("--conditions", default="", help="comma-separated parts of names [all]")
-    parser.add_argument("--seeds", type=int, default=10, help="seeds 0, 1, ... [10]")
-    parser.add_argument("--steps", type=int, default=1000, help="steps of a run [1000]")
+    parser.add_argument("--seeds", type=at_least(1), default=10, help="seeds 0, 1, ... [10]")
+    parser.add_argument("--steps", type=at_least(1), default=1000, help="steps of a run [1000]")
     parser.add_argument("--out", default="feedback_search", help="folder [feedback_search]")
     options = parser.parse_args(argv)
-    if min(options.seeds, options.steps) < 1:
-        parser.error("--seeds and --steps must be at least 1")
     names, parts = conditions(options.dataset), options.conditions.split(",")
     options.conditions = [name for name in names if any(part in name for part in parts)]
     if not options.conditions:

@@ -24,7 +24,6 @@ with a factor of S. With S times the learning rate every seed therefore trains a
 
 import argparse
 import csv
-import math
 import pathlib
 import shlex
 import sys
@@ -42,6 +41,7 @@ from scipy import stats
 from sklearn import datasets
 
 import mpl_tf
+from arguments import at_least
 from mpl_tf.runs import callbacks
 
 matplotlib.use("Agg")
@@ -170,7 +170,7 @@ def fit(method, data, sigma, steps):
         return {"verbose": console.bar_mode(), "callbacks": [progress]}
 
     if method.pretraining_phases():
-        method.train_teacher(batches(data, sigma), steps=steps, **bar("teacher"))
+        method.pretrain(batches(data, sigma), steps=steps, **bar("teacher"))
     method.fit(batches(data, sigma), steps_per_epoch=steps, **bar("train"))
 
 
@@ -254,29 +254,16 @@ Stars: the 6 labels."""
     plt.close(figure)
 
 
-def number(kind, low):
-    """An argparse type: a finite `kind` (int or float) of at least `low`."""
-
-    def convert(text):
-        value = kind(text)
-        if not math.isfinite(value) or value < low:
-            raise argparse.ArgumentTypeError(f"must be at least {low}; received {text}")
-        return value
-
-    convert.__name__ = kind.__name__  # argparse says: invalid int value
-    return convert
-
-
 def parse(argv):
     """The command line as a namespace."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--seeds", type=number(int, 1), default=20, help="seeds 0, 1, ... [20]")
-    parser.add_argument("--noise", type=number(float, 0), default=0.1, help="of the moons [0.1]")
+    parser.add_argument("--seeds", type=at_least(1), default=20, help="seeds 0, 1, ... [20]")
+    parser.add_argument("--noise", type=at_least(0, float), default=0.1, help="of the moons [0.1]")
     sigma = "noise between the views [0.2 for --noise up to 0.05, else 0.15]"
-    parser.add_argument("--sigma", type=number(float, 0), help=sigma)
-    parser.add_argument("--steps", type=number(int, 1), default=10000, help="of a method [10000]")
+    parser.add_argument("--sigma", type=at_least(0, float), help=sigma)
+    parser.add_argument("--steps", type=at_least(1), default=10000, help="of a method [10000]")
     parser.add_argument("--out", default="two_moons", help="folder of the results [two_moons]")
     options = parser.parse_args(argv)
     if options.sigma is None:

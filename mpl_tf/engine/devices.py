@@ -11,7 +11,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from mpl_tf import console
+from mpl_tf.console import log
 from mpl_tf.engine.replicas import mean_over_replicas
 from mpl_tf.options import ConfigError
 
@@ -71,7 +71,7 @@ def make_strategy(
     if kind == "multi_worker":
         cluster = _cluster(workers, worker_index)
         count = cluster.cluster_spec().num_tasks("worker")
-        console.say(f"Worker {cluster.task_id} of {count}: waiting for the others ...")
+        log.info(f"Worker {cluster.task_id} of {count}: waiting for the others ...")
         return tf.distribute.MultiWorkerMirroredStrategy(cluster_resolver=cluster)
     if kind == "tpu":
         return _tpu_strategy(tpu)

@@ -16,6 +16,9 @@ from mpl_tf.engine.trainer import Trainer
 from mpl_tf.formulas import schedules
 from mpl_tf.options import check, option
 
+# The networks that a method may have.
+ROLES = ("teacher", "student", "ema", "finetuned")
+
 
 @dataclasses.dataclass(frozen=True)
 class MethodConfig:
@@ -117,14 +120,11 @@ class Method(Trainer):
 
     @property
     def networks(self) -> dict[str, keras.Model]:
-        """Those that exist, by name: "teacher", "student", "ema", "finetuned"."""
-        every = {
-            "teacher": self.teacher,
-            "student": self.student,
-            "ema": getattr(self, "ema", self.student),
-            "finetuned": self.finetuned,
-        }
-        return {name: network for name, network in every.items() if network is not None}
+        """Those of ROLES that exist, by name."""
+        # Before there is an `ema`, it is the student that it will be a copy of.
+        networks = self.teacher, self.student, getattr(self, "ema", self.student), self.finetuned
+        pairs = zip(ROLES, networks, strict=True)
+        return {role: network for role, network in pairs if network is not None}
 
     @property
     def delivered(self) -> str:
@@ -145,6 +145,11 @@ class Method(Trainer):
     def pretraining_phases(self) -> dict[str, Trainer]:
         """Phase name -> compiled trainer that is to be fitted on labels before this one."""
         return {}
+
+    @classmethod
+    def students(cls, config: MethodConfig) -> int:
+        """How many students a run trains one after the other, each for all of its steps."""
+        return 1
 
     def facts(self) -> dict[str, Any]:
         """What a run's results say of the method beside its name."""

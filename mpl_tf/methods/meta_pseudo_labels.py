@@ -126,13 +126,18 @@ class MetaPseudoLabels(Method):
     joint_training = True
     panels = (
         Panel(
-            "Feedback (above 0: the lesson helped)",
-            {"feedback": "mean", "baseline": "baseline"},
+            "Feedback",
+            {"feedback": "mean (above 0: the lesson helped)", "baseline": "baseline"},
             band="feedback_std",
         ),
         Panel(
-            "Feedback over the steps of a log row",
-            {"feedback_snr": "|mean| / std", "positive_credit": "share of positive credit"},
+            "Signal to noise of the feedback",
+            {"feedback_snr": "|mean| / std over the steps of a log row"},
+            low=0.0,
+        ),
+        Panel(
+            "Pseudo labels that helped",
+            {"positive_credit": "share of positive credit"},
             low=0.0,
         ),
     )

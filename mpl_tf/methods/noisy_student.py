@@ -143,6 +143,10 @@ class NoisyStudent(FixedTeacherMethod):
             student_optimizer=student_optimizer, teacher_optimizer=teacher_optimizer, **kwargs
         )
 
+    @classmethod
+    def students(cls, config: NoisyStudentConfig) -> int:
+        return config.rounds
+
     def pretraining_phases(self) -> dict[str, Trainer]:
         rounds = {f"round_{i}": each for i, each in enumerate(self._rounds.trainers, 1)}
         return super().pretraining_phases() | rounds

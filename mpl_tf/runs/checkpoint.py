@@ -9,7 +9,9 @@ import shutil
 
 import tensorflow as tf
 
-from mpl_tf import console, files
+from mpl_tf import files
+from mpl_tf.console import log
+from mpl_tf.engine.trainer import Trainer
 
 _DIGESTS = "digests.json"
 
@@ -19,7 +21,7 @@ class CheckpointError(RuntimeError):
 
 
 class Checkpoints:
-    """Saves and restores an engine: weights, optimizers, counters, random states, open log rows.
+    """Saves and restores a trainer: weights, optimizers, counters, random states, open log rows.
 
     A checkpoint is a folder `step-N` of files of tf.train.Checkpoint and their SHA-256 digests. It
     is written under another name, forced to the disk and renamed, and only then do older ones go.
@@ -27,79 +29,75 @@ class Checkpoints:
     as they were, and every `step-N` that is there is complete.
 
     Args:
-      engine: engine.trainer.Trainer, compiled, so that its optimizers have their slots.
-      directory: str, of this phase alone.
-      keep: int, how many of the newest are kept, at least 1.
-      write_to: str, another directory to save to: of several workers, all must take part in saving
-        and only one may write to `directory`. None is `directory`.
+      trainer: compiled, so that its optimizers have their slots.
+      directory: of this phase alone.
+      keep: how many of the newest are kept, at least 1.
+      write_to: another directory to save to: of several workers, all must take part in saving and
+        only one may write to `directory`. None is `directory`.
     """
 
-    def __init__(self, engine, directory, keep=2, write_to=None):
+    def __init__(
+        self, trainer: Trainer, directory: str, keep: int = 2, write_to: str | None = None
+    ):
         # States of SeedGenerators (dropout) are variables but not weights; Keras's own tracking
         # leaves them out, and restoring does not notice.
-        weights = {id(v) for v in engine.weights}
-        metrics = {id(v) for metric in engine.metrics for v in metric.variables}
+        weights = {id(v) for v in trainer.weights}
+        metrics = {id(v) for metric in trainer.metrics for v in metric.variables}
         random_states = [
-            v.value for v in engine.variables if id(v) not in weights and id(v) not in metrics
+            v.value for v in trainer.variables if id(v) not in weights and id(v) not in metrics
         ]
-        window = [v.value for metric in engine.window_metrics for v in metric.variables]
+        window = [v.value for metric in trainer.window_metrics for v in metric.variables]
         self._tracked = tf.train.Checkpoint(
-            engine=engine, random_states=random_states, window=window
+            engine=trainer, random_states=random_states, window=window
         )
-        self._directory, self._keep, self._at = directory, keep, None
+        self._directory, self._keep = directory, keep
         self._write_to = write_to or directory
+        self._last_step: int | None = None
 
-    def save(self, step):
+    def save(self, step: int) -> None:
         """Writes the state after `step` steps, unless that is where the last one is from.
 
         Args:
-          step: int, steps of this phase taken so far.
+          step: steps of this phase that are done.
 
         Raises:
           CheckpointError: it could not be written; those that were there are as they were.
         """
-        if step == self._at:
+        if step == self._last_step:
             return
-        final = self._path(step, self._write_to)
-        partial = f"{final}.partial"
         try:
-            shutil.rmtree(partial, ignore_errors=True)
-            os.makedirs(partial)
-            self._tracked.write(os.path.join(partial, "state"))
-            digests = {name: _digest(os.path.join(partial, name)) for name in os.listdir(partial)}
-            files.write_json(os.path.join(partial, _DIGESTS), digests)
-            for name in (*digests, ""):
-                files.sync(os.path.join(partial, name))
-            _discard(final)  # one that could not be read
-            os.rename(partial, final)
-            files.sync(self._write_to)
+            with files.whole(self._path(step, self._write_to)) as partial:
+                os.makedirs(partial)
+                self._tracked.write(os.path.join(partial, "state"))
+                names = os.listdir(partial)
+                digests = {name: _digest(os.path.join(partial, name)) for name in names}
+                files.write_json(os.path.join(partial, _DIGESTS), digests)
         except (OSError, tf.errors.OpError) as error:
-            shutil.rmtree(partial, ignore_errors=True)
             raise CheckpointError(
                 f"the checkpoint after step {step} could not be written to {self._write_to}: "
                 f"{_reason(error)}. The checkpoints before it are as they were: make room, and the "
                 "same command continues from there."
             ) from error
-        self._at = step
+        self._last_step = step
         self._tidy()
 
-    def restore(self):
+    def restore(self) -> int:
         """Restores the newest checkpoint that can be read, if there is one; changes no file.
 
         Returns:
-          int, the step it was saved at; 0 if there is no checkpoint at all.
+          The step it was saved at; 0 if there is no checkpoint at all.
 
         Raises:
           CheckpointError: there are checkpoints, and none of them can be read.
         """
         faults = []
         for step in sorted(self._steps(self._directory), reverse=True):
-            fault = self._read(self._path(step))
+            fault = self._read(self._path(step, self._directory))
             if fault is None:
-                self._at = step
+                self._last_step = step
                 return step
-            faults.append(f"{self._path(step)}: {fault}")
-            console.say(f"Passing over a checkpoint that cannot be used, {faults[-1]}")
+            faults.append(f"{self._path(step, self._directory)}: {fault}")
+            log.warning(f"Passing over a checkpoint that cannot be used, {faults[-1]}")
         if faults:
             raise CheckpointError(
                 f"no checkpoint in {self._directory} can be used ({'; '.join(faults)}). Nothing "
@@ -108,13 +106,14 @@ class Checkpoints:
             )
         return 0
 
-    def _path(self, step, directory=None):
-        return os.path.join(directory or self._directory, f"step-{step}")
+    @staticmethod
+    def _path(step, directory):
+        return os.path.join(directory, f"step-{step}")
 
     @staticmethod
     def _steps(directory):
         names = os.listdir(directory) if os.path.isdir(directory) else []
-        return [int(found[1]) for name in names if (found := re.fullmatch(r"step-(\d+)", name))]
+        return [int(match[1]) for name in names if (match := re.fullmatch(r"step-(\d+)", name))]
 
     def _read(self, path):
         """Restores from a folder; returns what is wrong with it, or None if nothing is."""
@@ -132,26 +131,19 @@ class Checkpoints:
         return None
 
     def _tidy(self):
-        """Removes what is not among the newest up to the last one saved.
+        """Removes all but the newest `keep` checkpoints up to the last one saved.
 
         Later ones could not be read, or the run would have continued from there.
         """
-        earlier = sorted(step for step in self._steps(self._write_to) if step <= self._at)
+        steps = self._steps(self._write_to)
+        earlier = sorted(step for step in steps if step <= self._last_step)
         with contextlib.suppress(OSError):  # the next save tries again
-            for step in set(self._steps(self._write_to)) - set(earlier[-self._keep :]):
-                _discard(self._path(step, self._write_to))
+            for step in set(steps) - set(earlier[-self._keep :]):
+                path = self._path(step, self._write_to)
+                files.vanish(path, f"{path}.old.partial")
         for name in os.listdir(self._write_to):  # of a process that was killed
             if name.endswith(".partial"):
                 shutil.rmtree(os.path.join(self._write_to, name), ignore_errors=True)
-
-
-def _discard(path):
-    """Removes a checkpoint such that a kill leaves no half of it under its name."""
-    if os.path.lexists(path):
-        gone = f"{path}.gone.partial"
-        shutil.rmtree(gone, ignore_errors=True)
-        os.rename(path, gone)
-        shutil.rmtree(gone, ignore_errors=True)
 
 
 def _digest(path):

@@ -1,77 +1,94 @@
 """Warnings about a training that has gone wrong in a known way."""
 
 import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
 
-from mpl_tf import console
-from mpl_tf.runs.callbacks import StepCallback
+from mpl_tf.console import log
+from mpl_tf.runs.callbacks import Logs, StepCallback
 
 MOST_OF_ONE_CLASS = 0.9
 STUCK_ROWS = 5
 
 
 class WarnOfCollapse(StepCallback):
-    """Says once when one class takes over the pseudo labels, and once when the mask is stuck.
+    """Warns once when one class takes over the pseudo labels, and once when the mask is stuck.
 
     Args:
-      every: int, steps between two looks, as the rows of the log.
-      class_names: sequence of str.
+      every: steps from one check to the next, as the rows of the log.
+      class_names: one a class.
       labeled_shares: float [K], the share of each class among the labeled images.
-      start: int, steps taken before this `fit`.
+      offset: steps done before this `fit`.
     """
 
-    def __init__(self, every, class_names, labeled_shares, start=0):
-        super().__init__(start)
+    def __init__(
+        self,
+        every: int,
+        class_names: Sequence[str],
+        labeled_shares: np.ndarray,
+        offset: int = 0,
+    ):
+        super().__init__(offset)
         self.every = every
         self.class_names, self.labeled_shares = class_names, labeled_shares
-        self._masks, self._said = [], set()
+        self._mask_rates: list[float] = []
+        self._warned: set[str] = set()
 
-    def on_train_batch_end(self, batch, logs=None):
+    def on_train_batch_end(self, batch: int, logs: Logs = None) -> None:
         super().on_train_batch_end(batch, logs)
-        if self.taken % self.every == 0:
+        if self.step % self.every == 0:
             shares = self.model.pseudo_label_shares
             if shares is not None:
-                self._look_at_classes(np.asarray(shares.result()))
-            if "mask_rate" in logs:
-                self._look_at_mask(logs["mask_rate"])
+                self._check_classes(np.asarray(shares.result()))
+            if logs and "mask_rate" in logs:
+                self._check_mask(logs["mask_rate"])
 
-    def _look_at_classes(self, shares):
+    def _check_classes(self, shares):
         largest = int(np.argmax(shares))
         if shares[largest] > MOST_OF_ONE_CLASS:
-            self._say(
+            ramps = self._options_ending("ramp_steps")
+            # The weight of the unlabeled images, or one that a ramp of the same prefix raises.
+            names = {"unlabeled_weight", *(r.replace("ramp_steps", "weight") for r in ramps)}
+            weights = [name for name in self._options_ending("weight") if name in names]
+            self._warn(
                 "classes",
                 f"{shares[largest]:.0%} of the pseudo labels are class "
                 f"{self.class_names[largest]!r}, which has {self.labeled_shares[largest]:.0%} of "
                 "the labels: what makes them has collapsed. Try "
-                f"{self._advice('a smaller', 'uda_weight', 'unlabeled_weight')}"
-                f"{self._advice('a longer', 'ramp_steps')}a lower learning rate.",
+                f"{_advice('a smaller', weights)}"
+                f"{_advice('a longer', ramps)}a lower learning rate.",
             )
 
-    def _look_at_mask(self, rate):
-        self._masks = [*self._masks, rate][-STUCK_ROWS:]
-        if self._masks == [0.0] * STUCK_ROWS:
-            self._say(
+    def _check_mask(self, rate):
+        self._mask_rates = [*self._mask_rates, rate][-STUCK_ROWS:]
+        if self._mask_rates == [0.0] * STUCK_ROWS:
+            options = self._options_ending("threshold", "temperature")
+            self._warn(
                 "mask",
                 f"no unlabeled image has passed the confidence threshold in {STUCK_ROWS} rows of "
                 "the log, so they teach nothing there. Try "
-                f"{self._advice('a lower', 'threshold', 'temperature')}more steps.",
+                f"{_advice('a lower', options)}more steps.",
             )
-        elif self._masks == [1.0] * STUCK_ROWS:
-            self._say(
+        elif self._mask_rates == [1.0] * STUCK_ROWS:
+            self._warn(
                 "mask",
                 f"every unlabeled image has passed the confidence threshold in {STUCK_ROWS} rows "
                 "of the log, so it selects nothing. If accuracy is poor, try "
-                f"{self._advice('a higher', 'threshold')}more labels.",
+                f"{_advice('a higher', self._options_ending('threshold'))}more labels.",
             )
 
-    def _advice(self, change, *endings):
-        """`change` and the method's options whose names end so, and " or "; "" if it has none."""
-        options = dataclasses.fields(self.model.config)
-        names = [option.name for option in options if option.name.endswith(endings)]
-        return f"{change} {' or '.join(names)}, or " if names else ""
+    def _options_ending(self, *endings):
+        """Names of the method's options that end so."""
+        names = [option.name for option in dataclasses.fields(self.model.config)]
+        return [name for name in names if name.endswith(endings)]
 
-    def _say(self, kind, text):
-        if kind not in self._said:
-            self._said.add(kind)
-            console.complain(f"\nWarning at step {self.taken}: {text}")
+    def _warn(self, subject, text):
+        if subject not in self._warned:
+            self._warned.add(subject)
+            log.warning(f"\nWarning at step {self.step}: {text}")
+
+
+def _advice(change, options):
+    """`change` and the options, and ", or "; nothing if there are none."""
+    return f"{change} {' or '.join(options)}, or " if options else ""

@@ -7,10 +7,13 @@ import zlib
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from mpl_tf import config, networks
-from mpl_tf.data import pipeline, splits, views
+from mpl_tf.data import dataset, pipeline, splits, views
 from mpl_tf.engine import devices
+from mpl_tf.engine.label_training import LabelTraining
+from mpl_tf.engine.method import Method
 from mpl_tf.formulas import schedules
 from mpl_tf.methods import METHODS
 
@@ -20,36 +23,35 @@ class Experiment:
     """What a run is made of.
 
     Attributes:
-      config: config.Config.
-      split: data.splits.Split.
-      views: data.views.Views.
-      method: engine.method.Method, compiled.
-      path: str, the run folder.
-      own_path: str, where this process writes: the run folder, or, on a worker that is not the
-        chief, a folder that nobody reads.
+      config: all settings.
+      split: the images, by what they are for.
+      views: the policies of weak and strong views.
+      method: compiled.
+      path: the run folder.
+      output_path: where this process writes: the run folder, or, on a worker that is not the chief,
+        a folder that nobody reads.
     """
 
     config: config.Config
     split: splits.Split
     views: views.Views
-    method: keras.Model
+    method: Method
     path: str
-    own_path: str
+    output_path: str
 
-    def file(self, *names):
+    def file(self, *names: str) -> str:
         """A path inside the folder that this process writes to."""
-        return os.path.join(self.own_path, *names)
+        return os.path.join(self.output_path, *names)
 
-    def batches(self, phase, start, views=None):
+    def batches(
+        self, phase: str, start: int, views: tuple[str, ...] | None = None
+    ) -> tf.data.Dataset:
         """Training data of a phase from step `start` on.
 
         Args:
-          phase: str, which has batches of its own.
-          start: int.
-          views: tuple of str, as `unlabeled_views`; None is the method's.
-
-        Returns:
-          tf.data.Dataset.
+          phase: its name; each has batches of its own.
+          start: steps of the phase that are done.
+          views: as `unlabeled_views`; None is the method's.
         """
         run = self.config.run
         batch = run.labeled_batch
@@ -73,31 +75,38 @@ class Experiment:
         return devices.distribute(self.method.distribute_strategy, shard)
 
 
-def derived_seed(seed, purpose):
-    """An independent seed, int in [0, 2**31), for one purpose (str) of a run's seed."""
+def derived_seed(seed: int, purpose: str) -> int:
+    """An independent seed in [0, 2**31) for one purpose of a run's seed."""
     key = np.random.SeedSequence([seed, zlib.crc32(purpose.encode())])
     return int(key.generate_state(1)[0] >> 1)
 
 
-def network(settings, split, role, replicas=1):
-    """A freshly initialised network of a run.
+def network(
+    settings: config.Config,
+    num_classes: int,
+    image_shape: tuple[int, int, int],
+    role: str,
+    replicas: int = 1,
+) -> keras.Model:
+    """A freshly initialised network of a run, which gives logits.
 
     Args:
-      settings: config.Config.
-      split: data.splits.Split.
+      settings: of the run.
+      num_classes: at least 2.
+      image_shape: (height, width, channels).
       role: "teacher" or "student".
-      replicas: int; with several, batch statistics are taken over all of them.
+      replicas: with several, batch statistics are taken over all of them.
 
-    Returns:
-      keras.Model of logits.
+    Raises:
+      ConfigError: there is no such network, or it does not take such images.
     """
     run = settings.run
     name = run.teacher_network if role == "teacher" and run.teacher_network else run.network
     weights = {"weights_file": run.network_weights} if networks.takes_weights(name) else {}
     with networks.precision(settings.compute.precision):
         return networks.find(name)(
-            len(split.class_names),
-            split.labeled.shape,
+            num_classes,
+            image_shape,
             seed=derived_seed(run.seed, role),
             dropout=run.dropout,
             synchronized=replicas > 1,
@@ -105,43 +114,48 @@ def network(settings, split, role, replicas=1):
         )
 
 
-def build(settings, split, path, strategy=None):
-    """Networks, method and optimizers of a run.
+def build_method(
+    settings: config.Config,
+    num_classes: int,
+    image_shape: tuple[int, int, int],
+    num_unlabeled: int,
+    strategy: tf.distribute.Strategy | None = None,
+) -> Method:
+    """The compiled method of a run, with fresh networks and optimizers.
 
     Args:
-      settings: config.Config.
-      split: data.splits.Split.
-      path: str, the run folder.
-      strategy: tf.distribute.Strategy; None is the one for a single device.
-
-    Returns:
-      Experiment.
+      settings: of the run.
+      num_classes: at least 2.
+      image_shape: (height, width, channels).
+      num_unlabeled: images in the unlabeled pool; methods that remember each of them need it.
+      strategy: None is the one for a single device.
 
     Raises:
       ConfigError: the networks cannot be computed in the way that was asked for.
     """
     run, compute, rates = settings.run, settings.compute, settings.optimizer
-    kind, strategy = METHODS[run.method], strategy or devices.current_strategy()
+    method_class, strategy = METHODS[run.method], strategy or devices.current_strategy()
     replicas = strategy.num_replicas_in_sync
     scale = run.labeled_batch / 256
 
     def optimizer(role):
-        rate, warmup = (
-            getattr(rates, f"{role}_{what}") for what in ("learning_rate", "warmup_steps")
-        )
+        rate = getattr(rates, f"{role}_learning_rate")
+        warmup = getattr(rates, f"{role}_warmup_steps")
         wait = rates.student_wait_steps if role == "student" else 0
         schedule = schedules.WarmupCosine(rate * scale, run.steps, wait=wait, warmup=warmup)
         return keras.optimizers.SGD(schedule, momentum=rates.momentum, nesterov=rates.momentum > 0)
 
     with strategy.scope():
-        roles = [name.removesuffix("_optimizer") for name in kind.optimizers]
-        built = {role: network(settings, split, role, replicas) for role in roles}
+        roles = [name.removesuffix("_optimizer") for name in method_class.optimizers]
+        built = {
+            role: network(settings, num_classes, image_shape, role, replicas) for role in roles
+        }
         optimizers = {f"{role}_optimizer": optimizer(role) for role in roles}
-    hyperparameters = dataclasses.asdict(settings.method)
-    if "index" in kind.unlabeled_views:
-        hyperparameters["num_unlabeled"] = pipeline.pool_size(split.unlabeled)
-    method = kind(
-        **built, seed=derived_seed(run.seed, "method"), strategy=strategy, **hyperparameters
+    arguments = dataclasses.asdict(settings.method)
+    if "index" in method_class.unlabeled_views:
+        arguments["num_unlabeled"] = num_unlabeled
+    method = method_class(
+        **built, seed=derived_seed(run.seed, "method"), strategy=strategy, **arguments
     )
     method.compile(
         **optimizers,
@@ -152,19 +166,51 @@ def build(settings, split, path, strategy=None):
         accumulate_steps=compute.accumulate_steps,
         recompute=compute.recompute,
     )
-    shown = views.make(settings.data, split.labeled.shape[0])
-    own_path = path if devices.is_chief(strategy) else tempfile.mkdtemp()
-    return Experiment(settings, split, shown, method, path, own_path)
+    return method
 
 
-def make_split(settings, source):
-    """The data.splits.Split of a run of a data.dataset.Source."""
-    chosen = settings.data
+def finetuning_phase(settings: config.Config, method: Method) -> LabelTraining:
+    """The compiled trainer of a run's last phase, on a copy of the method's `ema`."""
+    with method.distribute_strategy.scope():
+        optimizer = keras.optimizers.SGD(settings.optimizer.finetune_learning_rate)
+    return method.finetuning_phase(
+        optimizer, **(method.compile_arguments() | {"weight_decay": 0.0})
+    )
+
+
+def build(
+    settings: config.Config,
+    split: splits.Split,
+    path: str,
+    strategy: tf.distribute.Strategy | None = None,
+) -> Experiment:
+    """A run on a split: its views, and its method as by `build_method`.
+
+    Args:
+      settings: of the run.
+      split: its images.
+      path: the run folder, which need not exist.
+      strategy: None is the one for a single device.
+
+    Raises:
+      ConfigError: the networks cannot be computed in the way that was asked for.
+    """
+    strategy = strategy or devices.current_strategy()
+    num_classes, image_shape = len(split.class_names), split.labeled.shape
+    method = build_method(settings, num_classes, image_shape, split.unlabeled.size or 0, strategy)
+    policies = views.make(settings.data, image_shape[0])
+    output_path = path if devices.is_chief(strategy) else tempfile.mkdtemp()
+    return Experiment(settings, split, policies, method, path, output_path)
+
+
+def make_split(settings: config.Config, source: dataset.Source) -> splits.Split:
+    """The split of a source that a run trains and tests on."""
+    options = settings.data
     return splits.split(
         source,
-        chosen.num_labeled,
-        chosen.num_validation,
+        options.num_labeled,
+        options.num_validation,
         settings.run.seed,
-        exclude_labeled=chosen.exclude_labeled,
-        ids=splits.read_ids(chosen.split_file) if chosen.split_file else None,
+        exclude_labeled=options.exclude_labeled,
+        ids=splits.read_ids(options.split_file) if options.split_file else None,
     )

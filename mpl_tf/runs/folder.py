@@ -2,11 +2,14 @@
 
 import contextlib
 import errno
-import fcntl
 import os
 import socket
+from collections.abc import Iterator, Sequence
+from typing import Any
 
-from mpl_tf import console
+import filelock
+
+from mpl_tf.console import log
 from mpl_tf.files import partial_name, read_json, remove, vanish, write_json, write_text
 from mpl_tf.options import ConfigError
 
@@ -25,21 +28,21 @@ ARTIFACTS = (
     "export",
 )
 
-# What `evaluate` adds to a finished run, with which it goes.
+# What `evaluate` adds to a finished run; it is removed with the run.
 EVALUATION = "evaluation"
 
-# Held by the process that runs in the folder. It stays when a run is removed: who waits for a lock
-# on a file that is gone would share the folder with who locks its successor.
+# Held by the process that runs in the folder. Never deleted: a process waiting on a deleted lock
+# file and one that locks its replacement would both believe they own the folder.
 LOCK = "run.lock"
 
 
-def state(path, config, overwrite=False):
+def state(path: str, config: dict[str, Any], overwrite: bool = False) -> str:
     """What a folder holds; changes nothing.
 
     Args:
-      path: str, the folder, which need not exist.
-      config: dict of option name -> value, as config.Config.flat() gives it.
-      overwrite: bool, whether a run that is there counts as gone.
+      path: the folder, which need not exist.
+      config: option name -> value, as config.Config.flat() gives it.
+      overwrite: whether a run that is there counts as gone.
 
     Returns:
       "new", "interrupted" (a run with this configuration that has not ended) or "finished".
@@ -48,11 +51,11 @@ def state(path, config, overwrite=False):
       ConfigError: the folder holds something that is no run, or a run of another configuration, or
         one that another process is busy with.
     """
-    found = _state(path, config, overwrite)
-    if found != "finished" and os.path.exists(os.path.join(path, LOCK)):
-        with _locked(path):  # refuses now, not after minutes of preparation
+    result = _state(path, config, overwrite)
+    if result != "finished" and os.path.exists(os.path.join(path, LOCK)):
+        with _locked(path):  # refuses at once, not after minutes of preparation
             pass
-    return found
+    return result
 
 
 def _state(path, config, overwrite):
@@ -77,12 +80,14 @@ def _state(path, config, overwrite):
     return "new"
 
 
-def prepare(path, config, flag_lines, overwrite=False):
+def prepare(
+    path: str, config: dict[str, Any], flag_lines: Sequence[str], overwrite: bool = False
+) -> str:
     """Makes or reopens a run folder; call it under `lock`.
 
     Args:
       path, config, overwrite: as for `state`; a run that is there is removed if `overwrite`.
-      flag_lines: list of str, the configuration as flags.
+      flag_lines: the configuration as flags.
 
     Returns:
       As `state`.
@@ -90,77 +95,92 @@ def prepare(path, config, flag_lines, overwrite=False):
     Raises:
       ConfigError: as `state`.
     """
-    found = _state(path, config, overwrite)
+    result = _state(path, config, overwrite)
     os.makedirs(path, exist_ok=True)
     names = (*ARTIFACTS, EVALUATION)
     for name in names:  # what a process that was killed has left half done
         remove(os.path.join(path, partial_name(name)))
-    if found == "finished":
-        return found
-    if found == "new":
-        # Results first: without the rest they are none. config.json is replaced below: a folder
+    if result == "finished":
+        return result
+    if result == "new":
+        # Results first: without the others they are none. config.json is replaced below: a folder
         # that is a run stays one.
         for name in ("results.json", *names):
             if name != "config.json":
                 vanish(os.path.join(path, name))
     write_text(os.path.join(path, "run.flags"), "\n".join(flag_lines) + "\n")
-    if found == "new":
+    if result == "new":
         write_json(os.path.join(path, "config.json"), config)
-    return found
+    return result
 
 
 @contextlib.contextmanager
-def lock(path):
+def lock(path: str) -> Iterator[None]:
     """Keeps other processes out of a run folder, which is made if it is missing.
 
-    The system lets go of the lock when the process ends, in whatever way.
-
-    Args:
-      path: str, the folder.
+    The system releases the lock when the process ends, in whatever way.
 
     Raises:
       ConfigError: another process has it, or the folder cannot be written.
     """
-    with _locked(path) as file:
-        file.truncate(0)
-        file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
-        file.flush()
+    with _locked(path):
+        # On Windows, a locked file cannot be written by another handle; it then names no holder.
+        with (
+            contextlib.suppress(PermissionError),
+            open(os.path.join(path, LOCK), "w", encoding="utf-8") as file,
+        ):
+            file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
         yield
 
 
 @contextlib.contextmanager
 def _locked(path):
+    # The file system's own lock or none: a marker file would outlive a process that is killed.
+    file_lock = filelock.FileLock(
+        os.path.join(path, LOCK), blocking=False, fallback_to_soft=False, preserve_lock_file=True
+    )
     try:
         os.makedirs(path, exist_ok=True)
-        file = open(os.path.join(path, LOCK), "a+", encoding="utf-8")  # noqa: SIM115
+        file_lock.acquire()
+    except filelock.Timeout as error:
+        raise ConfigError(
+            f"workdir {path} is in use by another process ({_holder(path)}); wait for its end or "
+            "choose another --workdir."
+        ) from error
     except OSError as error:
-        raise ConfigError(f"workdir {path} cannot be written: {error.strerror}.") from error
-    with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            file.seek(0)
-            holder = file.read().strip() or "one that has just started"
-            raise ConfigError(
-                f"workdir {path} is in use by another process ({holder}); wait for its end or "
-                "choose another --workdir."
-            ) from error
-        except OSError as error:
-            if error.errno not in (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP):
-                raise
-            console.say(f"{path} knows no locks ({error.strerror}): run one process there at most")
-        yield file
+        if error.errno not in (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP):
+            raise ConfigError(f"workdir {path} cannot be written: {error.strerror}.") from error
+        log.warning(f"{path} knows no locks ({error.strerror}): run one process there at most")
+    try:
+        yield
+    finally:
+        file_lock.release()
 
 
-def check_same(path, found, wanted):
-    """Raises ConfigError if the run in a folder has another configuration, naming differences."""
-    if found == wanted:
+def _holder(path):
+    """The name that the process with the lock has written."""
+    with (
+        contextlib.suppress(OSError),
+        open(os.path.join(path, LOCK), encoding="utf-8") as file,
+    ):
+        if name := file.read().strip():
+            return name
+    return "one that has just started"
+
+
+def check_same(path: str, there: dict[str, Any], here: dict[str, Any]) -> None:
+    """Compares the configuration of the run in a folder with that of a command.
+
+    Raises:
+      ConfigError: they differ; the differences are named.
+    """
+    if there == here:
         return
     missing = "none"
     differences = [
-        f"{name} is {found.get(name, missing)} there and {wanted.get(name, missing)} here"
-        for name in sorted({*found, *wanted})
-        if found.get(name, missing) != wanted.get(name, missing)
+        f"{name} is {there.get(name, missing)} there and {here.get(name, missing)} here"
+        for name in sorted({*there, *here})
+        if there.get(name, missing) != here.get(name, missing)
     ]
     raise ConfigError(
         f"workdir {path} holds a run of another configuration: {'; '.join(differences)}. "

@@ -4,42 +4,73 @@ import csv
 import io
 import os
 import shutil
+from collections.abc import Mapping, Sequence
+from typing import Any, TextIO
 
+import numpy as np
 import tensorflow as tf
 
 from mpl_tf.files import whole
+
+METRICS, SHARES = "metrics.csv", "pseudo_labels.csv"
+
+
+def read_rows(path: str) -> list[dict[str, str]]:
+    """The rows of a CSV file, column -> text; none if there is no file.
+
+    A last row that a full disk has cut off is left out.
+    """
+    if not os.path.exists(path):
+        return []
+    with open(path, newline="", encoding="utf-8") as file:
+        text = file.read()
+    return list(csv.DictReader(io.StringIO(text[: text.rfind("\n") + 1], newline="")))
+
+
+def read_curves(path: str, phase: str = "train") -> dict[str, np.ndarray]:
+    """The columns of a metrics.csv that have a value in a phase.
+
+    Returns:
+      Logged name -> float64 [2, n], the steps and the values.
+    """
+    rows = [row for row in read_rows(path) if row["phase"] == phase]
+    curves = {}
+    for name in list(rows[0])[2:] if rows else ():
+        points = [(float(row["step"]), float(row[name])) for row in rows if row[name]]
+        if points:
+            curves[name] = np.array(points).T
+    return curves
+
+
+def read_shares(path: str) -> np.ndarray | None:
+    """float64 [K], the last row of a pseudo_labels.csv; None if there is no such file or row."""
+    rows = read_rows(path)
+    return np.array(list(rows[-1].values())[2:], float) if rows else None
 
 
 class _Table:
     """A CSV file that is written row by row, gains columns, and can lose its last rows again."""
 
-    def __init__(self, path, columns):
-        self._path, self._file = path, None
-        rows = self.rows()
-        self._columns = list(rows[0]) if rows else columns
+    def __init__(self, path: str, columns: Sequence[str]):
+        self._path = path
+        self._file: TextIO | None = None
+        rows = read_rows(path)
+        self._columns = list(rows[0]) if rows else list(columns)
 
     def rewind(self, phase, step):
         """Drops the rows of a phase after a step; call it before the first `write`."""
         self.close()
-        rows = self.rows()
+        rows = read_rows(self._path)
         self._rewrite([r for r in rows if r["phase"] != phase or int(r["step"]) <= step])
 
-    def _rewrite(self, kept):
+    def _rewrite(self, rows):
         with whole(self._path) as partial, open(partial, "w", newline="", encoding="utf-8") as file:
-            rows = csv.DictWriter(file, self._columns)
-            rows.writeheader()
-            rows.writerows(kept)
+            writer = csv.DictWriter(file, self._columns)
+            writer.writeheader()
+            writer.writerows(rows)
         # Line-buffered: a run that is killed leaves whole rows.
-        self._file = open(self._path, "a", newline="", encoding="utf-8", buffering=1)  # noqa: SIM115
-        self._rows = csv.DictWriter(self._file, self._columns)
-
-    def rows(self):
-        """list of dict of column -> str, without a last row that a full disk has cut off."""
-        if not os.path.exists(self._path):
-            return []
-        with open(self._path, newline="", encoding="utf-8") as file:
-            text = file.read()
-        return list(csv.DictReader(io.StringIO(text[: text.rfind("\n") + 1], newline="")))
+        file = open(self._path, "a", newline="", encoding="utf-8", buffering=1)  # noqa: SIM115
+        self._file, self._writer = file, csv.DictWriter(file, self._columns)
 
     def write(self, phase, step, values):
         """One row; `values` is a dict of column -> float. A new name makes a new column."""
@@ -47,9 +78,9 @@ class _Table:
         if new:
             self.close()
             self._columns = [*self._columns, *new]
-            self._rewrite(self.rows())
+            self._rewrite(read_rows(self._path))
         rounded = {name: f"{value:.9g}" for name, value in values.items()}  # all of a float32
-        self._rows.writerow({"phase": phase, "step": step, **rounded})
+        self._writer.writerow({"phase": phase, "step": step, **rounded})
 
     def close(self):
         """Closes the file; the table can be rewound and written again."""
@@ -68,41 +99,45 @@ class MetricsLog:
     steps. Call `rewind` before the first `write`.
 
     Args:
-      workdir: str, the run folder.
-      class_names: sequence of str, the columns of pseudo_labels.csv; None writes no such file.
+      workdir: the run folder.
+      class_names: the columns of pseudo_labels.csv; none write no such file.
     """
 
-    def __init__(self, workdir, class_names=None):
+    def __init__(self, workdir: str, class_names: Sequence[str] | None = None):
         columns = ["phase", "step"]
-        self._metrics = _Table(os.path.join(workdir, "metrics.csv"), columns)
-        self._shares, self._class_names = None, class_names
+        self._path = os.path.join(workdir, METRICS)
+        self._metrics = _Table(self._path, columns)
+        self._class_names = class_names or ()
+        self._shares = None
         if class_names:
-            path = os.path.join(workdir, "pseudo_labels.csv")
-            self._shares = _Table(path, [*columns, *class_names])
-        self._folder, self._writers = os.path.join(workdir, "tensorboard"), {}
+            self._shares = _Table(os.path.join(workdir, SHARES), [*columns, *class_names])
+        self._folder = os.path.join(workdir, "tensorboard")
+        self._writers: dict[str, tf.summary.SummaryWriter] = {}
 
-    def rewind(self, phase, step):
+    def rewind(self, phase: str, step: int) -> None:
         """Drops the rows of a phase after the step that it continues from."""
         for table in filter(None, (self._metrics, self._shares)):
             table.rewind(phase, step)
 
-    def has_evaluation(self, phase, step):
+    def has_evaluation(self, phase: str, step: int) -> bool:
         """Whether metrics.csv has a row of validation values after that step of a phase."""
         return any(
             (row["phase"], row["step"]) == (phase, str(step))
             and any(value for name, value in row.items() if name.startswith("val_"))
-            for row in self._metrics.rows()
+            for row in read_rows(self._path)
         )
 
-    def write(self, phase, step, values):
-        """One row of metrics.csv; `values` is a dict of column -> float."""
+    def write(self, phase: str, step: int, values: Mapping[str, float]) -> None:
+        """One row of metrics.csv; `values` are column -> value."""
         self._metrics.write(phase, step, values)
         with self._events(phase):
             for name, value in values.items():
                 tf.summary.scalar(name, value, step=step)
 
-    def write_shares(self, phase, step, shares):
-        """One row of pseudo_labels.csv; `shares` is float [K]."""
+    def write_shares(self, phase: str, step: int, shares: np.ndarray) -> None:
+        """One row of pseudo_labels.csv, where there is one; `shares` is float [K]."""
+        if self._shares is None:
+            return
         self._shares.write(phase, step, dict(zip(self._class_names, shares, strict=True)))
         with self._events(phase):
             tf.summary.histogram("pseudo_labels", shares, step=step)
@@ -114,7 +149,7 @@ class MetricsLog:
             self._writers[phase] = tf.summary.create_file_writer(folder)
         return self._writers[phase].as_default()
 
-    def close(self):
+    def close(self) -> None:
         """Writes what is buffered."""
         for table in filter(None, (self._metrics, self._shares)):
             table.close()
@@ -122,13 +157,13 @@ class MetricsLog:
             writer.close()
 
 
-def show_setup(workdir, config, picture):
-    """Shows TensorBoard what is trained on what; replaces what it was shown before.
+def show_setup(workdir: str, config: Mapping[str, Any], picture: str) -> None:
+    """Shows TensorBoard what is trained on what; replaces what it showed before.
 
     Args:
-      workdir: str, the run folder.
-      config: dict of option name -> value.
-      picture: str, a PNG of sample images.
+      workdir: the run folder.
+      config: option name -> value.
+      picture: a PNG of sample images.
     """
     folder = os.path.join(workdir, "tensorboard", "setup")
     shutil.rmtree(folder, ignore_errors=True)

@@ -7,18 +7,21 @@ import platform
 import subprocess
 
 
-def versions():
-    """dict of package name -> version of what a result depends on."""
+def versions() -> dict[str, str]:
+    """Package name -> version of what a result depends on."""
     packages = ("mpl_tf", "tensorflow", "keras", "numpy", "scikit-learn", "tensorflow-datasets")
-    found = {"python": platform.python_version()}
+    installed = {"python": platform.python_version()}
     for name in packages:
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-            found[name] = importlib.metadata.version(name)
-    return found
+            installed[name] = importlib.metadata.version(name)
+    return installed
 
 
-def git_revision():
-    """The commit of this package's own checkout, with "-dirty" if it was changed; None outside."""
+def git_revision() -> str | None:
+    """The commit of the checkout that this package lies in; None outside of one.
+
+    It ends with "-dirty" if something was changed since.
+    """
     here = os.path.dirname(os.path.abspath(__file__))
 
     def git(*arguments):

@@ -3,17 +3,17 @@
 import dataclasses
 import os
 
-import numpy as np
+import keras
 
-from mpl_tf import config, console, files
-from mpl_tf.data import splits, stores
-from mpl_tf.data.dataset import Images
+from mpl_tf import config, files
+from mpl_tf.console import log
+from mpl_tf.engine.method import ROLES, Method
+from mpl_tf.engine.trainer import Trainer
 from mpl_tf.options import ConfigError
-from mpl_tf.runs import phases
 from mpl_tf.runs.checkpoint import CheckpointError, Checkpoints
-from mpl_tf.runs.experiment import build
+from mpl_tf.runs.experiment import build_method, finetuning_phase
 
-NETWORKS = ("finetuned", "ema", "student", "teacher")
+NETWORKS = tuple(reversed(ROLES))  # the delivered ones first
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,28 +21,22 @@ class Run:
     """What a run folder says, without its weights.
 
     Attributes:
-      path: str, the folder.
-      config: config.Config.
-      class_names: tuple of str.
+      path: the folder.
+      config: all settings.
+      class_names: one a class.
       image_shape: (height, width, channels) of the images.
-      num_unlabeled: int, images in the pool.
+      num_unlabeled: images in the pool.
     """
 
     path: str
     config: config.Config
-    class_names: tuple
-    image_shape: tuple
+    class_names: tuple[str, ...]
+    image_shape: tuple[int, int, int]
     num_unlabeled: int
 
 
-def find(path):
-    """The Run in a folder.
-
-    Args:
-      path: str.
-
-    Returns:
-      Run.
+def find(path: str) -> Run:
+    """The run in a folder.
 
     Raises:
       ConfigError: there is none.
@@ -50,70 +44,69 @@ def find(path):
     if not os.path.isfile(os.path.join(path, "config.json")):
         raise ConfigError(f"workdir {path} must be the folder of a run; it has no config.json.")
     flat = files.read_json(os.path.join(path, "config.json"))
-    split = os.path.join(path, "split.json")
-    about = files.read_json(split)
-    if not {"class_names", "image_shape"} <= about.keys():
-        raise ConfigError(f"{split} names no class_names and image_shape; train the run again.")
-    names, shape = tuple(about["class_names"]), tuple(about["image_shape"])
-    config_of_run = config.Config.from_flat(flat)
-    return Run(path, config_of_run, names, shape, about.get("num_unlabeled", 0))
+    split_file = os.path.join(path, "split.json")
+    split = files.read_json(split_file)
+    if not {"class_names", "image_shape"} <= split.keys():
+        raise ConfigError(
+            f"{split_file} names no class_names and image_shape; train the run again."
+        )
+    class_names, (height, width, channels) = tuple(split["class_names"]), split["image_shape"]
+    return Run(
+        path,
+        config.Config.from_flat(flat),
+        class_names,
+        (height, width, channels),
+        split.get("num_unlabeled", 0),
+    )
 
 
-def restore(run, which="finetuned"):
+def restore(run: Run, which: str = "finetuned") -> tuple[str, keras.Model]:
     """A trained network, from the newest checkpoint of a run.
 
     Args:
-      run: Run.
-      which: str, one of NETWORKS. "finetuned" of a run without finetuning is its "ema", which is
-        what such a run delivers, and wants the run to be finished; the others are taken from a run
-        that was interrupted, too.
+      run: by `find`.
+      which: one of NETWORKS. "finetuned" of a run without finetuning is its "ema", which is what
+        such a run delivers, and requires a finished run; the others are also taken from a run that
+        was interrupted.
 
     Returns:
-      (name, network): str, one of NETWORKS, and keras.Model of logits.
+      (which one of NETWORKS it is, the network, which gives logits).
 
     Raises:
       ConfigError: the run has no such network, or not yet.
     """
-    wanted = run.config.run
-    experiment = _build(run)
-    trained = _read(experiment.method, run.path, "train")
-    if not trained:
+    settings = run.config.run
+    method = build_method(run.config, len(run.class_names), run.image_shape, run.num_unlabeled)
+    step = _read(method, run.path, "train")
+    if not step:
         raise ConfigError(f"{run.path} has no checkpoint of its training yet.")
-    if trained < wanted.steps:
-        unfinished = f"training has come to step {trained} of {wanted.steps}"
-    else:
-        unfinished = ""
-    if which == "finetuned" and not unfinished and wanted.finetune_steps:
-        tuned = _read(phases.finetuning(experiment), run.path, "finetune")
-        if tuned < wanted.finetune_steps:
-            unfinished = f"finetuning has come to step {tuned} of {wanted.finetune_steps}"
+    unfinished = ""
+    if step < settings.steps:
+        unfinished = f"training has come to step {step} of {settings.steps}"
+    if which == "finetuned" and not unfinished and settings.finetune_steps:
+        finetune_step = _read(finetuning_phase(run.config, method), run.path, "finetune")
+        if finetune_step < settings.finetune_steps:
+            unfinished = f"finetuning has come to step {finetune_step} of {settings.finetune_steps}"
     if which == "finetuned" and unfinished:
         raise ConfigError(
             f"{run.path} is not finished: {unfinished}. Continue it, or take --which=ema."
         )
     if unfinished:
-        console.say(f"{run.path} is not finished: {unfinished}")
+        log.info(f"{run.path} is not finished: {unfinished}")
+    return _network(run, method, which)
+
+
+def _network(run: Run, method: Method, which: str) -> tuple[str, keras.Model]:
+    which = method.delivered if which == "finetuned" else which
     try:
-        method = experiment.method
-        which = method.delivered if which == "finetuned" else which
         return which, method.network(which)
     except ValueError as error:
-        raise ConfigError(f"{run.path}, method={wanted.method}: {error}") from error
+        raise ConfigError(f"{run.path}, method={run.config.run.method}: {error}") from error
 
 
-def _build(run):
-    """The experiment.Experiment of a run, untrained, on a single device wherever it was trained."""
-    nothing = np.zeros(0, np.int64)
-    store = stores.ArrayStore(np.zeros([0, *run.image_shape], np.uint8))
-    images = Images(store, nothing, nothing, nothing)  # their shape is all that counts
-    pool = np.full(run.num_unlabeled, -1)  # and the pool's size
-    split = splits.Split(images, Images(store, pool, pool, pool), None, None, run.class_names)
-    return build(run.config, split, run.path)
-
-
-def _read(engine, path, phase):
+def _read(trainer: Trainer, path: str, phase: str) -> int:
     """Restores a phase; returns the step."""
     try:
-        return Checkpoints(engine, os.path.join(path, "checkpoints", phase)).restore()
+        return Checkpoints(trainer, os.path.join(path, "checkpoints", phase)).restore()
     except CheckpointError as error:
         raise ConfigError(str(error)) from error

@@ -2,28 +2,34 @@
 
 import hashlib
 import shutil
+from collections.abc import Mapping
+from typing import Any
 
+import keras
 import numpy as np
 import tensorflow as tf
 
 from mpl_tf import console
+from mpl_tf.console import log
 from mpl_tf.data import pipeline
+from mpl_tf.engine.method import ROLES
 from mpl_tf.formulas import measures
 from mpl_tf.runs import pictures
+from mpl_tf.runs.experiment import Experiment
 from mpl_tf.runs.provenance import git_revision, versions
 from mpl_tf.serving import saved_model
 
 
-def finish(experiment):
+def finish(experiment: Experiment) -> dict[str, Any]:
     """Tests every network, exports the delivered one, draws the report.
 
     Returns:
-      dict, what results.json says apart from the time it took.
+      What results.json says apart from the time it took.
     """
     method, run, split = experiment.method, experiment.config.run, experiment.split
     part = "test" if split.test else "validation"
     images = split.test or split.validation
-    console.say("Testing, exporting and drawing ...")
+    log.info("Testing, exporting and drawing ...")
     probs, accuracy = {}, {}
     if images:
         probs = {
@@ -32,26 +38,26 @@ def finish(experiment):
         }
         accuracy = {
             name: measures.accuracy(probs[name], images.labels) if name in probs else None
-            for name in ("teacher", "student", "ema", "finetuned")
+            for name in ROLES
         }
-    which = method.delivered
     shutil.rmtree(experiment.file("export"), ignore_errors=True)  # if it was interrupted here
     saved_model.export(
         method.network(),
         experiment.file("export"),
         split.class_names,
         config=experiment.config.flat(),
-        about={"network": which},
+        about={"network": method.delivered},
     )
-    feedback = getattr(experiment.config.method, "feedback", None)
+    facts = method.facts()
+    title = f"{run.method} on {run.dataset}, {len(split.labeled)} labels, seed {run.seed}"
     pictures.draw(
         experiment.file("report.png"),
-        title=f"{run.method} on {run.dataset}, {len(split.labeled)} labels, seed {run.seed}"
-        + (f", feedback: {feedback}" if feedback else ""),
+        title=", ".join([title, *(f"{name}: {value}" for name, value in facts.items())]),
         workdir=experiment.path,
+        panels=method.panels,
         part=part,
         accuracy=accuracy,
-        probs=probs.get("finetuned", probs.get("ema")),
+        probs=probs.get(method.delivered),
         images=images,
         labeled=split.labeled,
         class_names=split.class_names,
@@ -59,7 +65,7 @@ def finish(experiment):
     return {
         "dataset": run.dataset,
         "method": run.method,
-        "feedback": feedback,
+        **facts,
         "seed": run.seed,
         "steps": run.steps,
         "num_labeled": len(split.labeled),
@@ -70,26 +76,26 @@ def finish(experiment):
     }
 
 
-def announce(experiment):
+def announce(experiment: Experiment) -> None:
     """Says what is about to run."""
     run, split, method = experiment.config.run, experiment.split, experiment.method
     parts = {name: getattr(split, name) for name in ("labeled", "unlabeled", "validation", "test")}
     sizes = ", ".join(f"{part.size} {name}" for name, part in parts.items() if part is not None)
     height, width, channels = split.labeled.shape
-    console.say(
+    log.info(
         f"{type(method).__name__} on {run.dataset}: {sizes} images of {height}x{width}x{channels}, "
         f"{len(split.class_names)} classes"
     )
-    console.say(
+    log.info(
         f"Network {run.network}, {method.student.count_params():,} parameters; "
         f"{run.steps} steps, then {run.finetune_steps} of finetuning"
     )
     if method.unlabeled_views and split.unlabeled.has_hidden_labels:
-        console.say("Hidden labels of unlabeled images: for pseudo_label_accuracy in the log alone")
-    console.say(f"Run folder: {experiment.path}")
+        log.info("Hidden labels of unlabeled images: for pseudo_label_accuracy in the log alone")
+    log.info(f"Run folder: {experiment.path}")
 
 
-def summarize(results, path):
+def summarize(results: Mapping[str, Any], path: str) -> None:
     """Says how a run ended and where its files lie."""
     part = "test" if "test_accuracy" in results else "validation"
     accuracy = results[f"{part}_accuracy"] or {}
@@ -104,21 +110,18 @@ def summarize(results, path):
     ]
     if rows:
         rows[-1] = (rows[-1][0], rows[-1][1] + "  (exported)")
-        console.say(f"\n{part.capitalize()} accuracy\n{console.table(rows)}")
+        log.info(f"\n{part.capitalize()} accuracy\n{console.table(rows)}")
     else:
-        console.say("\nNo test or validation images: nothing to measure accuracy on")
-    console.say(f"{results['seconds']:.0f} seconds. In {path}:\n{console.table(files)}")
+        log.info("\nNo test or validation images: nothing to measure accuracy on")
+    log.info(f"{results['seconds']:.0f} seconds. In {path}:\n{console.table(files)}")
 
 
-def probabilities(network, data):
-    """Class probabilities of a network of logits.
+def probabilities(network: keras.Model, data: tf.data.Dataset) -> np.ndarray:
+    """Class probabilities of a network of logits, float32 [N, K].
 
     Args:
-      network: keras.Model, images -> logits [N, K].
-      data: tf.data.Dataset of (images, labels) batches.
-
-    Returns:
-      float32 numpy array [N, K].
+      network: images -> logits [N, K].
+      data: (images, labels) batches.
     """
     # Not network.predict, in which all workers of a strategy would have to take part.
     run = tf.function(lambda images: network(images, training=False))
@@ -126,14 +129,11 @@ def probabilities(network, data):
     return tf.nn.softmax(tf.concat(logits, 0)).numpy()
 
 
-def weights_digest(networks):
-    """SHA-256 over all weights of some networks, in a fixed order; equal for equal bits.
-
-    Args:
-      networks: dict of name -> keras.Model.
+def weights_digest(networks: Mapping[str, keras.Model]) -> str:
+    """SHA-256 over all weights of networks by name, in a fixed order; equal for equal bits.
 
     Returns:
-      str, hexadecimal.
+      Hexadecimal.
     """
     digest = hashlib.sha256()
     for name in sorted(networks):

@@ -4,27 +4,37 @@ import contextlib
 import os
 import shutil
 import time
+from collections.abc import Sequence
+from typing import Any
 
 import tensorflow as tf
 
-from mpl_tf import config, console, data, files
+from mpl_tf import config, data, files
+from mpl_tf.console import log
 from mpl_tf.engine import devices
 from mpl_tf.runs import folder, metrics_log, phases, results, views_grid
 from mpl_tf.runs.experiment import build, make_split
 
 
-def train_and_evaluate(settings, path, flag_lines, overwrite=False, workers="", worker_index=-1):
+def train_and_evaluate(
+    settings: config.Config,
+    path: str,
+    flag_lines: Sequence[str],
+    overwrite: bool = False,
+    workers: str = "",
+    worker_index: int = -1,
+) -> dict[str, Any] | None:
     """Runs, or continues, or reports as finished, the run of a folder.
 
     Args:
-      settings: config.Config.
-      path: str, the run folder; with several workers, one that all of them see.
-      flag_lines: list of str, the configuration as flags, for `run.flags`.
-      overwrite: bool, whether to replace a run that is there.
+      settings: of the run.
+      path: the run folder; with several workers, one that all of them see.
+      flag_lines: the configuration as flags, for `run.flags`.
+      overwrite: whether to replace a run that is there.
       workers, worker_index: as for devices.make_strategy.
 
     Returns:
-      dict, the contents of results.json; None on a worker that is not the chief.
+      The contents of results.json; None on a worker that is not the chief.
 
     Raises:
       ConfigError: the configuration does not fit the data or the folder; nothing was trained.
@@ -36,7 +46,7 @@ def train_and_evaluate(settings, path, flag_lines, overwrite=False, workers="", 
     if folder.state(path, flat, overwrite) == "finished":
         return report_finished(path)
 
-    began = time.time()
+    start_time = time.time()
     if settings.run.deterministic:
         tf.config.experimental.enable_op_determinism()
     strategy = devices.make_strategy(compute.strategy, compute.replicas, workers, worker_index)
@@ -48,9 +58,9 @@ def train_and_evaluate(settings, path, flag_lines, overwrite=False, workers="", 
     if not devices.is_chief(strategy):
         devices.wait_for_all(strategy)
         with contextlib.suppress(FileNotFoundError):  # decides what is still to be done
-            shutil.copy(os.path.join(path, "metrics.csv"), experiment.own_path)
+            shutil.copy(os.path.join(path, "metrics.csv"), experiment.output_path)
         phases.fit(experiment)
-        shutil.rmtree(experiment.own_path)
+        shutil.rmtree(experiment.output_path)
         return None
     with folder.lock(path):
         if folder.prepare(path, flat, flag_lines, overwrite) == "finished":  # in the meantime
@@ -59,20 +69,21 @@ def train_and_evaluate(settings, path, flag_lines, overwrite=False, workers="", 
         views_grid.draw(os.path.join(path, "views.png"), experiment)
         metrics_log.show_setup(path, flat, os.path.join(path, "views.png"))
         if source.skipped:
-            console.say(f"{source.skipped} broken files were left out")
+            log.info(f"{source.skipped} broken files were left out")
         results.announce(experiment)
         devices.wait_for_all(strategy)
-        resumed_at, step = phases.fit(experiment)
-        found = {**results.finish(experiment), "seconds": round(time.time() - began, 1)}
-        found |= {"seconds_per_step": step and round(step, 5), "resumed_at": resumed_at}
-        files.write_json(os.path.join(path, "results.json"), found)
-    results.summarize(found, path)
-    return found
+        resumed_at, seconds_per_step = phases.fit(experiment)
+        summary = {**results.finish(experiment), "seconds": round(time.time() - start_time, 1)}
+        summary["seconds_per_step"] = seconds_per_step and round(seconds_per_step, 5)
+        summary["resumed_at"] = resumed_at
+        files.write_json(os.path.join(path, "results.json"), summary)
+    results.summarize(summary, path)
+    return summary
 
 
-def report_finished(path):
-    """The contents of results.json of a finished run, a dict, after saying what they are."""
-    console.say(f"This run has finished already; --overwrite would replace it: {path}")
-    found = files.read_json(os.path.join(path, "results.json"))
-    results.summarize(found, path)
-    return found
+def report_finished(path: str) -> dict[str, Any]:
+    """The contents of results.json of a finished run, after saying what they are."""
+    log.info(f"This run has finished already; --overwrite would replace it: {path}")
+    summary = files.read_json(os.path.join(path, "results.json"))
+    results.summarize(summary, path)
+    return summary

@@ -1,6 +1,7 @@
 """Guard, log, bar and checkpoints between the steps, ours and Keras's."""
 
 import csv
+import logging
 import os
 import types
 
@@ -16,7 +17,7 @@ from mpl_tf.runs import callbacks
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf")])
 def test_a_loss_that_is_no_number_stops_with_step_and_name(bad):
-    guard = callbacks.StopOnNonFinite("train", start=10)
+    guard = callbacks.StopOnNonFinite("train", offset=10)
     guard.on_epoch_begin(0)
     guard.on_train_batch_end(0, {"loss": 1.0, "other": 2.0})
     with pytest.raises(callbacks.NonFiniteError, match=r"train step 12: other = "):
@@ -33,17 +34,18 @@ def test_weights_that_only_the_evaluation_finds_broken_stop_the_run_too():
 def test_the_bar_shows_the_loss_of_training_not_of_validation():
     logs = {"student_loss": 1.0, "val_student_accuracy": 0.5, "val_student_cross_entropy": 9.0}
     logs["pseudo_label_accuracy"] = 0.1
-    assert callbacks.Progress._few(logs) == {"student_loss": 1.0, "student_accuracy": 0.5}
+    line = callbacks.headline(logs, networks=["student", "ema"])
+    assert line == {"student_loss": 1.0, "student_accuracy": 0.5}
 
 
 def test_steps_are_those_that_keras_names_not_its_calls():
-    counter = callbacks.StepCallback(start=100)
+    counter = callbacks.StepCallback(offset=100)
     seen = []
     for epoch in range(2):
         counter.on_epoch_begin(epoch)
         for last in (3, 7, 9):  # groups of four steps, the last one cut short
             counter.on_train_batch_end(last)
-            seen.append(counter.taken)
+            seen.append(counter.step)
     assert seen == [104, 108, 110, 114, 118, 120]
 
 
@@ -153,14 +155,14 @@ def test_checkpoints_come_when_due_and_at_the_end(model, endless, some, every, e
 
 
 @pytest.mark.parametrize("when", ["on_train_batch_end", "on_test_batch_end", "on_epoch_end"])
-def test_a_request_to_stop_saves_after_the_step(model, endless, some, when, capsys):
+def test_a_request_to_stop_saves_after_the_step(model, endless, some, when, messages):
     recorder, asked, evaluated = Recorder(), [], []
     request = keras.callbacks.Callback()
     at = {"on_train_batch_end": 2, "on_test_batch_end": 0, "on_epoch_end": 0}[when]
     request.on_test_end = lambda logs=None: evaluated.append(1)
     setattr(request, when, lambda number, logs=None: number == at and asked.append(1))
     save = callbacks.SaveCheckpoint(
-        recorder, "train", total=99, every=50, start=10, stop=lambda: bool(asked)
+        recorder, "train", total=99, every=50, offset=10, stop=lambda: bool(asked)
     )
     with pytest.raises(Terminated):
         model().fit(
@@ -174,7 +176,7 @@ def test_a_request_to_stop_saves_after_the_step(model, endless, some, when, caps
     step = 13 if when == "on_train_batch_end" else 15
     assert recorder.saved == [step]
     assert bool(evaluated) == (when == "on_epoch_end")  # no evaluation is waited for
-    assert f"train: asked to stop, saved after step {step}" in capsys.readouterr().out
+    assert f"train: asked to stop, saved after step {step}" in messages(logging.INFO)
 
 
 def test_weights_that_are_no_numbers_are_not_saved(model, endless):
@@ -203,7 +205,7 @@ def test_a_row_goes_on_after_an_interruption(model, endless):
     log = callbacks.LogMetrics(halves, "train", every=6)
     second.fit(endless, steps_per_epoch=4, verbose=0, callbacks=[log])
     going_on = callbacks.ContinueWindow(second)
-    log = callbacks.LogMetrics(halves, "train", every=6, start=4)
+    log = callbacks.LogMetrics(halves, "train", every=6, offset=4)
     second.fit(endless.skip(4), steps_per_epoch=2, verbose=0, callbacks=[going_on, log])
     assert halves.rows == straight.rows
 

@@ -1,5 +1,6 @@
-"""Warnings of a collapse: said once, in words that say what to try."""
+"""Warnings of a collapse: given once, in words that say what to try."""
 
+import logging
 import types
 
 import numpy as np
@@ -13,7 +14,7 @@ from mpl_tf.runs import collapse
 def callback():
     callback = collapse.WarnOfCollapse(2, ["cat", "dog"], np.array([0.5, 0.5]))
     shares = types.SimpleNamespace(value=[0.5, 0.5], result=lambda: shares.value)
-    config = mpl_tf.MetaPseudoLabelsConfig()
+    config = mpl_tf.MetaPseudoLabels.Config()
     callback.set_model(types.SimpleNamespace(pseudo_label_shares=shares, config=config))
     return callback
 
@@ -24,44 +25,44 @@ def steps(callback, count, **logs):
         callback.on_train_batch_end(number, logs)
 
 
-def test_one_class_that_takes_over_is_named_once(callback, capsys):
+def test_one_class_that_takes_over_is_named_once(callback, messages):
     steps(callback, 2)
-    assert capsys.readouterr().err == ""
+    assert messages(logging.WARNING) == ""
     callback.model.pseudo_label_shares.value = [0.05, 0.95]
     steps(callback, 1)
-    assert capsys.readouterr().err == ""  # looked at with the rows of the log
+    assert messages(logging.WARNING) == ""  # looked at with the rows of the log
     steps(callback, 5)
-    said = capsys.readouterr().err
-    assert said.count("Warning at step 4") == 1
-    assert "95% of the pseudo labels are class 'dog', which has 50% of the labels" in said
-    assert "Try a smaller uda_weight, or a longer uda_ramp_steps, or a lower learning" in said
+    text = messages(logging.WARNING)
+    assert text.count("Warning at step 4") == 1
+    assert "95% of the pseudo labels are class 'dog', which has 50% of the labels" in text
+    assert "Try a smaller uda_weight, or a longer uda_ramp_steps, or a lower learning" in text
 
 
 @pytest.mark.parametrize(
     ("rate", "advice"),
     [(0.0, "a lower uda_temperature or uda_threshold, or"), (1.0, "higher uda_threshold, or")],
 )
-def test_a_mask_that_stays_is_named_once(callback, capsys, rate, advice):
+def test_a_mask_that_stays_is_named_once(callback, messages, rate, advice):
     steps(callback, 2 * collapse.STUCK_ROWS - 2, mask_rate=rate)
-    assert capsys.readouterr().err == ""
+    assert messages(logging.WARNING) == ""
     steps(callback, 8, mask_rate=rate)
-    said = capsys.readouterr().err
-    assert said.count("Warning") == 1
-    assert advice in said
+    text = messages(logging.WARNING)
+    assert text.count("Warning") == 1
+    assert advice in text
 
 
-def test_a_mask_that_moves_is_fine(callback, capsys):
+def test_a_mask_that_moves_is_fine(callback, messages):
     for rate in (0.0, 0.0, 0.0, 0.0, 0.01, 0.0, 0.0):
         steps(callback, 2, mask_rate=rate)
     steps(callback, 20)  # and a method without one
-    assert capsys.readouterr().err == ""
+    assert messages(logging.WARNING) == ""
 
 
 @pytest.mark.parametrize(
-    ("kind", "advice"),
+    ("method", "advice"),
     [("UDA", "lower temperature or threshold"), ("NoisyStudent", "lower pseudo_label_threshold")],
 )
-def test_advice_names_the_options_of_the_method(callback, capsys, kind, advice):
-    callback.model.config = getattr(mpl_tf, f"{kind}Config")()
+def test_advice_names_the_options_of_the_method(callback, messages, method, advice):
+    callback.model.config = getattr(mpl_tf, method).Config()
     steps(callback, 2 * collapse.STUCK_ROWS, mask_rate=0.0)
-    assert f"Try a {advice}, or more steps." in capsys.readouterr().err
+    assert f"Try a {advice}, or more steps." in messages(logging.WARNING)

@@ -1,12 +1,12 @@
-"""The stretches of steps between evaluations."""
+"""The calls of fit between evaluations."""
 
 import pytest
 
-from mpl_tf.runs.phases import stretches
+from mpl_tf.runs.phases import fit_calls
 
 
 @pytest.mark.parametrize(
-    ("taken", "total", "every", "expected"),
+    ("step", "total", "every", "expected"),
     [
         (0, 10, 5, [(2, 5)]),
         (0, 12, 5, [(2, 5), (1, 2)]),
@@ -18,5 +18,5 @@ from mpl_tf.runs.phases import stretches
         (0, 3, 5, [(1, 3)]),
     ],
 )
-def test_stretches_stop_at_every_evaluation_wherever_they_start(taken, total, every, expected):
-    assert stretches(taken, total, every) == expected
+def test_calls_of_fit_end_at_every_evaluation_wherever_they_start(step, total, every, expected):
+    assert fit_calls(step, total, every) == expected

@@ -1,7 +1,9 @@
 """The run folder."""
 
 import errno
+import fcntl
 import json
+import logging
 import os
 import subprocess
 import sys
@@ -199,13 +201,13 @@ with folder.lock({str(tmp_path)!r}):
     assert run_folder.state(str(tmp_path), CONFIG) == "new"
 
 
-def test_a_file_system_without_locks_is_used_with_a_warning(tmp_path, monkeypatch, capsys):
+def test_a_file_system_without_locks_is_used_with_a_warning(tmp_path, monkeypatch, messages):
     def refuse(file, how):
         raise OSError(errno.ENOLCK, "No locks available")
 
-    monkeypatch.setattr(run_folder.fcntl, "flock", refuse)
+    monkeypatch.setattr(fcntl, "flock", refuse)
     with run_folder.lock(str(tmp_path)):
-        assert "knows no locks (No locks available)" in capsys.readouterr().out
+        assert "knows no locks (No locks available)" in messages(logging.WARNING)
 
 
 def test_a_damaged_configuration_is_refused(tmp_path):

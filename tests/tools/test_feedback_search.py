@@ -102,4 +102,4 @@ def test_conditions_are_chosen_by_parts_of_their_names(search):
 
 def test_the_forms_are_options_of_the_method(search):
     for settings in search.FORMS.values():
-        mpl_tf.MetaPseudoLabelsConfig(**settings)
+        mpl_tf.MetaPseudoLabels.Config(**settings)

@@ -14,7 +14,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from benchmarks import at_least
+from arguments import at_least
 from mpl_tf.augment.draws import Draws
 from mpl_tf.augment.randaugment import RandAugment
 

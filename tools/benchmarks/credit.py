@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 import mpl_tf
-from benchmarks import at_least
+from arguments import at_least
 from mpl_tf.formulas import losses
 
 NAME = "credit"

@@ -13,7 +13,7 @@ import time
 import numpy as np
 import tensorflow as tf
 
-from benchmarks import at_least
+from arguments import at_least
 from mpl_tf import networks
 from mpl_tf.images import example
 from mpl_tf.serving import saved_model

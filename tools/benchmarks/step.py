@@ -25,12 +25,12 @@ import resource
 import statistics
 import sys
 import time
-import types
 
 import numpy as np
 import tensorflow as tf
 
-from benchmarks import at_least
+import made_up_batch
+from arguments import at_least
 from mpl_tf import config
 from mpl_tf.formulas import losses
 from mpl_tf.runs import experiment
@@ -100,14 +100,9 @@ def build(arguments, **settings):
         }
     )
     shape = (arguments.image_size, arguments.image_size, 3)
-    images = types.SimpleNamespace(shape=shape)
-    split = types.SimpleNamespace(class_names=range(10), labeled=images)
-    rng, unlabeled = np.random.default_rng(0), arguments.labeled * arguments.ratio
-    batch = {"label": tf.constant(rng.integers(10, size=arguments.labeled))}
-    sizes = {"labeled": arguments.labeled, "weak": unlabeled, "strong": unlabeled}
-    for view, count in sizes.items():
-        batch[view] = tf.constant(rng.integers(0, 256, (count, *shape)).astype(np.uint8))
-    return experiment.build(made, split, path="").method, batch
+    method = experiment.build_method(made, 10, shape, arguments.labeled * arguments.ratio)
+    batch = made_up_batch.make(method, made.run, 10, shape)
+    return method, {name: tf.constant(value) for name, value in batch.items()}
 
 
 def passes(method, batch, separate):

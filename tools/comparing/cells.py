@@ -8,6 +8,7 @@ import sys
 
 from mpl_tf import files
 from mpl_tf.config import applies, flags
+from mpl_tf.methods import METHODS
 from mpl_tf.options import ConfigError
 from mpl_tf.runs import folder as run_folder
 
@@ -62,9 +63,9 @@ class Cell:
         given += [f"--steps={options.steps}"] if options.steps else []
         given += shared
         made = flags.parse(given).config
-        rounds = getattr(made.method, "rounds", 1)
-        if rounds > 1:
-            given.append(f"--steps={made.run.steps // rounds}")
+        students = METHODS[made.run.method].students(made.method)
+        if students > 1:
+            given.append(f"--steps={made.run.steps // students}")
             flags.parse(given)
         return given
 

@@ -1,21 +1,20 @@
 """Pictures of a comparison."""
 
-import csv
 import statistics
 
 import matplotlib
 
 from comparing import tables
+from mpl_tf.runs import metrics_log
 
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt
 
 
 def read_curve(path, column="val_ema_accuracy"):
-    """(steps, values) of a column of the training rows of a metrics.csv; values in percent."""
-    with open(path, newline="", encoding="utf-8") as file:
-        rows = [r for r in csv.DictReader(file) if r["phase"] == "train" and r.get(column)]
-    return [int(r["step"]) for r in rows], [100 * float(r[column]) for r in rows]
+    """(steps, values in percent) of a column of the training rows of a metrics.csv."""
+    steps, values = metrics_log.read_curves(str(path)).get(column, ([], []))
+    return [int(step) for step in steps], [100 * float(value) for value in values]
 
 
 def limits(values):

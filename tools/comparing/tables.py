@@ -5,9 +5,9 @@ import statistics
 
 from scipy import stats
 
+from mpl_tf.engine.method import ROLES
 from mpl_tf.methods import METHODS
 
-NETWORKS = ("teacher", "student", "ema", "finetuned")
 # A difference with a smaller p-value is called more than noise.
 LEVEL = 0.05
 # The share of a run, at its end, of whose evaluations on validation images the median is shown.
@@ -97,7 +97,7 @@ def reference(methods):
 def compute(method):
     """What a step of a method computes, by its class."""
     name, *changes = method.split(":")
-    return getattr(METHODS[name], "cost", "") if name in METHODS else ", ".join(changes)
+    return METHODS[name].passes_per_step if name in METHODS else ", ".join(changes)
 
 
 def markdown(options, methods, done, last_evaluations, command):
@@ -215,9 +215,9 @@ def write_csv(path, done):
     with open(path, "w", newline="", encoding="utf-8") as file:
         rows = csv.writer(file)
         measured = ("seconds", "seconds_per_step", "weights_digest")
-        rows.writerow(["method", "num_labeled", "seed", *NETWORKS, *measured])
+        rows.writerow(["method", "num_labeled", "seed", *ROLES, *measured])
         for cell, results in done.items():
-            accuracy = [accuracies(results)[name] for name in NETWORKS]
+            accuracy = [accuracies(results)[name] for name in ROLES]
             rows.writerow(
                 [cell.method, cell.num_labeled, cell.seed, *accuracy]
                 + [results[name] for name in measured]

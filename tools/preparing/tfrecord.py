@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from arguments import at_least
 from mpl_tf import console
 from mpl_tf.options import ConfigError
 
@@ -39,11 +40,11 @@ def define(parser: argparse.ArgumentParser) -> None:
         "--to", metavar="OUT", required=True, help="folder of the TFRecord files; empty or new"
     )
     parser.add_argument(
-        "--shard_mb", type=_positive, default=128, metavar="N", help="MiB a file, about [128]"
+        "--shard_mb", type=at_least(1), default=128, metavar="N", help="MiB a file, about [128]"
     )
     parser.add_argument(
         "--image_size",
-        type=_positive,
+        type=at_least(1),
         metavar="N",
         help="shrink images whose shorter side has more than N pixels to squares of N: the middle, "
         f"JPEGs as JPEG of quality {_JPEG_QUALITY}, others as PNG [images stay as they are]",
@@ -53,13 +54,6 @@ def define(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="count and leave out files that are no readable images",
     )
-
-
-def _positive(text):
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"must be at least 1; received {text}")
-    return value
 
 
 def run(arguments: argparse.Namespace) -> int:
