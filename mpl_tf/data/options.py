@@ -1,4 +1,4 @@
-"""The options of images and of how they are shown."""
+"""The options of images and of their views."""
 
 import dataclasses
 
@@ -11,7 +11,7 @@ _PALETTES = ("cifar10", "svhn", "imagenet")
 
 @dataclasses.dataclass(frozen=True)
 class DataConfig:
-    """Which images are read, which of them count as labeled, and how they are shown."""
+    """Which images are read, which of them count as labeled, and what their views are."""
 
     data_dir: str = option(
         "",

@@ -223,7 +223,7 @@ def _is_plain_bmp(content):
 def _text(error):
     """The message without TensorFlow's names of operations."""
     lines = re.sub(r"\{\{.*?\}\}", "", error.message).splitlines()
-    # The last line with words of its own: others name operations and places in code.
+    # The last line that is about the image: others name operations and places in code.
     texts = [line.strip() for line in lines if line.strip() and "[[" not in line]
     if not texts:
         return "no reason given"

@@ -1,4 +1,4 @@
-"""Image files: which of the files under a folder are some, and which can be decoded."""
+"""Image files: which there are under a folder, and which of them can be decoded."""
 
 import concurrent.futures
 import dataclasses

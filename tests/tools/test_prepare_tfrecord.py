@@ -91,9 +91,9 @@ def test_info_agrees_with_the_files(images, convert, monkeypatch):
     assert sorted(known) == sorted(map(str, out.glob("*.tfrecord")))
     for path, shard in known.items():
         offsets, _ = tfrecord_format.scan(path)
-        np.testing.assert_array_equal(shard.offsets, offsets[:: shard.every])
+        np.testing.assert_array_equal(shard.offsets, offsets[:: shard.records_per_chunk])
         assert shard.size == os.path.getsize(path)
-        assert (shard.every == 1) == ("unlabeled" not in path)
+        assert (shard.records_per_chunk == 1) == ("unlabeled" not in path)
     monkeypatch.setattr(tfrecord_format, "scan", lambda path: pytest.fail(f"scanned {path}"))
     labels = list(tfrecord.open_pattern(str(out)).labeled.labels)
     (out / tfrecord_format.INFO).unlink()

@@ -57,7 +57,7 @@ class Raw:
     class_names: dict[str, list[str]] = dataclasses.field(default_factory=dict)
 
     def examples(self) -> dict[str, collections.abc.Iterator[tuple[int, dict]]]:
-        """Split -> generator of (key, example), keyed by place as in TFDS's builders."""
+        """Split -> generator of (key, example), keyed by position as in TFDS's builders."""
         return {split: self._examples(split) for split in self.splits}
 
     def _examples(self, split):

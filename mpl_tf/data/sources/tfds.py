@@ -32,7 +32,7 @@ def load(name: str, options: DataConfig) -> Source:
 
     Train, test, validation and unlabeled images are the splits of these names; where there is no
     labeled test split, as for ImageNet, the validation split is the test. Ids are
-    "<split>/<number>", the number being the place in TFDS's own fixed order. Sets that fit into
+    "<split>/<number>", the number being the position in TFDS's fixed order. Sets that fit into
     memory are held there, decoded; others are read from their TFRecord files.
 
     Args:

@@ -19,6 +19,9 @@ PARTS = ("labeled", "unlabeled", "validation", "test")
 _HEADER = np.dtype([("length", "<u8"), ("checksum", "<u4")])
 _EXTRA = 16  # bytes of a record beside its data: the header, and a checksum behind
 _THREADS = 16
+# Field of a Shard -> its key in info.json, where they differ; and back.
+_KEYS = {"records_per_chunk": "every"}
+_FIELDS = {key: field for field, key in _KEYS.items()}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,15 +32,15 @@ class Shard:
       path: the file.
       size: bytes.
       records: how many there are.
-      every: records of a chunk; the last chunk may have fewer.
-      offsets: int64 [ceil(records / every)], bytes before each chunk.
+      records_per_chunk: records of a chunk; the last chunk may have fewer.
+      offsets: int64 [ceil(records / records_per_chunk)], bytes before each chunk.
       labels: int64 [records], -1 where there is none; None if they are not known.
     """
 
     path: str
     size: int
     records: int
-    every: int
+    records_per_chunk: int
     offsets: np.ndarray
     labels: np.ndarray | None = None
 
@@ -52,8 +55,9 @@ class Shard:
     ) -> "Shard":
         """From the records' lengths, int64 [N] bytes; chunks keep to both limits on average."""
         offsets = np.concatenate([[0], np.cumsum(lengths + _EXTRA)]).astype(np.int64)
-        every = int(np.clip(chunk_bytes * len(lengths) // max(offsets[-1], 1), 1, chunk_records))
-        return cls(path, int(offsets[-1]), len(lengths), every, offsets[:-1:every], labels)
+        size, count = int(offsets[-1]), len(lengths)
+        per_chunk = int(np.clip(chunk_bytes * count // max(size, 1), 1, chunk_records))
+        return cls(path, size, count, per_chunk, offsets[:-1:per_chunk], labels)
 
 
 def scan(path: str) -> tuple[np.ndarray, np.ndarray]:
@@ -129,7 +133,8 @@ def write_info(folder: str, shards: Iterable[Shard], class_names: Iterable[str])
     for shard in shards:
         entry = {k: v for k, v in vars(shard).items() if k != "path" and v is not None}
         arrays = {k: v.tolist() for k, v in entry.items() if isinstance(v, np.ndarray)}
-        table[os.path.basename(shard.path)] = entry | arrays
+        entry = {_KEYS.get(field, field): value for field, value in (entry | arrays).items()}
+        table[os.path.basename(shard.path)] = entry
     with tf.io.gfile.GFile(os.path.join(folder, INFO), "w") as file:
         file.write(json.dumps({"class_names": list(class_names), "shards": table}))
 
@@ -155,9 +160,10 @@ def read_info(folder: str) -> tuple[tuple[str, ...] | None, dict[str, Shard]]:
             content = json.load(file)
         names, shards = content.get("class_names"), {}
         for name, entry in content.get("shards", {}).items():
+            entry = {_FIELDS.get(key, key): value for key, value in entry.items()}
             arrays = {k: np.array(v, np.int64) for k, v in entry.items() if isinstance(v, list)}
             shard = Shard(**{"path": os.path.join(folder, name), **entry, **arrays})
-            if len(shard.offsets) != -(-shard.records // shard.every):
+            if len(shard.offsets) != -(-shard.records // shard.records_per_chunk):
                 raise ValueError(f"{name} has {len(shard.offsets)} offsets")
             shards[shard.path] = shard
         return names and tuple(map(str, names)), shards
@@ -195,7 +201,7 @@ def describe(
                 f"{path} has {size} bytes, but {INFO} says {shard.size}: copy the file again, or "
                 f"remove {INFO} to have the files scanned."
             )
-        if shard and (shard.every == 1 or path not in single):
+        if shard and (shard.records_per_chunk == 1 or path not in single):
             return shard
         limit = {"chunk_records": 1} if path in single else {}
         return Shard.of(path, scan(path)[1], shard.labels if shard else None, **limit)

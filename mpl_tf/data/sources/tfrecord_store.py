@@ -23,8 +23,9 @@ _THREADS = 16
 def _described(files, single):
     """list of Shard; `single`: whether their chunks must hold one record."""
     shards = [file for file in files if isinstance(file, Shard)]
-    if len(shards) == len(files) and all(shard.every == 1 or not single for shard in shards):
-        return shards
+    fit = [shard for shard in shards if shard.records_per_chunk == 1 or not single]
+    if len(fit) == len(files):
+        return fit
     paths = [file.path if isinstance(file, Shard) else str(file) for file in files]
     recorded = {shard.path: shard for shard in shards}
     return tfrecord_format.describe(paths, recorded, paths if single else ())
@@ -109,8 +110,8 @@ class Stream:
             raise ConfigError("a pool of unlabeled images must hold at least one record.")
         counts = []
         for shard in shards:
-            counts += [shard.every] * len(shard.offsets)
-            counts[-1] -= len(shard.offsets) * shard.every - shard.records
+            counts += [shard.records_per_chunk] * len(shard.offsets)
+            counts[-1] -= len(shard.offsets) * shard.records_per_chunk - shard.records
         self._size, chunks = sum(counts), len(counts)
         limit = min(window_records / self._size, window_bytes / sum(s.size for s in shards))
         windows = -(-chunks // max(1, int(chunks * min(1, limit))))

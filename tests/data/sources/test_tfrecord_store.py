@@ -1,5 +1,6 @@
 """TFRecord pools: where records lie, batches as a function of (seed, step), records by number."""
 
+import dataclasses
 import itertools
 import json
 import os
@@ -193,9 +194,9 @@ def test_windows_keep_to_records_and_bytes(tmp_path):
     path = str(tmp_path / "pool.tfrecord")
     lengths = tfrecord_format.write(path, [bytes(984)] * 128)  # 1,000 bytes each, with the frame
     shard = tfrecord_format.Shard.of(path, lengths, chunk_records=4, chunk_bytes=3999)
-    assert shard.every == 3
+    assert shard.records_per_chunk == 3
     shard = tfrecord_format.Shard.of(path, lengths, chunk_records=4)
-    assert shard.every == 4
+    assert shard.records_per_chunk == 4
     for limits, windows in (
         ({"window_records": 16}, 8),
         ({"window_records": 15}, 11),  # of 2 or 3 chunks
@@ -266,9 +267,7 @@ def test_a_file_appears_when_it_is_complete(tmp_path):
 
 def test_info_is_read_as_it_was_written(shards, tmp_path):
     kept = [
-        tfrecord_format.Shard(
-            str(tmp_path / os.path.basename(s.path)), s.size, s.records, s.every, s.offsets
-        )
+        dataclasses.replace(s, path=str(tmp_path / os.path.basename(s.path)), labels=None)
         for s in shards
     ]
     labeled = tfrecord_format.Shard.of(str(tmp_path / "l"), np.array([5, 6]), np.array([1, 0]))
