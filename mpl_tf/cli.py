@@ -29,11 +29,9 @@ _EVERYWHERE = """Of every command
       Show TensorFlow's own messages too, whatever the value.
   -h, --help
       Show this text."""
-_DEFINERS: dict[Any, Callable] = {
-    bool: flags.DEFINE_bool,
-    int: flags.DEFINE_integer,
-    float: flags.DEFINE_float,
-    str: flags.DEFINE_string,
+_NUMBERS: dict[Any, flags.ArgumentParser] = {
+    int: flags.IntegerParser(),
+    float: flags.FloatParser(),
 }
 Fields = Iterable[dataclasses.Field]
 
@@ -151,18 +149,34 @@ def read(argv: Sequence[str], fields: Fields) -> tuple[dict[str, Any], list[str]
     values = flags.FlagValues()
     values.set_gnu_getopt(True)  # flags may follow files
     for field in fields:
-        define = _DEFINERS[field.type]
-        define(field.name, None, field.metadata["help"], flag_values=values)
+        define = flags.DEFINE_bool if field.type is bool else flags.DEFINE_string
+        define(field.name, None, "", flag_values=values)
     flags.DEFINE_bool("help", None, "", short_name="h", flag_values=values)
-    flags.DEFINE_integer("verbosity", None, "", flag_values=values)
+    flags.DEFINE_string("verbosity", None, "", flag_values=values)
     try:
         files = values(["", *argv])[1:]
+    except flags.CantOpenFlagFileError as error:
+        raise ConfigError(f"--flagfile cannot be read: {error.__context__}.") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"--flagfile must be text: {error}.") from error
     except (flags.Error, ValueError) as error:
         raise ConfigError(str(error)) from error
-    except OSError as error:
-        raise ConfigError(f"--flagfile: {error}") from error
-    names = [*(field.name for field in fields), "help"]
-    return {name: values[name].value for name in names if values[name].value is not None}, files
+    settings: dict[str, Any] = {"help": True} if values["help"].value else {}
+    for field in fields:
+        value = values[field.name].value
+        if value is not None:
+            settings[field.name] = _number(field, value) if field.type in _NUMBERS else value
+    return settings, files
+
+
+def _number(field: dataclasses.Field, text: str) -> Any:
+    number_type: Any = field.type
+    try:
+        return _NUMBERS[number_type].parse(text)
+    except ValueError as error:
+        raise ConfigError(
+            f"{field.name} must be of type {number_type.__name__}; received {text!r}."
+        ) from error
 
 
 def refuse_files(files: Sequence[str]) -> None:

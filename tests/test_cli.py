@@ -54,20 +54,28 @@ def test_flags_can_stand_in_a_file(tmp_path):
     ("argv", "message"),
     [
         (["--coatz=3"], "Unknown command line flag 'coatz'. Did you mean: coats"),
-        (["--coats=many"], "flag --coats=many: invalid literal for int"),
+        (["--coats=many"], "coats must be of type int; received 'many'."),
         (["--coats"], "Missing value for flag --coats"),
         (["--nodry=1"], "--nodry=1 does not take an argument"),
         (["--dry=perhaps"], "flag --dry=perhaps"),
         (["--coats=0", "--gloss=2"], "coats must be at least 1; received 0. gloss must be at"),
         (["--color=green"], "color must be one of blue, red; received 'green'"),
         (["wall"], "unexpected argument 'wall'; every setting is a --flag."),
-        (["--flagfile=/no/such/file"], "/no/such/file"),
+        (["--flagfile=/no/such/file"], "--flagfile cannot be read: [Errno 2] No such file or dir"),
+        (["--flagfile"], "--flagfile with no argument"),
     ],
 )
 def test_what_cannot_be_used_is_refused_in_words(argv, message):
     with pytest.raises(ConfigError) as error:
         parse(*argv)
     assert message in str(error.value)
+
+
+def test_a_flag_file_that_is_no_text_is_refused(tmp_path):
+    file = tmp_path / "photo.png"
+    file.write_bytes(b"\x89PNG\xff")
+    with pytest.raises(ConfigError, match="--flagfile must be text"):
+        parse(f"--flagfile={file}")
 
 
 def test_a_missing_file_is_named():

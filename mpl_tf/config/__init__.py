@@ -1,8 +1,9 @@
 """The configuration of one run: its options, how they are made, and what is refused."""
 
 from mpl_tf.config.checks import check_compute, check_data, check_replicas, check_schedule
+from mpl_tf.config.config import Config, applies, unused_options
 from mpl_tf.config.groups import ComputeConfig, OptimizerConfig, RunConfig
-from mpl_tf.config.make import Config, applies, make, unused_options
+from mpl_tf.config.make import make
 from mpl_tf.data.options import DataConfig
 
 __all__ = [

@@ -1,10 +1,14 @@
 """Whether a configuration can be trained as it is, on the data that it names."""
 
+import numpy as np
+
+from mpl_tf.config.config import Config
+from mpl_tf.data.dataset import Source
 from mpl_tf.methods import METHODS
 from mpl_tf.options import ConfigError
 
 
-def check_schedule(config):
+def check_schedule(config: Config) -> None:
     """Raises ConfigError if a schedule leaves no step to train in."""
     run, optimizer = config.run, config.optimizer
     waits = {
@@ -17,7 +21,7 @@ def check_schedule(config):
             raise ConfigError(f"{name} must be less than steps={run.steps}; received {total}.")
 
 
-def check_compute(config):
+def check_compute(config: Config) -> None:
     """Raises ConfigError if a run cannot be computed in the way that was asked for."""
     run, compute = config.run, config.compute
     on_tpu = compute.strategy.startswith("tpu")
@@ -36,8 +40,8 @@ def check_compute(config):
         )
 
 
-def check_replicas(config, replicas):
-    """Raises ConfigError unless every batch divides by replicas (int) and microbatches."""
+def check_replicas(config: Config, replicas: int) -> None:
+    """Raises ConfigError unless every batch divides by replicas and microbatches."""
     parts = replicas * config.compute.accumulate_steps
     batches = {"labeled_batch": config.run.labeled_batch}
     if config.run.finetune_steps:
@@ -50,54 +54,58 @@ def check_replicas(config, replicas):
         )
 
 
-def check_data(config, source):
-    """Checks a run's sizes against its images.
-
-    Args:
-      config: Config.
-      source: data.dataset.Source.
+def check_data(config: Config, source: Source) -> None:
+    """Checks the sizes of a run against the images that it has.
 
     Raises:
       ConfigError: a size does not fit; the message says what would.
     """
-    run, chosen = config.run, config.data
-    train, classes = source.train, len(source.class_names)
-    labels = train.labels
+    run, options = config.run, config.data
+    labels, classes = source.train.labels, len(source.class_names)
     if labels.min() < 0 or labels.max() >= classes:
         raise ConfigError(
             f"labels must be from 0 to {classes - 1}; received {labels.min()} to {labels.max()}."
         )
-    carved = 0 if source.validation is not None else chosen.num_validation
-    smallest = min((labels == k).sum() for k in range(classes))
-    if carved % classes or carved >= smallest * classes:
+    num_validation = 0 if source.validation is not None else options.num_validation
+    smallest = min((labels == k).sum() for k in range(classes))  # images of a class
+    if num_validation % classes or num_validation >= smallest * classes:
         raise ConfigError(
             f"num_validation must be a multiple of the {classes} classes of {run.dataset}, less "
-            f"than {smallest * classes}; received {carved}."
+            f"than {smallest * classes}; received {num_validation}."
         )
-    most = (smallest - carved // classes) * classes
-    wanted = chosen.num_labeled
-    if not chosen.split_file and (wanted % classes or wanted > most):
+    most = (smallest - num_validation // classes) * classes
+    if not options.split_file and (options.num_labeled % classes or options.num_labeled > most):
         raise ConfigError(
             f"num_labeled must be a multiple of the {classes} classes of {run.dataset}, from "
-            f"{classes} to {most}, or 0 for all; received {wanted}."
+            f"{classes} to {most}, or 0 for all; received {options.num_labeled}."
         )
-    known = wanted or len(train) - carved
-    for name, batch in (
-        ("labeled_batch", run.labeled_batch),
-        ("finetune_batch", config.optimizer.finetune_batch),
-    ):
-        if batch > known:
-            raise ConfigError(f"{name} must be at most num_labeled={known}; received {batch}.")
+    num_train = len(labels) - num_validation
+    num_labeled = options.num_labeled or num_train
+    batches = {
+        "labeled_batch": run.labeled_batch,
+        "finetune_batch": config.optimizer.finetune_batch,
+    }
+    for name, batch in batches.items():
+        if batch > num_labeled:
+            raise ConfigError(
+                f"{name} must be at most num_labeled={num_labeled}; received {batch}."
+            )
     if METHODS[run.method].unlabeled_views:
-        pool = len(train) - carved - (known if chosen.exclude_labeled else 0)
-        if source.unlabeled is None and known == len(train) - carved:
-            raise ConfigError(
-                f"{run.dataset} has no unlabeled image: all {known} are labeled. Take fewer with "
-                "--num_labeled, or add unlabeled ones."
-            )
-        pool = source.pool(train.take(slice(pool))).size
-        if run.labeled_batch * run.unlabeled_ratio > pool:
-            raise ConfigError(
-                f"labeled_batch * unlabeled_ratio must be at most the {pool} unlabeled images; "
-                f"received {run.labeled_batch} * {run.unlabeled_ratio}."
-            )
+        _check_pool(config, source, num_train, num_labeled)
+
+
+def _check_pool(config: Config, source: Source, num_train: int, num_labeled: int) -> None:
+    """Raises ConfigError unless there are unlabeled images, enough for a batch."""
+    run = config.run
+    if source.unlabeled is None and num_labeled == num_train:
+        raise ConfigError(
+            f"{run.dataset} has no unlabeled image: all {num_labeled} are labeled. Take fewer with "
+            "--num_labeled, or add unlabeled ones."
+        )
+    others = num_train - (num_labeled if config.data.exclude_labeled else 0)
+    size = source.pool(source.train.take(np.arange(others))).size
+    if size is not None and run.labeled_batch * run.unlabeled_ratio > size:
+        raise ConfigError(
+            f"labeled_batch * unlabeled_ratio must be at most the {size} unlabeled images; "
+            f"received {run.labeled_batch} * {run.unlabeled_ratio}."
+        )

@@ -4,8 +4,9 @@ import dataclasses
 from collections.abc import Iterator, Sequence
 
 from mpl_tf import cli
+from mpl_tf.config.config import Config
 from mpl_tf.config.groups import ComputeConfig, OptimizerConfig, RunConfig
-from mpl_tf.config.make import Config, make
+from mpl_tf.config.make import make
 from mpl_tf.data.options import DataConfig
 from mpl_tf.engine.method import MethodConfig
 from mpl_tf.methods import METHODS

@@ -1,94 +1,19 @@
-"""The configuration of one run: frozen dataclasses, made from settings, a recipe and defaults."""
+"""How the configuration of a run is made from settings, a recipe and defaults."""
 
 import dataclasses
 import os
-from collections.abc import Iterator, Mapping
-from typing import Any, Self
+from collections.abc import Mapping
+from typing import Any
 
 from mpl_tf import data, networks, options
 from mpl_tf.config.checks import check_compute, check_schedule
-from mpl_tf.config.groups import ComputeConfig, OptimizerConfig, RunConfig
+from mpl_tf.config.config import GROUPS, Config, applies, fields, group, unused_options
+from mpl_tf.config.groups import RunConfig
 from mpl_tf.data import splits
 from mpl_tf.data.dataset import Dataset
-from mpl_tf.data.options import DataConfig
 from mpl_tf.engine.devices import check_name
-from mpl_tf.engine.method import Method, MethodConfig
 from mpl_tf.methods import METHODS
 from mpl_tf.options import ConfigError
-
-_GROUPS = (RunConfig, DataConfig, ComputeConfig, OptimizerConfig)
-
-
-@dataclasses.dataclass(frozen=True)
-class Config:
-    """One run. Make it with `make`."""
-
-    run: RunConfig
-    data: DataConfig
-    compute: ComputeConfig
-    optimizer: OptimizerConfig
-    method: MethodConfig
-
-    def flat(self) -> dict[str, Any]:
-        """Option name -> value, of the options that the method has a use for."""
-        groups = (self.run, self.data, self.compute, self.optimizer, self.method)
-        values = {k: v for group in groups for k, v in dataclasses.asdict(group).items()}
-        return {k: v for k, v in values.items() if applies(k, self.run.method)}
-
-    @classmethod
-    def from_flat(cls, flat: Mapping[str, Any]) -> Self:
-        """The configuration of which `flat` gave these values; the data need not be there.
-
-        Args:
-          flat: option name -> value. Names of no option are left out; an option without a value has
-            its default.
-
-        Raises:
-          ConfigError: there is no such method.
-        """
-        method = flat.get("method")
-        if method not in METHODS:
-            raise ConfigError(f"method must be one of {', '.join(METHODS)}; received {method}.")
-        return cls(*(_group(part, flat) for part in (*_GROUPS, METHODS[method].Config)))
-
-
-def _group(part: type, values: Mapping[str, Any]) -> Any:
-    """An instance of a dataclass of options, from those of the values that are its fields."""
-    names = (field.name for field in dataclasses.fields(part))
-    return part(**{name: values[name] for name in names if name in values})
-
-
-def applies(name: str, method: str) -> bool:
-    """Whether the option `name` means anything to the method of that name."""
-    method_class = METHODS[method]
-    names = {field.name for field in _fields(method_class)}
-    return name in names - unused_options(method_class)
-
-
-def unused_options(method_class: type[Method]) -> set[str]:
-    """Options of runs, data and optimizers that mean nothing to a method."""
-    unused = set()
-    if "teacher_optimizer" not in method_class.optimizers:
-        unused |= {"teacher_learning_rate", "teacher_warmup_steps", "teacher_network"}
-    if not method_class.joint_training:
-        unused.add("student_wait_steps")
-    if not method_class.unlabeled_views:
-        unused |= {"unlabeled_ratio", "exclude_labeled", "extra"}
-    if not any(view.startswith("strong") for view in method_class.unlabeled_views):
-        unused |= {
-            "strong",
-            "randaugment_layers",
-            "randaugment_magnitude",
-            "autoaugment_policy",
-            "cutout",
-        }
-    return unused
-
-
-def _fields(method_class: type[Method]) -> Iterator[dataclasses.Field]:
-    """The fields of all options of a run of the method."""
-    for part in (*_GROUPS, method_class.Config):
-        yield from dataclasses.fields(part)
 
 
 def make(settings: Mapping[str, Any]) -> Config:
@@ -113,7 +38,7 @@ def make(settings: Mapping[str, Any]) -> Config:
 
 def _dataset(settings: Mapping[str, Any]) -> Dataset:
     """The dataset; raises ConfigError unless it, the method and every name that is set exist."""
-    chosen = _group(RunConfig, {k: settings[k] for k in ("dataset", "method") if k in settings})
+    chosen = group(RunConfig, {k: settings[k] for k in ("dataset", "method") if k in settings})
     options.check(chosen)
     dataset = data.find(chosen.dataset, settings.get("data_dir", ""))
     unused = sorted(name for name in settings if not applies(name, chosen.method))
@@ -129,13 +54,13 @@ def _resolve(settings: Mapping[str, Any], dataset: Dataset) -> dict[str, Any]:
     method says: with a default of 0 or False it leaves the thing out.
     """
     method_class = METHODS[settings.get("method", RunConfig.method)]
-    values = {field.name: field.default for field in _fields(method_class)}
+    values = {field.name: field.default for field in fields(method_class)}
     hyperparameters = {f.name: f.default for f in dataclasses.fields(method_class.Config)}
     of_the_method = {**hyperparameters, **method_class.defaults}
     left_out = {name: value for name, value in of_the_method.items() if not value}
     recipe = {name: value for name, value in dataset.recipe.items() if name in values}
     values |= {**method_class.defaults, **recipe, **left_out, **settings}
-    options.check(*(_group(part, values) for part in _GROUPS))
+    options.check(*(group(part, values) for part in GROUPS))
     return values
 
 
@@ -152,7 +77,7 @@ def _fit_to_run(
         values = values | _sizes_of_split_file(values["split_file"], settings)
     length = steps / dataset.recipe.get("steps", RunConfig.steps)  # in lengths of the recipe's run
     limits = {}
-    for field in _fields(method_class):
+    for field in fields(method_class):
         if field.metadata["share_of_steps"] is not None:
             in_recipe = int(dataset.recipe.get(field.name, 0) * length)
             limits[field.name] = max(int(steps * field.metadata["share_of_steps"]), in_recipe)

@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import tensorflow as tf
@@ -190,5 +190,5 @@ class Dataset:
     """
 
     load: Callable[[DataConfig], Source]
-    recipe: Mapping[str, object]
+    recipe: Mapping[str, Any]
     available: int | None = None

@@ -35,9 +35,9 @@ def test_the_default_run_folder():
     ("argument", "message"),
     [
         ("--stepz=3", "Unknown command line flag 'stepz'. Did you mean: steps"),
-        ("--steps=many", "invalid literal for int"),
-        ("--ema_decay=high", "could not convert string to float"),
-        ("--flagfile=/no/such/file", "Unable to open flagfile"),
+        ("--steps=many", "steps must be of type int; received 'many'."),
+        ("--ema_decay=high", "ema_decay must be of type float; received 'high'."),
+        ("--flagfile=/no/such/file", "--flagfile cannot be read: [Errno 2] No such file"),
         ("steps=3", "unexpected argument 'steps=3'"),
         ("--steps", "Missing value for flag --steps"),
     ],
