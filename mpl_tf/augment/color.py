@@ -157,17 +157,17 @@ def sharpness(images: tf.Tensor, factor: tf.Tensor) -> tf.Tensor:
     return tf.concat([images[:, :1], inner, images[:, -1:]], 1)
 
 
-def _each(parameter):
+def _each(parameter: tf.Tensor) -> tf.Tensor:
     return tf.reshape(parameter, [-1, 1, 1, 1])
 
 
-def _blend(start, end, factor):
+def _blend(start: tf.Tensor, end: tf.Tensor, factor: tf.Tensor) -> tf.Tensor:
     """Truncated, as Pillow does it; all float32, `factor` [N]."""
     mixed = start + _each(factor) * (end - start)
     return tf.cast(tf.maximum(tf.minimum(mixed, 255), 0), tf.uint8)
 
 
-def _luma(x, copies=3):
+def _luma(x: tf.Tensor, copies: int = 3) -> tf.Tensor:
     # In 65536ths: sums of whole numbers under 2**24, which float32 adds without error in any order.
     weights = tf.constant([[19595.0], [38470.0], [7471.0]]) / 65536
     luma = tf.matmul(tf.reshape(x, [-1, 3]), tf.tile(weights, [1, copies]))

@@ -42,7 +42,9 @@ class Draws:
         """Draws for the same rows, independent of all others of this one."""
         return dataclasses.replace(self, seed=random.fold_in(self.seed, index))
 
-    def _rows(self, index, low, high, columns, dtype):
+    def _rows(
+        self, index: int, low: float, high: float, columns: Sequence[int], dtype: tf.DType
+    ) -> tf.Tensor:
         # TensorFlow's sampler, not `random.uniform`: views are made in tf.data, without XLA.
         shape = [self.total, *columns]
         key = random.fold_in(self.seed, index)

@@ -27,7 +27,9 @@ def rotate(images: tf.Tensor, degrees: tf.Tensor) -> tf.Tensor:
     cos, sin = tf.cos(radians), tf.sin(radians)
     columns, rows = _positions(images)
 
-    def source(by_column, by_row, centre, turned):  # [N, H, W]
+    def source(  # [N, H, W]
+        by_column: tf.Tensor, by_row: tf.Tensor, centre: float, turned: tf.Tensor
+    ) -> tf.Tensor:
         start = centre - turned + (by_column + by_row) / 2  # of the first pixel's middle
         return _whole(_fixed(start) + _fixed(by_row) * rows + _fixed(by_column) * columns)
 
@@ -184,12 +186,12 @@ def crop_and_resize(images: tf.Tensor, boxes: tf.Tensor) -> tf.Tensor:
     return tf.cast(tf.floor(resized + 0.501), tf.uint8)
 
 
-def _positions(images):
+def _positions(images: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """Columns [1, 1, W] and rows [1, H, 1]."""
     return tf.range(images.shape[2])[None, None], tf.range(images.shape[1])[None, :, None]
 
 
-def _pick(images, x, y, fill=FILL):
+def _pick(images: tf.Tensor, x: tf.Tensor, y: tf.Tensor, fill: int = FILL) -> tf.Tensor:
     """Pixel [n, i, j] of the result is pixel (x, y)[n, i, j] of image n, or `fill` outside it.
 
     `x` and `y` are int32 and broadcast to [N, H, W].
@@ -204,29 +206,29 @@ def _pick(images, x, y, fill=FILL):
     return tf.ensure_shape(tf.gather(pixels, source), images.shape)
 
 
-def _below(position, length):
+def _below(position: tf.Tensor, length: int) -> tf.Tensor:
     # Both ends in one comparison: a negative number is a large unsigned one.
     return tf.bitcast(position, tf.uint32) < tf.constant(length, tf.uint32)
 
 
-def _each(parameter):
+def _each(parameter: tf.Tensor) -> tf.Tensor:
     return parameter[:, None, None]
 
 
-def _nearest(pixels):
+def _nearest(pixels: tf.Tensor) -> tf.Tensor:
     return tf.cast(tf.floor(tf.cast(pixels, tf.float64) + 0.5), tf.int32)
 
 
-def _slant(slope, positions):
+def _slant(slope: tf.Tensor, positions: tf.Tensor) -> tf.Tensor:
     """Whole pixels, [N, *positions.shape[1:]], measured at the middles of the pixels."""
     slope = tf.cast(slope, tf.float64)
     return _whole(_fixed(slope / 2 + 0.5) + _fixed(slope) * positions)
 
 
-def _fixed(number):
+def _fixed(number: tf.Tensor) -> tf.Tensor:
     """[N] in 65536ths, int32 [N, 1, 1]: Pillow's fixed point."""
     return _each(tf.cast(tf.floor(number * 65536 + 0.5), tf.int32))
 
 
-def _whole(fixed):
+def _whole(fixed: tf.Tensor) -> tf.Tensor:
     return tf.bitwise.right_shift(fixed, 16)

@@ -178,5 +178,5 @@ class Affine:
         return geometry.cutout(images, side // 4, draws.uniform(6, columns=[2]))
 
 
-def _flip(images, draws):
+def _flip(images: tf.Tensor, draws: Draws) -> tf.Tensor:
     return geometry.flip(images, draws.uniform(0) < 0.5)

@@ -53,7 +53,7 @@ def mix(
     weight = tf.broadcast_to(tf.maximum(weight, 1 - weight) if keep_larger else weight, [total])
     order = random.permutation(seed + [0, 1], total)
 
-    def weighted(part, partner, row):
+    def weighted(part: tf.Tensor, partner: tf.Tensor, row: tf.Tensor) -> tf.Tensor:
         w = _per_image(tf.gather(weight, row), part)
         return w * part + (1 - w) * partner
 
@@ -94,7 +94,7 @@ def cutmix(
     centre = random.uniform(seed + [0, 2], [2, total])
     height, width = images[0].shape[1:3]
 
-    def within(length, at):  # [total, length]
+    def within(length: int, at: tf.Tensor) -> tf.Tensor:  # [total, length]
         size = tf.floor(scale * length)
         start = tf.floor(at * length) - size // 2
         away = tf.range(length, dtype=tf.float32) - start[:, None]
@@ -105,10 +105,10 @@ def cutmix(
     high, wide = (tf.reduce_sum(tf.cast(side, tf.float32), 1) for side in (lines, columns))
     area = high * wide / (height * width)
 
-    def pasted(part, partner, row):
+    def pasted(part: tf.Tensor, partner: tf.Tensor, row: tf.Tensor) -> tf.Tensor:
         return tf.where(tf.gather(box, row), partner, part)
 
-    def weighted(part, partner, row):
+    def weighted(part: tf.Tensor, partner: tf.Tensor, row: tf.Tensor) -> tf.Tensor:
         share = _per_image(tf.gather(area, row), part)
         return (1 - share) * part + share * partner
 

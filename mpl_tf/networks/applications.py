@@ -4,6 +4,8 @@ import contextlib
 import difflib
 import os
 import random
+from collections.abc import Iterator
+from typing import Any
 
 import keras
 import numpy as np
@@ -136,7 +138,7 @@ def build(
 
     seeds = layer_seeds(seed)
 
-    def remake(layer):
+    def remake(layer: keras.Layer) -> keras.Layer:
         if isinstance(layer, layers.Normalization) and layer.weights:
             return _constant_normalization(layer, loaded=bool(weights_file))
         config = _with_seeds(layer.get_config(), seeds)
@@ -152,7 +154,7 @@ def build(
     return network
 
 
-def _check_input_shape(name, input_shape):
+def _check_input_shape(name: str, input_shape: tuple[int, ...]) -> None:
     least = _LEAST_SIZE.get(_family(name), 32)
     height, width, channels = input_shape
     if min(height, width) < least:
@@ -164,14 +166,14 @@ def _check_input_shape(name, input_shape):
         raise ConfigError(f"keras:{name} needs images of 1 or 3 channels; received {channels}.")
 
 
-def _check_file(path):
+def _check_file(path: str) -> None:
     if not path.endswith((".h5", ".keras")):
         raise ConfigError(f"weights_file must end in .h5, .weights.h5 or .keras; received {path}.")
     if not os.path.isfile(path):
         raise ConfigError(f"weights_file must be a file; there is none at {path}.")
 
 
-def _load(backbone, path, name):
+def _load(backbone: keras.Model, path: str, name: str) -> None:
     try:
         backbone.load_weights(path)
     except Exception as error:  # h5py, zipfile and Keras have no common error for a wrong file
@@ -182,7 +184,7 @@ def _load(backbone, path, name):
         ) from error
 
 
-def _scale(x, scaling):
+def _scale(x: keras.KerasTensor, scaling: str) -> keras.KerasTensor:
     """What `preprocess_input` does, as layers that can be cloned and exported."""
     if scaling == "tf":
         return layers.Rescaling(1 / 127.5, offset=-1)(x)
@@ -194,7 +196,7 @@ def _scale(x, scaling):
     return x
 
 
-def _constant_normalization(layer, loaded):
+def _constant_normalization(layer: keras.Layer, loaded: bool) -> keras.Layer:
     """`layer` with constants in place of weights, which `set_weights` would not bring into use."""
     if loaded:
         mean, variance, _ = layer.get_weights()
@@ -208,7 +210,7 @@ def _constant_normalization(layer, loaded):
     )
 
 
-def _with_seeds(config, seeds):
+def _with_seeds(config: Any, seeds: Iterator[int]) -> Any:
     """A layer's configuration with every `seed` that is None replaced, nested ones included."""
     if isinstance(config, dict):
         return {
@@ -221,7 +223,7 @@ def _with_seeds(config, seeds):
 
 
 @contextlib.contextmanager
-def _unchanged_random_state():
+def _unchanged_random_state() -> Iterator[None]:
     state = random.getstate()
     try:
         yield

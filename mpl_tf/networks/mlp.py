@@ -31,7 +31,7 @@ def build(
     """
     seeds = layer_seeds(seed)
 
-    def dense(units, dtype=None):
+    def dense(units: int, dtype: str | None = None) -> keras.Layer:
         initializer = keras.initializers.HeNormal(seed=next(seeds))
         return layers.Dense(units, kernel_initializer=initializer, dtype=dtype)
 

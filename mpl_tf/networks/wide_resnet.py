@@ -63,7 +63,9 @@ def build(
     check(depth, width)
     seeds = layer_seeds(seed)
 
-    def conv(x, channels, size=3, stride=1):
+    def conv(
+        x: keras.KerasTensor, channels: int, size: int = 3, stride: int = 1
+    ) -> keras.KerasTensor:
         return layers.Conv2D(
             channels,
             size,
@@ -73,11 +75,11 @@ def build(
             kernel_initializer=he_normal_out(next(seeds)),
         )(x)
 
-    def activate(x):
+    def activate(x: keras.KerasTensor) -> keras.KerasTensor:
         norm = layers.BatchNormalization(momentum=0.99, epsilon=1e-3, synchronized=synchronized)
         return layers.LeakyReLU(negative_slope=0.2)(norm(x))
 
-    def block(x, channels, stride):
+    def block(x: keras.KerasTensor, channels: int, stride: int) -> keras.KerasTensor:
         activated = activate(x)
         changes = stride > 1 or x.shape[-1] != channels
         shortcut = conv(activated, channels, 1, stride) if changes else x

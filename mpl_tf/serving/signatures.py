@@ -1,6 +1,7 @@
 """A network of logits as functions from images, files and tf.Examples to classes."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -44,7 +45,7 @@ def classifier(
     shape = list(network.input_shape[1:])
     names = tf.constant(list(class_names))
 
-    def forward(images):
+    def forward(images: tf.Tensor) -> tf.Tensor:
         parts = (network.trainable_variables, network.non_trainable_variables)
         variables = [
             [tf.cast(w, v.dtype) for w, v in zip(*pair, strict=True)]
@@ -53,7 +54,7 @@ def classifier(
         logits, _ = network.stateless_call(*variables, images, training=False)
         return tf.nn.softmax(tf.cast(logits, tf.float32))
 
-    def answer(images):
+    def answer(images: tf.Tensor) -> dict[str, tf.Tensor]:
         # TensorFlow's convolutions give a wrong shape for an empty batch: it gets a blank image.
         count = tf.shape(images)[0]
         blank = tf.cast(tf.equal(count, 0), tf.int32)
@@ -66,11 +67,13 @@ def classifier(
             "labels": tf.gather(names, class_ids),
         }
 
-    def classify(inputs):
+    def classify(inputs: tf.Tensor) -> dict[str, tf.Tensor]:
         probs = answer(pixels(example.parse(inputs)[0], shape))["probabilities"]
         return {"classes": tf.broadcast_to(names, tf.shape(probs)), "scores": probs}
 
-    def function(work, name, shape, dtype):
+    def function(
+        work: Callable[..., Any], name: str, shape: Sequence[int], dtype: tf.DType
+    ) -> Callable[..., Any]:
         spec = tf.TensorSpec([None, *shape], dtype, name=name)
         return tf.function(work, input_signature=[spec], autograph=False)
 
@@ -98,7 +101,7 @@ def pixels(encoded: tf.Tensor, shape: Sequence[int]) -> tf.Tensor:
       tf.errors.InvalidArgumentError: one is no image, or damaged (when the graph runs).
     """
 
-    def load(numbered):
+    def load(numbered: tuple[tf.Tensor, tf.Tensor]) -> tf.Tensor:
         number, file = numbered
         message = ["image", number, "of the batch is no JPEG, PNG, BMP or GIF file"]
         with tf.control_dependencies([tf.debugging.Assert(decode.is_image(file), message)]):
@@ -114,7 +117,7 @@ def _in_float32(network: keras.Model) -> keras.Model:
     if not any(layer.compute_dtype in ("bfloat16", "float16") for layer in network.layers):
         return network
 
-    def remake(layer):
+    def remake(layer: keras.Layer) -> keras.Layer:
         return type(layer).from_config(layer.get_config() | {"dtype": "float32"})
 
     twin = keras.models.clone_model(network, clone_function=remake, recursive=True)
@@ -129,7 +132,7 @@ def _copies(network: keras.Model, bfloat16: bool) -> list[list[tf.Variable | tf.
     """
     weights = {id(variable) for variable in network.weights}
 
-    def store(variable):
+    def store(variable: keras.Variable) -> tf.Variable | tf.Tensor:
         value = tf.constant(keras.ops.convert_to_numpy(variable))
         if id(variable) not in weights:  # the state of a random generator, of no use here
             return value

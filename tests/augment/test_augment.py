@@ -82,19 +82,19 @@ def test_rows_of_a_batch_can_be_shown_apart(name):
 
 def test_a_crop_moves_by_up_to_an_eighth_and_mirrors_half():
     rising = np.broadcast_to(np.arange(100, 108, dtype=np.uint8)[:, None], [256, 8, 8])[..., None]
-    found = policies.Crop(flip=False)(tf.constant(rising), draws(256)).numpy()[:, 4, 4, 0]
-    assert set(found) == {103, 104, 105}  # a pixel up, none, a pixel down
+    values = policies.Crop(flip=False)(tf.constant(rising), draws(256)).numpy()[:, 4, 4, 0]
+    assert set(values) == {103, 104, 105}  # a pixel up, none, a pixel down
     rightwards = tf.constant(rising.transpose(0, 2, 1, 3))
-    shown = policies.Crop()(rightwards, draws(256)).numpy().astype(int)
-    mirrored = shown[:, 4, 3, 0] > shown[:, 4, 4, 0]
+    views = policies.Crop()(rightwards, draws(256)).numpy().astype(int)
+    mirrored = views[:, 4, 3, 0] > views[:, 4, 4, 0]
     assert 0.4 < mirrored.mean() < 0.6
 
 
 def test_a_keras_layer_is_a_policy():
     x = images(4)
-    shown = policies.as_policy(keras.layers.RandomFlip("horizontal", seed=0))(x, draws(4))
-    assert shown.dtype == tf.uint8
-    for one, image in zip(shown.numpy(), np.asarray(x), strict=True):
+    views = policies.as_policy(keras.layers.RandomFlip("horizontal", seed=0))(x, draws(4))
+    assert views.dtype == tf.uint8
+    for one, image in zip(views.numpy(), np.asarray(x), strict=True):
         assert np.array_equal(one, image) or np.array_equal(one, image[:, ::-1])
     assert policies.as_policy(None) is policies.unchanged
 

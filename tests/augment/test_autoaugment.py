@@ -27,9 +27,9 @@ def applied(name, picture, magnitude):
     if name == "Rotate":
         return [picture.rotate(v, fillcolor=GREY) for v in (-value, value)]
     if name in GEOMETRIC:
-        kind = Image.Transform.AFFINE
+        affine = Image.Transform.AFFINE
         return [
-            picture.transform(picture.size, kind, GEOMETRIC[name](v), fillcolor=GREY)
+            picture.transform(picture.size, affine, GEOMETRIC[name](v), fillcolor=GREY)
             for v in (-value, value)
         ]
     if name in ("Color", "Contrast", "Brightness", "Sharpness"):
@@ -65,20 +65,20 @@ def test_a_policys_results_are_pillows_as_often_as_its_table_says(policy):
     assert sum(shares.values()) == pytest.approx(1)
     images = tf.constant(np.repeat(image[None], count, 0))
     results = AutoAugment(policy)(images, Draws(tf.constant([1, 2], tf.int64), count)).numpy()
-    found = collections.Counter(result.tobytes() for result in results)
-    assert set(found) <= {result for result, share in shares.items() if share > 0}
+    counts = collections.Counter(result.tobytes() for result in results)
+    assert set(counts) <= {result for result, share in shares.items() if share > 0}
     for result, share in shares.items():
         expected = count * share
-        assert found[result] == pytest.approx(expected, abs=5 * expected**0.5 + 3)
+        assert counts[result] == pytest.approx(expected, abs=5 * expected**0.5 + 3)
 
 
 def test_the_tables_are_the_papers():
-    known = set(operations.OPERATIONS) - {"Cutout"}
+    names = set(operations.OPERATIONS) - {"Cutout"}
     for policy in autoaugment.POLICIES:
         table = autoaugment.sub_policies(policy)
         assert len(table) == 25
         for name, probability, magnitude in (op for pair in table for op in pair):
-            assert name in known and 0 <= probability <= 1 and 0 <= magnitude <= 9
+            assert name in names and 0 <= probability <= 1 and 0 <= magnitude <= 9
     cifar, svhn, imagenet = map(autoaugment.sub_policies, ("cifar10", "svhn", "imagenet"))
     assert cifar[0] == (("Invert", 0.1, 7), ("Contrast", 0.2, 6))
     assert cifar[21] == (("TranslateY", 0.9, 9), ("TranslateY", 0.7, 9))

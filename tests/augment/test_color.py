@@ -32,8 +32,8 @@ def pillow(function, images, parameters):
     return np.stack(results)
 
 
-def enhancer(kind):
-    return lambda picture, factor: kind(picture).enhance(factor)
+def enhancer(enhancement):
+    return lambda picture, factor: enhancement(picture).enhance(factor)
 
 
 def factors(rng):
@@ -94,8 +94,8 @@ def test_a_batch_may_be_empty_and_of_unknown_size(name, channels, rng):
 
 def test_autocontrast_truncates_as_pillow_does_for_every_range(rng):
     low, high = np.sort(rng.integers(0, 256, (2, 1500)), axis=0)
-    every = np.arange(256).reshape(1, 16, 16, 1)
-    images = np.clip(every, low[:, None, None, None], high[:, None, None, None]).astype(np.uint8)
+    values = np.arange(256).reshape(1, 16, 16, 1)
+    images = np.clip(values, low[:, None, None, None], high[:, None, None, None]).astype(np.uint8)
     expected = pillow(lambda picture, _: ImageOps.autocontrast(picture), images, low)
     np.testing.assert_array_equal(color.autocontrast(tf.constant(images)), expected)
     # Ranges at which 255 / range is not exact, and the greatest value becomes 254.

@@ -12,7 +12,7 @@ SEED = tf.constant([3, 4], tf.int64)
 
 
 def drawn(draws):
-    """Something of every kind."""
+    """Draws of both types, and of children."""
     return [
         draws.uniform(0),
         draws.uniform(1, -2.0, 3.0, [2, 3]),
@@ -32,8 +32,8 @@ def test_parts_equal_the_whole(cuts):
 
 
 def test_without_a_count_the_rest_is_drawn():
-    for rest, whole in zip(drawn(Draws(SEED, 9, 4)), drawn(Draws(SEED, 9)), strict=True):
-        np.testing.assert_array_equal(rest, whole[4:])
+    for part, whole in zip(drawn(Draws(SEED, 9, 4)), drawn(Draws(SEED, 9)), strict=True):
+        np.testing.assert_array_equal(part, whole[4:])
 
 
 def test_equal_seeds_give_equal_numbers_in_a_graph_too():

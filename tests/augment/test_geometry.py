@@ -22,17 +22,17 @@ def pictures(count, height, width, channels, rng):
 def pillow(function, images, *parameters):
     """function(picture, *parameters) of every image, uint8 [N, H, W, C]."""
     results = []
-    for image, *own in zip(images, *parameters, strict=True):
+    for image, *values in zip(images, *parameters, strict=True):
         picture = Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image)
-        results.append(np.asarray(function(picture, *own)).reshape(image.shape))
+        results.append(np.asarray(function(picture, *values)).reshape(image.shape))
     return np.stack(results)
 
 
 def affine(matrix):
     def function(picture, value):
-        kind = Image.Transform.AFFINE
+        affine = Image.Transform.AFFINE
         return picture.transform(
-            picture.size, kind, matrix(float(value)), fillcolor=GREY[picture.mode]
+            picture.size, affine, matrix(float(value)), fillcolor=GREY[picture.mode]
         )
 
     return function
@@ -207,13 +207,13 @@ def test_geometry_by_hand():
     image = tf.reshape(tf.range(1, 10), [1, 3, 3, 1])
     image = tf.cast(image, tf.uint8)  # 1 2 3 / 4 5 6 / 7 8 9
 
-    def shown(result):
+    def pixels(result):
         return np.reshape(result, [3, 3]).tolist()
 
     g = 128
     one = tf.constant([1.0])
-    assert shown(geometry.translate_x(image, one)) == [[2, 3, g], [5, 6, g], [8, 9, g]]
-    assert shown(geometry.translate_y(image, -one)) == [[g, g, g], [1, 2, 3], [4, 5, 6]]
+    assert pixels(geometry.translate_x(image, one)) == [[2, 3, g], [5, 6, g], [8, 9, g]]
+    assert pixels(geometry.translate_y(image, -one)) == [[g, g, g], [1, 2, 3], [4, 5, 6]]
     # Rows are measured at their middles, 0.5, 1.5 and 2.5: they move by 1, 2 and 3 pixels.
-    assert shown(geometry.shear_x(image, one)) == [[2, 3, g], [6, g, g], [g, g, g]]
-    assert shown(geometry.rotate(image, 90 * one)) == [[3, 6, 9], [2, 5, 8], [1, 4, 7]]
+    assert pixels(geometry.shear_x(image, one)) == [[2, 3, g], [6, g, g], [g, g, g]]
+    assert pixels(geometry.rotate(image, 90 * one)) == [[3, 6, 9], [2, 5, 8], [1, 4, 7]]

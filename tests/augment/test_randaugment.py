@@ -72,9 +72,9 @@ def test_one_layer_is_one_of_pillows_operations_as_often_as_it_should_be(channel
 
     policy = RandAugment(layers=1, magnitude=16)
     results = policy(tf.constant(np.repeat(image[None], count, 0)), Draws(SEED, count)).numpy()
-    found = collections.Counter(result.tobytes() for result in results)
+    counts = collections.Counter(result.tobytes() for result in results)
     for outcome, share in shares.items():
-        assert found[outcome] == pytest.approx(count * share, abs=5 * (count * share) ** 0.5)
+        assert counts[outcome] == pytest.approx(count * share, abs=5 * (count * share) ** 0.5)
 
     cut = [result for result in results if result.tobytes() not in shares]
     assert len(cut) == pytest.approx(count / 30, abs=50)

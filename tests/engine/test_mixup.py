@@ -23,12 +23,12 @@ def test_every_image_is_mixed_with_one_other_and_its_target_likewise(keep_larger
     images, targets = mix([20, 12], keep_larger=keep_larger)
     np.testing.assert_allclose(images, targets, atol=1e-6)
     own = np.diag(images).copy()
-    rest = images - np.diag(own)
-    partners = rest.argmax(axis=1)
+    foreign = images - np.diag(own)
+    partners = foreign.argmax(axis=1)
     lonely = own > 0.9999  # its own partner
     assert lonely.sum() < 4
-    np.testing.assert_allclose(rest.max(axis=1), 1 - own, atol=1e-6)
-    assert len(set(partners[~lonely])) == (~lonely).sum()  # an order: nobody is taken twice
+    np.testing.assert_allclose(foreign.max(axis=1), 1 - own, atol=1e-6)
+    assert len(set(partners[~lonely])) == (~lonely).sum()  # an order: no partner twice
     assert (partners[:20] >= 20).any() and (partners[20:] < 20).any()  # from all parts
     assert (own.min() >= 0.5) == keep_larger
     assert len(set(own[~lonely].round(6))) > 20
@@ -123,12 +123,12 @@ def test_another_step_mixes_otherwise(name, noise):
 
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_replicas_mix_what_one_would_mix_alone(name, noise, monkeypatch):
-    """Each replica has half of every part, and is given the rows of both."""
+    """Each replica has half of every part, and receives the rows of both."""
     parts = [tf.cast(part, tf.float32) for part in tf.split(tf.constant(noise), [24, 16])]
     targets = tf.split(tf.eye(40), [24, 16])
     alone = FUNCTIONS[name](parts, targets, 0.75, SEED)
     halves = [[tf.split(part, 2)[i] for part in (*parts, *targets)] for i in range(2)]
-    whole = {id(half[i]): every for half in halves for i, every in enumerate((*parts, *targets))}
+    whole = {id(half[i]): full for half in halves for i, full in enumerate((*parts, *targets))}
     monkeypatch.setattr(replicas, "all_rows", lambda part: whole[id(part)])
     shared = []
     for index, half in enumerate(halves):

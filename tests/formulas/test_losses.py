@@ -71,8 +71,8 @@ def test_consistency_by_hand_and_its_gradient_reaches_the_strong_view_only():
 def test_squared_error_and_entropy_by_hand(rng):
     z, other = rng.normal(size=(4, 3)), rng.dirichlet(np.ones(3), size=4)
     probs = np.exp(z) / np.exp(z).sum(axis=1, keepdims=True)
-    found = losses.squared_error(probs, other)
-    np.testing.assert_allclose(found, ((probs - other) ** 2).sum(axis=1) / 3, atol=1e-12)
+    error = losses.squared_error(probs, other)
+    np.testing.assert_allclose(error, ((probs - other) ** 2).sum(axis=1) / 3, atol=1e-12)
     entropy = -(probs * np.log(probs)).sum(axis=1)
     np.testing.assert_allclose(losses.entropy(tf.constant(z)), entropy, atol=1e-12)
 
@@ -81,19 +81,19 @@ def test_divergence_by_hand(rng):
     z, other = rng.normal(size=(2, 4, 3))
     p, q = (np.exp(x) / np.exp(x).sum(axis=1, keepdims=True) for x in (z, other))
     expected = (p * np.log(p / q)).sum(axis=1)
-    found = losses.divergence(tf.constant(z), tf.constant(other))
-    np.testing.assert_allclose(found, expected, atol=1e-12)
+    divergence = losses.divergence(tf.constant(z), tf.constant(other))
+    np.testing.assert_allclose(divergence, expected, atol=1e-12)
     np.testing.assert_array_equal(losses.divergence(tf.constant(z), tf.constant(z)), np.zeros(4))
 
 
 def test_alignment_by_hand():
-    found = losses.align(
+    aligned = losses.align(
         tf.constant([[0.5, 0.3, 0.2]], tf.float64),
         tf.constant([0.5, 0.25, 0.25], tf.float64),
         tf.constant([0.25, 0.25, 0.5], tf.float64),
     )
     weighted = np.array([0.5 * 2, 0.3, 0.2 / 2])
-    np.testing.assert_allclose(found[0], weighted / weighted.sum(), atol=1e-5)
+    np.testing.assert_allclose(aligned[0], weighted / weighted.sum(), atol=1e-5)
 
 
 def test_loss_on_labels_is_cross_entropy_with_the_smoothed_label():

@@ -24,8 +24,8 @@ def test_most_wrong_puts_the_worst_first():
 
 def test_top_k_counts_how_many_are_above_the_truth():
     labels = np.array([0, 0, 2, 0])  # none above, one, none, two
-    found = [measures.top_k_accuracy(PROBS, labels, k) for k in (1, 2, 3)]
-    assert found == [0.5, 0.75, 1.0]
+    shares = [measures.top_k_accuracy(PROBS, labels, k) for k in (1, 2, 3)]
+    assert shares == [0.5, 0.75, 1.0]
 
 
 def test_class_accuracy_knows_what_is_not_there():
@@ -58,9 +58,9 @@ def test_real_labels_by_hand():
 
 
 def test_measure_is_json():
-    found = measures.measure(PROBS, LABELS, ["a", "b", "c"])
-    assert json.loads(json.dumps(found)) == found
-    assert found["class_accuracy"] == {"a": 0.5, "b": None, "c": 0.5}
-    assert found["top_5_accuracy"] is None
+    result = measures.measure(PROBS, LABELS, ["a", "b", "c"])
+    assert json.loads(json.dumps(result)) == result
+    assert result["class_accuracy"] == {"a": 0.5, "b": None, "c": 0.5}
+    assert result["top_5_accuracy"] is None
     many = np.eye(6)
     assert measures.measure(many, np.arange(6), list("abcdef"))["top_5_accuracy"] == 1

@@ -40,7 +40,7 @@ def test_normal_is_normal_in_any_shape():
 def test_a_permutation_has_every_number_once():
     orders = [random.permutation(SEED + [0, i], 5).numpy() for i in range(200)]
     assert all(sorted(order) == [0, 1, 2, 3, 4] for order in orders)
-    assert abs(np.mean(orders, axis=0) - 2).max() < 0.4  # no place prefers a number
+    assert abs(np.mean(orders, axis=0) - 2).max() < 0.4  # no position prefers a number
 
 
 def test_a_key_folds_the_step_into_seed_and_stream():

@@ -47,6 +47,6 @@ def test_ema_decay_is_young_first():
 
 
 def test_gaussian_ramp():
-    found = [float(schedules.gaussian_ramp(t, 10)) for t in (0, 5, 10, 20)]
-    assert found == pytest.approx([math.exp(-5), math.exp(-1.25), 1, 1], abs=1e-6)
+    ramp = [float(schedules.gaussian_ramp(t, 10)) for t in (0, 5, 10, 20)]
+    assert ramp == pytest.approx([math.exp(-5), math.exp(-1.25), 1, 1], abs=1e-6)
     assert float(schedules.gaussian_ramp(0, 0)) == 1

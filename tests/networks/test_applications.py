@@ -55,9 +55,9 @@ def features(network):
 
 
 def test_every_network_of_keras_is_there():
-    every = {n for n in dir(keras.applications) if n[0].isupper()}
-    assert set(applications.names()) == every
-    assert {"ResNet50", "EfficientNetB7", "ConvNeXtTiny", "NASNetLarge", "VGG19"} <= every
+    published = {n for n in dir(keras.applications) if n[0].isupper()}
+    assert set(applications.names()) == published
+    assert {"ResNet50", "EfficientNetB7", "ConvNeXtTiny", "NASNetLarge", "VGG19"} <= published
 
 
 @pytest.mark.parametrize("family", sorted(applications._SCALING))

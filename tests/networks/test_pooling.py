@@ -37,9 +37,9 @@ def test_it_is_max_pooling(numbers):
         np.testing.assert_array_equal(ours(x, training=training), theirs(x))
     np.testing.assert_array_equal(gradient(ours, x, upstream), gradient(theirs, x, upstream))
     # Linear in upstream: < gradient(upstream), direction > = < upstream, second >.
-    found = second(ours, x, upstream, direction)
+    product_of_ours = second(ours, x, upstream, direction)
     product = tf.reduce_sum(gradient(ours, x, upstream) * direction)
-    np.testing.assert_allclose(tf.reduce_sum(upstream * found), product, rtol=1e-5)
+    np.testing.assert_allclose(tf.reduce_sum(upstream * product_of_ours), product, rtol=1e-5)
 
 
 def test_xla_computes_the_same_second_derivative(numbers):
@@ -47,10 +47,10 @@ def test_xla_computes_the_same_second_derivative(numbers):
         function = tf.function(lambda *a: second(layer, *a), jit_compile=True, autograph=False)
         return function(*numbers)
 
-    wanted = second(MaxPooling(2), *numbers)
-    np.testing.assert_allclose(compiled(MaxPooling(2)), wanted, rtol=1e-5)
-    # The reason for the layer: when this no longer fails, Keras's own can be taken.
-    assert not np.allclose(compiled(keras.layers.MaxPooling2D(2)), wanted, rtol=1e-3)
+    expected = second(MaxPooling(2), *numbers)
+    np.testing.assert_allclose(compiled(MaxPooling(2)), expected, rtol=1e-5)
+    # The reason for the layer: when this assertion fails, Keras's layer will do.
+    assert not np.allclose(compiled(keras.layers.MaxPooling2D(2)), expected, rtol=1e-3)
 
 
 def test_it_survives_its_configuration():

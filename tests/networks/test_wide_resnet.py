@@ -14,8 +14,8 @@ def network():
 
 
 def convolutions(network, size):
-    found = [x for x in network.layers if isinstance(x, keras.layers.Conv2D)]
-    return [x for x in found if x.kernel_size == (size, size)]
+    convolutions = [x for x in network.layers if isinstance(x, keras.layers.Conv2D)]
+    return [x for x in convolutions if x.kernel_size == (size, size)]
 
 
 def trainable(network):

@@ -141,16 +141,16 @@ def test_warm_up_asks_every_signature_what_it_can_answer(exported, loaded):
 def test_versions_count_up_and_never_collide(network, tmp_path):
     (tmp_path / "7").mkdir()
     (tmp_path / "notes").mkdir()
-    made = []
+    paths = []
     threads = [
-        threading.Thread(target=lambda: made.append(saved_model.export(network, str(tmp_path))))
+        threading.Thread(target=lambda: paths.append(saved_model.export(network, str(tmp_path))))
         for _ in range(2)
     ]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert sorted(map(os.path.basename, made)) == ["8", "9"]
+    assert sorted(map(os.path.basename, paths)) == ["8", "9"]
     assert sorted(os.listdir(tmp_path)) == ["7", "8", "9", "notes"]
     assert saved_model.find(str(tmp_path)) == str(tmp_path / "9")
     assert saved_model.find(str(tmp_path / "8")) == str(tmp_path / "8")

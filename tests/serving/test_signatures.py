@@ -36,9 +36,9 @@ def ask(module, request):
     return classify
 
 
-def encode(image, kind="PNG", **options):
+def encode(image, format="PNG", **options):
     out = io.BytesIO()
-    image.save(out, kind, **options)
+    image.save(out, format, **options)
     return out.getvalue()
 
 
@@ -143,11 +143,11 @@ def test_networks_trained_in_16_bits_answer_in_float32(dtype):
     network.set_weights(exact.get_weights())
     exact.set_weights([w.astype(np.float32) for w in network.get_weights()])  # rounded alike
     images = tf.constant(COLOUR[None])
-    found, expected = (
+    probabilities, expected = (
         signatures.classifier(n, "abc").serving_default(images)["probabilities"]
         for n in (network, exact)
     )
-    np.testing.assert_allclose(found, expected, atol=1e-6)
+    np.testing.assert_allclose(probabilities, expected, atol=1e-6)
     assert network(COLOUR[None].astype(np.float32)).dtype != tf.float32
 
 
@@ -157,8 +157,8 @@ def test_files_are_seen_as_in_training(tmp_path):
         (tmp_path / "labeled" / name).mkdir(parents=True)
         for number, size in enumerate([(20, 31), (8, 8), (5, 40), (9, 7)]):
             image = np.random.default_rng(10 * k + number).integers(0, 256, (*size, 3), np.uint8)
-            kind = "jpg" if number % 2 else "png"
-            PIL.Image.fromarray(image).save(tmp_path / "labeled" / name / f"{number}.{kind}")
+            extension = "jpg" if number % 2 else "png"
+            PIL.Image.fromarray(image).save(tmp_path / "labeled" / name / f"{number}.{extension}")
     train = data.folder(str(tmp_path), image_size=8).train
     files = [(tmp_path / name).read_bytes() for name in train.ids]
     np.testing.assert_array_equal(signatures.pixels(tf.constant(files), (8, 8, 3)), train.images)
