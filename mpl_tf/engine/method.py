@@ -13,7 +13,7 @@ from mpl_tf.engine.label_training import LabelTraining
 from mpl_tf.engine.logits import check_logits
 from mpl_tf.engine.metrics import ClassShares
 from mpl_tf.engine.trainer import Trainer
-from mpl_tf.formulas import schedules
+from mpl_tf.formulas import averages, schedules
 from mpl_tf.options import check, option
 
 # The networks that a method may have.
@@ -198,7 +198,7 @@ class Method(Trainer):
         decay = schedules.ema_decay(self.step, self.config.ema_decay)
         for average, value in zip(self.ema.weights, self.student.weights, strict=True):
             d = tf.cast(decay, value.dtype)
-            average.assign(d * average + (1 - d) * value)
+            average.assign(averages.moving_average(average, value, d))
 
     def finetuning_phase(self, optimizer: Any, **compile_arguments: Any) -> LabelTraining:
         """A compiled trainer of a fresh copy of `ema`, which becomes `finetuned`.

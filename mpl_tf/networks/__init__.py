@@ -42,8 +42,8 @@ def find(name: str) -> Builder:
       ConfigError: there is no such network; the message lists what there is.
     """
     for architecture in _ARCHITECTURES:
-        if architecture.matches(name):
-            return architecture.find(name)
+        if builder := architecture.find(name):
+            return builder
     # A network of Keras without its prefix is worth a hint.
     names = {n.lower(): n for n in NETWORKS} | {
         n.lower(): f"keras:{n}" for n in applications.names()

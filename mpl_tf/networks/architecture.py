@@ -60,14 +60,15 @@ class Architecture:
         """Whether `name` is one of this architecture's."""
         return re.fullmatch(self.pattern, name) is not None
 
-    def find(self, name: str) -> Builder:
-        """The builder that goes by `name`, which matches.
+    def find(self, name: str) -> Builder | None:
+        """The builder that goes by `name`; None if it is not one of this architecture's.
 
         Raises:
           ConfigError: the name has arguments that are not allowed.
         """
         match = re.fullmatch(self.pattern, name)
-        assert match, name
+        if match is None:
+            return None
         groups = {key: text for key, text in match.groupdict().items() if text is not None}
         return functools.partial(self.build, **self.parse(**groups)) if groups else self
 
