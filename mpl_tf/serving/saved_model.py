@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow_serving.apis import prediction_log_pb2
 
-from mpl_tf.files import sync
+from mpl_tf.files import sync_tree
 from mpl_tf.options import ConfigError
 from mpl_tf.serving import signatures
 
@@ -75,9 +75,7 @@ def export(
         _save(module, partial, {CLASS_NAMES: names, CONFIG: config or {}, ABOUT: about})
         _write_warm_up(module, partial, shape)
         os.chmod(partial, os.stat(directory).st_mode)  # mkdtemp's is for its owner alone
-        for folder, _, files in os.walk(partial):
-            for name in (*files, ""):
-                sync(os.path.join(folder, name))
+        sync_tree(partial)
         return _claim(partial, directory)
     finally:
         shutil.rmtree(partial, ignore_errors=True)

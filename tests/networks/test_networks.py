@@ -1,13 +1,13 @@
 """Every network: shapes, seeds, gradients, cloning, images of either type; and finding them."""
 
-import pathlib
+import dataclasses
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from mpl_tf import networks
+from mpl_tf.config.groups import RunConfig
 from mpl_tf.networks import NETWORKS, applications, find, takes_weights
 from mpl_tf.options import ConfigError
 
@@ -161,11 +161,7 @@ def test_only_networks_of_keras_take_weights():
     assert not any(takes_weights(name) for name in (*NETWORKS, *NOBODYS, "small_16"))
 
 
-def test_the_help_and_the_pages_name_every_architecture():
-    """What users write is said by the flag, from the entries, and by the README or a page of it."""
-    root = pathlib.Path(__file__).parent.parent.parent
-    pages = [root / "README.md", *(root / "docs").glob("*.md")]
-    text = " ".join(page.read_text(encoding="utf-8") for page in pages)
+def test_the_help_has_every_architecture():
+    (field,) = (f for f in dataclasses.fields(RunConfig) if f.name == "network")
     for architecture in ARCHITECTURES:
-        assert architecture.text in networks.HELP
-        assert f"`{architecture.forms[-1]}`" in text
+        assert architecture.text in str(field.metadata)
