@@ -1,6 +1,7 @@
 """README.md and docs/: code runs, commands are understood, and what is named exists."""
 
 import contextlib
+import functools
 import importlib.util
 import inspect
 import pathlib
@@ -40,6 +41,7 @@ def blocks(page, language):
     return re.findall(rf"```{language}\n(.*?)```", text_of(page), re.DOTALL)
 
 
+@functools.cache
 def commands():
     """The arguments of every `python ...` in the pages' shell blocks and sentences, once each."""
     # bash expands variables and continued lines, and has no program to run.
