@@ -44,9 +44,10 @@ def blocks(page, language):
 @functools.cache
 def commands():
     """The arguments of every `python ...` in the pages' shell blocks and sentences, once each."""
-    # bash expands variables and continued lines, and has no program to run.
+    # bash expands variables and continued lines, and has no program to run. A line is written at
+    # once, because commands in the background write too.
     recorder = """
-    python() { printf '%q ' "$@"; echo; }
+    python() { local line; printf -v line '%q ' "$@"; echo "$line"; }
     pip() { :; }
     """
     lines = []
