@@ -25,7 +25,7 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from mpl_tf import console
+from mpl_tf import console, files
 from mpl_tf.options import ConfigError
 
 try:
@@ -142,17 +142,10 @@ def build(
     with workspace(root, name) as stage:
         ready = generate(name, raw, stage)
         final.parent.mkdir(exist_ok=True)
-        replaced = stage / "replaced"
-        if final.exists():
-            if not overwrite:  # another run was faster
-                return final, False
-            final.rename(replaced)
-        try:
-            ready.rename(final)
-        except OSError:
-            if replaced.exists():
-                replaced.rename(final)
-            raise
+        if final.exists() and not overwrite:  # another run was faster
+            return final, False
+        with files.whole(os.fspath(final), os.fspath(stage / "ready")) as partial:
+            ready.rename(partial)
     return final, True
 
 

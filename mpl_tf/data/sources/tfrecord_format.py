@@ -12,6 +12,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 import numpy as np
 import tensorflow as tf
 
+from mpl_tf import files
 from mpl_tf.options import ConfigError
 
 INFO = "info.json"
@@ -111,19 +112,21 @@ def write(path: str, examples: Iterable[bytes]) -> np.ndarray:
     """Writes a TFRecord file under a hidden name and renames it when it is complete.
 
     Args:
-      path: the file.
+      path: the file, on this machine's disks.
       examples: the records.
 
     Returns:
       int64 [N], the records' lengths in bytes.
     """
-    partial = os.path.join(os.path.dirname(path), f".{os.path.basename(path)}.partial")
+    folder, name = os.path.split(path)
     lengths = []
-    with tf.io.TFRecordWriter(partial) as writer:
+    with (
+        files.whole(path, os.path.join(folder, f".{name}.partial")) as partial,
+        tf.io.TFRecordWriter(partial) as writer,
+    ):
         for example in examples:
             writer.write(example)
             lengths.append(len(example))
-    tf.io.gfile.rename(partial, path, overwrite=True)
     return np.array(lengths, np.int64)
 
 
@@ -135,8 +138,8 @@ def write_info(folder: str, shards: Iterable[Shard], class_names: Iterable[str])
         arrays = {k: v.tolist() for k, v in entry.items() if isinstance(v, np.ndarray)}
         entry = {_KEYS.get(field, field): value for field, value in (entry | arrays).items()}
         table[os.path.basename(shard.path)] = entry
-    with tf.io.gfile.GFile(os.path.join(folder, INFO), "w") as file:
-        file.write(json.dumps({"class_names": list(class_names), "shards": table}))
+    content = json.dumps({"class_names": list(class_names), "shards": table})
+    files.write_text(os.path.join(folder, INFO), content)
 
 
 def read_info(folder: str) -> tuple[tuple[str, ...] | None, dict[str, Shard]]:
