@@ -11,6 +11,8 @@ import sys
 import tempfile
 import threading
 import warnings
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 from absl import logging as absl_logging
 
@@ -22,7 +24,7 @@ log = absl_logging.get_absl_logger().getChild("mpl_tf")
 class _Lines(logging.Handler):
     """Prints records as plain lines: information to standard output, warnings to standard error."""
 
-    def emit(self, record):
+    def emit(self, record: logging.LogRecord) -> None:
         show = say if record.levelno < logging.WARNING else complain
         show(record.getMessage())
 
@@ -30,15 +32,15 @@ class _Lines(logging.Handler):
 _LINES = _Lines()
 
 
-def start(argv):
+def start(argv: Sequence[str]) -> None:
     """Prints the library's log, and imports TensorFlow, silently unless asked for its messages.
 
     TensorFlow writes to the process's standard error while it is imported, before it reads any
-    setting, so the file descriptor itself is turned away for that moment. If the import fails,
+    setting, so the file descriptor itself is redirected for that moment. If the import fails,
     what was written is shown.
 
     Args:
-      argv: sequence of str, the command line; with `--verbosity`, TensorFlow is not silenced.
+      argv: the command line; with `--verbosity`, TensorFlow is not silenced.
     """
     log.addHandler(_LINES)  # once, however often
     log.setLevel(logging.INFO)
@@ -47,7 +49,7 @@ def start(argv):
         return
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     warnings.simplefilter("ignore")
-    with _stderr_kept_back():
+    with _stderr_redirected():
         import tensorflow as tf
 
         tf.config.list_physical_devices()  # looks for accelerators, aloud
@@ -56,39 +58,39 @@ def start(argv):
 
 
 @contextlib.contextmanager
-def _stderr_kept_back():
+def _stderr_redirected():
     sys.stderr.flush()
-    kept = os.dup(2)
-    with tempfile.TemporaryFile() as away:
-        os.dup2(away.fileno(), 2)
+    stderr = os.dup(2)
+    with tempfile.TemporaryFile() as file:
+        os.dup2(file.fileno(), 2)
         try:
             yield
         except BaseException:
-            os.dup2(kept, 2)
-            away.seek(0)
-            sys.stderr.write(away.read().decode(errors="replace"))
+            os.dup2(stderr, 2)
+            file.seek(0)
+            sys.stderr.write(file.read().decode(errors="replace"))
             raise
         finally:
-            os.dup2(kept, 2)
-            os.close(kept)
+            os.dup2(stderr, 2)
+            os.close(stderr)
 
 
-def say(text=""):
+def say(text: str = "") -> None:
     """One line (or more) of ours on standard output, at once."""
     print(text, flush=True)
 
 
-def bar_mode():
+def bar_mode() -> int:
     """Keras's `verbose`: a moving bar on a terminal, a line an evaluation in a file."""
     return 1 if sys.stdout.isatty() else 2
 
 
-def complain(text):
+def complain(text: str) -> None:
     """One message on standard error."""
     print(text, file=sys.stderr, flush=True)
 
 
-def table(rows):
+def table(rows: Sequence[tuple[str, object]]) -> str:
     """Rows of two columns as aligned text, indented by two spaces."""
     width = max(len(name) for name, _ in rows)
     return "\n".join(f"  {name:<{width}}  {value}" for name, value in rows)
@@ -99,7 +101,7 @@ class Terminated(BaseException):
 
 
 @contextlib.contextmanager
-def raised():
+def raised() -> Iterator[None]:
     """While this lasts, SIGTERM raises Terminated in the main thread."""
 
     def handle(number, frame):
@@ -110,21 +112,21 @@ def raised():
 
 
 @contextlib.contextmanager
-def held_back():
-    """While this lasts, SIGTERM is noted and no more; at the end a noted one raises Terminated.
+def held_back() -> Iterator[Callable[[], bool]]:
+    """While this lasts, SIGTERM only sets a flag; at the end Terminated is raised if it is set.
 
     Yields:
-      callable without arguments -> bool, whether SIGTERM has come.
+      What tells whether SIGTERM has come.
     """
-    seen = threading.Event()
-    with _handler(lambda number, frame: seen.set()):
-        yield seen.is_set
-    if seen.is_set():
+    flag = threading.Event()
+    with _handler(lambda number, frame: flag.set()):
+        yield flag.is_set
+    if flag.is_set():
         raise Terminated
 
 
 @contextlib.contextmanager
-def _handler(function):
+def _handler(function: Callable[[int, Any], None]) -> Iterator[None]:
     """Installs a handler of SIGTERM for a while; outside the main thread Python allows none."""
     if threading.current_thread() is not threading.main_thread():
         yield

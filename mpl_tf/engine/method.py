@@ -12,12 +12,10 @@ from mpl_tf.engine.forward import to_float32
 from mpl_tf.engine.label_training import LabelTraining
 from mpl_tf.engine.logits import check_logits
 from mpl_tf.engine.metrics import ClassShares
+from mpl_tf.engine.roles import ROLES
 from mpl_tf.engine.trainer import Trainer
 from mpl_tf.formulas import averages, schedules
 from mpl_tf.options import check, option
-
-# The networks that a method may have.
-ROLES = ("teacher", "student", "ema", "finetuned")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -120,7 +118,7 @@ class Method(Trainer):
 
     @property
     def networks(self) -> dict[str, keras.Model]:
-        """Those of ROLES that exist, by name."""
+        """Those of `roles.ROLES` that exist, by name."""
         # Before there is an `ema`, it is the student that it will be a copy of.
         networks = self.teacher, self.student, getattr(self, "ema", self.student), self.finetuned
         pairs = zip(ROLES, networks, strict=True)

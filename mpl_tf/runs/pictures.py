@@ -10,7 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mpl_tf.data.dataset import Images
-from mpl_tf.engine.method import ROLES, Panel
+from mpl_tf.engine.method import Panel
+from mpl_tf.engine.roles import ROLES
 from mpl_tf.files import whole
 from mpl_tf.formulas import measures
 from mpl_tf.runs.metrics_log import METRICS, SHARES, read_curves, read_shares

@@ -7,13 +7,11 @@ import keras
 
 from mpl_tf import config, files
 from mpl_tf.console import log
-from mpl_tf.engine.method import ROLES, Method
+from mpl_tf.engine.method import Method
 from mpl_tf.engine.trainer import Trainer
 from mpl_tf.options import ConfigError
 from mpl_tf.runs.checkpoint import CheckpointError, Checkpoints
 from mpl_tf.runs.experiment import build_method, finetuning_phase
-
-NETWORKS = tuple(reversed(ROLES))  # the delivered ones first
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,12 +63,12 @@ def restore(run: Run, which: str = "finetuned") -> tuple[str, keras.Model]:
 
     Args:
       run: by `find`.
-      which: one of NETWORKS. "finetuned" of a run without finetuning is its "ema", which is what
+      which: one of ROLES. "finetuned" of a run without finetuning is its "ema", which is what
         such a run delivers, and requires a finished run; the others are also taken from a run that
         was interrupted.
 
     Returns:
-      (which one of NETWORKS it is, the network, which gives logits).
+      (which one of ROLES it is, the network, which gives logits).
 
     Raises:
       ConfigError: the run has no such network, or not yet.

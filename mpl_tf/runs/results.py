@@ -12,7 +12,7 @@ import tensorflow as tf
 from mpl_tf import console
 from mpl_tf.console import log
 from mpl_tf.data import pipeline
-from mpl_tf.engine.method import ROLES
+from mpl_tf.engine.roles import ROLES
 from mpl_tf.formulas import measures
 from mpl_tf.runs import pictures
 from mpl_tf.runs.experiment import Experiment

@@ -5,7 +5,7 @@ import statistics
 
 from scipy import stats
 
-from mpl_tf.engine.method import ROLES
+from mpl_tf.engine.roles import ROLES
 from mpl_tf.methods import METHODS
 
 # A difference with a smaller p-value is called more than noise.
