@@ -134,6 +134,8 @@ def divergence(target_logits: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
 def entropy(logits: tf.Tensor) -> tf.Tensor:
     """Entropy of each prediction, [B] in nats, of logits [B, K]: `-sum_k p_k log p_k`.
 
+    Grandvalet & Bengio 2005 minimise it.
+
     >>> round(float(entropy(tf.zeros([1, 4]))[0]), 4)  # log(4)
     1.3863
     """
@@ -165,6 +167,9 @@ def align(probs: tf.Tensor, expected: tf.Tensor, predicted: tf.Tensor) -> tf.Ten
 
 def sharpen(logits: tf.Tensor, temperature: float) -> tf.Tensor:
     """`softmax(logits / temperature)`: below 1 sharper, above 1 flatter.
+
+    Berthelot et al. 2019, section 3.2: `p^(1/temperature)` of `p = softmax(logits)`, made to sum
+    to 1.
 
     >>> cold, warm = (float(sharpen(tf.constant([[0.0, 1.0]]), t)[0, 1]) for t in (0.5, 2.0))
     >>> round(cold, 2), round(warm, 2)

@@ -89,8 +89,7 @@ def _sum_norm(values: tf.Tensor) -> tf.Tensor:
 def balance(class_shares: tf.Tensor, limit: float) -> tf.Tensor:
     """Weights of classes that make them all count alike: `min(limit, mean share / share_k)`.
 
-    Xie et al. 2020 (Noisy Student), section 3.1, "data balancing", by weights where the paper
-    repeats images.
+    Xie et al. 2020 (Noisy Student) balance classes by repeating images, where this weights them.
 
     >>> balance(tf.constant([0.5, 0.25, 0.0]), 4.0).numpy().tolist()
     [0.5, 1.0, 4.0]

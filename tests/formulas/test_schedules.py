@@ -5,6 +5,7 @@ import math
 
 import keras
 import pytest
+import tensorflow as tf
 
 from mpl_tf.formulas import schedules
 
@@ -50,3 +51,17 @@ def test_gaussian_ramp():
     ramp = [float(schedules.gaussian_ramp(t, 10)) for t in (0, 5, 10, 20)]
     assert ramp == pytest.approx([math.exp(-5), math.exp(-1.25), 1, 1], abs=1e-6)
     assert float(schedules.gaussian_ramp(0, 0)) == 1
+
+
+@pytest.mark.parametrize(
+    ("growth", "half"), [("linear", 0.5), ("log", 1 - math.exp(-2.5)), ("exp", math.exp(-2.5))]
+)
+def test_signal_annealing_by_hand(growth, half):
+    rises = [float(schedules.training_signal(tf.constant(t), 100, growth, 4)) for t in (0, 50, 100)]
+    assert rises[1] == pytest.approx(0.25 + 0.75 * half, abs=1e-6)
+    assert rises == sorted(rises)
+    assert rises[2] == pytest.approx(1, abs=0.01)
+
+
+def test_signal_annealing_is_clipped_at_its_end():
+    assert float(schedules.training_signal(tf.constant(900), 100, "linear", 4)) == 1.0

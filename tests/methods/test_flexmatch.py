@@ -3,10 +3,8 @@
 import keras
 import numpy as np
 import pytest
-import tensorflow as tf
 
 import mpl_tf
-from mpl_tf.formulas import thresholds
 
 CONTRACT = {"replicas": {"threshold": 0.4}}  # some images pass, others do not
 
@@ -59,34 +57,3 @@ def test_without_unlabeled_loss_it_is_supervised_learning(
 
     got = after_ten_steps(kind, unlabeled_weight=0.0)
     by_hand.assert_close(got, supervised_steps, 1e-6)
-
-
-def test_thresholds_by_hand():
-    learned = tf.constant([0, 0, 0, 0, 1, 1, -1, -1, -1, -1, -1, -1, -1, -1])
-    assert_thresholds = np.testing.assert_allclose
-    half, quarter = 0.9 / 3, 0.9 / 7  # b / (2 - b) of 1/2 and of 1/4
-    assert_thresholds(
-        thresholds.curriculum(learned, 3, 0.9, True, "convex"), [half, quarter, 0], rtol=1e-6
-    )
-    assert_thresholds(
-        thresholds.curriculum(learned, 3, 0.9, False, "convex"), [0.9, half, 0], rtol=1e-6
-    )
-    assert_thresholds(
-        thresholds.curriculum(learned, 3, 0.9, True, "linear"), [0.45, 0.225, 0], rtol=1e-6
-    )
-    assert_thresholds(
-        thresholds.curriculum(learned, 3, 0.9, True, "concave"),
-        0.9 * np.log2([1.5, 1.25, 1]),
-        rtol=1e-6,
-    )
-    nothing = -tf.ones([4], tf.int32)
-    for warmup in (True, False):
-        assert not np.any(thresholds.curriculum(nothing, 3, 0.9, warmup, "convex"))
-
-
-def test_confident_predictions_replace_older_ones_and_others_do_not():
-    learned = tf.constant([2, 1, -1, -1, 0])
-    index, label = tf.constant([0, 1, 3, 4, 4], tf.int64), tf.constant([1, -1, 2, 1, -1], tf.int64)
-    after = thresholds.remember(learned, index, label)
-    np.testing.assert_array_equal(after, [1, 1, -1, 2, 1])
-    assert after.dtype == learned.dtype

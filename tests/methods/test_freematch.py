@@ -2,11 +2,8 @@
 
 import keras
 import numpy as np
-import pytest
-import tensorflow as tf
 
 import mpl_tf
-from mpl_tf.formulas import thresholds
 
 CONTRACT = {"replicas": {"threshold_decay": 0.5, "fairness_weight": 0.5}}
 
@@ -75,30 +72,3 @@ def test_each_term_counts(after_ten_steps, supervised_steps):
             mpl_tf.FreeMatch, unlabeled_weight=unlabeled, fairness_weight=fairness
         )
         assert max(np.abs(a - b).max() for a, b in zip(got, supervised_steps, strict=True)) > 1e-3
-
-
-def test_thresholds_by_hand():
-    probs = tf.constant([0.5, 0.25, 0.25])
-    np.testing.assert_allclose(thresholds.self_adaptive(0.8, probs), [0.8, 0.4, 0.4], rtol=1e-6)
-    clipped = thresholds.self_adaptive(0.8, probs, 0.5, 0.7)
-    np.testing.assert_allclose(clipped, [0.7, 0.5, 0.5], rtol=1e-6)
-    predictions = tf.constant([[0.69, 0.31, 0.0], [0.5, 0.0, 0.5], [0.2, 0.3, 0.5]])
-    np.testing.assert_array_equal(thresholds.above(predictions, clipped), [0, 0, 1])
-
-
-def test_fairness_has_the_sign_of_the_paper():
-    """The negated cross entropy, which is lower for predictions unlike the expected ones."""
-    even, shares = tf.constant([0.5, 0.5]), tf.constant([0.5, 0.5])
-    spread = thresholds.fairness(even, shares, tf.constant([0.5, 0.5]), shares)
-    assert float(spread) == pytest.approx(np.log(0.5))
-    lopsided = thresholds.fairness(even, shares, tf.constant([0.8, 0.2]), shares)
-    assert float(lopsided) == pytest.approx(0.5 * np.log(0.8) + 0.5 * np.log(0.2), abs=1e-6)
-
-
-def test_fairness_of_nothing_is_nothing():
-    even, nothing = tf.constant([0.5, 0.5]), tf.zeros(2)
-    with tf.GradientTape() as tape:
-        tape.watch(nothing)
-        value = thresholds.fairness(even, even, nothing, tf.zeros(2))
-    assert float(value) == 0.0
-    assert not np.any(tape.gradient(value, nothing))

@@ -5,11 +5,9 @@ import itertools
 import keras
 import numpy as np
 import pytest
-import tensorflow as tf
 
 import mpl_tf
 from mpl_tf import networks
-from mpl_tf.formulas import thresholds
 
 CONTRACT = {
     "moons": {"rounds": 2},
@@ -146,9 +144,3 @@ def test_rounds_have_optimizers_of_their_own(linear):
     engines = [*itertools.islice(model.pretraining_phases().values(), 1, None), model]
     assert len({id(engine.student_optimizer) for engine in engines}) == 3
     assert {float(engine.student_optimizer.learning_rate) for engine in engines} == {0.5}
-
-
-def test_balance_by_hand():
-    shares = tf.constant([0.6, 0.2, 0.1, 0.0])
-    np.testing.assert_allclose(thresholds.balance(shares, 2.0), [0.375, 1.125, 2.0, 2.0], rtol=1e-6)
-    np.testing.assert_array_equal(thresholds.balance(tf.zeros(3), 2.0), [0, 0, 0])

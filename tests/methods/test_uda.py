@@ -3,10 +3,8 @@
 import keras
 import numpy as np
 import pytest
-import tensorflow as tf
 
 import mpl_tf
-from mpl_tf.formulas import schedules
 
 # A threshold that some images pass and others do not.
 CONTRACT = {
@@ -63,17 +61,3 @@ def test_no_label_kept_is_no_step(linear, vectors, endless, by_hand):
 @pytest.mark.parametrize("limit", [{"unlabeled_weight": 0.0}, {"threshold": 1.01}])
 def test_limits_are_supervised_learning(limit, after_ten_steps, supervised_steps, by_hand):
     by_hand.assert_close(after_ten_steps(mpl_tf.UDA, **limit), supervised_steps, 1e-6)
-
-
-@pytest.mark.parametrize(
-    ("kind", "half"), [("linear", 0.5), ("log", 1 - np.exp(-2.5)), ("exp", np.exp(-2.5))]
-)
-def test_signal_annealing_by_hand(kind, half):
-    rises = [float(schedules.training_signal(tf.constant(t), 100, kind, 4)) for t in (0, 50, 100)]
-    assert rises[1] == pytest.approx(0.25 + 0.75 * half, abs=1e-6)
-    assert rises == sorted(rises)
-    assert rises[2] == pytest.approx(1, abs=0.01)
-
-
-def test_schedules_are_clipped_at_their_end():
-    assert float(schedules.training_signal(tf.constant(900), 100, "linear", 4)) == 1.0
