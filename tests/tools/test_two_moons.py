@@ -75,7 +75,7 @@ def trained(tool, row, data, weights, column=slice(None), steps=12):
         network.set_weights([value[column] for value in values])
     batches = tf.data.Dataset.from_tensor_slices(stacked).repeat()
     if method.pretraining_phases():
-        method.train_teacher(batches, steps=steps, verbose=0)
+        method.pretrain(batches, steps=steps, verbose=0)
     method.fit(batches, steps_per_epoch=steps, verbose=0)
     return [np.asarray(w) for network in networks for w in network.weights]
 
