@@ -1,14 +1,9 @@
 """Runs that are killed, asked to stop, short of disk or short of a checkpoint, and go on."""
 
-import csv
 import errno
-import json
 import os
-import pathlib
 import resource
 import signal
-import subprocess
-import sys
 import time
 
 import pytest
@@ -16,8 +11,6 @@ import tensorflow as tf
 
 from mpl_tf import cli, train
 from mpl_tf.runs import checkpoint, metrics_log, phases
-
-SMOKE = pathlib.Path(__file__).parents[2] / "flags" / "smoke" / "mpl.flags"
 
 # Rows, evaluations and checkpoints fall on different steps, so that a row is cut in two.
 LONG = (
@@ -30,19 +23,6 @@ LONG = (
     "--feedback=sampled",
     "--deterministic",
 )
-
-
-def command(path, *flags):
-    return [f"--flagfile={SMOKE}", f"--workdir={path}", *flags]
-
-
-def start(path, *flags):
-    return subprocess.Popen(
-        [sys.executable, "-m", "mpl_tf.train", *command(path, *flags)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
 
 
 def wait_for(process, path, phase, step):
@@ -67,24 +47,15 @@ def newest(path, phase):
     return max((int(n.removeprefix("step-")) for n in names if "partial" not in n), default=0)
 
 
-def results(path):
-    return json.loads((path / "results.json").read_text())
-
-
-def read_csv(path, name):
-    with open(path / name, newline="") as file:
-        return list(csv.DictReader(file))
-
-
-def test_a_run_stopped_once_and_killed_twice_ends_like_one_that_was_not(tmp_path, capsys):
+def test_a_run_stopped_once_and_killed_twice_ends_like_one_that_was_not(tmp_path, capsys, smoke):
     """SIGTERM in training, kill -9 there, kill -9 in finetuning; and all bits are the same."""
     assert train.main(["--help"]) == cli.DONE  # imports are done
     straight, path = tmp_path / "straight", tmp_path / "run"
-    uninterrupted = start(straight, *LONG)
+    uninterrupted = smoke.start(*smoke.command(straight, *LONG))
 
-    first = start(path, *LONG)
+    first = smoke.start(*smoke.command(path, *LONG))
     wait_for(first, path, "train", 4)
-    assert train.main(command(path, *LONG)) == cli.MISUSED
+    assert smoke.run(path, *LONG) == cli.MISUSED
     assert f"in use by another process (process {first.pid} on" in capsys.readouterr().err
     status, printed = end(first, signal.SIGTERM)
     assert status == cli.TERMINATED == 143, printed
@@ -93,7 +64,7 @@ def test_a_run_stopped_once_and_killed_twice_ends_like_one_that_was_not(tmp_path
     assert "The same command continues" in printed
     assert "Traceback" not in printed
 
-    second = start(path, *LONG)
+    second = smoke.start(*smoke.command(path, *LONG))
     wait_for(second, path, "train", stopped + 9)
     status, printed = end(second, signal.SIGKILL)
     assert status == -signal.SIGKILL
@@ -101,7 +72,7 @@ def test_a_run_stopped_once_and_killed_twice_ends_like_one_that_was_not(tmp_path
     killed = newest(path, "train")
     assert killed < 120
 
-    third = start(path, *LONG)
+    third = smoke.start(*smoke.command(path, *LONG))
     wait_for(third, path, "finetune", 9)
     status, printed = end(third, signal.SIGKILL)
     assert status == -signal.SIGKILL
@@ -109,27 +80,19 @@ def test_a_run_stopped_once_and_killed_twice_ends_like_one_that_was_not(tmp_path
     assert newest(path, "finetune") < 60
     assert len(os.listdir(path / "checkpoints" / "train")) == 2
 
-    last = start(path, *LONG)
+    last = smoke.start(*smoke.command(path, *LONG))
     printed = last.communicate()[0]
     assert last.returncode == cli.DONE, printed
     assert "finetune: continuing after step" in printed
     output = uninterrupted.communicate()[0]
     assert uninterrupted.returncode == cli.DONE, output
-    assert results(path)["weights_digest"] == results(straight)["weights_digest"]
-    assert results(path)["test_accuracy"] == results(straight)["test_accuracy"]
+    assert smoke.results(path)["weights_digest"] == smoke.results(straight)["weights_digest"]
+    assert smoke.results(path)["test_accuracy"] == smoke.results(straight)["test_accuracy"]
     for name in ("metrics.csv", "pseudo_labels.csv"):
-        assert read_csv(path, name) == read_csv(straight, name)
+        assert smoke.rows(path, name) == smoke.rows(straight, name)
 
 
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory):
-    """The folder of a smoke run that nothing interrupted."""
-    path = tmp_path_factory.mktemp("finished") / "run"
-    assert train.main(command(path)) == cli.DONE
-    return path
-
-
-def test_a_full_disk_and_a_damaged_checkpoint(finished, tmp_path, monkeypatch, capsys):
+def test_a_full_disk_and_a_damaged_checkpoint(finished, tmp_path, monkeypatch, capsys, smoke):
     """The third checkpoint finds no room; the second is damaged; the run goes on from the first."""
     path, saves = tmp_path / "run", []
     flags = ("--checkpoint_every=1", "--keep_checkpoints=3")
@@ -147,7 +110,7 @@ def test_a_full_disk_and_a_damaged_checkpoint(finished, tmp_path, monkeypatch, c
 
     with monkeypatch.context() as patch:
         patch.setattr(checkpoint.Checkpoints, "save", save)
-        assert train.main(command(path, *flags)) == cli.FAILED
+        assert smoke.run(path, *flags) == cli.FAILED
     shown = capsys.readouterr()
     assert "Stopped: the checkpoint after step 3 could not be written to" in shown.err
     assert "Traceback" not in shown.err
@@ -156,15 +119,17 @@ def test_a_full_disk_and_a_damaged_checkpoint(finished, tmp_path, monkeypatch, c
     assert sorted(os.listdir(folder)) == ["step-1", "step-2"]
 
     os.truncate(folder / "step-2" / "state.data-00000-of-00001", 5000)
-    assert train.main(command(path, *flags)) == cli.DONE
+    assert smoke.run(path, *flags) == cli.DONE
     shown = capsys.readouterr()
     assert f"{folder / 'step-2'}: state.data-00000-of-00001 is damaged" in shown.out
     assert "train: continuing after step 1 of 6" in shown.out
-    assert results(path)["weights_digest"] == results(finished)["weights_digest"]
-    assert read_csv(path, "metrics.csv") == read_csv(finished, "metrics.csv")
+    assert smoke.results(path)["weights_digest"] == smoke.results(finished)["weights_digest"]
+    assert smoke.rows(path, "metrics.csv") == smoke.rows(finished, "metrics.csv")
 
 
-def test_a_stop_before_an_evaluation_makes_up_for_it(finished, tmp_path, monkeypatch, capsys):
+def test_a_stop_before_an_evaluation_makes_up_for_it(
+    finished, tmp_path, monkeypatch, capsys, smoke
+):
     """SIGTERM comes in the last step before an evaluation, which is done when the run goes on."""
     path, original = tmp_path / "run", metrics_log.MetricsLog.write
 
@@ -176,12 +141,12 @@ def test_a_stop_before_an_evaluation_makes_up_for_it(finished, tmp_path, monkeyp
     handler = signal.getsignal(signal.SIGTERM)
     with monkeypatch.context() as patch:
         patch.setattr(metrics_log.MetricsLog, "write", write)
-        assert train.main(command(path)) == cli.TERMINATED
+        assert smoke.run(path) == cli.TERMINATED
     assert signal.getsignal(signal.SIGTERM) is handler
     assert "asked to stop, saved after step 4" in capsys.readouterr().out
-    assert not any(row.get("val_ema_accuracy") for row in read_csv(path, "metrics.csv"))
-    assert train.main(command(path)) == cli.DONE
-    assert read_csv(path, "metrics.csv") == read_csv(finished, "metrics.csv")
+    assert not any(row.get("val_ema_accuracy") for row in smoke.rows(path, "metrics.csv"))
+    assert smoke.run(path) == cli.DONE
+    assert smoke.rows(path, "metrics.csv") == smoke.rows(finished, "metrics.csv")
 
 
 @pytest.mark.parametrize(
@@ -196,22 +161,24 @@ def test_a_stop_before_an_evaluation_makes_up_for_it(finished, tmp_path, monkeyp
     ],
     ids=["disk", "quota", "TensorFlow"],
 )
-def test_a_full_disk_outside_checkpoints_is_named_too(stage, error, tmp_path, monkeypatch, capsys):
+def test_a_full_disk_outside_checkpoints_is_named_too(
+    stage, error, tmp_path, monkeypatch, capsys, smoke
+):
     def fail(*arguments):
         raise error
 
     monkeypatch.setattr(phases, "fit", lambda experiment: (None, None))
     monkeypatch.setattr(f"mpl_tf.runs.{stage}", fail)
-    assert train.main(command(tmp_path / "run")) == cli.FAILED
+    assert smoke.run(tmp_path / "run") == cli.FAILED
     shown = capsys.readouterr()
     assert f"Stopped: {tmp_path / 'run'} cannot be written: " in shown.err
     assert "Make room" in shown.err
 
 
-def test_a_lack_of_memory_is_not_taken_for_one_of_disk(tmp_path, monkeypatch):
+def test_a_lack_of_memory_is_not_taken_for_one_of_disk(tmp_path, monkeypatch, smoke):
     def fail(*arguments):
         raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor")
 
     monkeypatch.setattr(phases, "fit", fail)
     with pytest.raises(tf.errors.ResourceExhaustedError, match="OOM"):
-        train.main(command(tmp_path / "run"))
+        smoke.run(tmp_path / "run")

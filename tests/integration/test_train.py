@@ -1,9 +1,6 @@
 """`python -m mpl_tf.train` from flags to files, repeated and misused."""
 
-import csv
-import json
 import os
-import pathlib
 import shutil
 import subprocess
 import sys
@@ -17,33 +14,10 @@ import mpl_tf
 from mpl_tf import cli, train
 from mpl_tf.runs import checkpoint, folder
 
-SMOKE = pathlib.Path(__file__).parents[2] / "flags" / "smoke"
 
-
-def run(path, *flags, method="mpl"):
-    return train.main([f"--flagfile={SMOKE / method}.flags", f"--workdir={path}", *flags])
-
-
-def results(path):
-    return json.loads((path / "results.json").read_text())
-
-
-def read_csv(path):
-    with open(path / "metrics.csv", newline="") as file:
-        return list(csv.DictReader(file))
-
-
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory):
-    """The folder of a finished smoke run; tests must not change it."""
-    path = tmp_path_factory.mktemp("finished") / "run"
-    assert run(path) == cli.DONE
-    return path
-
-
-def test_everything_is_there(finished):
+def test_everything_is_there(finished, smoke):
     assert set(os.listdir(finished)) == {*folder.ARTIFACTS, folder.LOCK}  # no more, no less
-    found = results(finished)
+    found = smoke.results(finished)
     assert {k: found[k] for k in ("dataset", "method", "feedback", "seed", "steps")} == {
         "dataset": "digits",
         "method": "mpl",
@@ -65,8 +39,8 @@ def test_everything_is_there(finished):
     }
 
 
-def test_metrics_have_a_row_for_every_log_and_evaluation(finished):
-    rows = read_csv(finished)
+def test_metrics_have_a_row_for_every_log_and_evaluation(finished, smoke):
+    rows = smoke.rows(finished)
     places = [(r["phase"], r["step"], "loss" if r["student_loss"] else "val") for r in rows]
     assert places == [
         ("train", "2", "loss"),
@@ -85,7 +59,7 @@ def test_metrics_have_a_row_for_every_log_and_evaluation(finished):
         assert rows[0][name]
 
 
-def test_the_export_answers_like_the_finetuned_student(finished):
+def test_the_export_answers_like_the_finetuned_student(finished, smoke):
     """Restored from the checkpoint by hand, so that nothing of the run itself is trusted."""
     student = mpl_tf.NETWORKS["mlp"](10, (8, 8, 1), seed=5)
     model = mpl_tf.Supervised(student)
@@ -98,29 +72,34 @@ def test_the_export_answers_like_the_finetuned_student(finished):
     out = served(images=tf.constant(test.images))
     np.testing.assert_allclose(out["probabilities"], expected, atol=1e-5)
     accuracy = np.mean(out["class_ids"].numpy() == test.labels)
-    assert accuracy == pytest.approx(results(finished)["test_accuracy"]["finetuned"])
+    assert accuracy == pytest.approx(smoke.results(finished)["test_accuracy"]["finetuned"])
     assert out["labels"].numpy()[0] == str(out["class_ids"].numpy()[0]).encode()
 
 
-def test_the_same_seed_gives_the_same_weights_and_another_another(finished, tmp_path):
+def test_the_same_seed_gives_the_same_weights_and_another_another(finished, tmp_path, smoke):
     flags_of_the_run = finished / "run.flags"
     assert train.main([f"--flagfile={flags_of_the_run}", f"--workdir={tmp_path / 'same'}"]) == 0
-    assert results(tmp_path / "same")["weights_digest"] == results(finished)["weights_digest"]
+    assert (
+        smoke.results(tmp_path / "same")["weights_digest"]
+        == smoke.results(finished)["weights_digest"]
+    )
     assert (tmp_path / "same/metrics.csv").read_text() == (finished / "metrics.csv").read_text()
-    assert run(tmp_path / "other", "--seed=1") == 0
-    assert results(tmp_path / "other")["weights_digest"] != results(finished)["weights_digest"]
+    assert smoke.run(tmp_path / "other", "--seed=1") == 0
+    assert (
+        smoke.results(tmp_path / "other")["weights_digest"]
+        != smoke.results(finished)["weights_digest"]
+    )
 
 
-def test_pseudo_labels_have_a_row_for_every_log(finished):
-    with open(finished / "pseudo_labels.csv", newline="") as file:
-        rows = list(csv.DictReader(file))
+def test_pseudo_labels_have_a_row_for_every_log(finished, smoke):
+    rows = smoke.rows(finished, "pseudo_labels.csv")
     assert [r["step"] for r in rows] == ["2", "4", "6"]
     assert list(rows[0]) == ["phase", "step", *"0123456789"]
     for row in rows:
         assert sum(float(row[k]) for k in "0123456789") == pytest.approx(1, abs=1e-5)
 
 
-def test_hidden_labels_reach_the_log_and_nothing_else(finished, tmp_path, monkeypatch):
+def test_hidden_labels_reach_the_log_and_nothing_else(finished, tmp_path, monkeypatch, smoke):
     """With other labels on the unlabeled images, the weights are the same to the bit."""
     from mpl_tf.data import splits
 
@@ -132,25 +111,29 @@ def test_hidden_labels_reach_the_log_and_nothing_else(finished, tmp_path, monkey
         return split
 
     monkeypatch.setattr(splits, "split", with_wrong_hidden_labels)
-    assert run(tmp_path / "run") == 0
-    assert results(tmp_path / "run")["weights_digest"] == results(finished)["weights_digest"]
+    assert smoke.run(tmp_path / "run") == 0
+    assert (
+        smoke.results(tmp_path / "run")["weights_digest"]
+        == smoke.results(finished)["weights_digest"]
+    )
     accuracies = [
-        next(r["pseudo_label_accuracy"] for r in read_csv(p)) for p in (tmp_path / "run", finished)
+        next(r["pseudo_label_accuracy"] for r in smoke.rows(p))
+        for p in (tmp_path / "run", finished)
     ]
     assert accuracies[0] != accuracies[1]
 
 
-def test_the_supervised_method_runs_the_same_pipeline(tmp_path):
-    assert run(tmp_path / "run", method="supervised") == 0
-    found = results(tmp_path / "run")
+def test_the_supervised_method_runs_the_same_pipeline(tmp_path, smoke):
+    assert smoke.run(tmp_path / "run", method="supervised") == 0
+    found = smoke.results(tmp_path / "run")
     assert found["test_accuracy"]["teacher"] is None
     assert found["test_accuracy"]["finetuned"] is not None
     assert "feedback" not in found
 
 
-def test_pseudo_labels_train_their_teacher_first(tmp_path):
-    assert run(tmp_path / "run", method="pseudo_label") == 0
-    rows = read_csv(tmp_path / "run")
+def test_pseudo_labels_train_their_teacher_first(tmp_path, smoke):
+    assert smoke.run(tmp_path / "run", method="pseudo_label") == 0
+    rows = smoke.rows(tmp_path / "run")
     assert list(dict.fromkeys(r["phase"] for r in rows)) == ["teacher", "train", "finetune"]
     assert not any(r.get("mask_rate") for r in rows)  # a threshold of 0 masks nothing
     teacher = [r["val_teacher_cross_entropy"] for r in rows if r["val_teacher_cross_entropy"]]
@@ -159,33 +142,33 @@ def test_pseudo_labels_train_their_teacher_first(tmp_path):
 
 
 @pytest.mark.parametrize("feedback", ["sampled", "dot", "none"])
-def test_every_feedback_runs(feedback, tmp_path):
-    assert run(tmp_path / "run", f"--feedback={feedback}", "--finetune_steps=0") == 0
-    found = results(tmp_path / "run")
+def test_every_feedback_runs(feedback, tmp_path, smoke):
+    assert smoke.run(tmp_path / "run", f"--feedback={feedback}", "--finetune_steps=0") == 0
+    found = smoke.results(tmp_path / "run")
     assert found["test_accuracy"]["finetuned"] is None  # left out on request
     assert (tmp_path / "run" / "export" / "1" / "saved_model.pb").exists()
 
 
-def test_a_finished_run_is_reported_and_kept(finished, capsys):
+def test_a_finished_run_is_reported_and_kept(finished, capsys, smoke):
     before = {p: p.stat().st_mtime_ns for p in finished.rglob("*") if p.is_file()}
-    assert run(finished) == cli.DONE
+    assert smoke.run(finished) == cli.DONE
     assert "has finished already" in capsys.readouterr().out
     assert before == {p: p.stat().st_mtime_ns for p in finished.rglob("*") if p.is_file()}
 
 
-def test_overwriting_starts_again(finished, tmp_path):
+def test_overwriting_starts_again(finished, tmp_path, smoke):
     path = tmp_path / "run"
     shutil.copytree(finished, path)
-    assert run(path, "--steps=4", "--overwrite") == 0
-    assert results(path)["steps"] == 4
-    assert max(int(r["step"]) for r in read_csv(path)) == 4
+    assert smoke.run(path, "--steps=4", "--overwrite") == 0
+    assert smoke.results(path)["steps"] == 4
+    assert max(int(r["step"]) for r in smoke.rows(path)) == 4
 
 
-def test_a_loss_that_is_no_number_stops_the_run(tmp_path, capsys):
+def test_a_loss_that_is_no_number_stops_the_run(tmp_path, capsys, smoke):
     """The student waits two steps, then leaps: steps 1 and 2 are good, step 3 is not."""
     path = tmp_path / "run"
     flags = ("--student_learning_rate=1e30", "--student_wait_steps=2", "--eval_every=1")
-    assert run(path, *flags) == cli.FAILED
+    assert smoke.run(path, *flags) == cli.FAILED
     shown = capsys.readouterr()
     assert "Stopped: train step 3: " in shown.err
     assert "student_labeled_loss = " in shown.err
@@ -214,34 +197,36 @@ def test_a_loss_that_is_no_number_stops_the_run(tmp_path, capsys):
         ("--workdir=/proc/no/such", "cannot be written"),
     ],
 )
-def test_bad_input_ends_with_status_2_before_anything_is_written(flag, message, tmp_path, capsys):
+def test_bad_input_ends_with_status_2_before_anything_is_written(
+    flag, message, tmp_path, capsys, smoke
+):
     path = tmp_path / "run"
-    assert run(path, flag) == cli.MISUSED
+    assert smoke.run(path, flag) == cli.MISUSED
     shown = capsys.readouterr()
     assert message in shown.err
     assert "Traceback" not in shown.err + shown.out
     assert not path.exists()
 
 
-def test_a_folder_with_something_else_is_refused(tmp_path, capsys):
+def test_a_folder_with_something_else_is_refused(tmp_path, capsys, smoke):
     (tmp_path / "notes").write_text("mine")
-    assert run(tmp_path) == cli.MISUSED
+    assert smoke.run(tmp_path) == cli.MISUSED
     assert "holds something that is no run" in capsys.readouterr().err
 
 
-def test_a_run_of_another_configuration_is_refused(finished, capsys):
-    assert run(finished, "--feedback=none") == cli.MISUSED
+def test_a_run_of_another_configuration_is_refused(finished, capsys, smoke):
+    assert smoke.run(finished, "--feedback=none") == cli.MISUSED
     assert "feedback is exact there and none here" in capsys.readouterr().err
 
 
-def test_deterministic_operations_are_asked_for_before_any_runs(tmp_path, monkeypatch):
+def test_deterministic_operations_are_asked_for_before_any_runs(tmp_path, monkeypatch, smoke):
     def asked():
         raise RuntimeError("asked")
 
     monkeypatch.setattr(tf.config.experimental, "enable_op_determinism", asked)
     monkeypatch.setattr("mpl_tf.engine.devices.make_strategy", None)  # would be too late
     with pytest.raises(RuntimeError, match="asked"):
-        run(tmp_path / "run", "--deterministic")
+        smoke.run(tmp_path / "run", "--deterministic")
 
 
 def test_help_ends_well(capsys):
@@ -249,13 +234,13 @@ def test_help_ends_well(capsys):
     assert "--feedback=dot|exact|none|sampled" in capsys.readouterr().out
 
 
-def test_the_terminal_shows_our_lines_only(tmp_path):
+def test_the_terminal_shows_our_lines_only(tmp_path, smoke):
     """In a process of its own: TensorFlow writes past Python's standard error."""
-    command = [sys.executable, "-m", "mpl_tf.train", f"--flagfile={SMOKE}/supervised.flags"]
+    flags = smoke.command(tmp_path / "run", method="supervised")
     environment = {k: v for k, v in os.environ.items() if k != "TF_CPP_MIN_LOG_LEVEL"}
     began = time.time()
     done = subprocess.run(
-        [*command, f"--workdir={tmp_path / 'run'}"],
+        [sys.executable, "-m", "mpl_tf.train", *flags],
         capture_output=True,
         text=True,
         env=environment,

@@ -5,7 +5,6 @@ import dataclasses
 import io
 import json
 import os
-import pathlib
 import shutil
 
 import numpy as np
@@ -14,21 +13,11 @@ import pytest
 import tensorflow as tf
 
 import mpl_tf
-from mpl_tf import cli, evaluate, export, predict, train
+from mpl_tf import evaluate, export, predict
 from mpl_tf.data import dataset
 from mpl_tf.evaluation import subject as subjects
 from mpl_tf.runs import restore
 from mpl_tf.serving import saved_model
-
-SMOKE = pathlib.Path(__file__).parents[2] / "flags" / "smoke" / "mpl.flags"
-
-
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory):
-    """The folder of a finished run."""
-    path = tmp_path_factory.mktemp("use") / "run"
-    assert train.main([f"--flagfile={SMOKE}", f"--workdir={path}"]) == cli.DONE
-    return path
 
 
 @pytest.fixture(scope="module")
@@ -51,12 +40,8 @@ def answers(path, images):
     return serve(images=tf.constant(images))["probabilities"].numpy()
 
 
-def results(path):
-    return json.loads((path / "results.json").read_text())
-
-
 def test_export_restores_every_network_without_the_data(
-    finished, test_images, no_data, tmp_path, capsys
+    finished, test_images, no_data, tmp_path, capsys, smoke
 ):
     for version, which in enumerate(("finetuned", "ema", "student", "teacher"), 1):
         flags = [f"--workdir={finished}", f"--to={tmp_path}", f"--which={which}"]
@@ -65,7 +50,7 @@ def test_export_restores_every_network_without_the_data(
         assert str(path) in capsys.readouterr().out
         assert saved_model.read_asset(str(path), saved_model.ABOUT)["network"] == which
         right = answers(path, test_images.images).argmax(axis=1) == test_images.labels
-        assert np.mean(right) == pytest.approx(results(finished)["test_accuracy"][which])
+        assert np.mean(right) == pytest.approx(smoke.results(finished)["test_accuracy"][which])
     config = saved_model.read_asset(str(path), saved_model.CONFIG)
     assert config == json.loads((finished / "config.json").read_text())
     own, again = (
@@ -159,15 +144,15 @@ def test_predict_goes_on_past_broken_files(finished, test_images, tmp_path, caps
     assert "5 of 6 could not be classified" in shown.err
 
 
-def test_evaluate_measures_what_training_measured(finished, test_images, capsys):
-    assert evaluate.main([f"--workdir={finished}", "--which=teacher"]) == 0
-    found = json.loads((finished / "evaluation" / "evaluation.json").read_text())
-    assert found["accuracy"] == pytest.approx(results(finished)["test_accuracy"]["teacher"])
+def test_evaluate_measures_what_training_measured(finished, tmp_path, capsys, smoke):
+    run = shutil.copytree(finished, tmp_path / "run")
+    assert evaluate.main([f"--workdir={run}", "--which=teacher"]) == 0
+    found = json.loads((run / "evaluation" / "evaluation.json").read_text())
+    assert found["accuracy"] == pytest.approx(smoke.results(run)["test_accuracy"]["teacher"])
     assert found["images"] == 500 and found["network"].startswith("teacher of ")
     assert np.sum(found["confusion_matrix"]) == 500
-    assert (finished / "evaluation" / "evaluation.png").read_bytes().startswith(b"\x89PNG")
+    assert (run / "evaluation" / "evaluation.png").read_bytes().startswith(b"\x89PNG")
     assert f"{found['calibration_error']:.4f}" in capsys.readouterr().out
-    shutil.rmtree(finished / "evaluation")
 
 
 @pytest.fixture(scope="module")

@@ -1,35 +1,15 @@
 """Two workers from the command line: one dies, the other stops, both continue."""
 
-import json
 import os
 import signal
-import subprocess
-import sys
 import time
 
 import pytest
 
-COMMAND = (
-    "--dataset=digits --network=mlp --steps=90 --finetune_steps=6 --eval_every=30 --log_every=10 "
-    "--labeled_batch=10 --finetune_batch=10 --unlabeled_ratio=2 --strategy=multi_worker"
+FLAGS = (
+    *("--dataset=digits", "--network=mlp", "--steps=90", "--finetune_steps=6", "--eval_every=30"),
+    *("--log_every=10", "--labeled_batch=10", "--finetune_batch=10", "--unlabeled_ratio=2"),
 )
-
-
-def start(workdir, workers, index):
-    command = [sys.executable, "-m", "mpl_tf.train", *COMMAND.split(), f"--workdir={workdir}"]
-    command += [f"--workers={workers}", f"--worker_index={index}"]
-    return subprocess.Popen(
-        command,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        env={**os.environ, "CUDA_VISIBLE_DEVICES": "-1"},
-    )
-
-
-def both(workdir, free_ports):
-    workers = ",".join(f"localhost:{port}" for port in free_ports(2))
-    return [start(workdir, workers, index) for index in (0, 1)]
 
 
 @pytest.fixture
@@ -42,9 +22,9 @@ def ended():
         process.communicate()
 
 
-def test_a_dead_worker_stops_the_other_and_both_continue(tmp_path, ended, free_ports):
+def test_a_dead_worker_stops_the_other_and_both_continue(tmp_path, ended, free_ports, smoke):
     workdir = tmp_path / "run"
-    chief, other = both(workdir, free_ports)
+    chief, other = smoke.start_workers(free_ports(2), *FLAGS, f"--workdir={workdir}")
     ended += [chief, other]
     first = workdir / "checkpoints" / "train" / "step-30"
     patience = time.monotonic() + 200
@@ -57,10 +37,9 @@ def test_a_dead_worker_stops_the_other_and_both_continue(tmp_path, ended, free_p
     assert "another worker is gone" in said
     assert "Traceback" not in said
 
-    chief, other = both(workdir, free_ports)
+    chief, other = smoke.start_workers(free_ports(2), *FLAGS, f"--workdir={workdir}")
     ended += [chief, other]
     said, quiet = chief.communicate(timeout=300)[0], other.communicate(timeout=300)[0]
     assert (chief.returncode, other.returncode) == (0, 0), said[-2000:] + quiet[-2000:]
-    results = json.loads((workdir / "results.json").read_text())
-    assert results["resumed_at"].startswith("train step")
+    assert smoke.results(workdir)["resumed_at"].startswith("train step")
     assert "steps 1 to" not in quiet and "accuracy" not in quiet
