@@ -144,7 +144,7 @@ class Forward:
                 logits.append(out)
                 states.append(left)
 
-            def backward(upstream, *_):
+            def backward(upstream, *_state):
                 total: list[tf.Tensor] = []
                 directions = tf.split(upstream, len(groups))
                 for group, before, direction in zip(groups, states, directions, strict=False):
