@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from mpl_tf.engine import replicas, update
 from mpl_tf.engine.lesson import Lesson
-from mpl_tf.formulas import feedback, losses, random
+from mpl_tf.formulas import averages, feedback, losses, random
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,7 +75,8 @@ class Estimator:
     """Abstract: one way from the student's step to the teacher's loss.
 
     Args:
-      method: methods.MetaPseudoLabels, whose random numbers, baseline and log are used.
+      method: methods.MetaPseudoLabels, which holds the baseline of the feedback, and its count, as
+        variables, and logs.
 
     Attributes:
       differentiates_step: whether the student's optimizer step is differentiated: it must be SGD.
@@ -113,6 +114,30 @@ class Estimator:
         """
         raise NotImplementedError
 
+    def log(
+        self,
+        value: tf.Tensor,
+        baseline: tf.Tensor | float,
+        positive: tf.Tensor,
+        labeled_loss: tf.Tensor,
+    ) -> None:
+        """Logs the feedback of a step.
+
+        Args:
+          value: scalar, above 0 if the lesson helped.
+          baseline: scalar that is subtracted from it.
+          positive: bool, which unlabeled images are credited, of any shape.
+          labeled_loss: scalar, the student's after the step.
+        """
+        self.method.log(
+            feedback=value,
+            feedback_std=value,
+            feedback_snr=value,
+            baseline=baseline,
+            positive_credit=tf.reduce_mean(tf.cast(positive, tf.float32)),
+            student_labeled_loss=labeled_loss,
+        )
+
 
 class _DrawnLabels(Estimator):
     """Abstract: labels are drawn from the teacher, and share the credit of one number a step."""
@@ -131,6 +156,24 @@ class _DrawnLabels(Estimator):
     ) -> tf.Tensor | float:
         return feedback.scalar_term(credit, pseudo_label, logits)
 
+    def advantage(self, value: tf.Tensor, rate: tf.Tensor, labeled_loss: tf.Tensor) -> tf.Tensor:
+        """Feedback minus its running mean; 0, and nothing learned, while the student waits.
+
+        Args:
+          value: scalar, the feedback of this step.
+          rate: scalar, the student's learning rate.
+          labeled_loss: scalar, the student's after the step, for the log.
+        """
+        method, active = self.method, rate > 0
+        average, decay = tf.convert_to_tensor(method.feedback_average), method.config.baseline_decay
+        baseline = averages.debiased(average, method.feedback_count, decay)
+        self.log(value, baseline, value > tf.cast(baseline, value.dtype), labeled_loss)
+        updated = averages.moving_average(average, value, decay)
+        method.feedback_average.assign(tf.where(active, updated, average))
+        method.feedback_count.assign_add(tf.cast(active, tf.int64))
+        advantage = value - tf.cast(baseline, value.dtype)
+        return tf.where(active, advantage, tf.zeros_like(advantage))
+
 
 @final
 class Sampled(_DrawnLabels):
@@ -138,7 +181,7 @@ class Sampled(_DrawnLabels):
 
     def credit(self, step: StudentStep) -> tf.Tensor:
         before, after = step.loss_before(), step.loss_after()
-        return self.method.advantage(feedback.loss_difference(before, after), step.rate, after)
+        return self.advantage(feedback.loss_difference(before, after), step.rate, after)
 
 
 @final
@@ -149,7 +192,7 @@ class Dot(_DrawnLabels):
 
     def credit(self, step: StudentStep) -> tf.Tensor:
         after, gradient = step.gradient_after()
-        return self.method.advantage(_first_order(step, gradient), step.rate, after)
+        return self.advantage(_first_order(step, gradient), step.rate, after)
 
 
 @final
@@ -174,7 +217,7 @@ class Exact(Estimator):
         credit = -_step_factor(step, after.dtype) * step.lesson.credit(direction)
         credit = update.finite(credit, update.scale_of(step.method.student_optimizer))  # [U, K]
         gain = -tf.reduce_sum(step.pseudo_label * credit, axis=-1)  # [U], what each lesson brought
-        self.method.log_feedback(_first_order(step, gradient), 0.0, gain > 0, after)
+        self.log(_first_order(step, gradient), 0.0, gain > 0, after)
         return credit
 
     def term(

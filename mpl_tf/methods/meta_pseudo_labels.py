@@ -20,7 +20,7 @@ from mpl_tf.engine.update import (
     reduce_gradient,
     scale_of,
 )
-from mpl_tf.formulas import averages, losses, schedules
+from mpl_tf.formulas import losses, schedules
 from mpl_tf.options import option, redefault
 
 
@@ -281,38 +281,3 @@ class MetaPseudoLabels(Method):
         self.log_mask(mask, c.uda_threshold)
         ramp = tf.cast(schedules.linear_ramp(self.step, c.uda_ramp_steps), consistency.dtype)
         return c.uda_weight * ramp * consistency
-
-    def advantage(self, value: tf.Tensor, rate: tf.Tensor, labeled_loss: tf.Tensor) -> tf.Tensor:
-        """Feedback minus its running mean; 0, and nothing learned, while the student waits.
-
-        Args:
-          value: scalar, the feedback of this step.
-          rate: scalar, the student's learning rate.
-          labeled_loss: scalar, the student's after the step, for the log.
-        """
-        active = rate > 0
-        average, decay = tf.convert_to_tensor(self.feedback_average), self.config.baseline_decay
-        baseline = averages.debiased(average, self.feedback_count, decay)
-        self.log_feedback(value, baseline, value > tf.cast(baseline, value.dtype), labeled_loss)
-        updated = averages.moving_average(average, value, decay)
-        self.feedback_average.assign(tf.where(active, updated, average))
-        self.feedback_count.assign_add(tf.cast(active, tf.int64))
-        advantage = value - tf.cast(baseline, value.dtype)
-        return tf.where(active, advantage, tf.zeros_like(advantage))
-
-    def log_feedback(
-        self,
-        value: tf.Tensor,
-        baseline: tf.Tensor | float,
-        positive: tf.Tensor,
-        labeled_loss: tf.Tensor,
-    ) -> None:
-        """Logs a step's feedback; `positive` (bool) says which unlabeled images are credited."""
-        self.log(
-            feedback=value,
-            feedback_std=value,
-            feedback_snr=value,
-            baseline=baseline,
-            positive_credit=tf.reduce_mean(tf.cast(positive, tf.float32)),
-            student_labeled_loss=labeled_loss,
-        )
