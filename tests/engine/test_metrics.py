@@ -33,3 +33,50 @@ def test_class_shares_of_soft_and_of_hard_labels():
     shares.update_state(tf.constant([[0.5, 0.5, 0.0], [1.0, 0.0, 0.0]]))
     shares.update_state(tf.constant([[0.0, 0.0, 1.0], [1.0, 0.0, 0.0]]))
     np.testing.assert_allclose(shares.result(), [2.5 / 4, 0.5 / 4, 1 / 4], rtol=1e-6)
+
+
+def test_named_means_are_by_name_in_the_order_of_the_first_time():
+    means = metrics.NamedMeans("means")
+    assert means.names == () and means.result() == {}
+    means.update_state(loss=1.0, rate=0.5)
+    means.update_state(loss=3.0)
+    means.update_state(accuracy=0.25, rate=0.5)
+    assert means.names == ("loss", "rate", "accuracy")
+    found = {name: float(value) for name, value in means.result().items()}
+    assert found == {"loss": 2.0, "rate": 0.5, "accuracy": 0.25}  # each by its own count
+    means.reset_state()
+    assert means.names == ("loss", "rate", "accuracy")
+    assert [float(value) for value in means.result().values()] == [0.0, 0.0, 0.0]
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_value_that_is_no_number_touches_no_other(value):
+    means = metrics.NamedMeans("means")
+    means.update_state(loss=value, rate=0.5)
+    assert float(means.result()["rate"]) == 0.5
+    assert not np.isfinite(means.result()["loss"])
+
+
+def test_more_names_than_there_is_room_for_are_refused():
+    means = metrics.NamedMeans("means", capacity=2)
+    means.update_state(a=1.0, b=2.0)
+    with pytest.raises(ValueError, match=r"may log 2 values; received .*'a', 'b', 'c'"):
+        means.update_state(c=3.0)
+
+
+def test_names_turn_up_when_a_step_is_traced():
+    """The variables, and so checkpoints, are the same before and after."""
+    means = metrics.NamedMeans("means")
+    before = [v.shape for v in means.variables]
+
+    @tf.function
+    def step(value):
+        means.update_state(loss=value, twice=2 * value)
+
+    for value in (1.0, 2.0):
+        step(tf.constant(value))
+    assert {name: float(value) for name, value in means.result().items()} == {
+        "loss": 1.5,
+        "twice": 3.0,
+    }
+    assert [v.shape for v in means.variables] == before

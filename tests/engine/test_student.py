@@ -1,0 +1,91 @@
+"""The optimizers that methods take, and what they refuse."""
+
+import keras
+import numpy as np
+import pytest
+
+import mpl_tf
+
+
+@pytest.fixture
+def fixmatch(linear):
+    return mpl_tf.FixMatch(linear(5, 3))
+
+
+@pytest.fixture
+def mpl(linear):
+    return mpl_tf.MetaPseudoLabels(linear(5, 3), linear(5, 3))
+
+
+CONFIGURATION = keras.optimizers.serialize(keras.optimizers.SGD(0.25, momentum=0.5))
+
+
+@pytest.mark.parametrize("keyword", [None, "optimizer", "student_optimizer"])
+@pytest.mark.parametrize("optimizer", [keras.optimizers.SGD, lambda: "sgd", lambda: CONFIGURATION])
+def test_one_network_takes_one_optimizer_by_any_name(fixmatch, keyword, optimizer):
+    arguments = ([optimizer()], {}) if keyword is None else ([], {keyword: optimizer()})
+    fixmatch.compile(*arguments[0], **arguments[1])
+    assert isinstance(fixmatch.student_optimizer, keras.optimizers.SGD)
+    assert fixmatch.student_optimizer.built  # slots made inside a step crash
+
+
+def test_a_configuration_keeps_its_values(fixmatch):
+    fixmatch.compile(optimizer=CONFIGURATION)
+    assert float(fixmatch.student_optimizer.learning_rate) == 0.25
+    assert fixmatch.student_optimizer.momentum == 0.5
+
+
+@pytest.mark.parametrize(
+    ("optimizers", "message"),
+    [
+        ({}, "FixMatch.compile takes one optimizer, .* received none"),
+        ({"optimizer": "sgd", "student_optimizer": "sgd"}, "takes one optimizer, .* received two"),
+        ({"optimizer": "sdg"}, "optimizer must be .* its name such as 'sgd'.* received 'sdg'"),
+        ({"student_optimizer": 0.1}, "student_optimizer must be .* received 0.1"),
+    ],
+)
+def test_other_optimizers_of_one_network_are_refused(fixmatch, optimizers, message):
+    with pytest.raises(ValueError, match=message):
+        fixmatch.compile(**optimizers)
+
+
+def test_two_networks_take_two_optimizers_by_name_alone(mpl):
+    with pytest.raises(TypeError):
+        mpl.compile("sgd", "sgd")
+    with pytest.raises(TypeError, match="teacher_optimizer"):
+        mpl.compile(student_optimizer="sgd")
+    mpl.compile(student_optimizer="sgd", teacher_optimizer=CONFIGURATION)
+    assert float(mpl.teacher_optimizer.learning_rate) == 0.25
+    assert mpl.student_optimizer is not mpl.teacher_optimizer
+
+
+@pytest.mark.parametrize("method", ["mpl", "pseudo_label", "noisy_student"])
+def test_one_optimizer_for_two_networks_is_refused(linear, method):
+    """Each keeps the momentum of its network."""
+    model = mpl_tf.METHODS[method](linear(5, 3), linear(5, 3))
+    optimizer = keras.optimizers.SGD(0.1)
+    with pytest.raises(ValueError, match=r"two objects.* received the same object"):
+        model.compile(student_optimizer=optimizer, teacher_optimizer=optimizer)
+
+
+def test_one_configuration_for_two_networks_makes_two_optimizers(mpl):
+    mpl.compile(student_optimizer=CONFIGURATION, teacher_optimizer=CONFIGURATION)
+    assert mpl.student_optimizer is not mpl.teacher_optimizer
+
+
+def test_a_step_without_an_optimizer_says_so(fixmatch, random_batch, endless):
+    with pytest.raises(Exception, match="compile"):
+        fixmatch.fit(endless(random_batch((5,))), steps_per_epoch=1)
+
+
+def test_a_name_trains_as_the_optimizer_does(linear, random_batch, endless):
+    batch, start, weights = random_batch((5,)), linear(5, 3).get_weights(), []
+    for optimizer in ("sgd", keras.optimizers.SGD()):
+        model = mpl_tf.FixMatch(linear(5, 3))
+        model.student.set_weights(start)
+        model.compile(optimizer)
+        model.fit(endless(batch), steps_per_epoch=2, verbose=0)
+        weights.append(model.student.get_weights())
+    for a, b in zip(*weights, strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert not np.array_equal(weights[0][0], start[0])
