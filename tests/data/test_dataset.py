@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from mpl_tf.data.arrays import ShuffledDataset, arrays
-from mpl_tf.data.dataset import Pool, Source
+from mpl_tf.data.dataset import Images, Pool, Source
 from mpl_tf.data.sources import tfrecord, tfrecord_format, tfrecord_store
 from mpl_tf.images import example
 
@@ -65,6 +65,14 @@ def test_a_sample_is_of_different_images(pool, pixels, count):
     assert len(set(names(sample))) == len(sample) == min(count, COUNT)
     assert set(names(sample)) <= set(names(pixels))
     np.testing.assert_array_equal(sample, pool.sample(count, seed=3))
+
+
+def test_images_of_another_store_are_not_added(pool, pixels):
+    if pool.size is None or not isinstance(pool, Images):
+        assert pool.following(arrays(pixels)) is pool
+    else:
+        with pytest.raises(ValueError, match="two stores"):
+            pool.following(arrays(pixels))
 
 
 def test_images_have_hidden_labels_where_one_is_known(pixels):
