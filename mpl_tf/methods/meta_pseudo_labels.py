@@ -89,8 +89,8 @@ class MetaPseudoLabels(Method):
         ema <- d * ema + (1 - d) * S
 
     The feedback term is the derivative of the student's labeled loss after its step with respect to
-    the teacher, by one of the estimators in `mpl_tf.formulas.feedback`. The student sees no label until
-    `finetune`.
+    the teacher, by one of the estimators in `mpl_tf.formulas.feedback`. The student sees no label
+    until `finetune`.
 
     Args:
       teacher: built keras.Model of logits [N, K].
