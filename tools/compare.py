@@ -12,11 +12,12 @@ too. `--out` then holds a folder a cell, `table.md`, `table.csv`, `table.png` an
 """
 
 import argparse
+import contextlib
 import pathlib
 import shlex
 import sys
 
-from mpl_tf import console
+from mpl_tf import cli, console
 
 if __name__ == "__main__":
     console.start(sys.argv)  # first, because it imports TensorFlow without its messages
@@ -27,6 +28,13 @@ from arguments import at_least, integers
 from comparing import cells, pictures, tables
 from mpl_tf.methods import METHODS
 from mpl_tf.options import ConfigError
+
+COMMAND = cli.Command(
+    "python tools/compare.py",
+    __doc__,
+    failed="a cell failed; the others are run nevertheless",
+    after_stop="The same command continues.",
+)
 
 
 def methods(text):
@@ -84,27 +92,32 @@ def main(argv=None):
 
     Returns:
       int, the exit status: 0; 1 if a cell failed, the others are run nevertheless; 2 for flags that
-      a method has no use for, before anything runs.
+      a method has no use for, before anything runs; 130 stopped by Ctrl-C, 143 by SIGTERM.
     """
-    argv = sys.argv[1:] if argv is None else argv
-    options = parse(argv)
+    return cli.run(COMMAND, argv, lambda argv: (parse(argv), argv), run)
+
+
+def run(options, argv):
+    """Runs a comparison; see `main`."""
     out = pathlib.Path(options.out)
-    wanted = cells.all_cells(options.methods, options.num_labeled, options.seeds)
+    rows = cells.all_cells(options.methods, options.num_labeled, options.seeds)
     command = shlex.join(["python", "tools/compare.py", *argv])
-    for cell in (cell for cell in wanted if not cell.seed):
+    for cell in (cell for cell in rows if not cell.seed):
         try:
             cell.flags(options)
         except ConfigError as error:
-            print(f"{cell.method}, {cell.num_labeled} labels: {error}", file=sys.stderr)
-            return 2
-    kept = {cell for cell in wanted if cells.is_finished(cell, out)}
+            raise ConfigError(f"{cell.method}, {cell.num_labeled} labels: {error}") from error
+    kept = {cell for cell in rows if cells.is_finished(cell, out)}
     done, failed = {}, []
 
     def write_done():
-        write(out, options, {c: done[c] for c in wanted if c in done}, command)
+        write(out, options, {cell: done[cell] for cell in rows if cell in done}, command)
 
-    with tqdm.tqdm(total=len(wanted), unit="cell", file=sys.stdout) as bar:
-        for cell, results, error in cells.run_all(wanted, options, out):
+    with (
+        tqdm.tqdm(total=len(rows), unit="cell", file=sys.stdout) as bar,
+        contextlib.closing(cells.run_all(rows, options, out)) as finished,
+    ):
+        for cell, results, error in finished:
             if error:
                 failed.append(error)
                 bar.write(str(error))
@@ -116,11 +129,13 @@ def main(argv=None):
             bar.update()
     if done:
         write_done()
-        print("\n" + (out / "table.md").read_text(encoding="utf-8"))
-        print(f"In {out}: table.md, table.csv, table.png, curves.png, and every run under cells/")
+        console.say("\n" + (out / "table.md").read_text(encoding="utf-8"))
+        console.say(
+            f"In {out}: table.md, table.csv, table.png, curves.png, and every run under cells/"
+        )
     if failed:
-        print(f"{len(failed)} of {len(wanted)} cells failed; their last words are above.")
-    return 1 if failed else 0
+        console.say(f"{len(failed)} of {len(rows)} cells failed; their last words are above.")
+    return cli.FAILED if failed else cli.DONE
 
 
 if __name__ == "__main__":

@@ -63,12 +63,12 @@ def restore(run: Run, which: str = "finetuned") -> tuple[str, keras.Model]:
 
     Args:
       run: by `find`.
-      which: one of ROLES. "finetuned" of a run without finetuning is its "ema", which is what
-        such a run delivers, and requires a finished run; the others are also taken from a run that
-        was interrupted.
+      which: one of `roles.ROLES`. "finetuned" of a run without finetuning is its "ema", which is
+        what such a run delivers, and requires a finished run; the others are also taken from a run
+        that was interrupted.
 
     Returns:
-      (which one of ROLES it is, the network, which gives logits).
+      (which of them it is, the network, which gives logits).
 
     Raises:
       ConfigError: the run has no such network, or not yet.

@@ -3,6 +3,11 @@
 import csv
 import importlib
 import json
+import os
+import signal
+import subprocess
+import threading
+import time
 
 import pytest
 
@@ -39,10 +44,35 @@ def test_cells_are_run_once_and_tables_are_written(compare, tmp_path, capsys, mo
         assert (tmp_path / name).stat().st_size > 0
     # A second time nothing is run, and the tables come out the same.
     table = (tmp_path / "table.md").read_text()
-    monkeypatch.setattr(compare.cells.subprocess, "run", None)
+    monkeypatch.setattr(compare.cells.subprocess, "Popen", None)
     assert compare.main(arguments) == 0
     assert (tmp_path / "table.md").read_text() == table
     assert "4/4" in capsys.readouterr().out
+
+
+def test_runs_under_way_are_stopped_with_the_comparison(compare, tmp_path, monkeypatch):
+    """They are sent SIGTERM, and no other cell begins."""
+    options = compare.parse(["--methods=supervised", "--seeds=3", "--jobs=1"])
+    monkeypatch.setattr(compare.cells.Cell, "command", lambda *_: ["sleep", "60"])
+    begun = threading.Event()
+
+    def terminate():
+        begun.wait()
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    class Process(subprocess.Popen):
+        def __init__(self, *arguments, **options):
+            super().__init__(*arguments, **options)
+            begun.set()
+
+    monkeypatch.setattr(compare.cells.subprocess, "Popen", Process)
+    monkeypatch.setattr(compare, "parse", lambda argv: options)
+    options.out = str(tmp_path)
+    threading.Thread(target=terminate).start()
+    started = time.monotonic()
+    assert compare.main([]) == 143
+    assert time.monotonic() - started < 30
+    assert len(list((tmp_path / "logs").iterdir())) == 1
 
 
 def test_curves_are_the_training_rows(compare, tmp_path):

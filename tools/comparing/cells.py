@@ -1,16 +1,22 @@
 """Cells of a comparison: one run of `python -m mpl_tf.train` each, kept when finished."""
 
+import argparse
 import concurrent.futures
 import dataclasses
 import os
+import pathlib
 import subprocess
 import sys
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 from mpl_tf import files
 from mpl_tf.config import applies, flags
 from mpl_tf.methods import METHODS
 from mpl_tf.options import ConfigError
 from mpl_tf.runs import folder as run_folder
+
+Results = dict[str, Any]  # the content of a results.json
 
 
 class CellError(RuntimeError):
@@ -22,54 +28,51 @@ class Cell:
     """One run.
 
     Attributes:
-      method: str, as in `--methods`: a method's name, then `:flag=value` any number of times.
-      num_labeled: int.
-      seed: int.
+      method: as in `--methods`: a method's name, then `:flag=value` any number of times.
+      num_labeled, seed: flags of the run.
     """
 
     method: str
     num_labeled: int
     seed: int
 
-    def name(self):
+    def name(self) -> str:
         """A folder name."""
         method = "".join(c if c.isalnum() or c in "._-" else "-" for c in self.method)
         return f"{method}-{self.num_labeled}-{self.seed}"
 
-    def flags(self, options):
+    def flags(self, options: argparse.Namespace) -> list[str]:
         """The flags of this run.
 
         Students of several rounds share the steps of one, and a step has as many unlabeled images
         as the dataset's recipe has for Meta Pseudo Labels, whatever the method's paper has.
 
         Args:
-          options: namespace with `dataset`, `steps` and `flags`.
-
-        Returns:
-          list of str.
+          options: has `dataset`, `steps` and `flags`.
 
         Raises:
           options.ConfigError: they are no flags of mpl_tf.train, or of no use to the method.
         """
         method, *changes = self.method.split(":")
-        shared = [f"--{change}" for change in options.flags.split(",") if change]
-        given = [f"--dataset={options.dataset}", f"--method={method}"]
+        dataset = f"--dataset={options.dataset}"
+        of_every_run = [f"--{change}" for change in options.flags.split(",") if change]
+        arguments = [dataset, f"--method={method}"]
         if applies("unlabeled_ratio", method):
-            place = [flag for flag in shared if flag.startswith("--data_dir=")]
-            recipe = flags.parse([f"--dataset={options.dataset}", *place]).config.run
-            given.append(f"--unlabeled_ratio={recipe.unlabeled_ratio}")
-        given += [f"--{change}" for change in changes]
-        given += [f"--num_labeled={self.num_labeled}", f"--seed={self.seed}"]
-        given += [f"--steps={options.steps}"] if options.steps else []
-        given += shared
-        made = flags.parse(given).config
-        students = METHODS[made.run.method].students(made.method)
+            data_dir = [flag for flag in of_every_run if flag.startswith("--data_dir=")]
+            recipe = flags.parse([dataset, *data_dir]).config.run
+            arguments.append(f"--unlabeled_ratio={recipe.unlabeled_ratio}")
+        arguments += [f"--{change}" for change in changes]
+        arguments += [f"--num_labeled={self.num_labeled}", f"--seed={self.seed}"]
+        arguments += [f"--steps={options.steps}"] if options.steps else []
+        arguments += of_every_run
+        config = flags.parse(arguments).config
+        students = METHODS[config.run.method].students(config.method)
         if students > 1:
-            given.append(f"--steps={made.run.steps // students}")
-            flags.parse(given)
-        return given
+            arguments.append(f"--steps={config.run.steps // students}")
+            flags.parse(arguments)
+        return arguments
 
-    def command(self, options, folder):
+    def command(self, options: argparse.Namespace, folder: pathlib.Path) -> list[str]:
         """The command line of this run."""
         return [
             *(sys.executable, "-m", "mpl_tf.train"),
@@ -78,29 +81,21 @@ class Cell:
         ]
 
 
-def all_cells(methods, num_labeled, seeds):
+def all_cells(methods: Sequence[str], num_labeled: Sequence[int], seeds: int) -> list[Cell]:
     """Every cell of a table.
 
     Seeds come outermost: a comparison that is stopped early has every method at the same seeds.
-
-    Args:
-      methods: sequence of str.
-      num_labeled: sequence of int.
-      seeds: int, how many.
-
-    Returns:
-      list of Cell.
     """
     return [Cell(m, n, seed) for seed in range(seeds) for n in num_labeled for m in methods]
 
 
-def is_finished(cell, out):
+def is_finished(cell: Cell, out: pathlib.Path) -> bool:
     """Whether a cell has results, of whatever settings."""
     return (out / "cells" / cell.name() / "results.json").exists()
 
 
-def results_of(cell, options, out):
-    """The results.json of a cell as a dict; None if it has not finished.
+def results_of(cell: Cell, options: argparse.Namespace, out: pathlib.Path) -> Results | None:
+    """The results.json of a cell; None if it has not finished.
 
     Raises:
       CellError: it has finished, but with other settings than these.
@@ -109,67 +104,84 @@ def results_of(cell, options, out):
     if not is_finished(cell, out):
         return None
     try:
-        wanted = flags.parse(cell.flags(options)).config.flat()
-        run_folder.check_same(str(folder), files.read_json(folder / "config.json"), wanted)
+        flat = flags.parse(cell.flags(options)).config.flat()
+        run_folder.check_same(str(folder), files.read_json(folder / "config.json"), flat)
     except ConfigError as error:
         raise CellError(f"{error}\nOf this comparison: choose another --out.") from error
     return files.read_json(folder / "results.json")
 
 
-def run(cell, options, out):
+def run(
+    cell: Cell,
+    options: argparse.Namespace,
+    out: pathlib.Path,
+    processes: list[subprocess.Popen],
+) -> Results | None:
     """Runs a cell, or what is left of it, unless it has finished.
 
     Args:
-      cell: Cell.
-      options: namespace with `dataset`, `steps`, `flags` and `jobs`.
-      out: pathlib.Path of the comparison.
+      cell: which.
+      options: has `dataset`, `steps`, `flags` and `jobs`.
+      out: folder of the comparison.
+      processes: gets the run's process, so that it can be stopped.
 
     Returns:
-      dict, its results.json.
+      Its results.json.
 
     Raises:
       CellError: the run ended with another status than 0, or is there with other settings.
     """
-    found = results_of(cell, options, out)
-    if found:
-        return found
+    results = results_of(cell, options, out)
+    if results:
+        return results
     log = out / "logs" / f"{cell.name()}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     # Runs beside each other share the cores instead of each wanting all of them.
     threads = max(1, (os.cpu_count() or 1) // options.jobs)
     environment = {**os.environ, "TF_NUM_INTRAOP_THREADS": str(threads)}
     with open(log, "a", encoding="utf-8") as file:
-        status = subprocess.run(
+        process = subprocess.Popen(
             cell.command(options, out / "cells" / cell.name()),
             stdout=file,
             stderr=subprocess.STDOUT,
-            check=False,
             env=environment if options.jobs > 1 else None,
-        ).returncode
+        )
+        processes.append(process)
+        status = process.wait()
     if status:
         words = "\n".join(log.read_text(encoding="utf-8").strip().splitlines()[-3:])
         raise CellError(f"{cell.name()} ended with status {status}:\n{words}\nLog: {log}")
     return results_of(cell, options, out)
 
 
-def run_all(cells, options, out):
+def run_all(
+    cells: Sequence[Cell], options: argparse.Namespace, out: pathlib.Path
+) -> Iterator[tuple[Cell, Results | None, CellError | None]]:
     """Runs all cells, `options.jobs` at a time.
 
+    If it is left early, runs under way are sent SIGTERM: they save their step and end.
+
     Args:
-      cells: list of Cell.
+      cells: in the order of their start.
       options, out: as for `run`.
 
     Yields:
-      (Cell, its results, None) or (Cell, None, CellError), as they finish.
+      (cell, its results, None) or (cell, None, what went wrong), as they finish.
     """
+    processes: list[subprocess.Popen] = []
     with concurrent.futures.ThreadPoolExecutor(options.jobs) as pool:
-        waiting = {pool.submit(run, cell, options, out): cell for cell in cells}
+        futures = {pool.submit(run, cell, options, out, processes): cell for cell in cells}
         try:
-            for future in concurrent.futures.as_completed(waiting):
+            for future in concurrent.futures.as_completed(futures):
                 error = future.exception()
-                if error is not None and not isinstance(error, CellError):
+                if error is None:
+                    yield futures[future], future.result(), None
+                elif isinstance(error, CellError):
+                    yield futures[future], None, error
+                else:
                     raise error
-                yield waiting[future], None if error else future.result(), error
         finally:
-            for future in waiting:
+            for future in futures:
                 future.cancel()
+            for process in processes:
+                process.terminate()
