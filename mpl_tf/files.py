@@ -100,7 +100,7 @@ def write_json(path: str, value: Any) -> None:
     write_text(path, json.dumps(value, indent=2) + "\n")
 
 
-def read_json(path: str) -> dict[str, Any]:
+def read_json(path: str | os.PathLike[str]) -> dict[str, Any]:
     """A JSON object from a file.
 
     Raises:

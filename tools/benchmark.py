@@ -8,6 +8,7 @@
 import argparse
 import importlib
 import sys
+from collections.abc import Sequence
 
 from mpl_tf import console
 
@@ -21,7 +22,7 @@ BENCHMARKS = (
 )
 
 
-def parse(argv):
+def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     """The command line as a namespace; its `run` is that of the benchmark's module."""
     style = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=style)
@@ -35,7 +36,7 @@ def parse(argv):
     return parser.parse_args(argv)
 
 
-def main(argv=None):
+def main(argv: Sequence[str] | None = None) -> int:
     """Runs a benchmark and returns its exit status."""
     arguments = parse(argv)
     return arguments.run(arguments)

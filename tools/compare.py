@@ -16,6 +16,7 @@ import contextlib
 import pathlib
 import shlex
 import sys
+from collections.abc import Sequence
 
 from mpl_tf import cli, console
 
@@ -37,7 +38,7 @@ COMMAND = cli.Command(
 )
 
 
-def methods(text):
+def methods(text: str) -> list[str]:
     """A comma-separated list of methods, each a name with `:flag=value`; "all" is every name."""
     lists = [list(METHODS) if name == "all" else [name] for name in text.split(",")]
     names = list(dict.fromkeys(name for names in lists for name in names))
@@ -49,7 +50,7 @@ def methods(text):
     return names
 
 
-def parse(argv):
+def parse(argv: Sequence[str]) -> argparse.Namespace:
     """The command line as a namespace."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -74,7 +75,9 @@ def parse(argv):
     return parser.parse_args(argv)
 
 
-def write(out, options, done, command):
+def write(
+    out: pathlib.Path, options: argparse.Namespace, done: tables.Results, command: str
+) -> None:
     """Writes tables and pictures of what is done so far."""
     curves = {
         cell: pictures.read_curve(out / "cells" / cell.name() / "metrics.csv") for cell in done
@@ -87,7 +90,7 @@ def write(out, options, done, command):
     pictures.draw_curves(out / "curves.png", options, options.methods, curves)
 
 
-def main(argv=None):
+def main(argv: Sequence[str] | None = None) -> int:
     """Runs all cells that are missing and writes the tables.
 
     Returns:
@@ -97,7 +100,7 @@ def main(argv=None):
     return cli.run(COMMAND, argv, lambda argv: (parse(argv), argv), run)
 
 
-def run(options, argv):
+def run(options: argparse.Namespace, argv: Sequence[str]) -> int:
     """Runs a comparison; see `main`."""
     out = pathlib.Path(options.out)
     rows = cells.all_cells(options.methods, options.num_labeled, options.seeds)

@@ -17,6 +17,8 @@ is the one that --jit_compile trains with, on one device. The folder:
 Writing needs JAX, too: pip install 'mpl_tf[stablehlo]'.
 """
 
+from __future__ import annotations
+
 import argparse
 import dataclasses
 import json
@@ -24,16 +26,25 @@ import os
 import re
 import shutil
 import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from mpl_tf import console
 from mpl_tf.options import ConfigError
 
+if TYPE_CHECKING:  # imported when they are needed: TensorFlow and JAX take seconds
+    import jax
+    import keras
+
+    from mpl_tf import config
+    from mpl_tf.engine.method import Method
+
 _RUNNER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "run_step.py")
 
 
-def main(argv=None):
+def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command line.
 
     Args:
@@ -93,14 +104,16 @@ def _shape(text):
     return tuple(map(int, sizes))
 
 
-def build(settings, image_shape=None, num_classes=0):
+def build(
+    settings: config.Config, image_shape: tuple[int, int, int] | None = None, num_classes: int = 0
+) -> tuple[Method, dict[str, np.ndarray]]:
     """A method of a configuration, and a batch for it.
 
     Args:
       settings: config.Config.
       image_shape: (height, width, channels); then images are random and no dataset is read. None
         reads the dataset and takes its first batch.
-      num_classes: int, with `image_shape`.
+      num_classes: with `image_shape`.
 
     Returns:
       (engine.method.Method, compiled; dict of name -> array).
@@ -133,23 +146,25 @@ def build(settings, image_shape=None, num_classes=0):
     return method, made_up_batch.make(method, settings.run, num_classes, image_shape)
 
 
-def named_variables(method):
+def named_variables(method: Method) -> dict[str, keras.Variable]:
     """dict of name -> keras.Variable of all that a step may read or write."""
     owners = dict(method.networks)
     owners |= {name: getattr(method, name) for name in method.optimizers}
     if method.pseudo_label_shares is not None:
         owners["pseudo_label_shares"] = method.pseudo_label_shares
-    found, seen = {}, set()
+    variables, seen = {}, set()
     for owner, holder in [*owners.items(), ("method", method)]:
         for i, variable in enumerate(holder.variables):
             if id(variable) not in seen:
                 seen.add(id(variable))
                 name = f"{owner}/{variable.path}"
-                found[f"{name}_{i}" if name in found else name] = variable
-    return found
+                variables[f"{name}_{i}" if name in variables else name] = variable
+    return variables
 
 
-def lower(method, batch):
+def lower(
+    method: Method, batch: dict[str, np.ndarray]
+) -> tuple[jax.export.Exported, dict[str, np.ndarray]]:
     """The step that XLA compiles, as a pure function.
 
     Args:
@@ -202,11 +217,11 @@ def lower(method, batch):
     program = _exported(ir(stage="stablehlo"), values, results)
 
     def pure(state, batch):
-        given = state | batch
+        inputs = state | batch
         pairs = zip(parameters, values, strict=True)
-        found = program.call(*(given[p] if isinstance(p, str) else v for p, v in pairs))
-        moved = {parameters[p]: found[r] for r, p in replaced.items()}
-        return state | moved, dict(zip(log_names, found, strict=False))
+        outputs = program.call(*(inputs[p] if isinstance(p, str) else v for p, v in pairs))
+        moved = {parameters[p]: outputs[r] for r, p in replaced.items()}
+        return state | moved, dict(zip(log_names, outputs, strict=False))
 
     return _export(pure, state, batch), state
 
@@ -225,7 +240,7 @@ def _exported(program, arguments, results):
     """A jax.export.Exported around a program of StableHLO.
 
     Args:
-      program: str, a module with a function `main`.
+      program: a module with a function `main`.
       arguments, results: lists of arrays with the shapes and types of its inputs and outputs.
     """
     from jax.extend.mlir import serialize_portable_artifact
@@ -243,11 +258,16 @@ def _exported(program, arguments, results):
     return dataclasses.replace(shell, mlir_module_serialized=artifact)
 
 
-def write(folder, program, state, batch):
+def write(
+    folder: str,
+    program: jax.export.Exported,
+    state: dict[str, np.ndarray],
+    batch: dict[str, np.ndarray],
+) -> None:
     """Writes an exported step.
 
     Args:
-      folder: str, which is there.
+      folder: which is there.
       program, state: as `lower` returns them.
       batch: dict of name -> array.
     """

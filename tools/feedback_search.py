@@ -17,6 +17,8 @@ import pathlib
 import shlex
 import statistics
 import sys
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 from mpl_tf import console
 
@@ -28,13 +30,13 @@ from scipy import stats
 
 from arguments import at_least
 from mpl_tf import config, data
-from mpl_tf.data import pipeline
+from mpl_tf.data import pipeline, splits
 from mpl_tf.formulas import measures
 from mpl_tf.runs import experiment as experiments
 from mpl_tf.runs import results
 
 
-def wrong_labels(split, share, seed):
+def wrong_labels(split: splits.Split, share: float, seed: int) -> splits.Split:
     """A share of the labels of each class replaced by other classes, at random."""
     generator = np.random.default_rng([seed, 10])
     labels = split.labeled.labels.copy()
@@ -46,7 +48,7 @@ def wrong_labels(split, share, seed):
     return dataclasses.replace(split, labeled=split.labeled.relabel(labels))
 
 
-def foreign_classes(split, seed):
+def foreign_classes(split: splits.Split, seed: int) -> splits.Split:
     """The first half of the classes is known; the unlabeled images have all."""
     del seed
     names = split.class_names[: len(split.class_names) // 2]
@@ -63,7 +65,7 @@ def foreign_classes(split, seed):
     )
 
 
-def unbalanced(split, seed):
+def unbalanced(split: splits.Split, seed: int) -> splits.Split:
     """Unlabeled classes fall off geometrically to a tenth, in a random order of classes."""
     generator, classes = np.random.default_rng([seed, 11]), len(split.class_names)
     shares = 10.0 ** -(generator.permutation(classes) / (classes - 1))
@@ -75,17 +77,19 @@ def unbalanced(split, seed):
     return dataclasses.replace(split, unlabeled=pool)
 
 
-def untouched(split, seed):
+def untouched(split: splits.Split, seed: int) -> splits.Split:
     """The split as it is."""
     del seed
     return split
 
 
+Damage = Callable[[splits.Split, int], splits.Split]  # of a split and a seed
+
 # dataset -> (few labels, more labels); Fashion-MNIST's recipe has 250
 LABELS = {"digits": (20, 50), "fashion_mnist": (40, 250)}
 
 
-def conditions(dataset):
+def conditions(dataset: str) -> dict[str, tuple[int, Damage]]:
     """dict of name -> (labels, damage: a function of a split and a seed)."""
     few, more = LABELS[dataset]
     return {
@@ -110,17 +114,17 @@ class Trainer:
 
     Args:
       settings: config.Config.
-      split: data.splits.Split, of any seed.
+      split: of any seed.
     """
 
-    def __init__(self, settings, split):
+    def __init__(self, settings: config.Config, split: splits.Split):
         self.experiment = experiments.build(settings, split, path="")
         method = self.experiment.method
         optimizers = method.student_optimizer, method.teacher_optimizer
         self.variables = [*method.variables, *(v for o in optimizers for v in o.variables)]
         self.initial = [v.numpy() for v in self.variables]
 
-    def run(self, split, seed):
+    def run(self, split: splits.Split, seed: int) -> dict[str, float]:
         """Trains from the start; returns test accuracies of teacher, student and EMA."""
         settings, method = self.experiment.config, self.experiment.method
         settings = dataclasses.replace(settings, run=dataclasses.replace(settings.run, seed=seed))
@@ -141,7 +145,9 @@ class Trainer:
         }
 
 
-def write_table(path, rows, names, dataset, command):
+def write_table(
+    path: pathlib.Path, rows: list[dict[str, Any]], names: Iterable[str], dataset: str, command: str
+) -> None:
     """Paired differences to the run without feedback, in percent."""
     done = {(r["condition"], r["form"], int(r["seed"])): 100 * float(r["ema"]) for r in rows}
     others = [f for f in FORMS if f != "none" and any(form == f for _, form, _ in done)]
@@ -173,7 +179,7 @@ def write_table(path, rows, names, dataset, command):
     path.write_text("\n".join([*lines, "", f"`{command}`", ""]), encoding="utf-8")
 
 
-def parse(argv):
+def parse(argv: Sequence[str] | None) -> tuple[argparse.ArgumentParser, argparse.Namespace]:
     """The command line as a namespace; `conditions` are the names chosen."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -193,7 +199,7 @@ def parse(argv):
     return parser, options
 
 
-def main(argv=None):
+def main(argv: Sequence[str] | None = None) -> None:
     """Runs what is missing and writes the table."""
     argv = sys.argv[1:] if argv is None else argv
     parser, options = parse(argv)
@@ -216,12 +222,12 @@ def main(argv=None):
     shared = {"dataset": options.dataset, "data_dir": options.data_dir}
     shared |= {"network": options.network, "steps": options.steps}
     source = data.find(options.dataset).load(config.make(shared).data)
-    trainers, every = {}, conditions(options.dataset)
+    trainers, of_dataset = {}, conditions(options.dataset)
     cells = [(c, f, s) for s in range(options.seeds) for c in options.conditions for f in FORMS]
     for number, (condition, form, seed) in enumerate(cells, 1):
         if (condition, form, seed) in done:
             continue
-        num_labeled, damage = every[condition]
+        num_labeled, damage = of_dataset[condition]
         settings = config.make({**shared, "num_labeled": num_labeled, "seed": seed, **FORMS[form]})
         config.check_data(settings, source)
         split = damage(experiments.make_split(settings, source), seed)
@@ -242,7 +248,7 @@ def main(argv=None):
             flush=True,
         )
     command = shlex.join(["python", "tools/feedback_search.py", *argv])
-    write_table(out / "table.md", rows, every, options.dataset, command)
+    write_table(out / "table.md", rows, of_dataset, options.dataset, command)
     print((out / "table.md").read_text(encoding="utf-8"))
 
 

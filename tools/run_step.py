@@ -7,20 +7,29 @@ first two, their middle half, and the memory that the compiler plans for. It run
 device; the environment variable JAX_PLATFORMS chooses another.
 """
 
+from __future__ import annotations
+
 import argparse
 import os
 import pathlib
 import statistics
 import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+if TYPE_CHECKING:  # imported when it is needed
+    import jax
 
-def load(folder):
+Arrays = dict[str, Any]  # by name, on JAX's device
+
+
+def load(folder: str | os.PathLike) -> tuple[jax.stages.Compiled, Arrays, Arrays]:
     """A written step, compiled for JAX's default device.
 
     Args:
-      folder: str, what tools/export_step.py wrote.
+      folder: what tools/export_step.py wrote.
 
     Returns:
       (step, state, batch): a jax.stages.Compiled of (state, batch) -> (new state, logs), which uses
@@ -39,12 +48,14 @@ def load(folder):
     return step.lower(state, batch).compile(), state, batch
 
 
-def run(step, state, batch, steps):
+def run(
+    step: jax.stages.Compiled, state: Arrays, batch: Arrays, steps: int
+) -> tuple[Arrays, list[dict[str, float]], list[float]]:
     """Takes steps, all on one batch.
 
     Args:
       step, state, batch: as `load` returns them.
-      steps: int, at least 1.
+      steps: at least 1.
 
     Returns:
       (new state, logs of every step, seconds of every step): a dict and two lists.
@@ -53,14 +64,14 @@ def run(step, state, batch, steps):
 
     logs, seconds = [], []
     for _ in range(steps):
-        began = time.perf_counter()
-        state, found = jax.block_until_ready(step(state, batch))
-        seconds.append(time.perf_counter() - began)
-        logs.append({name: float(value) for name, value in found.items()})
+        start_time = time.perf_counter()
+        state, step_logs = jax.block_until_ready(step(state, batch))
+        seconds.append(time.perf_counter() - start_time)
+        logs.append({name: float(value) for name, value in step_logs.items()})
     return state, logs, seconds
 
 
-def main(argv=None):
+def main(argv: Sequence[str] | None = None) -> None:
     """Runs the command line."""
     style = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=style)
@@ -74,12 +85,10 @@ def main(argv=None):
 
     import jax
 
-    began = time.perf_counter()
+    start_time = time.perf_counter()
     step, state, batch = load(arguments.folder)
-    device = jax.devices()[0]
-    print(
-        f"{device.platform} {device.device_kind}, compiled in {time.perf_counter() - began:.1f} s"
-    )
+    loading, device = time.perf_counter() - start_time, jax.devices()[0]
+    print(f"{device.platform} {device.device_kind}, compiled in {loading:.1f} s")
     state, logs, seconds = run(step, state, batch, arguments.steps)
     for name, value in logs[0].items():
         print(f"{name}: {value:.6g} at first, {logs[-1][name]:.6g} at last")

@@ -27,6 +27,8 @@ import csv
 import pathlib
 import shlex
 import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from mpl_tf import console
 
@@ -42,6 +44,7 @@ from sklearn import datasets
 
 import mpl_tf
 from arguments import at_least
+from mpl_tf.engine.method import Method
 from mpl_tf.runs import callbacks
 
 matplotlib.use("Agg")
@@ -51,7 +54,11 @@ POINTS, LABELS, BATCH, WIDTH = 2000, 3, 128, 8  # LABELS: of each class
 RATE, MOMENTUM, SUCCESS = 0.1, 0.9, 0.97
 
 
-def mpl(feedback, supervised_weight, uda_weight):
+Row = tuple[str, dict[str, Any]]  # name in mpl_tf.METHODS, hyperparameters
+Moons = tuple[np.ndarray, np.ndarray, np.ndarray]  # points, labels, indices of labeled points
+
+
+def mpl(feedback: str, supervised_weight: float, uda_weight: float) -> Row:
     """Meta Pseudo Labels with a teacher that learns from these."""
     return "mpl", {
         "feedback": feedback,
@@ -76,7 +83,7 @@ ROWS = {
 }
 
 
-def moons(seed, noise):
+def moons(seed: int, noise: float) -> Moons:
     """One seed's data set, `noise` being the standard deviation around the two half circles.
 
     Returns:
@@ -90,18 +97,18 @@ def moons(seed, noise):
     return points.astype(np.float32), label.astype(np.int32), np.concatenate(index)
 
 
-def stacked(seeds, noise):
+def stacked(seeds: int, noise: float) -> Moons:
     """(points [2000, S, 2], label [2000, S], index [6, S]) of the data sets of seeds 0 to S - 1."""
     sets = [moons(seed, noise) for seed in range(seeds)]
     return tuple(np.stack(part, axis=1) for part in zip(*sets, strict=True))
 
 
-def batches(data, sigma):
+def batches(data: Moons, sigma: float) -> tf.data.Dataset:
     """Endless batches, each a function of its number alone.
 
     Args:
       data: as returned by `stacked`.
-      sigma: float, standard deviation of the noise between the views.
+      sigma: standard deviation of the noise between the views.
 
     Returns:
       tf.data.Dataset of dicts: `labeled` float32 [6, S, 2], `label` int32 [6, S], and `weak` and
@@ -115,8 +122,6 @@ def batches(data, sigma):
     by_seed = tf.constant(points.swapaxes(0, 1))  # [S, 2000, 2]
 
     def draw(step):
-        # Seeds come first in these shapes: the generator fills them in order, so that a seed's
-        # numbers do not depend on how many seeds follow it.
         shape = [points.shape[1], BATCH]
         chosen = tf.random.stateless_uniform(shape, [0, step], 0, POINTS, tf.int32)
         weak = tf.gather(by_seed, chosen, batch_dims=1)
@@ -127,12 +132,12 @@ def batches(data, sigma):
     return tf.data.Dataset.counter().map(draw, num_parallel_calls=2).prefetch(16)
 
 
-def network(seeds, role):
+def network(seeds: int, role: int) -> keras.Model:
     """2-8-8-2 with tanh, once for each seed.
 
     Args:
-      seeds: int, the number S of networks side by side.
-      role: int, 0 for students and 1 for teachers: their weights differ.
+      seeds: the number S of networks side by side.
+      role: 0 for students and 1 for teachers: their weights differ.
 
     Returns:
       keras.Model, float32 [N, S, 2] -> logits [N, S, 2].
@@ -148,13 +153,13 @@ def network(seeds, role):
     return model
 
 
-def build(kind, hyperparameters, seeds):
-    """A compiled method of the library for a number of seeds; `kind` is its name in METHODS."""
+def build(name: str, hyperparameters: dict[str, Any], seeds: int) -> Method:
+    """A compiled method of the library for a number of seeds; `name` is that in METHODS."""
     networks = [network(seeds, role=0)]
-    if kind != "supervised":
+    if name != "supervised":
         networks.insert(0, network(seeds, role=1))
     # With ema_decay=0 the moving average, which methods predict with, is the student itself.
-    method = mpl_tf.METHODS[kind](*networks, label_smoothing=0.0, ema_decay=0.0, **hyperparameters)
+    method = mpl_tf.METHODS[name](*networks, label_smoothing=0.0, ema_decay=0.0, **hyperparameters)
     optimizers = [keras.optimizers.SGD(seeds * RATE, momentum=MOMENTUM) for _ in networks]
     # XLA: these steps are hundreds of tiny operations, and starting each takes longest.
     named = dict(zip(method.optimizers, optimizers, strict=True))
@@ -162,7 +167,7 @@ def build(kind, hyperparameters, seeds):
     return method
 
 
-def fit(method, data, sigma, steps):
+def fit(method: Method, data: Moons, sigma: float, steps: int) -> None:
     """Trains a method for `steps` steps, before that its teacher if that is a phase of its own."""
 
     def bar(phase):
@@ -174,20 +179,25 @@ def fit(method, data, sigma, steps):
     method.fit(batches(data, sigma), steps_per_epoch=steps, **bar("train"))
 
 
-def correct(method, data):
+def correct(method: Method, data: Moons) -> np.ndarray:
     """Share of the 2,000 points that each seed's student gets right, float64 [S]."""
     points, label, _ = data
     return np.mean(np.argmax(method(points), axis=-1) == label, axis=0)
 
 
-def success(accuracy):
+def success(accuracy: np.ndarray) -> tuple[float, float, float]:
     """(share of successful seeds, low, high), with Wilson's 95% interval; takes floats [S]."""
     test = stats.binomtest(int(np.sum(accuracy >= SUCCESS)), len(accuracy))
     low, high = test.proportion_ci(method="wilson")
     return test.statistic, low, high
 
 
-def write_markdown(path, options, accuracies, command):
+def write_markdown(
+    path: pathlib.Path,
+    options: argparse.Namespace,
+    accuracies: Mapping[str, np.ndarray],
+    command: str,
+) -> None:
     """A row a method; `accuracies` is a dict of row name -> floats [S]."""
     lines = [
         f"Two moons, noise {options.noise:g}, sigma {options.sigma:g}: the student after "
@@ -203,7 +213,7 @@ def write_markdown(path, options, accuracies, command):
     path.write_text("\n".join([*lines, "", f"`{command}`", ""]), encoding="utf-8")
 
 
-def write_csv(path, accuracies):
+def write_csv(path: pathlib.Path, accuracies: Mapping[str, np.ndarray]) -> None:
     """A line a method and seed."""
     with open(path, "w", newline="", encoding="utf-8") as file:
         rows = csv.writer(file)
@@ -213,13 +223,18 @@ def write_csv(path, accuracies):
                 rows.writerow([name, seed, f"{value:.4f}", int(value >= SUCCESS)])
 
 
-def typical(accuracies):
+def typical(accuracies: Mapping[str, np.ndarray]) -> int:
     """The seed that lies nearest to the medians of all methods, in sum."""
     table = np.array(list(accuracies.values()))
     return int(np.argmin(np.abs(table - np.median(table, axis=1, keepdims=True)).sum(0)))
 
 
-def draw(path, data, methods, accuracies):
+def draw(
+    path: pathlib.Path,
+    data: Moons,
+    methods: Mapping[str, Method],
+    accuracies: Mapping[str, np.ndarray],
+) -> None:
     """A panel a method: decision regions, points and labels of the `typical` seed."""
     seed, seeds = typical(accuracies), data[0].shape[1]
     points, label, index = (part[:, seed] for part in data)
@@ -254,7 +269,7 @@ Stars: the 6 labels."""
     plt.close(figure)
 
 
-def parse(argv):
+def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     """The command line as a namespace."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -275,7 +290,7 @@ def parse(argv):
     return options
 
 
-def main(argv=None):
+def main(argv: Sequence[str] | None = None) -> None:
     """Trains every method and writes the results."""
     argv = sys.argv[1:] if argv is None else argv
     options = parse(argv)

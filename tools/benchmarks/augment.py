@@ -7,8 +7,10 @@ of operations differ: ours has 15, keras_cv 10, Keras 11. Rounds are interleaved
 middle half are printed, and how many times as fast ours is.
 """
 
+import argparse
 import statistics
 import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import keras
 import numpy as np
@@ -18,18 +20,20 @@ from arguments import at_least
 from mpl_tf.augment.draws import Draws
 from mpl_tf.augment.randaugment import RandAugment
 
+Step = Callable[[tf.Tensor], tf.Tensor]  # of the number of a step
+
 NAME = "augment"
 HELP = "our RandAugment against keras_cv's and Keras's: images a second"
 
 
-def define(parser):
+def define(parser: argparse.ArgumentParser) -> None:
     """Adds this benchmark's arguments to an argparse parser."""
     parser.add_argument("--side", type=at_least(1), help="pixels of a side [32, then 224]")
     parser.add_argument("--batch", type=at_least(1), help="images [256 up to 32 pixels, else 32]")
     parser.add_argument("--rounds", type=at_least(2), default=11, help="timed rounds [11]")
 
 
-def contenders(batch):
+def contenders(batch: tf.Tensor) -> dict[str, Step]:
     """Name -> function of a step that augments `batch`, uint8 [N, H, W, 3]."""
     import keras_cv
 
@@ -56,21 +60,21 @@ def contenders(batch):
     return {"mpl_tf": ours} | {name: theirs(layer) for name, layer in layers.items()}
 
 
-def times(functions, rounds):
+def times(functions: Mapping[str, Step], rounds: int) -> dict[str, list[float]]:
     """Seconds of every round of every function of a step, {name: list}; rounds are interleaved."""
     compiled = {name: tf.function(function) for name, function in functions.items()}
     seconds = {name: [] for name in functions}
     for round_ in range(-2, rounds):  # before 0: tracing and warming up
         step = tf.constant(round_ + 2, tf.int64)
         for name, function in compiled.items():
-            began = time.perf_counter()
+            start_time = time.perf_counter()
             function(step).numpy()
             if round_ >= 0:
-                seconds[name].append(time.perf_counter() - began)
+                seconds[name].append(time.perf_counter() - start_time)
     return seconds
 
 
-def rows(seconds, count):
+def rows(seconds: Mapping[str, Sequence[float]], count: int) -> Iterator[tuple[str, str, str, str]]:
     """Markdown cells (name, images/s, middle half, ratio); the first function is the measure."""
     base = statistics.median(next(iter(seconds.values())))
     for name, measured in seconds.items():
@@ -79,7 +83,7 @@ def rows(seconds, count):
         yield name, f"{count / middle:,.0f}", spread, f"{middle / base:.1f}"
 
 
-def run(arguments):
+def run(arguments: argparse.Namespace) -> int:
     """Prints a Markdown table; returns the exit status."""
     print("| side | batch | RandAugment of | images/s | middle half | mpl_tf is faster by |")
     print("|---|---|---|---|---|---|")

@@ -1,5 +1,6 @@
 """Does the input pipeline keep up with the step? And does its memory stay where it is?"""
 
+import argparse
 import os
 import pathlib
 import statistics
@@ -18,13 +19,13 @@ NAME = "input"
 HELP = "batches a second against the step's appetite, at 32 and 224 pixels; memory over steps"
 
 
-def define(parser):
+def define(parser: argparse.ArgumentParser) -> None:
     """Adds this benchmark's arguments to an argparse parser."""
     parser.add_argument("--repeats", type=int, default=7, help="timings of each kind [7]")
     parser.add_argument("--memory_steps", type=int, default=5000, help="steps watched [5000]")
 
 
-def run(arguments):
+def run(arguments: argparse.Namespace) -> int:
     """Prints two Markdown tables; returns the exit status."""
     print("Medians of", arguments.repeats, "interleaved timings, seconds (least to greatest)\n")
     print("| images | batch | input alone | step alone | step / input |")
@@ -90,44 +91,44 @@ def _row(title, settings, repeats):
     experiment = build(made, make_split(made, source), path="")
     batches = iter(experiment.batches("train", 0))
     step = tf.function(experiment.method.train_step, autograph=False)
-    held = next(batches)
-    step(held)
+    batch = next(batches)
+    step(batch)
     for _ in range(20):
         next(batches)
     count = max(1, 64 // made.run.labeled_batch)
     times = {"input": [], "step": []}
     for _ in range(repeats):
         times["input"].append(_seconds(lambda: next(batches), count))
-        times["step"].append(_seconds(lambda: step(held), 2))
-    middle = {name: statistics.median(found) for name, found in times.items()}
+        times["step"].append(_seconds(lambda: step(batch), 2))
+    middle = {name: statistics.median(seconds) for name, seconds in times.items()}
     cells = [
-        f"{middle[name]:.4f} ({min(found):.4f} to {max(found):.4f})"
-        for name, found in times.items()
+        f"{middle[name]:.4f} ({min(seconds):.4f} to {max(seconds):.4f})"
+        for name, seconds in times.items()
     ]
     size = f"{made.run.labeled_batch} + {made.run.labeled_batch * made.run.unlabeled_ratio}"
     return f"| {title} | {size} | {' | '.join(cells)} | {middle['step'] / middle['input']:.1f} |"
 
 
 def _seconds(work, count):
-    began = time.perf_counter()
+    start_time = time.perf_counter()
     for _ in range(count):
         work()
-    return (time.perf_counter() - began) / count
+    return (time.perf_counter() - start_time) / count
 
 
 def _memory(steps):
     """(step, resident MiB) while batches of digits with RandAugment are read."""
     made = config.make({"strong": "randaugment", "weak": "crop", "num_labeled": 50})
     source = data.find("digits").load(made.data)
-    shown, split = views.make(made.data, 8), make_split(made, source)
+    policies, split = views.make(made.data, 8), make_split(made, source)
     batches = pipeline.training_batches(
         split.labeled,
         split.unlabeled,
         labeled_batch=32,
         unlabeled_batch=224,
         views=("weak", "strong"),
-        weak=shown.weak,
-        strong=shown.strong,
+        weak=policies.weak,
+        strong=policies.strong,
         seed=0,
     )
     for step, _ in enumerate(batches.take(steps), 1):

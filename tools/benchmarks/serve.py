@@ -5,10 +5,13 @@ and queues is not in it. Files are JPEGs of --side pixels; decoding and resizing
 serving_bytes and classify.
 """
 
+import argparse
+import functools
 import itertools
 import statistics
 import tempfile
 import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -18,11 +21,13 @@ from mpl_tf import networks
 from mpl_tf.images import example
 from mpl_tf.serving import saved_model
 
+Request = tuple[str, int]  # signature, images
+
 NAME = "serve"
 HELP = "latency and throughput of an export's three signatures"
 
 
-def define(parser):
+def define(parser: argparse.ArgumentParser) -> None:
     """Adds this benchmark's arguments to an argparse parser."""
 
     parser.add_argument("--model", help="an export or the folder of a run [an untrained network]")
@@ -35,7 +40,7 @@ def define(parser):
     parser.add_argument("--rounds", type=at_least(2), default=20, help="requests of each kind [20]")
 
 
-def run(arguments):
+def run(arguments: argparse.Namespace) -> int:
     """Prints a Markdown table; returns the exit status."""
     with tempfile.TemporaryDirectory() as folder:
         path = arguments.model and saved_model.find(saved_model.folder_of(arguments.model))
@@ -52,12 +57,14 @@ def run(arguments):
     return 0
 
 
-def make_requests(path, side, batches):
+def make_requests(
+    path: str, side: int, batches: Iterable[int]
+) -> dict[Request, Callable[[], dict[str, tf.Tensor]]]:
     """What is asked: dict of (signature, batch) -> function without arguments.
 
     Args:
-      path: str, the folder of an export.
-      side: int, side of the JPEG files in pixels.
+      path: the folder of an export.
+      side: side of the JPEG files in pixels.
       batches: sequence of int, images a request.
     """
     loaded = tf.saved_model.load(path).signatures
@@ -74,25 +81,27 @@ def make_requests(path, side, batches):
             "serving_bytes": {"image_bytes": tf.constant([file] * batch)},
             "classify": {"inputs": tf.constant([example.serialize(file)] * batch)},
         }
-        for name, given in inputs.items():
+        for name, tensors in inputs.items():
             if name in loaded:
-                requests[name, batch] = lambda ask=loaded[name], given=given: ask(**given)
+                requests[name, batch] = functools.partial(loaded[name], **tensors)
     return requests
 
 
-def times(requests, rounds):
+def times(
+    requests: Mapping[Request, Callable[[], dict[str, tf.Tensor]]], rounds: int
+) -> dict[Request, list[float]]:
     """Seconds of `rounds` calls each, interleaved, after two that are not timed: dict of lists."""
     seconds = {key: [] for key in requests}
     for turn, (key, ask) in itertools.product(range(rounds + 2), requests.items()):
-        began = time.perf_counter()
+        start_time = time.perf_counter()
         for value in ask().values():
             value.numpy()
         if turn >= 2:
-            seconds[key].append(time.perf_counter() - began)
+            seconds[key].append(time.perf_counter() - start_time)
     return seconds
 
 
-def row(name, batch, seconds):
+def row(name: str, batch: int, seconds: Sequence[float]) -> str:
     """A line of the table."""
     middle = statistics.median(seconds)
     slow = statistics.quantiles(seconds, n=10, method="inclusive")[-1]

@@ -25,6 +25,8 @@ import resource
 import statistics
 import sys
 import time
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -33,6 +35,7 @@ import made_up_batch
 from arguments import at_least
 from mpl_tf import config
 from mpl_tf.formulas import losses
+from mpl_tf.methods.meta_pseudo_labels import MetaPseudoLabels
 from mpl_tf.runs import experiment
 
 NAME = "step"
@@ -56,7 +59,7 @@ MEMORY = (
 )
 
 
-def define(parser):
+def define(parser: argparse.ArgumentParser) -> None:
     """Adds this benchmark's arguments to an argparse parser."""
     several = {"nargs": "+", "metavar": "NAME"}
     parser.add_argument("--network", default="wide_resnet_28_2", help="[%(default)s]")
@@ -79,7 +82,9 @@ def define(parser):
     )
 
 
-def build(arguments, **settings):
+def build(
+    arguments: argparse.Namespace, **settings: Any
+) -> tuple[MetaPseudoLabels, dict[str, tf.Tensor]]:
     """A compiled method and a batch, as a run on CIFAR-10 has them.
 
     Args:
@@ -105,13 +110,15 @@ def build(arguments, **settings):
     return method, {name: tf.constant(value) for name, value in batch.items()}
 
 
-def passes(method, batch, separate):
+def passes(
+    method: MetaPseudoLabels, batch: dict[str, tf.Tensor], separate: bool
+) -> dict[str, Callable[[], Any]]:
     """The necessary passes by themselves.
 
     Args:
-      method: methods.MetaPseudoLabels.
+      method: of `build`.
       batch: dict of tensors.
-      separate: bool, whether the weak view is a batch of its own.
+      separate: whether the weak view is a batch of its own.
 
     Returns:
       dict of name -> function without arguments, to be made a tf.function.
@@ -139,7 +146,7 @@ def passes(method, batch, separate):
         along = [tf.convert_to_tensor(v) for v in student.trainable_variables]
         return loss, gradient, tape.gradient(gradient, q, output_gradients=along)
 
-    found = {
+    functions = {
         "teacher": lambda: both(teacher, joint),
         "student": lambda: both(student, strong),
         "labeled": lambda: both(student, labeled),
@@ -148,11 +155,11 @@ def passes(method, batch, separate):
         "updates": lambda: updates(method),
     }
     if separate:
-        found["weak forward"] = lambda: forward(teacher, batch["weak"])
-    return found
+        functions["weak forward"] = lambda: forward(teacher, batch["weak"])
+    return functions
 
 
-def updates(method):
+def updates(method: MetaPseudoLabels) -> tf.Tensor:
     """Both optimizers with gradients of 0, and the moving average."""
     for network, optimizer in (
         (method.student, method.student_optimizer),
@@ -164,12 +171,12 @@ def updates(method):
     return method.step.value
 
 
-def times(functions, rounds):
+def times(functions: Mapping[Any, Callable[[], Any]], rounds: int) -> dict[Any, np.ndarray]:
     """Seconds of every round of every function, interleaved.
 
     Args:
       functions: dict of key -> function without arguments that gives tensors.
-      rounds: int, after two that are not timed.
+      rounds: after two that are not timed.
 
     Returns:
       dict of key -> array [2, rounds]: on the clock, and of the process's CPU time.
@@ -177,26 +184,26 @@ def times(functions, rounds):
     seconds = {key: [] for key in functions}
     for round_ in range(-2, rounds):  # before 0: tracing, compiling and warming up
         for key, function in functions.items():
-            began = time.perf_counter(), time.process_time()
+            start = time.perf_counter(), time.process_time()
             tf.nest.flatten(function())[0].numpy()  # waits
-            ended = time.perf_counter(), time.process_time()
+            end = time.perf_counter(), time.process_time()
             if round_ >= 0:
-                seconds[key].append(np.subtract(ended, began))
+                seconds[key].append(np.subtract(end, start))
     return {key: np.transpose(measured) for key, measured in seconds.items()}
 
 
-def with_credit(seconds):
+def with_credit(seconds: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """The seconds of passes, and of what is a difference of two: dict of name -> array."""
     return seconds | {"credit": seconds["student, credit"] - seconds["student"]}
 
 
-def needed(mode, seconds):
+def needed(mode: str, seconds: Mapping[str, np.ndarray]) -> np.ndarray:
     """Seconds of the necessary passes of a mode in each round, an array."""
     weak = {"weak forward": 1} if "weak forward" in seconds else {}
     return sum(count * seconds[name] for name, count in (NEEDED[mode] | weak).items())
 
 
-def row(name, seconds, sums=None):
+def row(name: str, seconds: np.ndarray, sums: np.ndarray | None = None) -> list[str]:
     """Markdown cells: name, seconds, and step / sum, each on the clock and of the CPU."""
     cells = [name, *(middle_half(measured) for measured in seconds), "", ""]
     if sums is not None:
@@ -204,13 +211,13 @@ def row(name, seconds, sums=None):
     return cells
 
 
-def middle_half(values):
+def middle_half(values: Iterable[float]) -> str:
     """Median and quartiles as text."""
     low, middle, high = statistics.quantiles(values, n=4)
     return f"{middle:.3f} ({low:.3f}-{high:.3f})"
 
 
-def run(arguments):
+def run(arguments: argparse.Namespace) -> int:
     """Prints a Markdown table; returns the exit status."""
     return _run_memory(arguments) if arguments.memory else _run_times(arguments)
 
@@ -235,11 +242,11 @@ def _run_times(arguments):
     print("|---|---|---|---|---|---|---|")
     for precision in arguments.precision:
         for compiler in arguments.compiler:
-            own = {key[2]: s for key, s in seconds.items() if key[:2] == (precision, compiler)}
-            own = with_credit(own)
-            for name, measured in own.items():
+            setting = (precision, compiler)
+            by_name = with_credit({k[2]: s for k, s in seconds.items() if k[:2] == setting})
+            for name, measured in by_name.items():
                 mode = name.removeprefix("step, ")
-                sums = needed(mode, own) if mode != name else None
+                sums = needed(mode, by_name) if mode != name else None
                 cells = [precision, compiler, *row(name, measured, sums)]
                 print("|", " | ".join(cells), "|", flush=True)
     return 0

@@ -1,29 +1,39 @@
 """Pictures of a comparison."""
 
+import argparse
+import os
 import statistics
+from collections.abc import Mapping, Sequence
 
 import matplotlib
 
-from comparing import tables
+from comparing import cells, tables
 from mpl_tf.runs import metrics_log
 
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt
 
+Curve = tuple[list[int], list[float]]  # steps, values in percent
 
-def read_curve(path, column="val_ema_accuracy"):
+
+def read_curve(path: str | os.PathLike, column: str = "val_ema_accuracy") -> Curve:
     """(steps, values in percent) of a column of the training rows of a metrics.csv."""
     steps, values = metrics_log.read_curves(str(path)).get(column, ([], []))
     return [int(step) for step in steps], [100 * float(value) for value in values]
 
 
-def limits(values):
+def limits(values: Sequence[float]) -> tuple[float, float]:
     """(low, high) of an axis on which all values (percent) have room; intervals may be cut off."""
     margin = max(0.05 * (max(values) - min(values)), 0.5)
     return max(min(values) - margin, 0), min(max(values) + margin, 100)
 
 
-def draw(path, options, methods, done):
+def draw(
+    path: str | os.PathLike,
+    options: argparse.Namespace,
+    methods: Sequence[str],
+    done: tables.Results,
+) -> None:
     """A dot a run, the mean of each method, and its 95% interval."""
     groups = tables.by_seed(done)
     columns = tables.measured_columns(options.num_labeled, groups)
@@ -37,18 +47,18 @@ def draw(path, options, methods, done):
         layout="constrained",
     )
     for axes, n in zip(panels[0], columns, strict=True):
-        every = []
+        all_values = []
         for y, method in enumerate(rows):
             values = [tables.delivered(r) for r in groups.get((method, n), {}).values()]
             if not values:
                 continue
-            every += values
+            all_values += values
             axes.plot(values, [y + 0.15] * len(values), "o", color="gray", alpha=0.5, markersize=4)
             half = tables.interval(values)
             axes.errorbar(statistics.mean(values), y, xerr=half, fmt="o", capsize=4, color=f"C{y}")
         axes.set_yticks(range(len(rows)), [m.replace(":", "\n") for m in rows], fontsize=8)
         axes.set_ylim(len(rows) - 0.5, -0.5)
-        axes.set_xlim(*limits(every))
+        axes.set_xlim(*limits(all_values))
         axes.set(title=f"{options.dataset}, {n} labels", xlabel="test accuracy (%)")
         axes.grid(axis="x", alpha=0.3)
     figure.supxlabel(
@@ -58,7 +68,12 @@ def draw(path, options, methods, done):
     plt.close(figure)
 
 
-def draw_curves(path, options, methods, curves):
+def draw_curves(
+    path: str | os.PathLike,
+    options: argparse.Namespace,
+    methods: Sequence[str],
+    curves: Mapping[cells.Cell, Curve],
+) -> None:
     """Validation accuracy of the EMA student by step: a thin line a run, a thick one their mean.
 
     Args:
@@ -77,14 +92,14 @@ def draw_curves(path, options, methods, curves):
     )
     for axes, n in zip(panels[0], columns, strict=True):
         for k, method in enumerate(methods):
-            own = [v for c, v in curves.items() if (c.method, c.num_labeled) == (method, n)]
+            of_method = [v for c, v in curves.items() if (c.method, c.num_labeled) == (method, n)]
             style = {"color": f"C{k % 10}", "linestyle": "-" if k < 10 else "--"}
-            for steps, values in own:
+            for steps, values in of_method:
                 axes.plot(steps, values, alpha=0.25, linewidth=0.8, **style)
-            length = min((len(steps) for steps, _ in own), default=0)
+            length = min((len(steps) for steps, _ in of_method), default=0)
             if length:
-                mean = [statistics.mean(v[i] for _, v in own) for i in range(length)]
-                axes.plot(own[0][0][:length], mean, label=method.replace(":", "\n"), **style)
+                mean = [statistics.mean(v[i] for _, v in of_method) for i in range(length)]
+                axes.plot(of_method[0][0][:length], mean, label=method.replace(":", "\n"), **style)
         axes.set(title=f"{options.dataset}, {n} labels", xlabel="step")
         axes.set_ylabel("validation accuracy of the EMA student (%)")
         axes.grid(alpha=0.3)

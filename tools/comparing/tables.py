@@ -1,12 +1,21 @@
 """Means, intervals and paired tests of a comparison, as Markdown and CSV."""
 
+import argparse
 import csv
+import os
 import statistics
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from scipy import stats
 
+from comparing.cells import Cell
 from mpl_tf.engine.roles import ROLES
 from mpl_tf.methods import METHODS
+
+Results = Mapping[Cell, Mapping[str, Any]]  # results.json of each cell
+# (method, num_labeled) -> seed -> results.json
+Groups = dict[tuple[str, int], dict[int, Mapping[str, Any]]]
 
 # A difference with a smaller p-value is called more than noise.
 LEVEL = 0.05
@@ -14,35 +23,35 @@ LEVEL = 0.05
 LAST = 0.25
 
 
-def accuracies(results):
+def accuracies(results: Mapping[str, Any]) -> dict[str, float | None]:
     """dict of network -> accuracy on test images, or on validation images where there are none."""
     return results.get("test_accuracy") or results["validation_accuracy"]
 
 
-def delivered(results):
+def delivered(results: Mapping[str, Any]) -> float:
     """Accuracy, in percent, of the network that a run delivers."""
     accuracy = accuracies(results)
     return 100 * (accuracy["ema"] if accuracy["finetuned"] is None else accuracy["finetuned"])
 
 
-def last_of(steps, values):
+def last_of(steps: Sequence[int], values: Sequence[float]) -> list[float]:
     """Of values by step (two lists of the same length), those of the last quarter of the steps."""
     return [v for s, v in zip(steps, values, strict=True) if s > (1 - LAST) * steps[-1]]
 
 
-def spread(values):
+def spread(values: Sequence[float]) -> float:
     """Standard deviation of a sample; 0 for a single value."""
     return statistics.stdev(values) if len(values) > 1 else 0.0
 
 
-def interval(values):
+def interval(values: Sequence[float]) -> float:
     """Half the width of the 95% t-interval of the mean; 0 for a single value."""
     if len(values) < 2:
         return 0.0
     return stats.t.ppf(0.975, len(values) - 1) * spread(values) / len(values) ** 0.5
 
 
-def paired_p(ours, theirs):
+def paired_p(ours: Mapping[int, float], theirs: Mapping[int, float]) -> float | None:
     """p-value of a two-sided paired t-test.
 
     Args:
@@ -60,20 +69,20 @@ def paired_p(ours, theirs):
     return float(stats.ttest_1samp(differences, 0).pvalue)
 
 
-def by_seed(done):
+def by_seed(done: Results) -> Groups:
     """dict of (method, num_labeled) -> dict of seed -> results."""
-    groups = {}
+    groups: Groups = {}
     for cell, results in sorted(done.items(), key=lambda pair: pair[0].seed):
         groups.setdefault((cell.method, cell.num_labeled), {})[cell.seed] = results
     return groups
 
 
-def measured_columns(num_labeled, groups):
+def measured_columns(num_labeled: Iterable[int], groups: Groups) -> list[int]:
     """The numbers of labels of which a cell is done, in the order asked for."""
     return [n for n in num_labeled if any(count == n for _, count in groups)]
 
 
-def best_beyond_noise(scores):
+def best_beyond_noise(scores: Mapping[str, Mapping[int, float]]) -> str | None:
     """The method with the greatest mean, if it differs from the second by more than noise.
 
     Args:
@@ -89,18 +98,24 @@ def best_beyond_noise(scores):
     return ranked[0] if p is not None and p < LEVEL else None
 
 
-def reference(methods):
+def reference(methods: Sequence[str]) -> str | None:
     """The method that others are compared with: the first Meta Pseudo Labels, else None."""
     return next((m for m in methods if m.split(":")[0] == "mpl"), None)
 
 
-def compute(method):
+def compute(method: str) -> str:
     """What a step of a method computes, by its class."""
     name, *changes = method.split(":")
     return METHODS[name].passes_per_step if name in METHODS else ", ".join(changes)
 
 
-def markdown(options, methods, done, last_evaluations, command):
+def markdown(
+    options: argparse.Namespace,
+    methods: Sequence[str],
+    done: Results,
+    last_evaluations: Mapping[Cell, Sequence[float]],
+    command: str,
+) -> str:
     """The table as text.
 
     Args:
@@ -108,14 +123,14 @@ def markdown(options, methods, done, last_evaluations, command):
       methods: sequence of str, the rows.
       done: dict of cells.Cell -> results.
       last_evaluations: dict of cells.Cell -> list of the last validation accuracies, in percent.
-      command: str, that makes this table again.
+      command: that makes this table again.
 
     Returns:
       str.
     """
     groups = by_seed(done)
-    columns, shown = measured_columns(options.num_labeled, groups), _rows(methods, groups)
-    base = reference(shown)
+    columns, rows = measured_columns(options.num_labeled, groups), _rows(methods, groups)
+    base = reference(rows)
     lines = [
         f"Test accuracy (%) on {options.dataset}: mean ± standard deviation over up to "
         f"{options.seeds} seeds, of the network that a run delivers after its last step; nothing "
@@ -130,14 +145,14 @@ def markdown(options, methods, done, last_evaluations, command):
         for key, group in groups.items()
     }
     best = {
-        n: best_beyond_noise({m: scores[m, n] for m in shown if (m, n) in scores}) for n in columns
+        n: best_beyond_noise({m: scores[m, n] for m in rows if (m, n) in scores}) for n in columns
     }
-    for method in shown:
+    for method in rows:
         cells = [_mean(scores.get((method, n)), best[n] == method) for n in columns]
         lines.append(f"| {method} | " + " | ".join(cells) + " |")
-    if base and len(shown) > 1:
-        lines += _against(base, shown, columns, scores)
-    lines += _costs(shown, columns, groups, done, last_evaluations)
+    if base and len(rows) > 1:
+        lines += _against(base, rows, columns, scores)
+    lines += _costs(rows, columns, groups, done, last_evaluations)
     return "\n".join([*lines, "", f"`{command}`", ""])
 
 
@@ -210,7 +225,7 @@ def _costs(methods, columns, groups, done, last_evaluations):
     return lines
 
 
-def write_csv(path, done):
+def write_csv(path: str | os.PathLike, done: Results) -> None:
     """Every cell's accuracies, a row a cell."""
     with open(path, "w", newline="", encoding="utf-8") as file:
         rows = csv.writer(file)
