@@ -24,6 +24,8 @@ def make(settings: Mapping[str, Any]) -> Config:
     the recipe does not override it. What is not set gives way in a small run: a batch to the number
     of labeled images, a number of steps to a share of the run's steps.
 
+    Images are not read, but those of a folder and of TFRecord files are counted for their recipe.
+
     Args:
       settings: option name -> value, of the options that are set explicitly.
 
@@ -70,7 +72,8 @@ def _fit_to_run(
     """The values, with those made smaller that were not set and are too large for the run.
 
     A number of steps is at most `share_of_steps` of the run's steps (see `options.option`), or the
-    share of them that the dataset's recipe gives it. It is 0 if the method has no use for it.
+    share of them that the dataset's recipe gives it. It is 0 if the method has no use for it. With
+    a split file the numbers of images are those of the file.
     """
     method_class, steps = METHODS[values["method"]], values["steps"]
     if values["split_file"]:
