@@ -121,7 +121,7 @@ def test_a_full_disk_and_a_damaged_checkpoint(finished, tmp_path, monkeypatch, c
     os.truncate(folder / "step-2" / "state.data-00000-of-00001", 5000)
     assert smoke.run(path, *flags) == cli.DONE
     shown = capsys.readouterr()
-    assert f"{folder / 'step-2'}: state.data-00000-of-00001 is damaged" in shown.out
+    assert f"{folder / 'step-2'}: state.data-00000-of-00001 is damaged" in shown.err
     assert "train: continuing after step 1 of 6" in shown.out
     assert smoke.results(path)["weights_digest"] == smoke.results(finished)["weights_digest"]
     assert smoke.rows(path, "metrics.csv") == smoke.rows(finished, "metrics.csv")
