@@ -136,8 +136,8 @@ def on_replicas(tmp_path_factory):
             assert process.returncode == 0, text[-2000:]
         arrays = {name: {} for name in jobs}
         for key, value in np.load(folder / "arrays.npz").items():
-            name, _, rest = key.partition("/")
-            arrays[name][rest] = value
+            name, _, array = key.partition("/")
+            arrays[name][array] = value
         return arrays
 
     return run

@@ -45,12 +45,14 @@ def make_batches():
 
 def train(job, strategy, data):
     """(weights with all that the method keeps, logs of all steps)."""
-    kind = mpl_tf.METHODS[job["method"]]
+    method_class = mpl_tf.METHODS[job["method"]]
     with strategy.scope():
-        networks = [network(seed, job["normalised"]) for seed in (1, 5)[: len(kind.optimizers)]]
+        networks = [
+            network(seed, job["normalised"]) for seed in (1, 5)[: len(method_class.optimizers)]
+        ]
         sgd = [keras.optimizers.SGD(0.1, momentum=0.9, nesterov=True) for _ in networks]
-    model = kind(*networks, strategy=strategy, **job["hyperparameters"])
-    optimizers = dict(zip(kind.optimizers, sgd, strict=True))
+    model = method_class(*networks, strategy=strategy, **job["hyperparameters"])
+    optimizers = dict(zip(method_class.optimizers, sgd, strict=True))
     model.compile(**optimizers, weight_decay=1e-3, clip_norm=1.0, **job["compile"])
     for trainer in model.pretraining_phases().values():
         trainer.fit(devices.distribute(strategy, data), steps_per_epoch=4, verbose=0)

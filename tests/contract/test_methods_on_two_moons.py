@@ -52,11 +52,11 @@ def network(seed):
 
 def train(name, batches, **hyperparameters):
     """A method, trained."""
-    kind = METHODS[name]
-    roles = [role.removesuffix("_optimizer") for role in kind.optimizers]
+    method_class = METHODS[name]
+    roles = [role.removesuffix("_optimizer") for role in method_class.optimizers]
     networks = {role: network(("student", "teacher").index(role)) for role in roles}
-    method = kind(**networks, label_smoothing=0.0, **hyperparameters)
-    optimizers = {role: keras.optimizers.SGD(0.1, momentum=0.9) for role in kind.optimizers}
+    method = method_class(**networks, label_smoothing=0.0, **hyperparameters)
+    optimizers = {role: keras.optimizers.SGD(0.1, momentum=0.9) for role in method_class.optimizers}
     method.compile(**optimizers, steps_per_execution=STEPS // 4)
     for engine in [*method.pretraining_phases().values(), method]:
         engine.fit(batches, steps_per_epoch=STEPS, verbose=0)

@@ -79,15 +79,6 @@ def change_of_teacher(model, batch):
     return flat([b - a for b, a in zip(before, model.teacher.trainable_variables, strict=True)])
 
 
-def image_batch(rng):
-    return {
-        "labeled": rng.normal(size=(B, 6, 6, 1)),
-        "label": rng.integers(K, size=B),
-        "weak": rng.normal(size=(U, 6, 6, 1)),
-        "strong": rng.normal(size=(U, 6, 6, 1)),
-    }
-
-
 def make(teacher, student, form="exact", rate=0.125, momentum=0.0, nesterov=False, **kwargs):
     names = ("clip_norm", "jit_compile", "weight_decay")
     compile_arguments = {k: kwargs.pop(k) for k in names if k in kwargs}
@@ -107,12 +98,12 @@ NESTEROV = {"rate": 0.125, "momentum": 0.75, "nesterov": True}
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
 @pytest.mark.parametrize("sgd", [SGD, HEAVY_BALL, NESTEROV], ids=["sgd", "heavy", "nesterov"])
-def test_exact_is_the_second_order_gradient(sgd, seed, convolutional):
+def test_exact_is_the_second_order_gradient(sgd, seed, convolutional, random_batch):
     """Convolution, batch normalisation and dropout; four steps on four batches."""
     model = make(convolutional(10 + seed), convolutional(20 + seed), label_smoothing=0.1, **sgd)
     rng = np.random.default_rng(seed)
     for _ in range(4):
-        batch = image_batch(rng)
+        batch = random_batch((6, 6, 1), rng)
         expected = flat(oracle(model, batch, smoothing=0.1, **sgd))
         assert relative_error(change_of_teacher(model, batch), expected) < 1e-6
 
@@ -143,13 +134,13 @@ def test_exact_is_the_second_order_gradient_through_clipping_and_decay(linear, r
     assert relative_error(change_of_teacher(model, batch), own) < 1e-6
 
 
-def test_exact_is_the_second_order_gradient_under_xla(convolutional):
+def test_exact_is_the_second_order_gradient_under_xla(convolutional, random_batch):
     """Without dropout: XLA draws other masks than the oracle."""
     networks = convolutional(1, dropout=0.0), convolutional(2, dropout=0.0)
     model = make(*networks, jit_compile=True, label_smoothing=0.1, **NESTEROV)
     rng = np.random.default_rng(3)
     for _ in range(3):
-        batch = image_batch(rng)
+        batch = random_batch((6, 6, 1), rng)
         expected = flat(oracle(model, batch, smoothing=0.1, **NESTEROV))
         assert relative_error(change_of_teacher(model, batch), expected) < 1e-6
 

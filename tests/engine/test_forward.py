@@ -82,8 +82,8 @@ def test_parts_keep_their_rows(rng):
     images = [rng.normal(size=(n, 6, 6, 1)) for n in (4, 8)]
     network = plain(0)
     for passes in (Forward(), Forward(recompute=True), Forward(accumulate_steps=2)):
-        for found, part in zip(passes(network, *images), images, strict=True):
-            np.testing.assert_allclose(found, network(part), atol=1e-12)
+        for logits, part in zip(passes(network, *images), images, strict=True):
+            np.testing.assert_allclose(logits, network(part), atol=1e-12)
 
 
 @pytest.mark.parametrize("feedback", ["exact", "supervised"])
@@ -99,9 +99,9 @@ def test_an_evaluation_may_end_inside_a_group(data, rng):
     _, model = trained(data, plain, "supervised", {"steps_per_execution": 3})
     images, labels = rng.normal(size=(10, 6, 6, 1)), rng.integers(K, size=10)
     batches = tf.data.Dataset.from_tensor_slices((images, labels)).batch(2)  # five of them
-    found = model.evaluate(batches, verbose=0, return_dict=True)
-    wanted = np.mean(np.argmax(model.student.predict(images, verbose=0), -1) == labels)
-    assert found["student_accuracy"] == pytest.approx(wanted)
+    results = model.evaluate(batches, verbose=0, return_dict=True)
+    expected = np.mean(np.argmax(model.student.predict(images, verbose=0), -1) == labels)
+    assert results["student_accuracy"] == pytest.approx(expected)
 
 
 def test_rows_of_weight_0_do_not_count_in_an_evaluation(data, rng):
@@ -110,8 +110,8 @@ def test_rows_of_weight_0_do_not_count_in_an_evaluation(data, rng):
     weight = np.array([1, 1, 1, 1, 0, 0], np.float32)
     whole = tf.data.Dataset.from_tensors((images[:4], labels[:4]))
     filled = tf.data.Dataset.from_tensors((images, labels, weight))
-    found = [model.evaluate(d, verbose=0, return_dict=True) for d in (whole, filled)]
-    assert found[1] == pytest.approx(found[0])
+    results = [model.evaluate(d, verbose=0, return_dict=True) for d in (whole, filled)]
+    assert results[1] == pytest.approx(results[0])
 
 
 @pytest.mark.parametrize(

@@ -46,10 +46,10 @@ PROBABILITIES = {
 }
 
 
-@pytest.mark.parametrize("kind", PROBABILITIES)
-def test_probabilities_are_refused_with_the_remedy(kind):
+@pytest.mark.parametrize("form", PROBABILITIES)
+def test_probabilities_are_refused_with_the_remedy(form):
     with pytest.raises(ConfigError, match=r"teacher must give logits.*activation=None"):
-        check_logits(PROBABILITIES[kind](), "teacher")
+        check_logits(PROBABILITIES[form](), "teacher")
 
 
 class Subclassed(keras.Model):
@@ -75,9 +75,9 @@ LOGITS = {
 }
 
 
-@pytest.mark.parametrize("kind", LOGITS)
-def test_logits_and_what_cannot_be_told_pass(kind):
-    check_logits(LOGITS[kind](), "student")
+@pytest.mark.parametrize("form", LOGITS)
+def test_logits_and_what_cannot_be_told_pass(form):
+    check_logits(LOGITS[form](), "student")
 
 
 def two_outputs():

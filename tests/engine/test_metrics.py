@@ -42,8 +42,8 @@ def test_named_means_are_by_name_in_the_order_of_the_first_time():
     means.update_state(loss=3.0)
     means.update_state(accuracy=0.25, rate=0.5)
     assert means.names == ("loss", "rate", "accuracy")
-    found = {name: float(value) for name, value in means.result().items()}
-    assert found == {"loss": 2.0, "rate": 0.5, "accuracy": 0.25}  # each by its own count
+    values = {name: float(value) for name, value in means.result().items()}
+    assert values == {"loss": 2.0, "rate": 0.5, "accuracy": 0.25}  # each by its own count
     means.reset_state()
     assert means.names == ("loss", "rate", "accuracy")
     assert [float(value) for value in means.result().values()] == [0.0, 0.0, 0.0]

@@ -68,13 +68,13 @@ def test_fit_takes_standard_callbacks_and_validation(model, endless, images, lab
 
 
 def test_evaluate_counts_what_is_right_also_in_a_last_smaller_batch(model, images, labels):
-    found = model.evaluate(images, labels, batch_size=7, verbose=0, return_dict=True)
+    results = model.evaluate(images, labels, batch_size=7, verbose=0, return_dict=True)
     logits = model.student.predict(images, verbose=0)
-    assert found["student_accuracy"] == pytest.approx(np.mean(logits.argmax(1) == labels))
+    assert results["student_accuracy"] == pytest.approx(np.mean(logits.argmax(1) == labels))
     probs = tf.nn.softmax(logits).numpy()
     loss = -np.log(probs[np.arange(30), labels]).mean()
-    assert found["student_cross_entropy"] == pytest.approx(loss, rel=1e-5)
-    assert "finetuned_accuracy" not in found
+    assert results["student_cross_entropy"] == pytest.approx(loss, rel=1e-5)
+    assert "finetuned_accuracy" not in results
 
 
 def test_evaluate_without_return_dict_gives_a_list(model, images, labels):
@@ -97,8 +97,8 @@ def test_predict_gives_probabilities_of_the_ema_then_of_the_finetuned(model, ima
 def test_evaluate_reports_the_finetuned_network_too(model, images, labels, endless):
     model.evaluate(images, labels, verbose=0)
     model.finetune(endless, steps=1, verbose=0)
-    found = model.evaluate(images, labels, verbose=0, return_dict=True)
-    assert {"student_accuracy", "finetuned_accuracy"} <= found.keys()
+    results = model.evaluate(images, labels, verbose=0, return_dict=True)
+    assert {"student_accuracy", "finetuned_accuracy"} <= results.keys()
 
 
 def test_finetuning_twice_starts_from_the_ema_again(model, endless):

@@ -3,10 +3,10 @@
     python tests/golden/digests.py record before.json      at the commit to compare with
     python tests/golden/digests.py compare before.json     after the change
 
-Each run is a whole one by the command line, `--deterministic`: the smoke flag files, every method
-on digits, some of them in further ways, and two methods on two replicas. Digests are those of one
-machine: other processors round differently, so that no table of them is kept here. It takes about
-three minutes on two cores.
+It is run by hand; pytest does not collect it. Each run is a whole one by the command line,
+`--deterministic`: the smoke flag files, every method on digits, some of them in further ways, and
+two methods on two replicas. Digests are those of one machine: other processors round differently,
+so that no table of them is kept here. It takes about three minutes on two cores.
 """
 
 import concurrent.futures
@@ -58,15 +58,15 @@ def runs():
     smoke = sorted((ROOT / "flags" / "smoke").glob("*.flags"))
     flags = {f"smoke/{path.stem}": [f"--flagfile={path}"] for path in smoke}
     for name in METHODS:
-        own = [flag for flag in SHORT if name != "supervised" or "unlabeled" not in flag]
-        flags[f"digits/{name}"] = [f"--method={name}", *own, *MORE.get(name, [])]
+        short = [flag for flag in SHORT if name != "supervised" or "unlabeled" not in flag]
+        flags[f"digits/{name}"] = [f"--method={name}", *short, *MORE.get(name, [])]
     for name, (method, more) in VARIANTS.items():
         flags[name] = [*flags[f"digits/{method}"], *more]
     return flags
 
 
 def digest(flags):
-    """The digest of the weights of a run, and its accuracies."""
+    """The digest of the weights of a run and its accuracies, or why it failed; a str."""
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-m", "mpl_tf.train", *flags, "--deterministic"]
         environment = {**os.environ, "PYTHONPATH": str(ROOT), "CUDA_VISIBLE_DEVICES": "-1"}
@@ -85,7 +85,11 @@ def digest(flags):
 
 
 def main(action, path):
-    """Records all digests in a JSON file, or compares them with one; the number of differences."""
+    """Records all digests in a JSON file, or compares them with it.
+
+    Returns:
+      The number of runs that failed or differ.
+    """
     flags = runs()
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
         digests = dict(zip(flags, pool.map(digest, flags.values()), strict=True))
@@ -99,7 +103,7 @@ def main(action, path):
     before = json.loads(pathlib.Path(path).read_text())
     changed = [name for name in {**before, **digests} if before.get(name) != digests.get(name)]
     for name in changed:
-        print(f"{name}:\n  before {before.get(name)}\n  now    {digests.get(name)}")
+        print(f"{name}:\n  before {before.get(name)}\n  after  {digests.get(name)}")
     print(f"{len(digests) - len(changed)} of {len(digests)} runs as before")
     return len(changed) + len(failed)
 

@@ -71,13 +71,13 @@ def state(model):
         "student_optimizer": model.student_optimizer,
         "teacher_optimizer": model.teacher_optimizer,
     }
-    found = {
+    values = {
         f"{holder}/{i}": v.numpy()
         for holder, owner in holders.items()
         for i, v in enumerate(owner.variables)
     }
-    own = (model.step, model.feedback_average, model.feedback_count)
-    return found | {v.name: v.numpy() for v in own}
+    scalars = (model.step, model.feedback_average, model.feedback_count)
+    return values | {v.name: v.numpy() for v in scalars}
 
 
 def step_functions(model, batches):
@@ -90,13 +90,13 @@ def step_functions(model, batches):
     library = {function.signature.name: function for function in definition.library.function}
     called = {name for node in definition.node for name in callees(node)}
     waiting = [name for name in called & library.keys() if compiled(library[name])]
-    found = {}
+    reached = {}
     while waiting:
         name = waiting.pop()
-        if name in library and name not in found:
-            found[name] = library[name]
+        if name in library and name not in reached:
+            reached[name] = library[name]
             waiting += [callee for node in library[name].node_def for callee in callees(node)]
-    return list(found.values())
+    return list(reached.values())
 
 
 def callees(node):
@@ -137,9 +137,9 @@ def test_nothing_in_the_compiled_step_leaves_the_device_or_has_a_shape_of_its_ow
     assert len(assigned) >= len(state(model)) - 4, "the whole step"  # rates and baseline may rest
     assert not {node.op for node in nodes} & (HOST | DYNAMIC | CONDITIONAL)
     for function in functions:
-        given = [arg.type for arg in function.signature.input_arg]
+        types = [arg.type for arg in function.signature.input_arg]
         shapes = function.attr["_input_shapes"].list.shape
-        assert len(shapes) == len(given) and not any(map(unknown, shapes))
+        assert len(shapes) == len(types) and not any(map(unknown, shapes))
     for node in nodes:
         shapes = node.attr["_output_shapes"].list.shape
         assert not any(map(unknown, shapes)), node
@@ -178,10 +178,10 @@ def executed(function):
     nodes = {node.name: node for node in function.node_def}
     waiting = [value.partition(":")[0] for value in function.ret.values()]
     waiting += [node.name for node in function.node_def if node.op.startswith("Assign")]
-    found = {}
+    reached = {}
     while waiting:
         name = waiting.pop()
-        if name in nodes and name not in found:
-            found[name] = nodes[name]
+        if name in nodes and name not in reached:
+            reached[name] = nodes[name]
             waiting += [source.lstrip("^").partition(":")[0] for source in nodes[name].input]
-    return found.values()
+    return reached.values()

@@ -41,9 +41,9 @@ def model(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def expected(model):
-    found = np.load(model / "expected.npy")
-    assert found.std() > 0.01  # images differ, and so do classes
-    return found
+    answers = np.load(model / "expected.npy")
+    assert answers.std() > 0.01  # images differ, and so do classes
+    return answers
 
 
 def run(command, **kwargs):
@@ -123,8 +123,8 @@ def test_through_the_c_library_alone(model, expected, tmp_path):
     program = [sys.executable, "-I", "-S", str(PLACE / "c_api.py"), str(tmp_path / "request.json")]
     run(program)
     for name in ("array", "bytes"):
-        found = np.frombuffer((tmp_path / name).read_bytes(), np.float32).reshape(4, 3)
-        np.testing.assert_allclose(found, expected, atol=1e-5)
+        answers = np.frombuffer((tmp_path / name).read_bytes(), np.float32).reshape(4, 3)
+        np.testing.assert_allclose(answers, expected, atol=1e-5)
 
 
 def test_saved_model_cli(model, expected, tmp_path):
@@ -132,6 +132,6 @@ def test_saved_model_cli(model, expected, tmp_path):
     command = [tool, "run", "--dir", str(model / "1"), "--tag_set", "serve"]
     command += ["--signature_def", "serving_default", "--outdir", str(tmp_path)]
     run([*command, "--inputs", f"images={model / 'images.npy'}"])
-    found = np.load(tmp_path / "probabilities.npy")
-    np.testing.assert_allclose(found, expected, atol=1e-5)
+    answers = np.load(tmp_path / "probabilities.npy")
+    np.testing.assert_allclose(answers, expected, atol=1e-5)
     assert list(np.load(tmp_path / "class_ids.npy")) == list(expected.argmax(axis=1))

@@ -17,20 +17,20 @@ from mpl_tf.runs import checkpoint, folder
 
 def test_everything_is_there(finished, smoke):
     assert set(os.listdir(finished)) == {*folder.ARTIFACTS, folder.LOCK}  # no more, no less
-    found = smoke.results(finished)
-    assert {k: found[k] for k in ("dataset", "method", "feedback", "seed", "steps")} == {
+    results = smoke.results(finished)
+    assert {k: results[k] for k in ("dataset", "method", "feedback", "seed", "steps")} == {
         "dataset": "digits",
         "method": "mpl",
         "feedback": "exact",
         "seed": 0,
         "steps": 6,
     }
-    assert found["num_labeled"] == 20
-    assert found["test_accuracy"].keys() == {"teacher", "student", "ema", "finetuned"}
-    assert all(0 <= v <= 1 for v in found["test_accuracy"].values())
-    assert len(found["weights_digest"]) == 64
-    assert 0 < found["seconds_per_step"] < found["seconds"]
-    assert {"versions", "git_revision", "resumed_at"} <= found.keys()
+    assert results["num_labeled"] == 20
+    assert results["test_accuracy"].keys() == {"teacher", "student", "ema", "finetuned"}
+    assert all(0 <= v <= 1 for v in results["test_accuracy"].values())
+    assert len(results["weights_digest"]) == 64
+    assert 0 < results["seconds_per_step"] < results["seconds"]
+    assert {"versions", "git_revision", "resumed_at"} <= results.keys()
     assert (finished / "report.png").read_bytes().startswith(b"\x89PNG")
     assert {p.name for p in (finished / "tensorboard").iterdir()} == {
         "setup",
@@ -125,10 +125,10 @@ def test_hidden_labels_reach_the_log_and_nothing_else(finished, tmp_path, monkey
 
 def test_the_supervised_method_runs_the_same_pipeline(tmp_path, smoke):
     assert smoke.run(tmp_path / "run", method="supervised") == 0
-    found = smoke.results(tmp_path / "run")
-    assert found["test_accuracy"]["teacher"] is None
-    assert found["test_accuracy"]["finetuned"] is not None
-    assert "feedback" not in found
+    results = smoke.results(tmp_path / "run")
+    assert results["test_accuracy"]["teacher"] is None
+    assert results["test_accuracy"]["finetuned"] is not None
+    assert "feedback" not in results
 
 
 def test_pseudo_labels_train_their_teacher_first(tmp_path, smoke):
@@ -144,8 +144,8 @@ def test_pseudo_labels_train_their_teacher_first(tmp_path, smoke):
 @pytest.mark.parametrize("feedback", ["sampled", "dot", "none"])
 def test_every_feedback_runs(feedback, tmp_path, smoke):
     assert smoke.run(tmp_path / "run", f"--feedback={feedback}", "--finetune_steps=0") == 0
-    found = smoke.results(tmp_path / "run")
-    assert found["test_accuracy"]["finetuned"] is None  # left out on request
+    results = smoke.results(tmp_path / "run")
+    assert results["test_accuracy"]["finetuned"] is None  # left out on request
     assert (tmp_path / "run" / "export" / "1" / "saved_model.pb").exists()
 
 

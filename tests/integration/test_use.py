@@ -147,12 +147,12 @@ def test_predict_goes_on_past_broken_files(finished, test_images, tmp_path, caps
 def test_evaluate_measures_what_training_measured(finished, tmp_path, capsys, smoke):
     run = shutil.copytree(finished, tmp_path / "run")
     assert evaluate.main([f"--workdir={run}", "--which=teacher"]) == 0
-    found = json.loads((run / "evaluation" / "evaluation.json").read_text())
-    assert found["accuracy"] == pytest.approx(smoke.results(run)["test_accuracy"]["teacher"])
-    assert found["images"] == 500 and found["network"].startswith("teacher of ")
-    assert np.sum(found["confusion_matrix"]) == 500
+    evaluation = json.loads((run / "evaluation" / "evaluation.json").read_text())
+    assert evaluation["accuracy"] == pytest.approx(smoke.results(run)["test_accuracy"]["teacher"])
+    assert evaluation["images"] == 500 and evaluation["network"].startswith("teacher of ")
+    assert np.sum(evaluation["confusion_matrix"]) == 500
     assert (run / "evaluation" / "evaluation.png").read_bytes().startswith(b"\x89PNG")
-    assert f"{found['calibration_error']:.4f}" in capsys.readouterr().out
+    assert f"{evaluation['calibration_error']:.4f}" in capsys.readouterr().out
 
 
 @pytest.fixture(scope="module")
@@ -168,10 +168,10 @@ def real_images(finished, test_images, tmp_path_factory):
     real = [[] for _ in range(12)]
     for number, at in enumerate(chosen):
         for part in ("test", "labeled"):
-            place = folder / part / str(test_images.labels[at])
-            place.mkdir(parents=True, exist_ok=True)
+            class_folder = folder / part / str(test_images.labels[at])
+            class_folder.mkdir(parents=True, exist_ok=True)
             image = PIL.Image.fromarray(test_images.images[at][..., 0]).convert("RGB")
-            image.save(place / f"ILSVRC2012_val_{number + 1:08d}.png")
+            image.save(class_folder / f"ILSVRC2012_val_{number + 1:08d}.png")
         if number < 8:
             wrong = (guesses[at] + 1) % 10
             real[number] = [int(guesses[at]), int(wrong)] if number < 4 else [int(wrong)]
@@ -189,11 +189,11 @@ def test_evaluate_an_export_on_a_folder_with_real_labels(finished, real_images, 
         f"--real_labels={real}",
     ]
     assert evaluate.main(flags) == 0
-    found = json.loads((tmp_path / "evaluation.json").read_text())
-    assert (found["real_accuracy"], found["real_images"]) == (0.5, 8)
+    evaluation = json.loads((tmp_path / "evaluation.json").read_text())
+    assert (evaluation["real_accuracy"], evaluation["real_images"]) == (0.5, 8)
     # Classes are matched by name: 3 and 5 are the folder's 0 and 1.
-    assert {k for k, v in found["class_accuracy"].items() if v is not None} == {"3", "5"}
-    counts = np.array(found["confusion_matrix"])
+    assert {k for k, v in evaluation["class_accuracy"].items() if v is not None} == {"3", "5"}
+    counts = np.array(evaluation["confusion_matrix"])
     assert counts[[3, 5]].sum() == counts.sum() == 12
     assert "accuracy on real labels" in capsys.readouterr().out
 
@@ -240,9 +240,9 @@ def test_wrong_real_labels_are_refused(finished, real_images, tmp_path, capsys, 
 def test_misuse_is_explained(finished, tmp_path, capsys, monkeypatch, command, flags, message):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "file").write_text("[[0]]")
-    places = {"RUN": str(finished), "FILE": "file", "REAL": "file"}
-    for name, place in places.items():
-        flags = [flag.replace(name, place) for flag in flags]
+    paths = {"RUN": str(finished), "FILE": "file", "REAL": "file"}
+    for name, path in paths.items():
+        flags = [flag.replace(name, path) for flag in flags]
     assert command.main(flags) == 2
     shown = capsys.readouterr().err
     assert message in shown and "Traceback" not in shown

@@ -93,6 +93,25 @@ def more_views(vectors):
 
 
 @pytest.fixture
+def with_teacher(linear):
+    """with_teacher(method, learns=True, **hyperparameters): the method on two linear networks.
+
+    It is compiled; without `learns` its teacher counts as trained.
+    """
+
+    def make(method, learns=True, **hyperparameters):
+        model = method(linear(5, 3), linear(5, 3), **hyperparameters)
+        model.compile(
+            student_optimizer=keras.optimizers.SGD(0.5),
+            teacher_optimizer=keras.optimizers.SGD(0.25) if learns else None,
+            weight_decay=0.1,
+        )
+        return model
+
+    return make
+
+
+@pytest.fixture
 def after_ten_steps(linear, vectors, endless):
     """after_ten_steps(method, **hyperparameters): the student's weights, trained from `vectors`.
 
@@ -100,10 +119,10 @@ def after_ten_steps(linear, vectors, endless):
     """
     start = linear(5, 3).get_weights()
 
-    def train(kind, **hyperparameters):
+    def train(method, **hyperparameters):
         student = linear(5, 3)
         student.set_weights(start)
-        model = kind(student, label_smoothing=0.1, **hyperparameters)
+        model = method(student, label_smoothing=0.1, **hyperparameters)
         model.compile(keras.optimizers.SGD(0.5, momentum=0.9), weight_decay=0.01)
         model.fit(endless(vectors), steps_per_epoch=10, verbose=0)
         return student.get_weights()

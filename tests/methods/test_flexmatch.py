@@ -52,8 +52,8 @@ def test_three_steps_by_hand(linear, pool, endless, by_hand, rng):
 def test_without_unlabeled_loss_it_is_supervised_learning(
     pool, after_ten_steps, supervised_steps, by_hand
 ):
-    def kind(student, **hyperparameters):
+    def make_method(student, **hyperparameters):
         return mpl_tf.FlexMatch(student, num_unlabeled=9, **hyperparameters)
 
-    got = after_ten_steps(kind, unlabeled_weight=0.0)
-    by_hand.assert_close(got, supervised_steps, 1e-6)
+    weights = after_ten_steps(make_method, unlabeled_weight=0.0)
+    by_hand.assert_close(weights, supervised_steps, 1e-6)

@@ -25,8 +25,8 @@ def test_a_step_by_hand(linear, more_views, endless, by_hand, rolled):
     label = 0.8 * np.eye(3)[batch["label"]] + 0.2 / 3
     labeled = (by_hand.softmax(by_hand.logits(batch["labeled"], start)) - label) / 4
     weight = 3.0 * np.exp(-5 * 0.75**2)
-    found = by_hand.softmax(by_hand.logits(mixed, start))
-    parts = [(batch["labeled"], labeled), (mixed, weight * by_hand.error_slope(found, target) / 6)]
+    probs = by_hand.softmax(by_hand.logits(mixed, start))
+    parts = [(batch["labeled"], labeled), (mixed, weight * by_hand.error_slope(probs, target) / 6)]
     expected = by_hand.step(start, parts)
     by_hand.assert_close(model.student.get_weights(), expected)
     moved = [11 / 20 * a + 9 / 20 * b for a, b in zip(teacher, expected, strict=True)]

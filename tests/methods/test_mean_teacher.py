@@ -33,8 +33,8 @@ def test_a_step_by_hand(linear, more_views, endless, by_hand):
 
 @pytest.mark.usefixtures("more_views")
 def test_without_consistency_it_is_supervised_learning(after_ten_steps, supervised_steps, by_hand):
-    found = after_ten_steps(mpl_tf.MeanTeacher, unlabeled_weight=0.0)
-    by_hand.assert_close(found, supervised_steps, 1e-6)
+    weights = after_ten_steps(mpl_tf.MeanTeacher, unlabeled_weight=0.0)
+    by_hand.assert_close(weights, supervised_steps, 1e-6)
 
 
 def test_the_teacher_predicts_in_training_mode(convolutional, rng, endless):

@@ -34,10 +34,10 @@ def test_no_mixing_and_no_weight_is_supervised_learning(
     more_views, after_ten_steps, supervised_steps, by_hand
 ):
     del more_views  # completes the batch
-    found = after_ten_steps(mpl_tf.MixMatch, unlabeled_weight=0.0, mixup_alpha=0.0)
-    by_hand.assert_close(found, supervised_steps, 1e-6)
+    weights = after_ten_steps(mpl_tf.MixMatch, unlabeled_weight=0.0, mixup_alpha=0.0)
+    by_hand.assert_close(weights, supervised_steps, 1e-6)
     mixed = after_ten_steps(mpl_tf.MixMatch, unlabeled_weight=0.0)
-    assert not np.allclose(mixed[0], found[0], atol=1e-4)
+    assert not np.allclose(mixed[0], weights[0], atol=1e-4)
 
 
 def test_guessing_leaves_no_trace(convolutional, rng, by_hand):

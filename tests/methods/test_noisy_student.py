@@ -1,5 +1,6 @@
 """Noisy Student against hand-written numpy, round by round."""
 
+import functools
 import itertools
 
 import keras
@@ -15,23 +16,17 @@ CONTRACT = {
 }
 
 
-def make(linear, learns=True, **hyperparameters):
-    """A compiled method; without `learns` its teacher counts as trained."""
-    model = mpl_tf.NoisyStudent(linear(5, 3), linear(5, 3), **hyperparameters)
-    model.compile(
-        student_optimizer=keras.optimizers.SGD(0.5),
-        teacher_optimizer=keras.optimizers.SGD(0.25) if learns else None,
-        weight_decay=0.1,
-    )
-    return model
+@pytest.fixture
+def make(with_teacher):
+    """make(learns=True, **hyperparameters): the method, compiled; see `with_teacher`."""
+    return functools.partial(with_teacher, mpl_tf.NoisyStudent)
 
 
 @pytest.mark.parametrize(("hard", "limit"), [(False, 0.0), (True, 0.0), (False, 1.5)])
-def test_two_steps_of_the_student_by_hand(hard, limit, linear, vectors, endless, by_hand, rng):
+def test_two_steps_of_the_student_by_hand(hard, limit, make, vectors, endless, by_hand, rng):
     """Balance counts what was kept, of both batches in the second step."""
     second = {**vectors, "weak": rng.normal(size=(6, 5)), "strong": rng.normal(size=(6, 5))}
     model = make(
-        linear,
         learns=False,
         rounds=1,
         hard_labels=hard,
@@ -66,10 +61,10 @@ def test_two_steps_of_the_student_by_hand(hard, limit, linear, vectors, endless,
     by_hand.assert_identical(teacher, model.teacher.get_weights())  # fixed: not a bit moves
 
 
-def test_the_algorithm_line_by_line(linear, vectors, endless, by_hand):
+def test_the_algorithm_line_by_line(make, vectors, endless, by_hand):
     """Teacher on labels; then each student, from the same start, of the one before."""
     settings = {"pseudo_label_threshold": 0.0, "balance_limit": 0.0, "label_smoothing": 0.2}
-    model = make(linear, rounds=3, **settings)
+    model = make(rounds=3, **settings)
     start, first = model.student.get_weights(), model.pretraining_phases()["teacher"].network
     expected_teacher = first.get_weights()
     assert list(model.pretraining_phases()) == ["teacher", "round_1", "round_2"]
@@ -103,7 +98,7 @@ def test_the_algorithm_line_by_line(linear, vectors, endless, by_hand):
 
 @pytest.mark.parametrize("limit", [{"unlabeled_weight": 0.0}, {"pseudo_label_threshold": 1.01}])
 def test_limits_are_supervised_learning(limit, linear, after_ten_steps, supervised_steps, by_hand):
-    def kind(student, **hyperparameters):
+    def make_method(student, **hyperparameters):
         model = mpl_tf.NoisyStudent(linear(5, 3), student, rounds=1, **hyperparameters)
         compile_as_it_is = model.compile
         model.compile = lambda optimizer, **kwargs: compile_as_it_is(
@@ -111,7 +106,7 @@ def test_limits_are_supervised_learning(limit, linear, after_ten_steps, supervis
         )
         return model
 
-    by_hand.assert_close(after_ten_steps(kind, **limit), supervised_steps, 1e-6)
+    by_hand.assert_close(after_ten_steps(make_method, **limit), supervised_steps, 1e-6)
 
 
 def test_the_teacher_predicts_without_noise(convolutional, rng, endless, by_hand):
@@ -139,8 +134,8 @@ def test_a_smaller_student_is_refused_and_a_larger_one_is_not():
     assert model.pretraining_phases()["teacher"].network is small  # the first teacher
 
 
-def test_rounds_have_optimizers_of_their_own(linear):
-    model = make(linear, rounds=3)
+def test_rounds_have_optimizers_of_their_own(make):
+    model = make(rounds=3)
     engines = [*itertools.islice(model.pretraining_phases().values(), 1, None), model]
     assert len({id(engine.student_optimizer) for engine in engines}) == 3
     assert {float(engine.student_optimizer.learning_rate) for engine in engines} == {0.5}

@@ -1,5 +1,7 @@
 """Pseudo Labels against hand-written numpy."""
 
+import functools
+
 import keras
 import numpy as np
 import pytest
@@ -10,20 +12,15 @@ import mpl_tf
 CONTRACT = {"no_better_on": ("digits", "moons")}
 
 
-def make(linear, learns=True, **hyperparameters):
-    """A compiled method; without `learns` its teacher counts as trained."""
-    model = mpl_tf.PseudoLabel(linear(5, 3), linear(5, 3), **hyperparameters)
-    model.compile(
-        student_optimizer=keras.optimizers.SGD(0.5),
-        teacher_optimizer=keras.optimizers.SGD(0.25) if learns else None,
-        weight_decay=0.1,
-    )
-    return model
+@pytest.fixture
+def make(with_teacher):
+    """make(learns=True, **hyperparameters): the method, compiled; see `with_teacher`."""
+    return functools.partial(with_teacher, mpl_tf.PseudoLabel)
 
 
 @pytest.mark.parametrize("hard", [False, True])
-def test_a_step_by_hand(hard, linear, vectors, endless, by_hand):
-    model = make(linear, False, hard_labels=hard, pseudo_label_threshold=0.6, label_smoothing=0.2)
+def test_a_step_by_hand(hard, make, vectors, endless, by_hand):
+    model = make(False, hard_labels=hard, pseudo_label_threshold=0.6, label_smoothing=0.2)
     teacher, student = model.teacher.get_weights(), model.student.get_weights()
     model.fit(endless(vectors), steps_per_epoch=1, verbose=0)
     probs = by_hand.softmax(by_hand.logits(vectors["weak"], teacher))
@@ -36,8 +33,8 @@ def test_a_step_by_hand(hard, linear, vectors, endless, by_hand):
     by_hand.assert_identical(teacher, model.teacher.get_weights())  # fixed: not a bit moves
 
 
-def test_the_teacher_learns_labels_by_hand(linear, vectors, endless, by_hand):
-    model = make(linear, label_smoothing=0.2)
+def test_the_teacher_learns_labels_by_hand(make, vectors, endless, by_hand):
+    model = make(label_smoothing=0.2)
     teacher, student = model.teacher.get_weights(), model.student.get_weights()
     model.pretrain(endless(vectors), steps=1, verbose=0)
     target = by_hand.smooth(np.eye(3)[vectors["label"]], 0.2)
@@ -56,8 +53,8 @@ def test_the_teacher_predicts_without_noise(convolutional, random_batch, endless
     by_hand.assert_identical(before, model.teacher.variables)
 
 
-def test_a_teacher_that_was_never_trained_is_refused(linear, vectors, endless):
-    model = make(linear)
+def test_a_teacher_that_was_never_trained_is_refused(make, vectors, endless):
+    model = make()
     with pytest.raises(ValueError, match="has learned nothing yet: call pretrain"):
         model.fit(endless(vectors), steps_per_epoch=1)
     model.pretrain(endless(vectors), steps=1, verbose=0)

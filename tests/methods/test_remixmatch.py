@@ -70,8 +70,8 @@ def test_no_mixing_and_no_weights_is_supervised_learning(
 ):
     del more_views  # completes the batch
     weights = dict.fromkeys(("unlabeled_weight", "anchor_weight", "rotation_weight"), 0.0)
-    found = after_ten_steps(mpl_tf.ReMixMatch, **weights, mixup_alpha=0.0, strong_views=2)
-    by_hand.assert_close(found, supervised_steps, 1e-6)
+    trained = after_ten_steps(mpl_tf.ReMixMatch, **weights, mixup_alpha=0.0, strong_views=2)
+    by_hand.assert_close(trained, supervised_steps, 1e-6)
 
 
 def test_turned_images_by_hand(rng, endless):
@@ -106,8 +106,8 @@ def test_quarter_turns():
     images = np.arange(7 * 9.0).reshape(7, 3, 3, 1)
     turned, turns = remixmatch.quarter_turns(tf.constant(images))
     assert list(turns.numpy()) == [0, 1, 2, 3, 0, 1, 2]
-    for image, found, turn in zip(images, turned.numpy(), turns.numpy(), strict=True):
-        np.testing.assert_array_equal(found, np.rot90(image, turn))
+    for image, turned_image, turn in zip(images, turned.numpy(), turns.numpy(), strict=True):
+        np.testing.assert_array_equal(turned_image, np.rot90(image, turn))
 
 
 @pytest.mark.parametrize("shape", [[5], [4, 5, 1]])

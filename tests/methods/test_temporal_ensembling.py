@@ -52,8 +52,8 @@ def test_four_steps_by_hand(linear, epochs, endless, by_hand):
 @pytest.mark.usefixtures("more_views")
 def test_without_consistency_it_is_supervised_learning(after_ten_steps, supervised_steps, by_hand):
     hyperparameters = {"unlabeled_weight": 0.0, "num_unlabeled": 6}
-    found = after_ten_steps(mpl_tf.TemporalEnsembling, **hyperparameters)
-    by_hand.assert_close(found, supervised_steps, 1e-6)
+    weights = after_ten_steps(mpl_tf.TemporalEnsembling, **hyperparameters)
+    by_hand.assert_close(weights, supervised_steps, 1e-6)
 
 
 def test_the_weight_rises(linear, epochs, endless):
@@ -64,9 +64,9 @@ def test_the_weight_rises(linear, epochs, endless):
         history = model.fit(endless(epochs[:1]), steps_per_epoch=1, epochs=2, verbose=0).history
         logs.append({name: values[1] for name, values in history.items()})
     assert logs[0]["unlabeled_loss"] > 0
-    for found, weight in zip(logs, (3.0, 3.0 * np.exp(-5 * 0.999**2)), strict=True):
-        wanted = found["supervised_loss"] + weight * found["unlabeled_loss"]
-        assert found["student_loss"] == pytest.approx(wanted, abs=1e-6)
+    for losses, weight in zip(logs, (3.0, 3.0 * np.exp(-5 * 0.999**2)), strict=True):
+        expected = losses["supervised_loss"] + weight * losses["unlabeled_loss"]
+        assert losses["student_loss"] == pytest.approx(expected, abs=1e-6)
 
 
 def test_predictions_are_part_of_a_checkpoint(linear, epochs, endless, tmp_path, by_hand):

@@ -64,8 +64,8 @@ def test_a_step_by_hand(iterations, parts, linear, vectors, endless, by_hand):
 
 
 def test_without_both_terms_it_is_supervised_learning(after_ten_steps, supervised_steps, by_hand):
-    found = after_ten_steps(mpl_tf.VAT, unlabeled_weight=0.0, entropy_weight=0.0)
-    by_hand.assert_close(found, supervised_steps, 1e-6)
+    weights = after_ten_steps(mpl_tf.VAT, unlabeled_weight=0.0, entropy_weight=0.0)
+    by_hand.assert_close(weights, supervised_steps, 1e-6)
 
 
 def test_the_perturbation_moves_predictions_more_than_chance(convolutional, rng):
@@ -90,8 +90,8 @@ def test_labeled_images_alone_make_the_moving_statistics(convolutional, rng, end
     images = {k: rng.normal(size=(6, 6, 6, 1)) for k in ("labeled", "weak")}
     batch = {**images, "label": rng.integers(3, size=6)}
     moved = []
-    for kind in (mpl_tf.VAT, mpl_tf.Supervised):
-        model = kind(convolutional(1))
+    for method in (mpl_tf.VAT, mpl_tf.Supervised):
+        model = method(convolutional(1))
         model.compile(keras.optimizers.SGD(0.0))
         model.fit(endless(batch), steps_per_epoch=2, verbose=0)
         moved.append([np.array(v) for v in model.student.non_trainable_variables])
