@@ -31,7 +31,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mpl_tf import console
+from mpl_tf import cli, console
 from mpl_tf.options import ConfigError
 
 if TYPE_CHECKING:  # imported when they are needed: TensorFlow and JAX take seconds
@@ -41,6 +41,7 @@ if TYPE_CHECKING:  # imported when they are needed: TensorFlow and JAX take seco
     from mpl_tf import config
     from mpl_tf.engine.method import Method
 
+COMMAND = cli.Command("python tools/export_step.py", __doc__ or "")
 _RUNNER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "run_step.py")
 
 
@@ -48,24 +49,29 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command line.
 
     Args:
-      argv: sequence of str, the arguments; None takes the process's own.
+      argv: the arguments; None takes the process's own.
 
     Returns:
-      int, the exit status: 0 done, 2 bad input, a missing package or a folder that cannot be
-      written.
+      The exit status: 0 done, 2 bad input, a missing package or a folder that cannot be written,
+      130 stopped by Ctrl-C, 143 by SIGTERM.
     """
+    return cli.run(COMMAND, argv, _parse, _work)
+
+
+def _parse(argv):
     style = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=style, allow_abbrev=False)
     parser.add_argument("--to", required=True, help="the folder to write; it must not exist")
     parser.add_argument("--image_shape", default="", help="height,width,channels of an image")
     parser.add_argument("--num_classes", type=int, default=0, help="number of classes")
-    arguments, training_flags = parser.parse_known_args(argv)
+    return parser.parse_known_args(argv)
+
+
+def _work(arguments, training_flags):
     try:
-        _run(arguments, training_flags)
-    except (ConfigError, OSError) as error:
-        console.complain(f"Error: {error}")
-        return 2
-    return 0
+        return _run(arguments, training_flags)
+    except OSError as error:
+        raise ConfigError(str(error)) from error
 
 
 def _run(arguments, training_flags):
@@ -75,14 +81,9 @@ def _run(arguments, training_flags):
         raise ConfigError(f"{error.name} is missing: pip install 'mpl_tf[stablehlo]'.") from error
     if os.path.lexists(arguments.to):
         raise ConfigError(f"--to={arguments.to} exists; choose a new folder.")
-    from mpl_tf import cli
     from mpl_tf.config import flags
 
-    try:
-        settings = flags.parse(training_flags).config
-    except cli.HelpRequested as text:
-        console.say(str(text))
-        return
+    settings = flags.parse(training_flags).config
     method, batch = build(settings, _shape(arguments.image_shape), arguments.num_classes)
     program, state = lower(method, batch)
     os.makedirs(arguments.to)
@@ -92,6 +93,7 @@ def _run(arguments, training_flags):
         f"{arguments.to}: {len(state)} arrays of state ({size:.1f} MiB), {len(batch)} of a batch; "
         "run it where JAX is: python run.py"
     )
+    return cli.DONE
 
 
 def _shape(text):
@@ -303,5 +305,4 @@ def _described(parts):
 
 
 if __name__ == "__main__":
-    console.start(sys.argv)
     sys.exit(main())
