@@ -104,7 +104,7 @@ class Terminated(BaseException):
 def raised() -> Iterator[None]:
     """While this lasts, SIGTERM raises Terminated in the main thread."""
 
-    def handle(number, frame):
+    def handle(number: int, frame: Any) -> None:
         raise Terminated
 
     with _handler(handle):

@@ -6,6 +6,8 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from mpl_tf import cli, console
 from mpl_tf.engine.roles import ROLES
 from mpl_tf.options import ConfigError, option
@@ -118,7 +120,14 @@ def _evaluate(options: Options) -> int:
     return cli.DONE
 
 
-def _write(folder, title, measured, probs, labels, class_names):
+def _write(
+    folder: str,
+    title: str,
+    measured: dict[str, Any],
+    probs: np.ndarray,
+    labels: np.ndarray,
+    class_names: Sequence[str],
+) -> None:
     from mpl_tf import files
     from mpl_tf.runs import pictures
 

@@ -115,7 +115,7 @@ def classify(
         except OSError as error:
             reasons[file] = f"cannot be read: {error.strerror}"
 
-    def leave_out_broken(suspects):
+    def leave_out_broken(suspects: Sequence[str]) -> None:
         for file in suspects:
             reason = decode.verify(contents[file])
             if reason:

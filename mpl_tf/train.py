@@ -37,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     return cli.run(COMMAND, argv, _parse, _train)
 
 
-def _parse(argv):
+def _parse(argv: Sequence[str]) -> tuple["flags.Job"]:
     console.start(argv)  # before the flags, because they import TensorFlow
     from mpl_tf.config import flags
 

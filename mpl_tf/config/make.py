@@ -117,7 +117,7 @@ def _checked(values: Mapping[str, Any]) -> Config:
     return config
 
 
-def _check_weights(values):
+def _check_weights(values: Mapping[str, Any]) -> None:
     """Refuses a file of weights that is not there, or that no network would read."""
     weights = values["network_weights"]
     names = values["network"], values["teacher_network"]

@@ -9,7 +9,7 @@ import tqdm
 
 from mpl_tf import data
 from mpl_tf.data import pipeline
-from mpl_tf.data.dataset import Images
+from mpl_tf.data.dataset import Images, Source
 from mpl_tf.data.options import DataConfig
 from mpl_tf.images import decode
 from mpl_tf.options import ConfigError
@@ -130,11 +130,11 @@ def load_images(
     return images.relabel(class_ids[images.labels])
 
 
-def _load(dataset, options):
+def _load(dataset: str, options: DataConfig) -> Source:
     return data.find(dataset, options.data_dir).load(options)
 
 
-def _size(shape):
+def _size(shape: tuple[int, int, int]) -> str:
     return f"{shape[0]}x{shape[1]}"
 
 
