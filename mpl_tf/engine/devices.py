@@ -231,8 +231,6 @@ def distribute(
         workers = context.num_input_pipelines
         data = make((context.input_pipeline_id, workers))
         local = context.num_replicas_in_sync // workers
-        if local == 1:
-            return data
 
         def split(batch):  # consecutive elements go to the worker's replicas in turn
             rows = tf.nest.map_structure(
@@ -240,6 +238,9 @@ def distribute(
             )
             return tf.data.Dataset.from_tensor_slices(rows)
 
-        return data.flat_map(split).prefetch(2 * local)
+        if local > 1:
+            data = data.flat_map(split).prefetch(2 * local)
+        # Of data that might end, TensorFlow hands workers tensors of open shapes.
+        return data.apply(tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY))
 
     return strategy.distribute_datasets_from_function(of_worker)

@@ -144,10 +144,9 @@ class _DrawnLabels(Estimator):
 
     def label(self, logits: tf.Tensor) -> tf.Tensor:
         # Drawn for the global batch, so that replicas together draw what one alone would.
-        index, count = replicas.replica()
-        shape = [count, *(logits.shape if logits.shape[0] else tf.shape(logits))]
+        index, _ = replicas.replica()
         seed = tf.stack([tf.convert_to_tensor(v) for v in (self.method.seed, self.method.step)])
-        uniform = random.uniform(seed, shape, logits.dtype)[index]
+        uniform = random.uniform(seed, replicas.shape_on_all(logits), logits.dtype)[index]
         drawn = tf.argmax(logits - tf.math.log(-tf.math.log(uniform)), axis=-1)
         return tf.one_hot(drawn, logits.shape[-1], dtype=logits.dtype)
 

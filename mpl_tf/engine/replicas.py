@@ -12,6 +12,14 @@ def replica() -> tuple[Any, int]:
     return context.replica_id_in_sync_group, context.num_replicas_in_sync
 
 
+def shape_on_all(tensor: tf.Tensor) -> list[int] | tf.Tensor:
+    """[number of replicas, *shape of this replica's tensor]; static if that is known."""
+    _, count = replica()
+    if tensor.shape.is_fully_defined():
+        return [count, *tensor.shape]
+    return tf.concat([[count], tf.shape(tensor)], 0)
+
+
 def mean_over_replicas(tensors: Any) -> Any:
     """The mean of each tensor over all replicas, given back to every replica.
 

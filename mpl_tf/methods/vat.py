@@ -104,9 +104,9 @@ class VAT(StudentMethod):
         Returns:
           Like `images`.
         """
-        index, count = replicas.replica()
-        shape = [count, *(images.shape if images.shape[0] else tf.shape(images))]
         # Drawn for the global batch, so that replicas together draw what one alone would.
+        index, _ = replicas.replica()
+        shape = replicas.shape_on_all(images)
         direction = _unit(random.normal(self.draw_seed(), shape, images.dtype)[index])
         length = 255 * math.sqrt(math.prod(images.shape[1:]) / 3072)
 

@@ -51,3 +51,27 @@ def test_what_is_no_dataset_of_dicts_is_refused(model, data, received):
     message = f"takes a tf.data.Dataset of dicts with labeled, label, .* received {received}"
     with pytest.raises(ValueError, match=message):
         model.fit(data, steps_per_epoch=1)
+
+
+@pytest.mark.parametrize(
+    ("method", "hyperparameters"), [("mpl", {"feedback": "sampled"}), ("vat", {})]
+)
+def test_a_batch_of_open_size_draws_what_one_of_known_size_does(
+    method, hyperparameters, linear, random_batch, endless
+):
+    method_class, batch, weights = mpl_tf.METHODS[method], random_batch((5,), labeled=6), []
+    start = [linear(5, 3).get_weights() for _ in method_class.optimizers]
+    for open_size in (False, True):
+        data = endless(batch)
+        if open_size:
+            data = data.unbatch().batch(6)
+            assert data.element_spec["weak"].shape[0] is None
+        networks = [linear(5, 3) for _ in start]
+        for network, values in zip(networks, start, strict=True):
+            network.set_weights(values)
+        model = method_class(*networks, **hyperparameters)
+        model.compile(**dict.fromkeys(method_class.optimizers, "sgd"))
+        model.fit(data, steps_per_epoch=2, verbose=0)
+        weights.append(model.student.get_weights())
+    for a, b in zip(*weights, strict=True):
+        np.testing.assert_array_equal(a, b)

@@ -3,7 +3,6 @@
 import gzip
 import hashlib
 import os
-import pathlib
 import re
 import signal
 
@@ -14,26 +13,11 @@ from made_up import COARSE, COUNTS, FINE, write_raw
 from mpl_tf.options import ConfigError
 
 
-@pytest.fixture(scope="module", autouse=True)
-def tools_on_the_path():
-    """As for `python tools/prepare_data.py`."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(pathlib.Path(__file__).parents[2] / "tools")
-        yield
-
-
 @pytest.fixture
 def folder_tool():
     from preparing import tfds_folder
 
     return tfds_folder
-
-
-@pytest.fixture
-def readers():
-    from preparing import raw_readers
-
-    return raw_readers
 
 
 def content(images, labels):

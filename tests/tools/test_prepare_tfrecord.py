@@ -18,7 +18,7 @@ from mpl_tf.options import ConfigError
 
 @pytest.fixture(scope="module")
 def tool(load_tool):
-    return load_tool("preparing/tfrecord")
+    return load_tool("preparing.tfrecord")
 
 
 @pytest.fixture

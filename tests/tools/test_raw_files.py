@@ -2,7 +2,6 @@
 
 import gzip
 import hashlib
-import pathlib
 import re
 import struct
 
@@ -11,21 +10,6 @@ from made_up import COUNTS, write_raw
 
 from mpl_tf.data.sources import tfds_folder
 from mpl_tf.options import ConfigError
-
-
-@pytest.fixture(scope="module", autouse=True)
-def tools_on_the_path():
-    """As for `python tools/prepare_data.py`."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(pathlib.Path(__file__).parents[2] / "tools")
-        yield
-
-
-@pytest.fixture
-def readers():
-    from preparing import raw_readers
-
-    return raw_readers
 
 
 def test_published_checksums_are_known_for_every_group_of_files(readers):
