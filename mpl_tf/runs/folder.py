@@ -68,14 +68,14 @@ def _state(path, config, overwrite):
             return "new"
         check_same(path, read_json(os.path.join(path, "config.json")), config)
         return "finished" if "results.json" in present else "interrupted"
-    # What a start that was killed before config.json leaves.
-    names = (*ARTIFACTS, EVALUATION)
-    ours = {LOCK, *names, *map(partial_name, names)}
+    # What a start that was killed before config.json leaves. The other artifacts are not ours to
+    # remove: without config.json they may be somebody's exports or measurements.
+    ours = {LOCK, "run.flags", *map(partial_name, (*ARTIFACTS, EVALUATION))}
     foreign = [name for name in present if name not in ours]
     if foreign:
         raise ConfigError(
-            f"workdir {path} holds something that is no run ({', '.join(sorted(foreign)[:3])}); "
-            "choose another --workdir."
+            f"workdir {path} has no config.json and holds something that is no run "
+            f"({', '.join(sorted(foreign)[:3])}); choose another --workdir."
         )
     return "new"
 

@@ -52,6 +52,17 @@ def test_something_that_is_no_run_is_refused_and_kept(tmp_path):
     assert (tmp_path / "thesis.tex").read_text() == "years of work"
 
 
+@pytest.mark.parametrize("name", ["export", "evaluation", "checkpoints", "metrics.csv"])
+def test_artifacts_without_a_configuration_are_refused_and_kept(name, tmp_path):
+    """Such as exports or measurements that were written to the folder before any run."""
+    (tmp_path / name).mkdir()
+    (tmp_path / name / "1").write_text("kept")
+    for overwrite in (False, True):
+        with pytest.raises(ConfigError, match=rf"has no config.json .* no run \({name}\)"):
+            prepare(tmp_path, overwrite=overwrite)
+    assert (tmp_path / name / "1").read_text() == "kept"
+
+
 def test_a_start_that_was_killed_before_its_configuration_counts_as_none(tmp_path):
     (tmp_path / "run.flags").write_text("--steps=8")
     (tmp_path / "config.partial.json").write_text('{"ste')
