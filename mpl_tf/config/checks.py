@@ -43,10 +43,7 @@ def check_compute(config: Config) -> None:
 def check_replicas(config: Config, replicas: int) -> None:
     """Raises ConfigError unless every batch divides by replicas and microbatches."""
     parts = replicas * config.compute.accumulate_steps
-    batches = {"labeled_batch": config.run.labeled_batch}
-    if config.run.finetune_steps:
-        batches["finetune_batch"] = config.optimizer.finetune_batch
-    odd = [f"{name}={size}" for name, size in batches.items() if size % parts]
+    odd = [f"{name}={size}" for name, size in _labeled_batches(config).items() if size % parts]
     if odd:
         raise ConfigError(
             f"batches must divide into {parts} equal parts ({replicas} replicas times "
@@ -67,31 +64,42 @@ def check_data(config: Config, source: Source) -> None:
             f"labels must be from 0 to {classes - 1}; received {labels.min()} to {labels.max()}."
         )
     num_validation = 0 if source.validation is not None else options.num_validation
-    smallest = min((labels == k).sum() for k in range(classes))  # images of a class
-    if num_validation % classes or num_validation >= smallest * classes:
-        raise ConfigError(
-            f"num_validation must be a multiple of the {classes} classes of {run.dataset}, less "
-            f"than {smallest * classes}; received {num_validation}."
-        )
-    most = (smallest - num_validation // classes) * classes
-    if not options.split_file and (options.num_labeled % classes or options.num_labeled > most):
-        raise ConfigError(
-            f"num_labeled must be a multiple of the {classes} classes of {run.dataset}, from "
-            f"{classes} to {most}, or 0 for all; received {options.num_labeled}."
-        )
+    if not options.split_file:  # which may name any number of each class
+        _check_balance(config, np.bincount(labels, minlength=classes), num_validation)
     num_train = len(labels) - num_validation
     num_labeled = options.num_labeled or num_train
-    batches = {
-        "labeled_batch": run.labeled_batch,
-        "finetune_batch": config.optimizer.finetune_batch,
-    }
-    for name, batch in batches.items():
+    for name, batch in _labeled_batches(config).items():
         if batch > num_labeled:
             raise ConfigError(
                 f"{name} must be at most num_labeled={num_labeled}; received {batch}."
             )
     if METHODS[run.method].unlabeled_views:
         _check_pool(config, source, num_train, num_labeled)
+
+
+def _labeled_batches(config: Config) -> dict[str, int]:
+    """Option -> size of the batches of labeled images that a run takes."""
+    batches = {"labeled_batch": config.run.labeled_batch}
+    if config.run.finetune_steps:
+        batches["finetune_batch"] = config.optimizer.finetune_batch
+    return batches
+
+
+def _check_balance(config: Config, counts: np.ndarray, num_validation: int) -> None:
+    """Raises ConfigError unless as many images of each class can be chosen; `counts` are theirs."""
+    dataset, num_labeled = config.run.dataset, config.data.num_labeled
+    classes, smallest = len(counts), counts.min()
+    if num_validation % classes or num_validation >= smallest * classes:
+        raise ConfigError(
+            f"num_validation must be a multiple of the {classes} classes of {dataset}, less "
+            f"than {smallest * classes}; received {num_validation}."
+        )
+    most = (smallest - num_validation // classes) * classes
+    if num_labeled % classes or num_labeled > most:
+        raise ConfigError(
+            f"num_labeled must be a multiple of the {classes} classes of {dataset}, from "
+            f"{classes} to {most}, or 0 for all; received {num_labeled}."
+        )
 
 
 def _check_pool(config: Config, source: Source, num_train: int, num_labeled: int) -> None:

@@ -1,6 +1,7 @@
 """How settings, recipes and defaults become a configuration, and which are refused."""
 
 import dataclasses
+import json
 
 import pytest
 
@@ -149,6 +150,29 @@ def test_sizes_that_do_not_fit_the_data_are_refused(settings, message):
     with pytest.raises(options.ConfigError) as error:
         config.check_data(config.make(settings), source)
     assert message in str(error.value)
+
+
+def test_a_split_file_may_name_any_number_of_each_class(tmp_path):
+    source = DATASETS["digits"].load()
+    ids = source.train.ids.tolist()
+    path = tmp_path / "split.json"
+    path.write_text(json.dumps({"labeled": ids[13:34], "validation": ids[:13]}))
+    made = config.make({"split_file": str(path), "labeled_batch": 7, "finetune_batch": 7})
+    assert (made.data.num_labeled, made.data.num_validation) == (21, 13)
+    config.check_data(made, source)
+
+
+def test_a_batch_of_finetuning_counts_where_there_is_finetuning_alone():
+    source = DATASETS["digits"].load()
+    settings = {"finetune_batch": 61, "finetune_steps": 0, "accumulate_steps": 2}
+    made = config.make(settings)
+    config.check_data(made, source)
+    config.check_replicas(made, 1)
+    made = config.make(settings | {"finetune_steps": 4})
+    with pytest.raises(options.ConfigError, match="finetune_batch must be at most"):
+        config.check_data(made, source)
+    with pytest.raises(options.ConfigError, match="finetune_batch=61"):
+        config.check_replicas(made, 1)
 
 
 def test_the_largest_number_of_labels_stated_is_possible():
