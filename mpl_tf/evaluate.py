@@ -154,6 +154,8 @@ def _say(title: str, measured: dict[str, Any], folder: str) -> None:
     ]
     console.say(title)
     console.say(console.table([(name, f"{v:.4f}") for name, v in rows if v is not None]))
+    if measured.get("real_images") == 0:
+        console.say("None of the images has a real label")
     classes = [(v, name) for name, v in measured["class_accuracy"].items() if v is not None]
     console.say("Classes, worst first")
     console.say(console.table([(name, f"{v:.4f}") for v, name in sorted(classes)[:10]]))

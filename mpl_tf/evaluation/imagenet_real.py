@@ -71,9 +71,11 @@ def labels_of(
             f"{others[0]!r}."
         )
     numbers = [int(match[1]) for match in matches if match]
-    if min(numbers) < 1 or max(numbers) > len(real_labels):
+    without_entry = [number for number in numbers if not 1 <= number <= len(real_labels)]
+    if without_entry:
         raise ConfigError(
-            f"real_labels must have an entry for image {max(numbers)}; it has {len(real_labels)}."
+            f"real_labels must have an entry for image {max(without_entry)}; it has "
+            f"{len(real_labels)}, from image 1 on."
         )
     labels = [real_labels[number - 1] for number in numbers]
     wrong = [k for ids in labels for k in ids if not 0 <= k < num_classes]

@@ -78,7 +78,9 @@ def calibration_error(probs: np.ndarray, labels: np.ndarray, bins: int = 15) -> 
     return float(np.sum(counts * np.abs(hits - confidence)) / len(labels))
 
 
-def real_accuracy(probs: np.ndarray, real_labels: Sequence[Sequence[int]]) -> tuple[float, int]:
+def real_accuracy(
+    probs: np.ndarray, real_labels: Sequence[Sequence[int]]
+) -> tuple[float | None, int]:
     """Precision@1 on "reassessed" labels (Beyer et al. 2020), of which an image may have several.
 
     >>> real_accuracy(np.array([[0.9, 0.1], [0.6, 0.4], [0.5, 0.5]]), [[0, 1], [1], []])
@@ -89,12 +91,12 @@ def real_accuracy(probs: np.ndarray, real_labels: Sequence[Sequence[int]]) -> tu
       real_labels: N sequences of class ids; rows without any are left out.
 
     Returns:
-      (accuracy, count): the share of rows whose largest entry is at one of its labels, NaN if
-      there is no such row, and how many rows have labels.
+      (accuracy, count): the share of rows whose largest entry is at one of its labels, None
+      if no row has labels, and how many rows have labels.
     """
     guesses = np.argmax(probs, axis=-1)
     hits = [guess in set(ids) for guess, ids in zip(guesses, real_labels, strict=True) if len(ids)]
-    return (float(np.mean(hits)) if hits else float("nan")), len(hits)
+    return (float(np.mean(hits)) if hits else None), len(hits)
 
 
 def measure(probs: np.ndarray, labels: np.ndarray, class_names: Sequence[str]) -> dict[str, Any]:

@@ -32,8 +32,9 @@ def test_a_file_of_labels_is_read(tmp_path):
 @pytest.mark.parametrize(
     ("names", "real_labels", "message"),
     [
-        (["ILSVRC2012_val_00000003.png"], [[0]], "an entry for image 3; it has 1"),
+        (["ILSVRC2012_val_00000003.png"], [[0]], "an entry for image 3; it has 1, from"),
         (["ILSVRC2012_val_00000000.png"], [[0]], "an entry for image 0"),
+        ([*NAMES, "ILSVRC2012_val_00000000.png"], [[0], [1]], "an entry for image 0; it has 2"),
         (["cat.png"], [[0]], "the images have 'cat.png'"),
         (NAMES, [[0], [3]], "must be from 0 to 2; received 3"),
         (NAMES, [[-1], [0]], "must be from 0 to 2; received -1"),

@@ -198,6 +198,17 @@ def test_evaluate_an_export_on_a_folder_with_real_labels(finished, real_images, 
     assert "accuracy on real labels" in capsys.readouterr().out
 
 
+def test_evaluate_without_any_real_label_writes_json(finished, real_images, tmp_path, capsys):
+    (tmp_path / "real.json").write_text(json.dumps([[]] * 12))
+    flags = [f"--model={finished / 'export'}", f"--dataset=folder:{real_images[0]}"]
+    flags += [f"--to={tmp_path}", f"--real_labels={tmp_path / 'real.json'}"]
+    assert evaluate.main(flags) == 0
+    assert "NaN" not in (tmp_path / "evaluation.json").read_text()
+    evaluation = json.loads((tmp_path / "evaluation.json").read_text())
+    assert (evaluation["real_accuracy"], evaluation["real_images"]) == (None, 0)
+    assert "None of the images has a real label\n" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
