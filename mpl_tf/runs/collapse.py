@@ -19,7 +19,7 @@ class WarnOfCollapse(StepCallback):
       every: steps from one check to the next, as the rows of the log.
       class_names: one a class.
       labeled_shares: float [K], the share of each class among the labeled images.
-      offset: steps done before this `fit`.
+      offset: steps of the phase that are done before the first `fit`.
     """
 
     def __init__(

@@ -86,6 +86,7 @@ def run_phase(
             callbacks.check_finite(phase, step, values)
         if since_evaluation and step % run.log_every:
             continue_row = [callbacks.ContinueWindow(trainer)]
+    warning = collapse_warning(experiment, step)  # one for all calls of `fit`: it warns once
     with _sigterm_held_back(trainer.distribute_strategy) as asked_to_stop:
         for epochs, length in fit_calls(step, total, run.eval_every):
             trainer.fit(
@@ -99,7 +100,7 @@ def run_phase(
                     callbacks.StopOnNonFinite(phase, step),  # waits for the step's numbers
                     *timers,
                     callbacks.LogMetrics(metrics, phase, run.log_every, step),
-                    collapse_warning(experiment, step),
+                    warning,
                     callbacks.Progress(phase, total, step),
                     callbacks.SaveCheckpoint(
                         checkpoints,

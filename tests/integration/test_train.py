@@ -12,7 +12,7 @@ import tensorflow as tf
 
 import mpl_tf
 from mpl_tf import cli, train
-from mpl_tf.runs import checkpoint, folder
+from mpl_tf.runs import checkpoint, collapse, folder
 
 
 def test_everything_is_there(finished, smoke):
@@ -121,6 +121,18 @@ def test_hidden_labels_reach_the_log_and_nothing_else(finished, tmp_path, monkey
         for p in (tmp_path / "run", finished)
     ]
     assert accuracies[0] != accuracies[1]
+
+
+def test_a_phase_of_several_calls_of_fit_warns_of_a_collapse_once(
+    tmp_path, monkeypatch, capsys, smoke
+):
+    """Evaluations after steps 4 and 6: two calls, and three rows that would warn."""
+    monkeypatch.setattr(collapse, "MOST_OF_ONE_CLASS", 0.0)
+    assert smoke.run(tmp_path / "run", "--finetune_steps=0") == 0
+    shown = capsys.readouterr()
+    text = shown.out + shown.err
+    assert text.count("Warning at step") == 1
+    assert "Warning at step 2: " in text
 
 
 def test_the_supervised_method_runs_the_same_pipeline(tmp_path, smoke):
