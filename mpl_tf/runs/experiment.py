@@ -2,7 +2,6 @@
 
 import dataclasses
 import os
-import tempfile
 import zlib
 
 import keras
@@ -183,6 +182,7 @@ def build(
     split: splits.Split,
     path: str,
     strategy: tf.distribute.Strategy | None = None,
+    output_path: str | None = None,
 ) -> Experiment:
     """A run on a split: its views, and its method as by `build_method`.
 
@@ -191,6 +191,7 @@ def build(
       split: its images.
       path: the run folder, which need not exist.
       strategy: None is the one for a single device.
+      output_path: where this process writes; None is the run folder.
 
     Raises:
       ConfigError: the networks cannot be computed in the way that was asked for.
@@ -199,8 +200,7 @@ def build(
     num_classes, image_shape = len(split.class_names), split.labeled.shape
     method = build_method(settings, num_classes, image_shape, split.unlabeled.size or 0, strategy)
     policies = views.make(settings.data, image_shape[0])
-    output_path = path if devices.is_chief(strategy) else tempfile.mkdtemp()
-    return Experiment(settings, split, policies, method, path, output_path)
+    return Experiment(settings, split, policies, method, path, output_path or path)
 
 
 def make_split(settings: config.Config, source: dataset.Source) -> splits.Split:

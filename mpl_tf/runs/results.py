@@ -1,7 +1,7 @@
 """The end of a run: test, export, picture, summary."""
 
 import hashlib
-import shutil
+import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -40,7 +40,7 @@ def finish(experiment: Experiment) -> dict[str, Any]:
             name: measures.accuracy(probs[name], images.labels) if name in probs else None
             for name in ROLES
         }
-    shutil.rmtree(experiment.file("export"), ignore_errors=True)  # if it was interrupted here
+    saved_model.remove_unfinished(experiment.file("export"))  # if it was killed here before
     saved_model.export(
         method.network(),
         experiment.file("export"),
@@ -96,7 +96,7 @@ def announce(experiment: Experiment) -> None:
 
 
 def summarize(results: Mapping[str, Any], path: str) -> None:
-    """Says how a run ended and where its files lie."""
+    """Says how a run ended and where its files lie; of its exports, the newest."""
     part = "test" if "test_accuracy" in results else "validation"
     accuracy = results[f"{part}_accuracy"] or {}
     rows = [(k, f"{v:.4f}") for k, v in accuracy.items() if v is not None]
@@ -106,8 +106,11 @@ def summarize(results: Mapping[str, Any], path: str) -> None:
         ("metrics.csv", "every logged number by step; tensorboard/ has the same"),
         ("results.json", "these results, package versions, a digest of the weights"),
         ("run.flags", "this run again: --flagfile=run.flags"),
-        ("export/1", "SavedModel for TensorFlow Serving: images in, classes out"),
     ]
+    export_versions = saved_model.versions(os.path.join(path, "export"))
+    if export_versions:
+        text = "SavedModel for TensorFlow Serving: images in, classes out"
+        files.append((f"export/{export_versions[-1]}", text))
     if rows:
         rows[-1] = (rows[-1][0], rows[-1][1] + "  (exported)")
         log.info(f"\n{part.capitalize()} accuracy\n{console.table(rows)}")

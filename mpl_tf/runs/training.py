@@ -3,6 +3,7 @@
 import contextlib
 import os
 import shutil
+import tempfile
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -11,6 +12,7 @@ import tensorflow as tf
 
 from mpl_tf import config, data, files
 from mpl_tf.console import log
+from mpl_tf.data import splits
 from mpl_tf.engine import devices
 from mpl_tf.runs import folder, metrics_log, phases, results, views_grid
 from mpl_tf.runs.experiment import build, make_split
@@ -54,14 +56,10 @@ def train_and_evaluate(
     source = data.find(settings.run.dataset, settings.data.data_dir).load(settings.data)
     config.check_data(settings, source)
     split = make_split(settings, source)
-    experiment = build(settings, split, path, strategy)  # first: a network may refuse the images
     if not devices.is_chief(strategy):
-        devices.wait_for_all(strategy)
-        with contextlib.suppress(FileNotFoundError):  # decides what is still to be done
-            shutil.copy(os.path.join(path, "metrics.csv"), experiment.output_path)
-        phases.fit(experiment)
-        shutil.rmtree(experiment.output_path)
+        _take_part(settings, split, path, strategy)
         return None
+    experiment = build(settings, split, path, strategy)  # first: a network may refuse the images
     with folder.lock(path):
         if folder.prepare(path, flat, flag_lines, overwrite) == "finished":  # in the meantime
             return report_finished(path)
@@ -79,6 +77,18 @@ def train_and_evaluate(
         files.write_json(os.path.join(path, "results.json"), summary)
     results.summarize(summary, path)
     return summary
+
+
+def _take_part(
+    settings: config.Config, split: splits.Split, path: str, strategy: tf.distribute.Strategy
+) -> None:
+    """What a worker does that is not the chief: all steps, and nothing that stays on the disk."""
+    with tempfile.TemporaryDirectory() as output_path:
+        experiment = build(settings, split, path, strategy, output_path)
+        devices.wait_for_all(strategy)
+        with contextlib.suppress(FileNotFoundError):  # decides what is still to be done
+            shutil.copy(os.path.join(path, "metrics.csv"), output_path)
+        phases.fit(experiment)
 
 
 def report_finished(path: str) -> dict[str, Any]:

@@ -19,6 +19,9 @@ from mpl_tf.serving import signatures
 # Assets: the names of the classes, a list; the training configuration; what was exported, and how.
 CLASS_NAMES, CONFIG, ABOUT = "class_names.json", "config.json", "about.json"
 
+# How the names of exports begin while they are written.
+_PARTIAL = ".partial-"
+
 
 def export(
     network: keras.Model,
@@ -70,7 +73,7 @@ def export(
     os.makedirs(directory, exist_ok=True)
     # Hidden, and no number, which a server would try to load. Not `files.whole`, which replaces
     # what is at its path: versions are never replaced, and others may export here at once.
-    partial = tempfile.mkdtemp(prefix=".partial-", dir=directory)
+    partial = tempfile.mkdtemp(prefix=_PARTIAL, dir=directory)
     try:
         _save(module, partial, {CLASS_NAMES: names, CONFIG: config or {}, ABOUT: about})
         _write_warm_up(module, partial, shape)
@@ -139,9 +142,23 @@ def _claim(partial: str, directory: str) -> str:
             return target
 
 
+def remove_unfinished(directory: str) -> None:
+    """Removes what exports that were killed have left in a folder; no other may be under way there.
+
+    Versions are complete, and stay.
+    """
+    for name in _names_in(directory):
+        if name.startswith(_PARTIAL):
+            shutil.rmtree(os.path.join(directory, name), ignore_errors=True)
+
+
 def versions(directory: str) -> list[int]:
-    """The versions in a folder, in order."""
-    return sorted(int(name) for name in os.listdir(directory) if name.isdecimal())
+    """The versions in a folder, in order; none if it is not there."""
+    return sorted(int(name) for name in _names_in(directory) if name.isdecimal())
+
+
+def _names_in(directory: str) -> list[str]:
+    return os.listdir(directory) if os.path.isdir(directory) else []
 
 
 def find(path: str) -> str:
@@ -158,7 +175,7 @@ def find(path: str) -> str:
     """
     if os.path.isfile(os.path.join(path, "saved_model.pb")):
         return path
-    numbers = versions(path) if os.path.isdir(path) else []
+    numbers = versions(path)
     newest = os.path.join(path, str(numbers[-1])) if numbers else path
     if not os.path.isfile(os.path.join(newest, "saved_model.pb")):
         raise ConfigError(f"{path} must be an export, or a folder of versions of one; it is not.")

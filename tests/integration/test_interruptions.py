@@ -175,6 +175,29 @@ def test_a_full_disk_outside_checkpoints_is_named_too(
     assert "Make room" in shown.err
 
 
+def test_exports_of_an_interrupted_run_stay(tmp_path, monkeypatch, capsys, smoke):
+    """The run ends with the next free version, and says which; a half-written one goes."""
+    path = tmp_path / "run"
+
+    def fail(*arguments, **keywords):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr("mpl_tf.runs.pictures.draw", fail)
+        assert smoke.run(path) == cli.FAILED
+    assert os.listdir(path / "export") == ["1"]
+    (path / "export" / "1" / "mark").write_text("complete")
+    (path / "export" / ".partial-killed").mkdir()
+    capsys.readouterr()
+    for _ in range(2):  # when it ends, and when it has ended
+        assert smoke.run(path) == cli.DONE
+        shown = capsys.readouterr().out
+        assert "export/2 " in shown and "export/1 " not in shown
+    assert sorted(os.listdir(path / "export")) == ["1", "2"]
+    assert (path / "export" / "1" / "mark").read_text() == "complete"
+    assert (path / "export" / "2" / "saved_model.pb").exists()
+
+
 def test_a_lack_of_memory_is_not_taken_for_one_of_disk(tmp_path, monkeypatch, smoke):
     def fail(*arguments):
         raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor")
