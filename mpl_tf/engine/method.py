@@ -76,6 +76,9 @@ class Method(Trainer):
         says nothing else: B labeled and U unlabeled ones.
       panels: pictures of what only this method logs.
       joint_training: whether the teacher learns in the same steps as the student.
+      remedies: what to try with the method's own options, in words that continue "Try", where a
+        training goes wrong: "collapse", most pseudo labels are of one class; "none_pass" and
+        "all_pass", the mask lets no unlabeled image pass, or all of them.
       step, seed: int64 variables, training steps taken, and the seed of what a step draws.
       finetuned: the finetuned copy of `ema`, None before `finetune`.
 
@@ -90,6 +93,7 @@ class Method(Trainer):
     passes_per_step: ClassVar[str] = ""
     panels: ClassVar[tuple[Panel, ...]] = ()
     joint_training: ClassVar[bool] = False
+    remedies: ClassVar[Mapping[str, str]] = MappingProxyType({})
 
     def __init__(
         self,
@@ -148,6 +152,11 @@ class Method(Trainer):
     def students(cls, config: MethodConfig) -> int:
         """How many students a run trains one after the other, each for all of its steps."""
         return 1
+
+    @classmethod
+    def needs_num_unlabeled(cls) -> bool:
+        """Whether the constructor takes `num_unlabeled`, the size of the pool."""
+        return "index" in cls.unlabeled_views
 
     def facts(self) -> dict[str, Any]:
         """What a run's results say of the method beside its name."""

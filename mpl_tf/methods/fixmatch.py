@@ -66,6 +66,11 @@ class FixMatch(StudentMethod):
         "student_warmup_steps": 0,
         "finetune_steps": 0,
     }
+    remedies: ClassVar = {
+        "collapse": "a smaller unlabeled_weight",
+        "none_pass": "a lower threshold",
+        "all_pass": "a higher threshold",
+    }
 
     def objective(self, batch: Batch) -> tuple[tf.Tensor, tf.Tensor]:
         c = self.config

@@ -81,6 +81,11 @@ class FlexMatch(StudentMethod):
         "student_warmup_steps": 0,
         "finetune_steps": 0,
     }
+    remedies: ClassVar = {
+        "collapse": "a smaller unlabeled_weight",
+        "none_pass": "a lower threshold",
+        "all_pass": "a higher threshold, or threshold_warmup=False",
+    }
 
     def __init__(
         self,

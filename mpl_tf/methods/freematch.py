@@ -84,6 +84,11 @@ class FreeMatch(StudentMethod):
         "student_warmup_steps": 0,
         "finetune_steps": 0,
     }
+    remedies: ClassVar = {
+        "collapse": "a smaller unlabeled_weight, or a larger fairness_weight",
+        "none_pass": "a lower greatest_threshold or threshold_decay",
+        "all_pass": "a higher least_threshold, or a lower threshold_decay",
+    }
 
     def __init__(
         self,

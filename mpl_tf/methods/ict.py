@@ -68,6 +68,7 @@ class ICT(StudentMethod):
     passes_per_step = "student B + U, teacher U forward"
     unlabeled_views = ("weak",)
     defaults: ClassVar = {"unlabeled_ratio": 1, "finetune_steps": 0}
+    remedies: ClassVar = {"collapse": "a smaller unlabeled_weight, or a longer ramp_steps"}
 
     def targets(self, batch: Batch) -> Batch:
         (teacher_logits,) = self.forward(self.ema, batch["weak"])

@@ -64,6 +64,7 @@ class MeanTeacher(StudentMethod):
     passes_per_step = "student B + U, teacher U forward"
     unlabeled_views = ("weak", "weak_2")
     defaults: ClassVar = {"finetune_steps": 0}
+    remedies: ClassVar = {"collapse": "a smaller unlabeled_weight, or a longer ramp_steps"}
 
     def targets(self, batch: Batch) -> Batch:
         (teacher_logits,) = self.forward(self.ema, batch["weak_2"])

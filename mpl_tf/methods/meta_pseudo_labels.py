@@ -1,7 +1,7 @@
 """Meta Pseudo Labels (Pham et al., CVPR 2021, arXiv 2003.10580). Read `train_step` first."""
 
 import dataclasses
-from typing import Any, final
+from typing import Any, ClassVar, final
 
 import keras
 import tensorflow as tf
@@ -141,6 +141,11 @@ class MetaPseudoLabels(Method):
             low=0.0,
         ),
     )
+    remedies: ClassVar = {
+        "collapse": "a smaller uda_weight, or a longer uda_ramp_steps",
+        "none_pass": "a lower uda_temperature or uda_threshold",
+        "all_pass": "a higher uda_threshold",
+    }
 
     def __init__(
         self,

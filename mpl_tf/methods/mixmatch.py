@@ -68,6 +68,7 @@ class MixMatch(StudentMethod):
     passes_per_step = "student B + 2U, and 2U forward"
     unlabeled_views = ("weak", "weak_2")
     defaults: ClassVar = {"unlabeled_ratio": 1, "finetune_steps": 0}
+    remedies: ClassVar = {"collapse": "a smaller unlabeled_weight, or a longer ramp_steps"}
 
     def targets(self, batch: Batch) -> Batch:
         views = [batch["weak"], batch["weak_2"]]

@@ -93,6 +93,11 @@ class NoisyStudent(FixedTeacherMethod):
     )
     unlabeled_views = ("weak", "strong")
     defaults: ClassVar = {"finetune_steps": 0}
+    remedies: ClassVar = {
+        "collapse": "a smaller unlabeled_weight",
+        "none_pass": "a lower pseudo_label_threshold",
+        "all_pass": "a higher pseudo_label_threshold",
+    }
 
     def __init__(
         self,

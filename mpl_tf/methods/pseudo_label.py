@@ -1,7 +1,7 @@
 """Pseudo Labels: a teacher trained on the labels is fixed, and its student learns from it."""
 
 import dataclasses
-from typing import final
+from typing import ClassVar, final
 
 import tensorflow as tf
 
@@ -65,6 +65,10 @@ class PseudoLabel(FixedTeacherMethod):
     config: PseudoLabelConfig
     passes_per_step = "teacher B, as many steps before; teacher U forward, student U"
     unlabeled_views = ("weak", "strong")
+    remedies: ClassVar = {
+        "none_pass": "a lower pseudo_label_threshold",
+        "all_pass": "a higher pseudo_label_threshold",
+    }
 
     def targets(self, batch: Batch) -> Batch:
         probs = self.teacher_probs(batch["weak"])  # [U, K]

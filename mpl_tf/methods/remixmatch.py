@@ -113,6 +113,9 @@ class ReMixMatch(StudentMethod):
     # Of an object: as many as its own strong_views.
     unlabeled_views: tuple[str, ...] = _views(ReMixMatchConfig.strong_views)
     defaults: ClassVar = {"unlabeled_ratio": 1, "finetune_steps": 0}
+    remedies: ClassVar = {
+        "collapse": "a smaller unlabeled_weight or anchor_weight, or a longer ramp_steps"
+    }
 
     def __init__(
         self,

@@ -77,6 +77,7 @@ class TemporalEnsembling(StudentMethod):
     passes_per_step = "student B + U"
     unlabeled_views = ("weak", "index")
     defaults: ClassVar = {"finetune_steps": 0}
+    remedies: ClassVar = {"collapse": "a smaller unlabeled_weight, or a longer ramp_steps"}
 
     def __init__(
         self,

@@ -81,6 +81,11 @@ class UDA(StudentMethod):
     unlabeled_views = ("weak", "strong")
     # The paper's rate is 0.03 for 64 labeled images.
     defaults: ClassVar = {"student_learning_rate": 0.12, "finetune_steps": 0}
+    remedies: ClassVar = {
+        "collapse": "a smaller unlabeled_weight",
+        "none_pass": "a lower threshold",
+        "all_pass": "a higher threshold",
+    }
 
     def objective(self, batch: Batch) -> tuple[tf.Tensor, tf.Tensor]:
         c = self.config

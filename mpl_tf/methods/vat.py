@@ -80,6 +80,7 @@ class VAT(StudentMethod):
     passes_per_step = "student B + 2U, and U for each power iteration"
     unlabeled_views = ("weak",)
     defaults: ClassVar = {"unlabeled_ratio": 4, "finetune_steps": 0}
+    remedies: ClassVar = {"collapse": "a smaller unlabeled_weight or entropy_weight"}
 
     def objective(self, batch: Batch) -> tuple[tf.Tensor, tf.Tensor]:
         c, images = self.config, mixup.floating(batch["weak"])

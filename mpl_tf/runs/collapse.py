@@ -1,6 +1,5 @@
 """Warnings about a training that has gone wrong in a known way."""
 
-import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
@@ -47,48 +46,37 @@ class WarnOfCollapse(StepCallback):
     def _check_classes(self, shares):
         largest = int(np.argmax(shares))
         if shares[largest] > MOST_OF_ONE_CLASS:
-            ramps = self._options_ending("ramp_steps")
-            # The weight of the unlabeled images, or one that a ramp of the same prefix raises.
-            names = {"unlabeled_weight", *(r.replace("ramp_steps", "weight") for r in ramps)}
-            weights = [name for name in self._options_ending("weight") if name in names]
             self._warn(
                 "classes",
                 f"{shares[largest]:.0%} of the pseudo labels are class "
                 f"{self.class_names[largest]!r}, which has {self.labeled_shares[largest]:.0%} of "
-                "the labels: what makes them has collapsed. Try "
-                f"{_advice('a smaller', weights)}"
-                f"{_advice('a longer', ramps)}a lower learning rate.",
+                "the labels: what makes them has collapsed. "
+                f"Try {self._remedy('collapse')}a lower learning rate.",
             )
 
     def _check_mask(self, rate):
         self._mask_rates = [*self._mask_rates, rate][-STUCK_ROWS:]
         if self._mask_rates == [0.0] * STUCK_ROWS:
-            options = self._options_ending("threshold", "temperature")
             self._warn(
                 "mask",
                 f"no unlabeled image has passed the confidence threshold in {STUCK_ROWS} rows of "
-                "the log, so they teach nothing there. Try "
-                f"{_advice('a lower', options)}more steps.",
+                "the log, so they teach nothing there. "
+                f"Try {self._remedy('none_pass')}more steps.",
             )
         elif self._mask_rates == [1.0] * STUCK_ROWS:
             self._warn(
                 "mask",
                 f"every unlabeled image has passed the confidence threshold in {STUCK_ROWS} rows "
                 "of the log, so it selects nothing. If accuracy is poor, try "
-                f"{_advice('a higher', self._options_ending('threshold'))}more labels.",
+                f"{self._remedy('all_pass')}more labels.",
             )
 
-    def _options_ending(self, *endings):
-        """Names of the method's options that end so."""
-        names = [option.name for option in dataclasses.fields(self.model.config)]
-        return [name for name in names if name.endswith(endings)]
+    def _remedy(self, fault):
+        """The method's own advice, before advice that holds for all; "" if it has none."""
+        remedy = self.model.remedies.get(fault)
+        return f"{remedy}, or " if remedy else ""
 
     def _warn(self, subject, text):
         if subject not in self._warned:
             self._warned.add(subject)
             log.warning(f"\nWarning at step {self.step}: {text}")
-
-
-def _advice(change, options):
-    """`change` and the options, and ", or "; nothing if there are none."""
-    return f"{change} {' or '.join(options)}, or " if options else ""

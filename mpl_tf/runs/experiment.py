@@ -151,7 +151,7 @@ def build_method(
         }
         optimizers = {f"{role}_optimizer": optimizer(role) for role in roles}
     arguments = dataclasses.asdict(settings.method)
-    if "index" in method_class.unlabeled_views:
+    if method_class.needs_num_unlabeled():
         arguments["num_unlabeled"] = num_unlabeled
     method = method_class(
         **built, seed=derived_seed(run.seed, "method"), strategy=strategy, **arguments

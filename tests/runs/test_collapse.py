@@ -1,12 +1,15 @@
 """Warnings of a collapse: given once, in words that say what to try."""
 
+import dataclasses
 import logging
+import re
 import types
 
 import numpy as np
 import pytest
 
 import mpl_tf
+from mpl_tf.methods import METHODS
 from mpl_tf.runs import collapse
 
 
@@ -14,8 +17,8 @@ from mpl_tf.runs import collapse
 def callback():
     callback = collapse.WarnOfCollapse(2, ["cat", "dog"], np.array([0.5, 0.5]))
     shares = types.SimpleNamespace(value=[0.5, 0.5], result=lambda: shares.value)
-    config = mpl_tf.MetaPseudoLabels.Config()
-    callback.set_model(types.SimpleNamespace(pseudo_label_shares=shares, config=config))
+    remedies = mpl_tf.MetaPseudoLabels.remedies
+    callback.set_model(types.SimpleNamespace(pseudo_label_shares=shares, remedies=remedies))
     return callback
 
 
@@ -60,9 +63,23 @@ def test_a_mask_that_moves_is_fine(callback, messages):
 
 @pytest.mark.parametrize(
     ("method", "advice"),
-    [("UDA", "lower temperature or threshold"), ("NoisyStudent", "lower pseudo_label_threshold")],
+    [
+        ("UDA", "a lower threshold, or more steps."),  # it masks before it sharpens
+        ("NoisyStudent", "a lower pseudo_label_threshold, or more steps."),
+        ("FreeMatch", "a lower greatest_threshold or threshold_decay, or more steps."),
+        ("Supervised", "more steps."),  # which has no options for it
+    ],
 )
 def test_advice_names_the_options_of_the_method(callback, messages, method, advice):
-    callback.model.config = getattr(mpl_tf, method).Config()
+    callback.model.remedies = getattr(mpl_tf, method).remedies
     steps(callback, 2 * collapse.STUCK_ROWS, mask_rate=0.0)
-    assert f"Try a {advice}, or more steps." in messages(logging.WARNING)
+    assert f"teach nothing there. Try {advice}" in messages(logging.WARNING)
+
+
+@pytest.mark.parametrize("method", METHODS.values())
+def test_remedies_are_for_these_faults_and_name_options_of_the_method(method):
+    assert method.remedies.keys() <= {"collapse", "none_pass", "all_pass"}
+    names = {field.name for field in dataclasses.fields(method.Config)}
+    for remedy in method.remedies.values():
+        options = re.findall(r"\w+_\w+|threshold|temperature", remedy)
+        assert options and names.issuperset(options)
