@@ -1,7 +1,7 @@
 """Images, their split and their batches; datasets, by the name that `--dataset` takes."""
 
 from mpl_tf.data.dataset import Dataset
-from mpl_tf.data.pairing import num_unlabeled, pair
+from mpl_tf.data.pairing import pair
 from mpl_tf.data.recipes import DATASETS
 from mpl_tf.data.sources import folder as folder_source
 from mpl_tf.data.sources import tfds as tfds_source
@@ -9,7 +9,7 @@ from mpl_tf.data.sources import tfds_folder, tfrecord
 from mpl_tf.data.sources.folder import folder
 from mpl_tf.options import ConfigError
 
-__all__ = ["DATASETS", "find", "folder", "num_unlabeled", "pair"]
+__all__ = ["DATASETS", "find", "folder", "pair"]
 
 
 def find(name: str, data_dir: str = "") -> Dataset:

@@ -110,20 +110,6 @@ def pair(
     return data
 
 
-def num_unlabeled(
-    labeled: tuple[Array, Array] | Images | tf.data.Dataset,
-    unlabeled: Array | Pool | tf.data.Dataset | None = None,
-    *,
-    exclude_labeled: bool = False,
-) -> int:
-    """How many unlabeled images `pair` makes of its arguments of the same names.
-
-    Raises:
-      ConfigError: as in `pair`; a tf.data.Dataset gives its images no positions.
-    """
-    return pipeline.pool_size(_parts(labeled, unlabeled, exclude_labeled, None)[1])
-
-
 def _views(method, views):
     """The unlabeled views to make, a tuple."""
     if method is None:

@@ -45,7 +45,7 @@ def hyperparameters(contract):
         method = METHODS[name]
         ramps = [f.name for f in dataclasses.fields(method.Config) if f.metadata["share_of_steps"]]
         short = dict.fromkeys(ramps, ramp_steps)
-        if "index" in method.unlabeled_views:
+        if method.needs_num_unlabeled():
             short["num_unlabeled"] = pool
         return short | contract(name)[key]
 

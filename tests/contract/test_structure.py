@@ -1,6 +1,7 @@
 """How methods and what carries them are written, read from their source."""
 
 import ast
+import inspect
 import pathlib
 import re
 
@@ -73,6 +74,12 @@ def test_methods_holds_methods_and_nothing_else():
         classes = {node.name for node in tree.body if isinstance(node, ast.ClassDef)}
         public = {name for name in classes if not name.startswith("_")}
         assert public == {method.__name__, method.Config.__name__}
+
+
+@pytest.mark.parametrize("method", METHODS.values())
+def test_a_method_takes_num_unlabeled_if_it_says_so(method):
+    takes_it = "num_unlabeled" in inspect.signature(method).parameters
+    assert takes_it == method.needs_num_unlabeled()
 
 
 def classes(*rooms):

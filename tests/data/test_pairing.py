@@ -130,14 +130,13 @@ def test_a_dataset_starts_at_step_0_alone(images):
 
 def test_more_views_and_places_in_the_pool(images):
     views = ("weak", "strong_2", "index")
-    count = data.num_unlabeled((images[:20], LABELS), images[20:])
-    found = take(data.pair((images[:20], LABELS), images[20:], **PLAIN, views=views), 40)
+    pairs = data.pair((images[:20], LABELS), images[20:], **PLAIN, views=views)
+    count, found = pairs.num_unlabeled, take(pairs, 40)
     assert found[0].keys() == {"labeled", "label", *views}
     assert set(np.concatenate([batch["index"] for batch in found])) == set(range(count))
     everything = (np.concatenate([b[name] for b in found]) for name in ("index", "strong_2"))
     shown = {(index, image.tobytes()) for index, image in zip(*everything, strict=True)}
     assert len(shown) == count == 90  # one image a place
-    assert data.num_unlabeled((images[:20], LABELS), images[20:], exclude_labeled=True) == 70
 
 
 def test_a_dataset_has_no_places(images):
@@ -145,8 +144,6 @@ def test_a_dataset_has_no_places(images):
     labeled = (images[:20], LABELS)
     with pytest.raises(ConfigError, match="needs a pool of known size"):
         data.pair(labeled, streamed, **PLAIN, views=("weak", "index"))
-    with pytest.raises(ConfigError, match="needs a pool of known size"):
-        data.num_unlabeled(labeled, streamed)
 
 
 METHOD_VIEWS = {
