@@ -90,7 +90,11 @@ class Lesson:
     def _contract(self, tape, gradient, pseudo_label, direction):
         pairs = [(g, d) for g, d in zip(gradient, direction, strict=True) if g is not None]
         gradient, direction = zip(*pairs, strict=True)
-        # The tangent runs through the same narrow numbers: it is scaled up as well.
-        direction = scale(list(direction), self._loss_scale)
-        credit = tape.gradient(gradient, pseudo_label, output_gradients=direction)
-        return unscale(unscale(credit, self._loss_scale), self._loss_scale)
+        if self._loss_scale is None:
+            return tape.gradient(gradient, pseudo_label, output_gradients=list(direction))
+        # The gradient carries the loss scale. A direction of length 1 leaves its numbers in range;
+        # scaled up as well, they overflow at the scale that training starts with.
+        length = tf.linalg.global_norm(direction)
+        unit = [tf.math.divide_no_nan(d, length) for d in direction]
+        credit = tape.gradient(gradient, pseudo_label, output_gradients=unit)
+        return unscale(credit * length, self._loss_scale)
