@@ -10,10 +10,10 @@ import tensorflow as tf
 
 from mpl_tf.engine.forward import to_float32
 from mpl_tf.engine.label_training import LabelTraining
-from mpl_tf.engine.logits import check_logits
 from mpl_tf.engine.metrics import ClassShares
 from mpl_tf.engine.roles import ROLES
 from mpl_tf.engine.trainer import Trainer
+from mpl_tf.engine.user_networks import check_networks, copy_network
 from mpl_tf.formulas import averages, schedules
 from mpl_tf.options import check, option
 
@@ -83,8 +83,9 @@ class Method(Trainer):
       finetuned: the finetuned copy of `ema`, None before `finetune`.
 
     Raises:
-      ConfigError: a network does not give logits.
-      ValueError: a network is not built, or the two do not fit together.
+      ConfigError: a network does not give logits, has nothing to train or losses of its own, or
+        cannot be copied.
+      ValueError: a network is not built, or the two share weights or do not fit together.
     """
 
     Config: ClassVar[type[MethodConfig]] = MethodConfig
@@ -108,7 +109,7 @@ class Method(Trainer):
         super().__init__(strategy, special_metrics, name=type(self).__name__)
         self.config = config
         self.teacher, self.student, self.finetuned = teacher, student, None
-        _check_networks(self.networks)
+        check_networks(self.networks)
         with self.distribute_strategy.scope():
             self.ema = copy_network(student)
             if self.unlabeled_views:
@@ -278,26 +279,3 @@ class Method(Trainer):
             about={"network": which or self.delivered},
             bfloat16=bfloat16,
         )
-
-
-def _check_networks(networks):
-    """Raises ConfigError or ValueError if networks cannot be a method's."""
-    for role, network in networks.items():
-        if not isinstance(network, keras.Model) or not network.built:
-            raise ValueError(f"{role} must be a built keras.Model; received {network!r}.")
-        check_logits(network, role)
-    teacher, student = networks.get("teacher"), networks["student"]
-    if teacher is student:
-        raise ValueError("teacher and student must be two networks; received the same object.")
-    if teacher is not None and teacher.output_shape != student.output_shape:
-        raise ValueError(
-            "teacher and student must give logits of the same shape; "
-            f"received {teacher.output_shape} and {student.output_shape}."
-        )
-
-
-def copy_network(network: keras.Model) -> keras.Model:
-    """A network of the same layers and weights."""
-    twin = keras.models.clone_model(network)
-    twin.set_weights(network.get_weights())
-    return twin

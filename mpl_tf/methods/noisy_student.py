@@ -8,9 +8,10 @@ import tensorflow as tf
 
 from mpl_tf.engine import devices, replicas
 from mpl_tf.engine.fixed_teacher import FixedTeacherMethod
-from mpl_tf.engine.method import MethodConfig, copy_network
+from mpl_tf.engine.method import MethodConfig
 from mpl_tf.engine.student import Batch
 from mpl_tf.engine.trainer import Trainer
+from mpl_tf.engine.user_networks import copy_network
 from mpl_tf.formulas import averages, losses, thresholds
 from mpl_tf.options import option, redefault
 
