@@ -10,7 +10,7 @@ from mpl_tf.engine.label_training import LabelTraining
 from mpl_tf.engine.method import Method
 from mpl_tf.engine.student import StudentMethod
 from mpl_tf.engine.trainer import Trainer
-from mpl_tf.engine.update import check_two_optimizers, prepare_optimizer
+from mpl_tf.engine.update import check_two_optimizers
 
 
 class FixedTeacherMethod(StudentMethod):
@@ -64,10 +64,9 @@ class FixedTeacherMethod(StudentMethod):
         super().compile(student_optimizer=student_optimizer, **kwargs)
         self.teacher_optimizer = None
         if teacher_optimizer is not None:
-            with self.distribute_strategy.scope():
-                self.teacher_optimizer = prepare_optimizer(
-                    teacher_optimizer, self.first_teacher, "teacher_optimizer"
-                )
+            self.teacher_optimizer = self.own_optimizer(
+                teacher_optimizer, self.first_teacher, "teacher_optimizer"
+            )
 
     def pretraining_phases(self) -> dict[str, Trainer]:
         if self.teacher_optimizer is None:

@@ -6,7 +6,6 @@ import keras
 import tensorflow as tf
 
 from mpl_tf.engine.trainer import Trainer
-from mpl_tf.engine.update import prepare_optimizer
 from mpl_tf.formulas import losses
 
 
@@ -41,8 +40,7 @@ class LabelTraining(Trainer):
     def compile(self, optimizer: Any, **kwargs: Any) -> None:
         """As Trainer.compile, with an optimizer, as `keras.optimizers.get` takes it."""
         super().compile(**kwargs)
-        with self.distribute_strategy.scope():
-            self.network_optimizer = prepare_optimizer(optimizer, self.network, "optimizer")
+        self.network_optimizer = self.own_optimizer(optimizer, self.network, "optimizer")
 
     def train_step(self, batch: dict[str, tf.Tensor]) -> None:
         """One step on a dict with `labeled` [B,H,W,C] images and `label` [B] class ids."""

@@ -7,7 +7,6 @@ import keras
 import tensorflow as tf
 
 from mpl_tf.engine.method import Method
-from mpl_tf.engine.update import prepare_optimizer
 
 Batch = dict[str, tf.Tensor]
 
@@ -81,11 +80,11 @@ class StudentMethod(Method):
                 f"received {'none' if optimizer is None else 'two'}."
             )
         super().compile(**kwargs)
-        name = "student_optimizer" if optimizer is None else "optimizer"
-        with self.distribute_strategy.scope():
-            self.student_optimizer = prepare_optimizer(
-                student_optimizer if optimizer is None else optimizer, self.trained, name
-            )
+        if optimizer is None:
+            name, optimizer = "student_optimizer", student_optimizer
+        else:
+            name = "optimizer"
+        self.student_optimizer = self.own_optimizer(optimizer, self.trained, name)
 
     def image_gradient(
         self,

@@ -1,5 +1,6 @@
 """Keras's own `fit` and `evaluate`, running a step on every replica of a strategy."""
 
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -56,6 +57,7 @@ class Trainer(keras.Model):
             self.test_metrics: dict[str, list[keras.metrics.Metric]] = {}
         self.pseudo_label_shares: ClassShares | None = None
         self.weight_decay, self.forward = 0.0, Forward()
+        self._frozen_checks: dict[str, Callable[[], None]] = {}
         self.clip_norm: float | None = None
         self.built = True  # its networks are: nothing is left to build from a first batch
 
@@ -143,6 +145,19 @@ class Trainer(keras.Model):
                 **kwargs,
             )
 
+    def own_optimizer(
+        self, optimizer: Any, network: keras.Model, name: str
+    ) -> keras.optimizers.Optimizer:
+        """An optimizer for one of the networks; see `update.prepare_optimizer`.
+
+        `fit` refuses to go on once other weights of the network are trainable than here.
+        """
+        with self.distribute_strategy.scope():
+            prepared = update.prepare_optimizer(optimizer, network, name)
+        paths = [variable.path for variable in network.trainable_variables]
+        self._frozen_checks[name] = lambda: _check_trainable(network, paths, name)
+        return prepared
+
     def compile_arguments(self) -> dict[str, Any]:
         """dict of the arguments of `compile`, for another trainer that is to run alike."""
         return {
@@ -180,6 +195,8 @@ class Trainer(keras.Model):
                 f"{self.steps_per_execution}; received {steps_per_epoch}."
             )
         parts = self.distribute_strategy.num_replicas_in_sync * self.forward.accumulate_steps
+        for check in self._frozen_checks.values():
+            check()
         check_batch(x, self.unlabeled_views, self.networks, parts)
         kwargs.setdefault("shuffle", False)  # the data's own order counts
         return super().fit(x, *args, steps_per_epoch=steps_per_epoch, **kwargs)
@@ -274,6 +291,18 @@ class Trainer(keras.Model):
     ) -> None:
         """One optimizer step, as `compile` set it; see `update.update`."""
         update.update(optimizer, gradient, variables, self.weight_decay, self.clip_norm)
+
+
+def _check_trainable(network, paths, name):
+    """Raises ValueError if other weights are trainable than those of these paths."""
+    trainable = [variable.path for variable in network.trainable_variables]
+    if trainable != paths:
+        changed = sorted(set(trainable) ^ set(paths))
+        raise ValueError(
+            f"layers were frozen or unfrozen after compile: {name} was made for {len(paths)} "
+            f"weights, and {len(trainable)} are trainable ({changed[0]} changed). Set trainable "
+            "first, then construct and compile the method."
+        )
 
 
 def _has_synchronized(network: keras.layers.Layer) -> bool:

@@ -16,7 +16,6 @@ from mpl_tf.engine.update import (
     check_two_optimizers,
     clip,
     inner_optimizer,
-    prepare_optimizer,
     reduce_gradient,
     scale_of,
 )
@@ -184,22 +183,22 @@ class MetaPseudoLabels(Method):
         """
         check_two_optimizers(student_optimizer, teacher_optimizer)
         super().compile(**kwargs)
-        with self.distribute_strategy.scope():
-            student_optimizer = prepare_optimizer(
-                student_optimizer, self.student, "student_optimizer"
+        self.student_optimizer, self.teacher_optimizer = (
+            self.own_optimizer(optimizer, network, name)
+            for optimizer, network, name in (
+                (student_optimizer, self.student, "student_optimizer"),
+                (teacher_optimizer, self.teacher, "teacher_optimizer"),
             )
-            teacher_optimizer = prepare_optimizer(
-                teacher_optimizer, self.teacher, "teacher_optimizer"
-            )
+        )
+        moves_student = inner_optimizer(self.student_optimizer)
         if self.estimator.differentiates_step and not isinstance(
-            inner_optimizer(student_optimizer), keras.optimizers.SGD
+            moves_student, keras.optimizers.SGD
         ):
             raise ValueError(
                 f"feedback={self.config.feedback!r} differentiates the student's step and "
-                f"knows SGD only; received {type(inner_optimizer(student_optimizer)).__name__}. "
+                f"knows SGD only; received {type(moves_student).__name__}. "
                 "feedback='sampled' takes any optimizer."
             )
-        self.student_optimizer, self.teacher_optimizer = student_optimizer, teacher_optimizer
 
     def train_step(self, batch: dict[str, tf.Tensor]) -> None:
         """One step of both networks.

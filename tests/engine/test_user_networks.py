@@ -90,3 +90,16 @@ def test_some_layers_may_be_frozen():
     base = keras.layers.Conv2D(2, 3)
     base.trainable = False
     assert len(mpl_tf.FixMatch(network(base)).ema.trainable_variables) == 2
+
+
+@pytest.mark.parametrize("freeze", [True, False])
+def test_layers_frozen_or_unfrozen_after_compile_are_refused(freeze, rng):
+    layer = keras.layers.Conv2D(2, 3)
+    layer.trainable = freeze
+    images = rng.integers(0, 256, (12, *SHAPE)).astype(np.uint8)
+    data = mpl_tf.data.pair((images, np.arange(12) % K), labeled_batch=3, unlabeled_ratio=1)
+    method = mpl_tf.FixMatch(network(layer))
+    method.compile("sgd")
+    layer.trainable = not freeze
+    with pytest.raises(ValueError, match="frozen or unfrozen after compile: optimizer was made"):
+        method.fit(data, steps_per_epoch=1)
