@@ -4,7 +4,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
+
+# Batches whose labels are looked at before the first step.
+_LOOKED_AT = 2
 
 
 def check_batch(
@@ -19,8 +23,8 @@ def check_batch(
       equal_parts: replicas times microbatches, by which batches must divide.
 
     Raises:
-      ValueError: it is no such data, a key is missing, images have another shape than a network
-        takes, or a batch does not divide.
+      ValueError: it is no such data, a key is missing, labels are no class ids of the networks,
+        images have another shape than a network takes, or a batch does not divide.
     """
     keys = ("labeled", "label", *views)
     batch = getattr(data, "element_spec", None)
@@ -36,6 +40,8 @@ def check_batch(
             f"a batch must have {', '.join(keys)}; {', '.join(missing)} is missing, and it has "
             f"{', '.join(batch)}."
         )
+    _, *classifiers, num_classes = next(iter(networks.values())).output_shape
+    _check_label_spec(batch["label"], classifiers, num_classes)
     if not isinstance(data, tf.data.Dataset):  # specs of several replicas have no single shape
         return
     for view, spec in batch.items():
@@ -52,4 +58,49 @@ def check_batch(
             raise ValueError(
                 f"{view} images must divide into {equal_parts} equal parts (replicas times "
                 f"accumulate_steps); received {spec.shape[0]} a batch."
+            )
+    _check_labels(data, num_classes)
+
+
+def class_ids(batch: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+    """The batch, its `label` as int64 [B]: of [B, 1], and of whole numbers in floats, too.
+
+    A loss of [B, 1] against [B] would be broadcast to [B, B] without a word.
+    """
+    label = batch["label"]
+    if label.shape.rank > 1 and label.shape[-1] == 1:
+        label = tf.squeeze(label, -1)
+    return batch | {"label": tf.cast(label, tf.int64)}
+
+
+def _check_label_spec(spec, classifiers, num_classes):
+    """`classifiers` is [] for a network of logits [N, K], and [S] for one of [N, S, K]."""
+    shape, dtype = spec.shape, spec.dtype
+    expected = ", ".join(["B", *map(str, classifiers)])
+    if shape.rank == 2 + len(classifiers) and shape[-1] == num_classes:
+        raise ValueError(
+            f"label must be class ids [{expected}]; received shape {tuple(shape)}, as one-hot "
+            "labels have. tf.argmax(label, axis=-1) makes class ids of them."
+        )
+    if list(shape[1:]) not in (classifiers, [*classifiers, 1]):
+        raise ValueError(
+            f"label must be class ids [{expected}] or [{expected}, 1]; received shape {shape}."
+        )
+    if not (dtype.is_integer or dtype.is_floating):
+        raise ValueError(f"label must be class ids, whole numbers; received {dtype.name}.")
+
+
+def _check_labels(data, num_classes):
+    """Raises ValueError if labels are out of range, as far as the first batches show."""
+    known = getattr(data, "num_classes", None)  # of mpl_tf.data.pair, which has looked at all
+    if known is not None and known <= num_classes:
+        return
+    for batch in data.take(_LOOKED_AT):
+        label = batch["label"].numpy()
+        wrong = label[(label != np.floor(label)) | (label < 0) | (label >= num_classes)]
+        if wrong.size:
+            raise ValueError(
+                f"label must be whole numbers from 0 to {num_classes - 1}, as the networks have "
+                f"{num_classes} classes; received {wrong.flat[0]}. Images without a label belong "
+                "to the unlabeled views."
             )

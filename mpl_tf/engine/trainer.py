@@ -7,7 +7,7 @@ import keras
 import tensorflow as tf
 
 from mpl_tf.engine import devices, update
-from mpl_tf.engine.batches import check_batch
+from mpl_tf.engine.batches import check_batch, class_ids
 from mpl_tf.engine.forward import Forward
 from mpl_tf.engine.metrics import ClassShares, NamedMeans
 from mpl_tf.options import ConfigError
@@ -203,7 +203,10 @@ class Trainer(keras.Model):
 
     def make_train_function(self, force: bool = False) -> Any:
         if self.train_function is None or force:
-            step = self.train_step
+
+            def step(batch):
+                self.train_step(class_ids(batch))
+
             if self.jit_compile and not self.forward.compiled and not self.run_eagerly:
                 step = tf.function(step, jit_compile=True, autograph=False)
             self.train_function = self._function(step, self._train_logs, self.steps_per_execution)

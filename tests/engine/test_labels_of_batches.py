@@ -1,0 +1,57 @@
+"""What fit makes of labels: class ids, or a sentence."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import mpl_tf
+
+SHAPE, K = (4, 4, 1), 3
+IDS = np.array([0, 1, 2, 1])
+
+
+def data(label):
+    images = np.random.default_rng(0).integers(0, 256, (4, *SHAPE)).astype(np.uint8)
+    return tf.data.Dataset.from_tensors({"labeled": images, "label": label}).repeat()
+
+
+def fitted(label):
+    method = mpl_tf.Supervised(mpl_tf.NETWORKS["mlp"](K, SHAPE, seed=1, dropout=0.0))
+    method.compile("sgd")
+    method.fit(data(label), steps_per_epoch=2, verbose=0)
+    return method.student.get_weights()
+
+
+@pytest.mark.parametrize("label", [IDS[:, None], IDS.astype(np.float32), IDS.astype(np.uint8)])
+def test_class_ids_in_other_forms_are_taken(label):
+    for weight, expected in zip(fitted(label), fitted(IDS), strict=True):
+        np.testing.assert_array_equal(weight, expected)
+
+
+@pytest.mark.parametrize(
+    ("label", "message"),
+    [
+        (np.eye(K)[[0, 1, 2, 1]], r"received shape \(4, 3\), as one-hot labels have. tf.argmax"),
+        (IDS[:, None, None], "class ids .B. or .B, 1.; received shape"),
+        (np.array(list("abca")), "label must be class ids, whole numbers; received string"),
+        (np.array([0, 1, 3, 1]), "from 0 to 2, as the networks have 3 classes; received 3"),
+        (np.array([0, -1, 2, 1]), "received -1. Images without a label belong"),
+        (np.array([0, 255, 2, 1], np.uint8), "received 255"),
+        (np.array([0, 0.5, 2, 1]), "whole numbers from 0 to 2.*received 0.5"),
+        (np.array([0, np.nan, 2, 1]), "received nan"),
+    ],
+)
+def test_other_labels_are_refused(label, message):
+    with pytest.raises(ValueError, match=message):
+        fitted(label)
+
+
+def test_pair_knows_its_labels_and_more_classes_than_the_network_has_are_refused():
+    images = np.zeros([8, *SHAPE], np.uint8)
+    pairs = mpl_tf.data.pair(
+        (images, np.arange(8) % 4), labeled_batch=8, unlabeled_ratio=1, method=mpl_tf.Supervised
+    )
+    method = mpl_tf.Supervised(mpl_tf.NETWORKS["mlp"](K, SHAPE))
+    method.compile("sgd")
+    with pytest.raises(ValueError, match="from 0 to 2, as the networks have 3 classes; received 3"):
+        method.fit(pairs, steps_per_epoch=1)
