@@ -7,10 +7,9 @@ import tensorflow as tf
 
 from mpl_tf.engine.forward import to_float32
 from mpl_tf.engine.label_training import LabelTraining
-from mpl_tf.engine.method import Method
 from mpl_tf.engine.student import StudentMethod
 from mpl_tf.engine.trainer import Trainer
-from mpl_tf.engine.update import check_two_optimizers
+from mpl_tf.engine.update import check_two_optimizers, get_optimizer
 
 
 class FixedTeacherMethod(StudentMethod):
@@ -39,9 +38,8 @@ class FixedTeacherMethod(StudentMethod):
         strategy: tf.distribute.Strategy | None = None,
         **hyperparameters: Any,
     ):
-        Method.__init__(
-            self, self.Config(**hyperparameters), student, teacher, seed=seed, strategy=strategy
-        )
+        super().__init__(student, teacher=teacher, seed=seed, strategy=strategy, **hyperparameters)
+        self.teacher_optimizer: keras.optimizers.Optimizer | None = None
 
     @property
     def first_teacher(self) -> keras.Model:
@@ -53,14 +51,16 @@ class FixedTeacherMethod(StudentMethod):
 
         Args:
           student_optimizer: what `keras.optimizers.get` takes.
-          teacher_optimizer: likewise; None says that the teacher comes trained: then there is no
-            `pretrain`, and `fit` does not ask for it.
+          teacher_optimizer: likewise; None says that the teacher comes trained, and `pretrain`
+            leaves it as it is.
           **kwargs: for Trainer.compile: `weight_decay`, `clip_norm`, `jit_compile`, ...
 
         Raises:
           ValueError: an optimizer cannot be used, or both are one object.
         """
         check_two_optimizers(student_optimizer, teacher_optimizer)
+        with self.distribute_strategy.scope():
+            student_optimizer = get_optimizer(student_optimizer, "student_optimizer")
         super().compile(student_optimizer=student_optimizer, **kwargs)
         self.teacher_optimizer = None
         if teacher_optimizer is not None:
@@ -102,16 +102,24 @@ class FixedTeacherMethod(StudentMethod):
         """As Trainer.fit.
 
         Raises:
-          ValueError: the teacher was never trained.
+          ValueError: what comes before was never trained.
         """
-        optimizer = self.teacher_optimizer
-        if optimizer is not None and not int(tf.convert_to_tensor(optimizer.iterations)):
+        untrained = [
+            phase
+            for phase, optimizer in self.pretraining_optimizers().items()
+            if not int(tf.convert_to_tensor(optimizer.iterations))
+        ]
+        if untrained:
             raise ValueError(
-                f"the teacher of {type(self).__name__} has learned nothing yet: call "
-                "pretrain(data, steps=...) before fit, or compile with teacher_optimizer=None if "
-                "it comes trained."
+                f"{type(self).__name__} has a phase before this one that has learned nothing yet, "
+                f"{untrained[0]}: call pretrain(data, steps=...) before fit, or, if the teacher "
+                "comes trained, compile with teacher_optimizer=None."
             )
         return super().fit(x, *args, **kwargs)
+
+    def pretraining_optimizers(self) -> dict[str, keras.optimizers.Optimizer]:
+        """Phase name -> the optimizer of what `pretrain` trains."""
+        return {} if self.teacher_optimizer is None else {"teacher": self.teacher_optimizer}
 
     def teacher_probs(self, images: tf.Tensor) -> tf.Tensor:
         """The teacher's distributions [U, K], without noise: no dropout, moving statistics."""

@@ -49,9 +49,9 @@ def check_logits(network: keras.Model, role: str) -> None:
             f"{role} must give one logit a class, at least 2; received shape {shape}. A yes-or-no "
             "question has two classes: Dense(2)."
         )
-    operation = _last_operation(outputs[0])
+    operation = last_operation(outputs[0])
     function = _probability_function(operation)
-    if function:
+    if operation is not None and function:
         raise ConfigError(
             f"{role} must give logits, and its last layer {operation.name!r} applies {function}: "
             "the losses take the softmax themselves, and a second one flattens every gradient. "
@@ -59,18 +59,21 @@ def check_logits(network: keras.Model, role: str) -> None:
         )
 
 
-def _last_operation(tensor):
-    """The operation that makes a symbolic tensor's values; None where that cannot be told."""
+def last_operation(tensor: keras.KerasTensor) -> keras.Operation | None:
+    """The operation that makes a symbolic tensor's values; None where that cannot be told.
+
+    Layers that pass values on, such as dropout or a cast, are passed over.
+    """
     history = getattr(tensor, "_keras_history", None)
     if history is None:
         return None
     operation = history.operation
     if isinstance(operation, keras.Model):
         inner = getattr(operation, "outputs", None)
-        return _last_operation(inner[history.tensor_index]) if inner else None
+        return last_operation(inner[history.tensor_index]) if inner else None
     if _passes_values(operation):
         try:
-            return _last_operation(operation.input)
+            return last_operation(operation.input)
         except (AttributeError, ValueError):  # it is used more than once
             return None
     return operation

@@ -1,6 +1,7 @@
 """What all methods share: networks, moving average, finetuning, prediction, export."""
 
 import dataclasses
+import numbers
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, ClassVar
@@ -15,7 +16,7 @@ from mpl_tf.engine.roles import ROLES
 from mpl_tf.engine.trainer import Trainer
 from mpl_tf.engine.user_networks import check_networks, copy_network
 from mpl_tf.formulas import averages, schedules
-from mpl_tf.options import check, option
+from mpl_tf.options import ConfigError, check, option
 
 
 @dataclasses.dataclass(frozen=True)
@@ -106,10 +107,10 @@ class Method(Trainer):
         strategy: tf.distribute.Strategy | None,
         special_metrics: dict[str, type[keras.metrics.Metric]] | None = None,
     ):
+        check_networks(student, teacher)
         super().__init__(strategy, special_metrics, name=type(self).__name__)
         self.config = config
         self.teacher, self.student, self.finetuned = teacher, student, None
-        check_networks(self.networks)
         with self.distribute_strategy.scope():
             self.ema = copy_network(student)
             if self.unlabeled_views:
@@ -124,8 +125,7 @@ class Method(Trainer):
     @property
     def networks(self) -> dict[str, keras.Model]:
         """Those of `roles.ROLES` that exist, by name."""
-        # Before there is an `ema`, it is the student that it will be a copy of.
-        networks = self.teacher, self.student, getattr(self, "ema", self.student), self.finetuned
+        networks = self.teacher, self.student, self.ema, self.finetuned
         pairs = zip(ROLES, networks, strict=True)
         return {role: network for role, network in pairs if network is not None}
 
@@ -279,3 +279,17 @@ class Method(Trainer):
             about={"network": which or self.delivered},
             bfloat16=bfloat16,
         )
+
+
+def check_num_unlabeled(num_unlabeled: int) -> int:
+    """The size of a pool, which must be a whole number of at least 1.
+
+    Raises:
+      ConfigError: it is not.
+    """
+    if not isinstance(num_unlabeled, numbers.Integral) or num_unlabeled < 1:
+        raise ConfigError(
+            f"num_unlabeled must be a whole number of at least 1; received {num_unlabeled!r}. "
+            "It is data.num_unlabeled of mpl_tf.data.pair."
+        )
+    return int(num_unlabeled)

@@ -24,6 +24,7 @@ class StudentMethod(Method):
 
     Args:
       student: built keras.Model of logits [N, K].
+      teacher: likewise; methods with one network have none.
       seed: from which, with the step, comes all that a step draws.
       strategy: tf.distribute.Strategy of the networks; None is the current one.
       **hyperparameters: fields of the method's Config.
@@ -33,11 +34,13 @@ class StudentMethod(Method):
         self,
         student: keras.Model,
         *,
+        teacher: keras.Model | None = None,
         seed: int = 0,
         strategy: tf.distribute.Strategy | None = None,
         **hyperparameters: Any,
     ):
-        super().__init__(self.Config(**hyperparameters), student, seed=seed, strategy=strategy)
+        config = self.Config(**hyperparameters)
+        super().__init__(config, student, teacher, seed=seed, strategy=strategy)
 
     @property
     def trained(self) -> keras.Model:

@@ -28,12 +28,14 @@ class Trainer(keras.Model):
 
     Attributes:
       unlabeled_views: the unlabeled views in a batch (see `method.Method`).
+      num_unlabeled: images in the pool, if something is kept about each of them; else None.
       pseudo_label_shares: metrics.ClassShares of the pseudo labels taught, or None.
       means: metrics.NamedMeans of what steps log.
       forward: forward.Forward, which runs a network in training mode.
     """
 
     unlabeled_views: tuple[str, ...] = ()
+    num_unlabeled: int | None = None
     train_function: Any
     test_function: Any
     predict_function: Any
@@ -95,7 +97,8 @@ class Trainer(keras.Model):
         steps_per_execution: int = 1,
         accumulate_steps: int = 1,
         recompute: bool = False,
-        **kwargs: Any,
+        run_eagerly: bool = False,
+        **unused: Any,
     ) -> None:
         """Sets how every step of this trainer runs and what its updates do to gradients.
 
@@ -111,11 +114,17 @@ class Trainer(keras.Model):
             `forward.Forward`).
           recompute: whether forward passes are computed again for their gradients, which
             needs less memory.
-          **kwargs: for keras.Model.compile: `run_eagerly`.
+          run_eagerly: whether Python runs every operation of a step, for debugging.
+          **unused: further arguments of keras.Model.compile, which are refused.
 
         Raises:
           ValueError: a value is out of range, or the combination cannot work.
         """
+        if unused:
+            raise ValueError(
+                f"{type(self).__name__}.compile has no use for {', '.join(unused)}: a method has "
+                "its own loss, and reports accuracy and cross entropy of its networks."
+            )
         if weight_decay < 0 or (clip_norm is not None and clip_norm <= 0):
             raise ValueError(
                 "weight_decay must be at least 0 and clip_norm greater than 0 or None; "
@@ -142,7 +151,7 @@ class Trainer(keras.Model):
                 optimizer=None,
                 jit_compile=jit_compile,
                 steps_per_execution=steps_per_execution,
-                **kwargs,
+                run_eagerly=run_eagerly,
             )
 
     def own_optimizer(
@@ -198,6 +207,12 @@ class Trainer(keras.Model):
         for check in self._frozen_checks.values():
             check()
         check_batch(x, self.unlabeled_views, self.networks, parts)
+        pool = getattr(x, "num_unlabeled", None)  # of mpl_tf.data.pair
+        if self.num_unlabeled is not None and pool not in (None, self.num_unlabeled):
+            raise ValueError(
+                f"{type(self).__name__} was made for num_unlabeled={self.num_unlabeled} images; "
+                f"the data has {pool}. Construct it with num_unlabeled=data.num_unlabeled."
+            )
         kwargs.setdefault("shuffle", False)  # the data's own order counts
         return super().fit(x, *args, steps_per_epoch=steps_per_epoch, **kwargs)
 

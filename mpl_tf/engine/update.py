@@ -21,6 +21,28 @@ _PER_REPLICA = ("clipnorm", "global_clipnorm", "clipvalue", "use_ema")
 Gradient = list[tf.Tensor | None]
 
 
+def get_optimizer(optimizer: Any, name: str) -> keras.optimizers.Optimizer:
+    """keras.optimizers.get: of an optimizer, its name, or its configuration.
+
+    Args:
+      optimizer: any of these.
+      name: of the argument, for messages.
+
+    Raises:
+      ValueError: it is none of these.
+    """
+    message = (
+        f"{name} must be a keras.optimizers.Optimizer, its name such as 'sgd', or its "
+        f"configuration; received {optimizer!r}."
+    )
+    if optimizer is None:  # which Keras takes as it is
+        raise ValueError(message)
+    try:
+        return keras.optimizers.get(optimizer)
+    except (ValueError, TypeError) as error:
+        raise ValueError(message) from error
+
+
 def prepare_optimizer(
     optimizer: Any, network: keras.Model, name: str
 ) -> keras.optimizers.Optimizer:
@@ -40,13 +62,7 @@ def prepare_optimizer(
     Raises:
       ValueError: it is no optimizer, or has a setting that acts on each replica alone.
     """
-    try:
-        optimizer = keras.optimizers.get(optimizer)
-    except (ValueError, TypeError) as error:
-        raise ValueError(
-            f"{name} must be a keras.optimizers.Optimizer, its name such as 'sgd', or its "
-            f"configuration; received {optimizer!r}."
-        ) from error
+    optimizer = get_optimizer(optimizer, name)
     for option in _PER_REPLICA:
         if getattr(inner_optimizer(optimizer), option, None):
             raise ValueError(

@@ -1,6 +1,6 @@
 """What the networks of a method must be, and copies of them that answer alike."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 import keras
 import numpy as np
@@ -12,18 +12,21 @@ from mpl_tf.options import ConfigError
 _TOLERANCE = 1e-3
 
 
-def check_networks(networks: Mapping[str, keras.Model]) -> None:
+def check_networks(student: keras.Model, teacher: keras.Model | None) -> None:
     """Refuses networks that cannot be a method's.
 
     Args:
-      networks: "student" and, if the method has one, "teacher".
+      student: any.
+      teacher: None if the method has none.
 
     Raises:
       ConfigError: a network does not give logits, has nothing to train, or has losses of its own,
         which no method adds to its objective.
       ValueError: a network is not built, or the two share weights or do not fit together.
     """
-    for role, network in networks.items():
+    for role, network in (("teacher", teacher), ("student", student)):
+        if network is None and role == "teacher":
+            continue
         if not isinstance(network, keras.Model) or not network.built:
             raise ValueError(f"{role} must be a built keras.Model; received {network!r}.")
         check_logits(network, role)
@@ -33,7 +36,6 @@ def check_networks(networks: Mapping[str, keras.Model]) -> None:
                 "on the layers that are to learn, at least on the last one."
             )
         _check_losses(network, role)
-    teacher, student = networks.get("teacher"), networks["student"]
     if teacher is None:
         return
     if teacher is student:

@@ -7,7 +7,7 @@ import keras
 import tensorflow as tf
 
 from mpl_tf.engine import replicas
-from mpl_tf.engine.method import MethodConfig
+from mpl_tf.engine.method import MethodConfig, check_num_unlabeled
 from mpl_tf.engine.student import Batch, StudentMethod
 from mpl_tf.formulas import losses, thresholds
 from mpl_tf.options import option
@@ -97,6 +97,7 @@ class FlexMatch(StudentMethod):
         **hyperparameters: Any,
     ):
         super().__init__(student, seed=seed, strategy=strategy, **hyperparameters)
+        self.num_unlabeled = check_num_unlabeled(num_unlabeled)
         with self.distribute_strategy.scope():
             self.learned = self.add_weight(
                 name="learned",

@@ -10,7 +10,7 @@ from mpl_tf.engine import replicas
 from mpl_tf.engine.method import MethodConfig
 from mpl_tf.engine.student import Batch, StudentMethod
 from mpl_tf.formulas import averages, losses, thresholds
-from mpl_tf.options import option
+from mpl_tf.options import ConfigError, option
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,6 +37,14 @@ class FreeMatchConfig(MethodConfig):
         0.01, "Weight of the fairness term (the paper's w_f), at least 0.", low=0
     )
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.least_threshold > self.greatest_threshold:
+            raise ConfigError(
+                f"least_threshold must be at most greatest_threshold={self.greatest_threshold}; "
+                f"received {self.least_threshold}."
+            )
+
 
 @final
 class FreeMatch(StudentMethod):
@@ -46,7 +54,8 @@ class FreeMatch(StudentMethod):
         confidence <- m * confidence + (1 - m) * mean_i max_k p_ik        from 1 / K on
         class_probs <- m * class_probs + (1 - m) * mean_i p_i             from 1 / K on
         class_shares <- m * class_shares + (1 - m) * mean_i onehot(argmax p_i)
-        threshold_k = confidence * class_probs_k / max_j class_probs_j
+        threshold_k = clip(confidence * class_probs_k / max_j class_probs_j,
+                           least_threshold, greatest_threshold)
         mask_i = max_k p_ik >= threshold_(argmax p_i)
         loss = mean_i CE(smooth(label_i), S(labeled_i))
              + unlabeled_weight * mean_i mask_i * CE(onehot(argmax p_i), S(strong_i))

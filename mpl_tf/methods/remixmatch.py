@@ -7,6 +7,7 @@ import keras
 import tensorflow as tf
 
 from mpl_tf.engine import mixup, replicas
+from mpl_tf.engine.logits import last_operation
 from mpl_tf.engine.method import MethodConfig
 from mpl_tf.engine.student import Batch, StudentMethod
 from mpl_tf.formulas import losses, schedules
@@ -143,7 +144,7 @@ class ReMixMatch(StudentMethod):
 
     def _with_rotation_head(self, seed):
         """The student with four more outputs, [N, K + 4]."""
-        layers, outputs = self.student.layers, getattr(self.student, "outputs", None)
+        outputs = getattr(self.student, "outputs", None)
         height, width = (self.student.input_shape[1:3] + (None, None))[:2]
         if not outputs or len(self.student.input_shape) != 4 or height != width:
             raise ConfigError(
@@ -151,7 +152,7 @@ class ReMixMatch(StudentMethod):
                 f"received {type(self.student).__name__} of {self.student.input_shape}. "
                 "rotation_weight=0 leaves turned images out."
             )
-        features = keras.layers.Flatten(dtype=outputs[0].dtype)(layers[-1].input)
+        features = keras.layers.Flatten(dtype=outputs[0].dtype)(_features(self.student))
         head = keras.layers.Dense(
             _TURNS,
             dtype=outputs[0].dtype,
@@ -225,6 +226,20 @@ class ReMixMatch(StudentMethod):
         row = tf.range(_REMEMBERED, dtype=tf.int64)[:, None] == self.step % _REMEMBERED
         self.predicted.assign(tf.where(row, predicted[None], tf.convert_to_tensor(self.predicted)))
         return losses.sharpen(tf.math.log(probs), self.config.temperature)
+
+
+def _features(network):
+    """The input of the layer that makes the logits, symbolic [N, ...].
+
+    Layers after it that pass values on, such as a cast to float32, are no classifiers.
+    """
+    operation = last_operation(network.outputs[0])
+    if operation is None:
+        raise ConfigError(
+            f"rotation_weight needs a network whose last layer can be told; {network.name} hides "
+            "it. rotation_weight=0 leaves turned images out."
+        )
+    return operation.input
 
 
 def quarter_turns(images: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

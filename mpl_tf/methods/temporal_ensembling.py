@@ -7,10 +7,10 @@ import keras
 import tensorflow as tf
 
 from mpl_tf.engine import replicas
-from mpl_tf.engine.method import MethodConfig
+from mpl_tf.engine.method import MethodConfig, check_num_unlabeled
 from mpl_tf.engine.student import Batch, StudentMethod
 from mpl_tf.formulas import averages, ensembles, losses, schedules
-from mpl_tf.options import ConfigError, option, redefault
+from mpl_tf.options import option, redefault
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,9 +88,8 @@ class TemporalEnsembling(StudentMethod):
         strategy: tf.distribute.Strategy | None = None,
         **hyperparameters: Any,
     ):
-        if num_unlabeled < 1:
-            raise ConfigError(f"num_unlabeled must be at least 1; received {num_unlabeled}.")
         super().__init__(student, seed=seed, strategy=strategy, **hyperparameters)
+        self.num_unlabeled = check_num_unlabeled(num_unlabeled)
         with self.distribute_strategy.scope():
             zeros = {"initializer": "zeros", "trainable": False}
             shape, dtype = (num_unlabeled, student.output_shape[-1]), "float32"
