@@ -70,7 +70,7 @@ class FixedTeacherMethod(StudentMethod):
 
     def pretraining_phases(self) -> dict[str, Trainer]:
         if self.teacher_optimizer is None:
-            return {}
+            return {**self.earlier_rounds()}
         training = LabelTraining(
             self.first_teacher,
             "teacher",
@@ -78,7 +78,7 @@ class FixedTeacherMethod(StudentMethod):
             strategy=self.distribute_strategy,
         )
         training.compile(self.teacher_optimizer, **self.compile_arguments())
-        return {"teacher": training}
+        return {"teacher": training, **self.earlier_rounds()}
 
     def pretrain(
         self, x: tf.data.Dataset, *, steps: int, **kwargs: Any
@@ -104,11 +104,10 @@ class FixedTeacherMethod(StudentMethod):
         Raises:
           ValueError: what comes before was never trained.
         """
-        untrained = [
-            phase
-            for phase, optimizer in self.pretraining_optimizers().items()
-            if not int(tf.convert_to_tensor(optimizer.iterations))
-        ]
+        untrained = [name for name, each in self.earlier_rounds().items() if not _count(each.step)]
+        optimizer = self.teacher_optimizer
+        if optimizer is not None and not _count(optimizer.iterations):
+            untrained.insert(0, "teacher")
         if untrained:
             raise ValueError(
                 f"{type(self).__name__} has a phase before this one that has learned nothing yet, "
@@ -117,10 +116,15 @@ class FixedTeacherMethod(StudentMethod):
             )
         return super().fit(x, *args, **kwargs)
 
-    def pretraining_optimizers(self) -> dict[str, keras.optimizers.Optimizer]:
-        """Phase name -> the optimizer of what `pretrain` trains."""
-        return {} if self.teacher_optimizer is None else {"teacher": self.teacher_optimizer}
+    def earlier_rounds(self) -> dict[str, StudentMethod]:
+        """Phase name -> method of a student that is trained before this one, and teaches it."""
+        return {}
 
     def teacher_probs(self, images: tf.Tensor) -> tf.Tensor:
         """The teacher's distributions [U, K], without noise: no dropout, moving statistics."""
         return tf.nn.softmax(to_float32(self.teacher(images, training=False)))
+
+
+def _count(variable):
+    """The value of a counter, on one replica or several."""
+    return int(tf.convert_to_tensor(variable))

@@ -2,7 +2,7 @@
 
 import dataclasses
 import numbers
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, ClassVar
 
@@ -84,8 +84,7 @@ class Method(Trainer):
       finetuned: the finetuned copy of `ema`, None before `finetune`.
 
     Raises:
-      ConfigError: a network does not give logits, has nothing to train or losses of its own, or
-        cannot be copied.
+      ConfigError: a network does not give logits, has losses of its own, or cannot be copied.
       ValueError: a network is not built, or the two share weights or do not fit together.
     """
 
@@ -200,6 +199,18 @@ class Method(Trainer):
     def draw_seed(self) -> tf.Tensor:
         """int64 [2], the seed of what this step draws; [0, 1] to [0, 7] more are its own too."""
         return tf.stack([tf.convert_to_tensor(self.seed), 8 * self.step])
+
+    def ramp(
+        self, schedule: Callable[[tf.Tensor, int], tf.Tensor], steps: int, like: tf.Tensor
+    ) -> tf.Tensor:
+        """A weight that rises from 0 to 1 over the first steps.
+
+        Args:
+          schedule: `schedules.linear_ramp` or `schedules.gaussian_ramp`.
+          steps: over which it rises; 0 is 1 from the start.
+          like: floating, whose dtype it has.
+        """
+        return tf.cast(schedule(self.step, steps), like.dtype)
 
     def update_ema(self) -> None:
         """ema <- d * ema + (1 - d) * student for all weights, batch statistics included."""

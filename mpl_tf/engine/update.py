@@ -60,9 +60,15 @@ def prepare_optimizer(
       The optimizer, built.
 
     Raises:
-      ValueError: it is no optimizer, or has a setting that acts on each replica alone.
+      ValueError: it is no optimizer, has a setting that acts on each replica alone, or has nothing
+        to train.
     """
     optimizer = get_optimizer(optimizer, name)
+    if not network.trainable_variables:
+        raise ValueError(
+            f"{name} has no weight to train: all layers of {network.name} are frozen. Set "
+            "trainable=True on those that are to learn, at least on the last one."
+        )
     for option in _PER_REPLICA:
         if getattr(inner_optimizer(optimizer), option, None):
             raise ValueError(

@@ -20,8 +20,8 @@ def check_networks(student: keras.Model, teacher: keras.Model | None) -> None:
       teacher: None if the method has none.
 
     Raises:
-      ConfigError: a network does not give logits, has nothing to train, or has losses of its own,
-        which no method adds to its objective.
+      ConfigError: a network does not give logits, or has losses of its own, which no method adds to
+        its objective.
       ValueError: a network is not built, or the two share weights or do not fit together.
     """
     for role, network in (("teacher", teacher), ("student", student)):
@@ -30,11 +30,6 @@ def check_networks(student: keras.Model, teacher: keras.Model | None) -> None:
         if not isinstance(network, keras.Model) or not network.built:
             raise ValueError(f"{role} must be a built keras.Model; received {network!r}.")
         check_logits(network, role)
-        if not network.trainable_variables:
-            raise ConfigError(
-                f"{role} has no weight to train: all of its layers are frozen. Set trainable=True "
-                "on the layers that are to learn, at least on the last one."
-            )
         _check_losses(network, role)
     if teacher is None:
         return

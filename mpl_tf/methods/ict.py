@@ -83,6 +83,6 @@ class ICT(StudentMethod):
         labeled, mixed = self.forward(self.student, images, batch["mixed"])
         supervised = tf.reduce_mean(losses.label_loss(batch["label"], labeled, c.label_smoothing))
         unlabeled = tf.reduce_mean(losses.squared_error(tf.nn.softmax(mixed), batch["target"]))
-        ramp = tf.cast(schedules.gaussian_ramp(self.step, c.ramp_steps), unlabeled.dtype)
+        ramp = self.ramp(schedules.gaussian_ramp, c.ramp_steps, unlabeled)
         self.log(supervised_loss=supervised, unlabeled_loss=unlabeled)
         return supervised + c.unlabeled_weight * ramp * unlabeled, batch["probs"]

@@ -75,6 +75,6 @@ class MeanTeacher(StudentMethod):
         labeled, weak = self.forward(self.student, batch["labeled"], batch["weak"])
         supervised = tf.reduce_mean(losses.label_loss(batch["label"], labeled, c.label_smoothing))
         unlabeled = tf.reduce_mean(losses.squared_error(tf.nn.softmax(weak), target))
-        ramp = tf.cast(schedules.gaussian_ramp(self.step, c.ramp_steps), unlabeled.dtype)
+        ramp = self.ramp(schedules.gaussian_ramp, c.ramp_steps, unlabeled)
         self.log(supervised_loss=supervised, unlabeled_loss=unlabeled)
         return supervised + c.unlabeled_weight * ramp * unlabeled, target

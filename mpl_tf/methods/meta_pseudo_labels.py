@@ -96,9 +96,7 @@ class MetaPseudoLabels(Method):
       student: another one, with its own weights; the architecture may differ.
       seed: from which, with the step, pseudo labels are drawn.
       strategy: tf.distribute.Strategy of the networks; None is the current one.
-      **hyperparameters: fields of MetaPseudoLabelsConfig: feedback, feedback_weight,
-        supervised_weight, uda_weight, uda_temperature, uda_threshold, uda_ramp_steps,
-        joint_views, label_smoothing, ema_decay, baseline_decay.
+      **hyperparameters: fields of MetaPseudoLabelsConfig.
 
     Raises:
       ConfigError: a hyperparameter is out of range.
@@ -283,5 +281,5 @@ class MetaPseudoLabels(Method):
         consistency = tf.reduce_mean(consistency)
         self.log(uda_loss=consistency)
         self.log_mask(mask, c.uda_threshold)
-        ramp = tf.cast(schedules.linear_ramp(self.step, c.uda_ramp_steps), consistency.dtype)
+        ramp = self.ramp(schedules.linear_ramp, c.uda_ramp_steps, consistency)
         return c.uda_weight * ramp * consistency

@@ -90,7 +90,7 @@ class MixMatch(StudentMethod):
         supervised = tf.reduce_mean(losses.cross_entropy(label, labeled))
         probs = tf.nn.softmax(tf.concat(mixed, 0))  # [2U, K]
         unlabeled = tf.reduce_mean(losses.squared_error(probs, tf.concat(guesses, 0)))
-        ramp = tf.cast(schedules.linear_ramp(self.step, c.ramp_steps), unlabeled.dtype)
+        ramp = self.ramp(schedules.linear_ramp, c.ramp_steps, unlabeled)
         self.log(supervised_loss=supervised, unlabeled_loss=unlabeled)
         return supervised + c.unlabeled_weight * ramp * unlabeled, batch["guess"]
 

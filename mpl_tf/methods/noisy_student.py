@@ -6,12 +6,10 @@ from typing import Any, ClassVar, final
 import keras
 import tensorflow as tf
 
-from mpl_tf.engine import devices, replicas
+from mpl_tf.engine import devices, replicas, update
 from mpl_tf.engine.fixed_teacher import FixedTeacherMethod
 from mpl_tf.engine.method import MethodConfig
-from mpl_tf.engine.student import Batch
-from mpl_tf.engine.trainer import Trainer
-from mpl_tf.engine.update import get_optimizer
+from mpl_tf.engine.student import Batch, StudentMethod
 from mpl_tf.engine.user_networks import copy_network
 from mpl_tf.formulas import averages, losses, thresholds
 from mpl_tf.options import option, redefault
@@ -142,7 +140,7 @@ class NoisyStudent(FixedTeacherMethod):
     def compile(self, *, student_optimizer: Any, teacher_optimizer: Any, **kwargs: Any) -> None:
         """As FixedTeacherMethod.compile; each round has an optimizer like `student_optimizer`."""
         with self.distribute_strategy.scope():
-            student_optimizer = get_optimizer(student_optimizer, "student_optimizer")
+            student_optimizer = update.get_optimizer(student_optimizer, "student_optimizer")
             for trainer in self._rounds.trainers:
                 fresh = keras.optimizers.get(keras.optimizers.serialize(student_optimizer))
                 trainer.compile(student_optimizer=fresh, teacher_optimizer=None, **kwargs)
@@ -154,14 +152,8 @@ class NoisyStudent(FixedTeacherMethod):
     def students(cls, config: NoisyStudentConfig) -> int:
         return config.rounds
 
-    def pretraining_optimizers(self) -> dict[str, keras.optimizers.Optimizer]:
-        rounds = enumerate(self._rounds.trainers, 1)
-        optimizers = {f"round_{i}": trainer.student_optimizer for i, trainer in rounds}
-        return super().pretraining_optimizers() | optimizers
-
-    def pretraining_phases(self) -> dict[str, Trainer]:
-        rounds = {f"round_{i}": each for i, each in enumerate(self._rounds.trainers, 1)}
-        return super().pretraining_phases() | rounds
+    def earlier_rounds(self) -> dict[str, StudentMethod]:
+        return {f"round_{i}": each for i, each in enumerate(self._rounds.trainers, 1)}
 
     def targets(self, batch: Batch) -> Batch:
         c, probs = self.config, self.teacher_probs(batch["weak"])  # [U, K]

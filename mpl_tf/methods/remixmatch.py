@@ -197,7 +197,7 @@ class ReMixMatch(StudentMethod):
         supervised = tf.reduce_mean(losses.cross_entropy(label, labeled))
         unlabeled = tf.reduce_mean(losses.cross_entropy(tf.concat(guesses, 0), tf.concat(mixed, 0)))
         anchor = tf.reduce_mean(losses.cross_entropy(guess, logits[len(batch["images"])]))
-        ramp = tf.cast(schedules.linear_ramp(self.step, c.ramp_steps), unlabeled.dtype)
+        ramp = self.ramp(schedules.linear_ramp, c.ramp_steps, unlabeled)
         loss = supervised + ramp * (c.unlabeled_weight * unlabeled + c.anchor_weight * anchor)
         self.log(supervised_loss=supervised, unlabeled_loss=unlabeled, anchor_loss=anchor)
         if c.rotation_weight:

@@ -109,7 +109,7 @@ class TemporalEnsembling(StudentMethod):
         probs = tf.nn.softmax(weak)  # [U, K]
         error = losses.squared_error(probs, tf.cast(batch["target"], probs.dtype))
         unlabeled = tf.reduce_mean(tf.where(visits > 0, error, tf.zeros_like(error)))
-        ramp = tf.cast(schedules.gaussian_ramp(self.step, c.ramp_steps), unlabeled.dtype)
+        ramp = self.ramp(schedules.gaussian_ramp, c.ramp_steps, unlabeled)
         self.remember(batch["index"], tf.stop_gradient(probs))
         self.log(supervised_loss=supervised, unlabeled_loss=unlabeled)
         return supervised + c.unlabeled_weight * ramp * unlabeled, probs

@@ -69,7 +69,6 @@ def frozen():
 @pytest.mark.parametrize(
     ("build", "message"),
     [
-        (frozen, "student has no weight to train: all of its layers are frozen"),
         (lambda: network(kernel_regularizer="l2"), r"losses of its own \(dense.*weight_decay"),
         (lambda: network(AddsLoss()), r"losses of its own \(by add_loss\)"),
         (lambda: network(activity_regularizer="l1"), "losses of its own"),
@@ -84,6 +83,15 @@ def test_networks_that_share_weights_are_refused():
     base = keras.layers.Conv2D(2, 3, name="shared")
     with pytest.raises(ValueError, match=r"share 2, for example shared/kernel"):
         mpl_tf.MetaPseudoLabels(network(base), network(base))
+
+
+def test_a_frozen_student_is_refused_and_a_frozen_teacher_that_comes_trained_is_not():
+    with pytest.raises(ValueError, match="optimizer has no weight to train: all layers of"):
+        mpl_tf.Supervised(frozen()).compile("sgd")
+    method = mpl_tf.PseudoLabel(frozen(), network())
+    method.compile(student_optimizer="sgd", teacher_optimizer=None)
+    with pytest.raises(ValueError, match="teacher_optimizer has no weight to train"):
+        method.compile(student_optimizer="sgd", teacher_optimizer="sgd")
 
 
 def test_some_layers_may_be_frozen():

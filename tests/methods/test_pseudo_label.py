@@ -55,7 +55,7 @@ def test_the_teacher_predicts_without_noise(convolutional, random_batch, endless
 
 def test_a_teacher_that_was_never_trained_is_refused(make, vectors, endless):
     model = make()
-    with pytest.raises(ValueError, match="has learned nothing yet: call pretrain"):
+    with pytest.raises(ValueError, match="learned nothing yet, teacher: call pretrain"):
         model.fit(endless(vectors), steps_per_epoch=1)
     model.pretrain(endless(vectors), steps=1, verbose=0)
     model.fit(endless(vectors), steps_per_epoch=1, verbose=0)
