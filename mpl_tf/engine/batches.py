@@ -62,6 +62,25 @@ def check_batch(
     _check_labels(data, num_classes)
 
 
+def check_pool(data: Any, num_unlabeled: int | None) -> None:
+    """Refuses data of another pool than a method keeps something about.
+
+    Args:
+      data: as `mpl_tf.data.pair` makes it, which says its `num_unlabeled`; of other data nothing is
+        known.
+      num_unlabeled: images that the method was made for; None if it keeps nothing.
+
+    Raises:
+      ValueError: the pool has another size.
+    """
+    pool = getattr(data, "num_unlabeled", None)
+    if num_unlabeled is not None and pool not in (None, num_unlabeled):
+        raise ValueError(
+            f"the method was made for num_unlabeled={num_unlabeled} images; the data has {pool}. "
+            "Construct it with num_unlabeled=data.num_unlabeled."
+        )
+
+
 def class_ids(batch: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
     """The batch, its `label` as int64 [B]: of [B, 1], and of whole numbers in floats, too.
 

@@ -7,9 +7,10 @@ import keras
 import tensorflow as tf
 
 from mpl_tf.engine import devices, update
-from mpl_tf.engine.batches import check_batch, class_ids
+from mpl_tf.engine.batches import check_batch, check_pool, class_ids
 from mpl_tf.engine.forward import Forward
 from mpl_tf.engine.metrics import ClassShares, NamedMeans
+from mpl_tf.engine.user_networks import check_trainable
 from mpl_tf.options import ConfigError
 
 
@@ -164,7 +165,7 @@ class Trainer(keras.Model):
         with self.distribute_strategy.scope():
             prepared = update.prepare_optimizer(optimizer, network, name)
         paths = [variable.path for variable in network.trainable_variables]
-        self._frozen_checks[name] = lambda: _check_trainable(network, paths, name)
+        self._frozen_checks[name] = lambda: check_trainable(network, paths, name)
         return prepared
 
     def compile_arguments(self) -> dict[str, Any]:
@@ -207,12 +208,7 @@ class Trainer(keras.Model):
         for check in self._frozen_checks.values():
             check()
         check_batch(x, self.unlabeled_views, self.networks, parts)
-        pool = getattr(x, "num_unlabeled", None)  # of mpl_tf.data.pair
-        if self.num_unlabeled is not None and pool not in (None, self.num_unlabeled):
-            raise ValueError(
-                f"{type(self).__name__} was made for num_unlabeled={self.num_unlabeled} images; "
-                f"the data has {pool}. Construct it with num_unlabeled=data.num_unlabeled."
-            )
+        check_pool(x, self.num_unlabeled)
         kwargs.setdefault("shuffle", False)  # the data's own order counts
         return super().fit(x, *args, steps_per_epoch=steps_per_epoch, **kwargs)
 
@@ -309,18 +305,6 @@ class Trainer(keras.Model):
     ) -> None:
         """One optimizer step, as `compile` set it; see `update.update`."""
         update.update(optimizer, gradient, variables, self.weight_decay, self.clip_norm)
-
-
-def _check_trainable(network, paths, name):
-    """Raises ValueError if other weights are trainable than those of these paths."""
-    trainable = [variable.path for variable in network.trainable_variables]
-    if trainable != paths:
-        changed = sorted(set(trainable) ^ set(paths))
-        raise ValueError(
-            f"layers were frozen or unfrozen after compile: {name} was made for {len(paths)} "
-            f"weights, and {len(trainable)} are trainable ({changed[0]} changed). Set trainable "
-            "first, then construct and compile the method."
-        )
 
 
 def _has_synchronized(network: keras.layers.Layer) -> bool:

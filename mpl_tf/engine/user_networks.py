@@ -1,6 +1,6 @@
 """What the networks of a method must be, and copies of them that answer alike."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import keras
 import numpy as np
@@ -65,6 +65,27 @@ def _has_regularizer(layer: keras.layers.Layer) -> bool:
     return any(v.regularizer is not None for v in layer.trainable_variables) or bool(
         getattr(layer, "activity_regularizer", None)
     )
+
+
+def check_trainable(network: keras.Model, paths: Sequence[str], name: str) -> None:
+    """Refuses a network of which other weights are trainable than when it was compiled.
+
+    Args:
+      network: any.
+      paths: of the weights that were trainable then.
+      name: of the optimizer that was made for them, for the message.
+
+    Raises:
+      ValueError: others are trainable.
+    """
+    trainable = [variable.path for variable in network.trainable_variables]
+    if trainable != list(paths):
+        changed = sorted(set(trainable) ^ set(paths))
+        raise ValueError(
+            f"layers were frozen or unfrozen after compile: {name} was made for {len(paths)} "
+            f"weights, and {len(trainable)} are trainable ({changed[0]} changed). Set trainable "
+            "first, then construct and compile the method."
+        )
 
 
 def copy_network(network: keras.Model) -> keras.Model:

@@ -81,5 +81,5 @@ def test_predictions_are_part_of_a_checkpoint(linear, epochs, endless, tmp_path,
 
 
 def test_a_pool_has_images(linear):
-    with pytest.raises(mpl_tf.ConfigError, match="num_unlabeled must be at least 1; received 0"):
+    with pytest.raises(mpl_tf.ConfigError, match="whole number of at least 1; received 0"):
         mpl_tf.TemporalEnsembling(linear(5, 3), num_unlabeled=0)
