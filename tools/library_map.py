@@ -1,24 +1,29 @@
 #!/usr/bin/env python3
-"""The map of the library in README.md, made from the tree.
+"""The map of the library in README.md and the table of methods in docs/methods.md, made from code.
 
-    python tools/library_map.py             prints it
-    python tools/library_map.py --write     puts it into README.md, between its two markers
+    python tools/library_map.py             prints both
+    python tools/library_map.py --write     puts each into its page, between two markers
 
 A room is a folder of `mpl_tf/`; its line is the first line of its docstring. Rooms stand in the
-order of `LEVELS` in tests/contract/test_imports.py, users above what they use.
+order of `LEVELS` in tests/contract/test_imports.py, users above what they use. A method's row has
+the first line of its class's docstring, its `passes_per_step`, and the paper, which is what the
+first line of its module's docstring has in parentheses.
 """
 
 import argparse
 import ast
 import pathlib
+import re
+import sys
 import textwrap
 from collections.abc import Sequence
 
+from mpl_tf.engine.method import Method
+from mpl_tf.methods import METHODS
+
 ROOT = pathlib.Path(__file__).parents[1]
 PACKAGE = ROOT / "mpl_tf"
-README = ROOT / "README.md"
-BEGIN = "<!-- The map: python tools/library_map.py --write makes it. -->"
-END = "<!-- End of the map. -->"
+COMMAND = "python tools/library_map.py --write"
 WIDTH = 100
 INDENT = 15
 
@@ -46,8 +51,8 @@ def first_line(module: pathlib.Path) -> str:
 
 def entry(name: str, text: str) -> list[str]:
     """Lines with a name on the left and a text on the right."""
-    first, rest = f"{name:{INDENT}}", " " * INDENT
-    return textwrap.wrap(text, WIDTH, initial_indent=first, subsequent_indent=rest)
+    name, indent = f"{name:{INDENT}}", " " * INDENT
+    return textwrap.wrap(text, WIDTH, initial_indent=name, subsequent_indent=indent)
 
 
 def room_entry(folder: pathlib.Path) -> list[str]:
@@ -74,17 +79,51 @@ def library_map() -> str:
     return "\n".join(lines)
 
 
-def with_map(text: str) -> str:
-    """The README's text with the map of the tree between its markers.
+def methods_table() -> str:
+    """A Markdown table with a row for each of `METHODS`, without the markers."""
+    lines = [
+        "| `--method=` | `mpl_tf.` | what it does | paper | images a step |",
+        "|---|---|---|---|---|",
+    ]
+    for name, method in METHODS.items():
+        sentence = (method.__doc__ or "").partition("\n")[0]
+        cells = (f"`{name}`", f"`{method.__name__}`", sentence, paper(method))
+        lines.append(f"| {' | '.join(cells)} | {method.passes_per_step} |")
+    return "\n".join(lines)
+
+
+def paper(method: type[Method]) -> str:
+    """The paper that a method's module names, with a link to arXiv; "" if it names none."""
+    title = (sys.modules[method.__module__].__doc__ or "").partition("\n")[0]
+    source = re.search(r"\((.*?)\)", title)
+    link = r"[\1](https://arxiv.org/abs/\1)"
+    return re.sub(r"arXiv (\d+\.\d+)", link, source[1]) if source else ""
+
+
+# Page -> (what its marker calls the generated part, what makes that part).
+PAGES = {
+    ROOT / "README.md": ("map", lambda: f"```\n{library_map()}\n```"),
+    ROOT / "docs" / "methods.md": ("table", methods_table),
+}
+
+
+def renewed(text: str, subject: str, part: str) -> str:
+    """A page's text with another generated part between its markers.
+
+    Args:
+      text: of the page.
+      subject: what the markers call the part.
+      part: the lines between the markers.
 
     Raises:
       ValueError: a marker is missing.
     """
-    before, begin, after = text.partition(BEGIN)
-    _, end, after = after.partition(END)
-    if not begin or not end:
-        raise ValueError(f"README.md must have the lines {BEGIN} and {END}.")
-    return f"{before}{BEGIN}\n```\n{library_map()}\n```\n{END}{after}"
+    begin, end = f"<!-- The {subject}: {COMMAND} makes it. -->", f"<!-- End of the {subject}. -->"
+    before, first, after = text.partition(begin)
+    _, last, after = after.partition(end)
+    if not first or not last:
+        raise ValueError(f"the page must have the lines {begin} and {end}.")
+    return f"{before}{begin}\n{part}\n{end}{after}"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -92,11 +131,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--write", action="store_true", help="write README.md instead of printing")
-    if parser.parse_args(arguments).write:
-        README.write_text(with_map(README.read_text(encoding="utf-8")), encoding="utf-8")
-    else:
-        print(library_map())
+    parser.add_argument("--write", action="store_true", help="write the pages, print nothing")
+    write = parser.parse_args(arguments).write
+    for page, (subject, make) in PAGES.items():
+        if write:
+            text = page.read_text(encoding="utf-8")
+            page.write_text(renewed(text, subject, make()), encoding="utf-8")
+        else:
+            print(make())
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Pseudo Labels: a teacher trained on the labels is fixed, and its student learns from it."""
+"""Pseudo Labels (Lee, ICML workshop 2013; Pham et al., CVPR 2021, arXiv 2003.10580, equation 1)."""
 
 import dataclasses
 from typing import ClassVar, final

@@ -1,12 +1,13 @@
-"""The README's map of the library is that of the tree."""
+"""The README's map of the library and the table of methods are those of the code."""
 
 import importlib.util
 import pathlib
+import sys
+import types
 
 import pytest
 
 ROOT = pathlib.Path(__file__).parents[2]
-README = (ROOT / "README.md").read_text(encoding="utf-8")
 SCREEN = 40
 
 
@@ -19,8 +20,30 @@ def tool():
     return module
 
 
-def test_the_readme_has_the_map_of_the_tree(tool):
-    assert tool.with_map(README) == README, "run python tools/library_map.py --write"
+def test_the_pages_have_what_the_code_says(tool):
+    for page, (subject, make) in tool.PAGES.items():
+        text = page.read_text(encoding="utf-8")
+        assert tool.renewed(text, subject, make()) == text, f"run {tool.COMMAND}"
+
+
+@pytest.mark.parametrize(
+    ("title", "cell"),
+    [
+        (
+            "Entropy minimisation (Grandvalet, NeurIPS 2004).",
+            "Grandvalet, NeurIPS 2004",
+        ),
+        (
+            "UDA (Xie, arXiv 1904.12848, section 2). Start with `train_step()`.",
+            "Xie, [1904.12848](https://arxiv.org/abs/1904.12848), section 2",
+        ),
+        ("The baseline.", ""),
+    ],
+)
+def test_a_paper_is_read_from_the_title_of_the_module(tool, title, cell, monkeypatch):
+    module = types.ModuleType("mpl_tf.methods.entropy", f"{title}\n\nMore (2005).")
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    assert tool.paper(type("Entropy", (), {"__module__": module.__name__})) == cell
 
 
 def test_the_map_names_every_module_and_fits_on_a_screen(tool):
@@ -33,6 +56,6 @@ def test_the_map_names_every_module_and_fits_on_a_screen(tool):
             assert path.stem in words or path.name in words, path
 
 
-def test_a_readme_without_markers_is_refused(tool):
+def test_a_page_without_markers_is_refused(tool):
     with pytest.raises(ValueError, match="must have the lines"):
-        tool.with_map("# mpl_tf\n")
+        tool.renewed("# mpl_tf\n", "map", "")
