@@ -18,6 +18,8 @@ from mpl_tf.engine.user_networks import check_networks, copy_network
 from mpl_tf.formulas import averages, schedules
 from mpl_tf.options import ConfigError, check, option
 
+_MOST_CURVES = 4  # of a panel: as many as the report has colors for
+
 
 @dataclasses.dataclass(frozen=True)
 class MethodConfig:
@@ -36,19 +38,30 @@ class MethodConfig:
 
 @dataclasses.dataclass(frozen=True)
 class Panel:
-    """A picture of some of a method's logged values, for the report of a run.
+    """A picture of a few of a method's logged values, for the report of a run.
 
     Attributes:
       title: str.
-      curves: logged name -> its label; the first one is required.
+      curves: logged name -> its label, one to four of them. Where the first was not logged, the
+        panel is left out; a later one is left out if it was not logged, or is 0 throughout.
       band: logged name of the standard deviation that is drawn around the first curve; or "".
-      low: the lower end of the axis; None is free.
+      low: the lower end of the axis; None leaves it free and draws a line at 0.
+
+    Raises:
+      ValueError: there is no curve, or more than four.
     """
 
     title: str
     curves: Mapping[str, str]
     band: str = ""
     low: float | None = None
+
+    def __post_init__(self) -> None:
+        if not 1 <= len(self.curves) <= _MOST_CURVES:
+            raise ValueError(
+                f"a panel has 1 to {_MOST_CURVES} curves; received {len(self.curves)} for "
+                f"{self.title!r}."
+            )
 
 
 class Method(Trainer):
@@ -59,7 +72,8 @@ class Method(Trainer):
 
     Args:
       config: instance of `Config`.
-      student: built keras.Model of logits [N, K].
+      student: built keras.Model of logits [N, K]. A method whose formulas allow it also trains S
+        classifiers at once, of logits [N, S, K] and labels [B, S].
       teacher: likewise; None if the method has none.
       seed: from which, with the step, comes all that a step draws.
       strategy: tf.distribute.Strategy of the networks; None is the current one.
@@ -115,7 +129,7 @@ class Method(Trainer):
             if self.unlabeled_views:
                 shares = ClassShares(student.output_shape[-1], name="pseudo_label_shares")
                 self.pseudo_label_shares = shares
-            # Variables, so that a compiled step follows them: (seed, step) name all that it draws.
+            # Variables, so that a compiled step follows them: what it draws is a function of both.
             scalar = {"shape": (), "dtype": "int64", "trainable": False}
             self.step = self.add_weight(name="step", initializer="zeros", **scalar)
             self.seed = self.add_weight(name="seed", initializer="zeros", **scalar)
@@ -197,7 +211,7 @@ class Method(Trainer):
             self.log(mask_rate=tf.reduce_mean(mask))
 
     def draw_seed(self) -> tf.Tensor:
-        """int64 [2], the seed of what this step draws; [0, 1] to [0, 7] more are its own too."""
+        """int64 [2], (seed, 8 * step); (seed, 8 * step + n), n from 1 to 7, are this step's too."""
         return tf.stack([tf.convert_to_tensor(self.seed), 8 * self.step])
 
     def ramp(
