@@ -1,6 +1,7 @@
 """Devices and workers, and training data for them.
 
-With replicas.py the only file that names tf.distribute.
+Strategies are made here alone. Inside a step, replicas.py talks to the other replicas; the rest of
+the library is handed a strategy.
 """
 
 import json

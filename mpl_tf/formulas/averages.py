@@ -1,4 +1,4 @@
-"""Exponential moving averages that start from 0: pure functions."""
+"""Exponential moving averages, and the bias of those that start from 0: pure functions."""
 
 import tensorflow as tf
 

@@ -23,7 +23,7 @@ class ReMixMatchConfig(MethodConfig):
 
     strong_views: int = option(
         8,
-        "Strong views of an image that are to be seen as its weak one is (the paper's K).",
+        "Strong views of each image that are trained towards its guessed label (the paper's K).",
         low=1,
     )
     temperature: float = option(
@@ -46,8 +46,7 @@ class ReMixMatchConfig(MethodConfig):
     )
     rotation_weight: float = option(
         0.5,
-        "Weight of telling by how many quarter turns a strong view was turned (lambda_r); 0 also "
-        "takes images that are not square.",
+        "Weight of the rotation loss (lambda_r); 0 also takes images that are not square.",
         low=0,
     )
     ramp_steps: int = option(
