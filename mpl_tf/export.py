@@ -53,16 +53,16 @@ def _export(options: Options) -> int:
         raise ConfigError("--workdir must be the folder of a run; received none.")
     import tensorflow as tf
 
-    from mpl_tf.runs import restore
+    from mpl_tf.runs import folder, restore
     from mpl_tf.serving import saved_model
 
     run = restore.find(options.workdir)
     role, network = restore.restore(run, options.which)
-    folder = options.to or os.path.join(run.path, "export")
+    directory = options.to or os.path.join(run.path, folder.EXPORT)
     try:
         path = saved_model.export(
             network,
-            folder,
+            directory,
             run.class_names,
             config=run.config.flat(),
             about={"network": role},
@@ -70,7 +70,7 @@ def _export(options: Options) -> int:
         )
     except (OSError, tf.errors.OpError) as error:
         reason = getattr(error, "strerror", None) or getattr(error, "message", error)
-        raise ConfigError(f"{folder} cannot be written: {reason}.") from error
+        raise ConfigError(f"{directory} cannot be written: {reason}.") from error
     console.say(f"{role} of {run.path}: {path}")
     return cli.DONE
 

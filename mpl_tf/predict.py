@@ -60,9 +60,10 @@ def _predict(options: Options, names: list[str]) -> int:
     import tqdm
 
     from mpl_tf.images.files import list_files
+    from mpl_tf.runs import folder as run_folder
     from mpl_tf.serving import saved_model
 
-    path = saved_model.find(saved_model.folder_of(options.model))
+    path = saved_model.find(run_folder.exports_of(options.model))
     class_names = saved_model.read_asset(path, saved_model.CLASS_NAMES)
     serve = tf.saved_model.load(path).signatures.get("serving_bytes")
     if serve is None:

@@ -29,6 +29,7 @@ from arguments import at_least, integers
 from comparing import cells, pictures, tables
 from mpl_tf.methods import METHODS
 from mpl_tf.options import ConfigError
+from mpl_tf.runs import folder as run_folder
 
 COMMAND = cli.Command(
     "python tools/compare.py",
@@ -80,7 +81,7 @@ def write(
 ) -> None:
     """Writes tables and pictures of what is done so far."""
     curves = {
-        cell: pictures.read_curve(out / "cells" / cell.name() / "metrics.csv") for cell in done
+        cell: pictures.read_curve(out / "cells" / cell.name() / run_folder.METRICS) for cell in done
     }
     last = {cell: tables.last_of(*curve) for cell, curve in curves.items()}
     text = tables.markdown(options, options.methods, done, last, command)

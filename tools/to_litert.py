@@ -122,10 +122,11 @@ def _run(arguments):
     from mpl_tf.evaluation import subject
     from mpl_tf.formulas import measures
     from mpl_tf.runs import experiment, restore
+    from mpl_tf.runs import folder as run_folder
     from mpl_tf.serving import saved_model
 
     run = restore.find(arguments.run)
-    path = saved_model.find(arguments.model or os.path.join(run.path, "export"))
+    path = saved_model.find(run_folder.exports_of(arguments.model or run.path))
     options = run.config.data
     source = data.find(run.config.run.dataset, options.data_dir).load(options)
     split = experiment.make_split(run.config, source)

@@ -111,9 +111,10 @@ def _run(arguments):
     except ImportError as error:
         raise ConfigError(f"{error.name} is missing: pip install 'mpl_tf[convert]'.") from error
     from mpl_tf import files
+    from mpl_tf.runs import folder as run_folder
     from mpl_tf.serving import saved_model
 
-    path = saved_model.find(saved_model.folder_of(arguments.model))
+    path = saved_model.find(run_folder.exports_of(arguments.model))
     model = convert(path, arguments.opset)
     os.makedirs(os.path.dirname(os.path.abspath(arguments.to)), exist_ok=True)
     with files.whole(arguments.to) as partial:

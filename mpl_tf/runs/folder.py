@@ -13,19 +13,25 @@ from mpl_tf.console import log
 from mpl_tf.files import partial_name, read_json, remove, vanish, write_json, write_text
 from mpl_tf.options import ConfigError
 
-# Everything a run writes. Overwriting removes these names and nothing else.
+# What a run writes: docs/run_folder.md says what is in each.
+CONFIG, FLAGS, SPLIT = "config.json", "run.flags", "split.json"
+VIEWS, METRICS, SHARES = "views.png", "metrics.csv", "pseudo_labels.csv"
+TENSORBOARD, CHECKPOINTS, EXPORT = "tensorboard", "checkpoints", "export"
+RESULTS, REPORT = "results.json", "report.png"
+
+# Overwriting removes these names and nothing else.
 ARTIFACTS = (
-    "config.json",
-    "run.flags",
-    "split.json",
-    "views.png",
-    "metrics.csv",
-    "pseudo_labels.csv",
-    "tensorboard",
-    "checkpoints",
-    "results.json",
-    "report.png",
-    "export",
+    CONFIG,
+    FLAGS,
+    SPLIT,
+    VIEWS,
+    METRICS,
+    SHARES,
+    TENSORBOARD,
+    CHECKPOINTS,
+    RESULTS,
+    REPORT,
+    EXPORT,
 )
 
 # What `evaluate` adds to a finished run; it is removed with the run.
@@ -34,6 +40,16 @@ EVALUATION = "evaluation"
 # Held by the process that runs in the folder. Never deleted: a process waiting on a deleted lock
 # file and one that locks its replacement would both believe they own the folder.
 LOCK = "run.lock"
+
+
+def is_run(path: str) -> bool:
+    """Whether a folder is that of a run, finished or not."""
+    return os.path.isfile(os.path.join(path, CONFIG))
+
+
+def exports_of(path: str) -> str:
+    """The folder of the exports of `path`: of a run, its `export`; any other is itself."""
+    return os.path.join(path, EXPORT) if is_run(path) else path
 
 
 def state(path: str, config: dict[str, Any], overwrite: bool = False) -> str:
@@ -63,18 +79,18 @@ def _state(path, config, overwrite):
         present = os.listdir(path) if os.path.lexists(path) else []
     except OSError as error:
         raise ConfigError(f"workdir {path} cannot be written: {error.strerror}.") from error
-    if "config.json" in present:
+    if CONFIG in present:
         if overwrite:
             return "new"
-        check_same(path, read_json(os.path.join(path, "config.json")), config)
-        return "finished" if "results.json" in present else "interrupted"
+        check_same(path, read_json(os.path.join(path, CONFIG)), config)
+        return "finished" if RESULTS in present else "interrupted"
     # What a start that was killed before config.json leaves. The other artifacts are not ours to
     # remove: without config.json they may be somebody's exports or measurements.
-    ours = {LOCK, "run.flags", *map(partial_name, (*ARTIFACTS, EVALUATION))}
+    ours = {LOCK, FLAGS, *map(partial_name, (*ARTIFACTS, EVALUATION))}
     foreign = [name for name in present if name not in ours]
     if foreign:
         raise ConfigError(
-            f"workdir {path} has no config.json and holds something that is no run "
+            f"workdir {path} has no {CONFIG} and holds something that is no run "
             f"({', '.join(sorted(foreign)[:3])}); choose another --workdir."
         )
     return "new"
@@ -105,12 +121,12 @@ def prepare(
     if result == "new":
         # Results first: without the others they are none. config.json is replaced below: a folder
         # that is a run stays one.
-        for name in ("results.json", *names):
-            if name != "config.json":
+        for name in (RESULTS, *names):
+            if name != CONFIG:
                 vanish(os.path.join(path, name))
-    write_text(os.path.join(path, "run.flags"), "\n".join(flag_lines) + "\n")
+    write_text(os.path.join(path, FLAGS), "\n".join(flag_lines) + "\n")
     if result == "new":
-        write_json(os.path.join(path, "config.json"), config)
+        write_json(os.path.join(path, CONFIG), config)
     return result
 
 

@@ -11,8 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from mpl_tf.files import whole
-
-METRICS, SHARES = "metrics.csv", "pseudo_labels.csv"
+from mpl_tf.runs.folder import METRICS, SHARES, TENSORBOARD
 
 
 def read_rows(path: str) -> list[dict[str, str]]:
@@ -111,7 +110,7 @@ class MetricsLog:
         self._shares = None
         if class_names:
             self._shares = _Table(os.path.join(workdir, SHARES), [*columns, *class_names])
-        self._folder = os.path.join(workdir, "tensorboard")
+        self._folder = os.path.join(workdir, TENSORBOARD)
         self._writers: dict[str, tf.summary.SummaryWriter] = {}
 
     def rewind(self, phase: str, step: int) -> None:
@@ -165,7 +164,7 @@ def show_setup(workdir: str, config: Mapping[str, Any], picture: str) -> None:
       config: option name -> value.
       picture: a PNG of sample images.
     """
-    folder = os.path.join(workdir, "tensorboard", "setup")
+    folder = os.path.join(workdir, TENSORBOARD, "setup")
     shutil.rmtree(folder, ignore_errors=True)
     lines = ["| option | value |", "|---|---|", *(f"| {k} | {v} |" for k, v in config.items())]
     writer = tf.summary.create_file_writer(folder)

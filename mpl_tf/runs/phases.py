@@ -13,7 +13,7 @@ from mpl_tf.console import log
 from mpl_tf.data import pipeline
 from mpl_tf.engine import devices
 from mpl_tf.engine.trainer import Trainer
-from mpl_tf.runs import callbacks, collapse, metrics_log
+from mpl_tf.runs import callbacks, collapse, folder, metrics_log
 from mpl_tf.runs.checkpoint import Checkpoints
 from mpl_tf.runs.experiment import Experiment, finetuning_phase
 
@@ -68,9 +68,9 @@ def run_phase(
     validation = pipeline.evaluation_batches(images, padded=True) if images else None
     checkpoints = Checkpoints(
         trainer,
-        os.path.join(experiment.path, "checkpoints", phase),
+        os.path.join(experiment.path, folder.CHECKPOINTS, phase),
         keep=run.keep_checkpoints,
-        write_to=experiment.file("checkpoints", phase),
+        write_to=experiment.file(folder.CHECKPOINTS, phase),
     )
     restored = step = checkpoints.restore()
     is_chief = devices.is_chief(trainer.distribute_strategy)

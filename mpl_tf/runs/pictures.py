@@ -14,7 +14,8 @@ from mpl_tf.engine.method import Panel
 from mpl_tf.engine.roles import ROLES
 from mpl_tf.files import whole
 from mpl_tf.formulas import measures
-from mpl_tf.runs.metrics_log import METRICS, SHARES, read_curves, read_shares
+from mpl_tf.runs.folder import METRICS, SHARES
+from mpl_tf.runs.metrics_log import read_curves, read_shares
 
 Curves = Mapping[str, np.ndarray]
 

@@ -10,6 +10,7 @@ from mpl_tf.console import log
 from mpl_tf.engine.method import Method
 from mpl_tf.engine.trainer import Trainer
 from mpl_tf.options import ConfigError
+from mpl_tf.runs import folder
 from mpl_tf.runs.checkpoint import CheckpointError, Checkpoints
 from mpl_tf.runs.experiment import build_method, finetuning_phase
 
@@ -39,10 +40,10 @@ def find(path: str) -> Run:
     Raises:
       ConfigError: there is none.
     """
-    if not os.path.isfile(os.path.join(path, "config.json")):
-        raise ConfigError(f"workdir {path} must be the folder of a run; it has no config.json.")
-    flat = files.read_json(os.path.join(path, "config.json"))
-    split_file = os.path.join(path, "split.json")
+    if not folder.is_run(path):
+        raise ConfigError(f"workdir {path} must be the folder of a run; it has no {folder.CONFIG}.")
+    flat = files.read_json(os.path.join(path, folder.CONFIG))
+    split_file = os.path.join(path, folder.SPLIT)
     split = files.read_json(split_file)
     if not {"class_names", "image_shape"} <= split.keys():
         raise ConfigError(
@@ -105,6 +106,6 @@ def _network(run: Run, method: Method, which: str) -> tuple[str, keras.Model]:
 def _read(trainer: Trainer, path: str, phase: str) -> int:
     """Restores a phase; returns the step."""
     try:
-        return Checkpoints(trainer, os.path.join(path, "checkpoints", phase)).restore()
+        return Checkpoints(trainer, os.path.join(path, folder.CHECKPOINTS, phase)).restore()
     except CheckpointError as error:
         raise ConfigError(str(error)) from error

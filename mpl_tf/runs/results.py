@@ -14,7 +14,7 @@ from mpl_tf.console import log
 from mpl_tf.data import pipeline
 from mpl_tf.engine.roles import ROLES
 from mpl_tf.formulas import measures
-from mpl_tf.runs import pictures
+from mpl_tf.runs import folder, pictures
 from mpl_tf.runs.experiment import Experiment
 from mpl_tf.runs.provenance import git_revision, versions
 from mpl_tf.serving import saved_model
@@ -40,10 +40,10 @@ def finish(experiment: Experiment) -> dict[str, Any]:
             name: measures.accuracy(probs[name], images.labels) if name in probs else None
             for name in ROLES
         }
-    saved_model.remove_unfinished(experiment.file("export"))  # if it was killed here before
+    saved_model.remove_unfinished(experiment.file(folder.EXPORT))  # if it was killed here before
     saved_model.export(
         method.network(),
-        experiment.file("export"),
+        experiment.file(folder.EXPORT),
         split.class_names,
         config=experiment.config.flat(),
         about={"network": method.delivered},
@@ -51,7 +51,7 @@ def finish(experiment: Experiment) -> dict[str, Any]:
     facts = method.facts()
     title = f"{run.method} on {run.dataset}, {len(split.labeled)} labels, seed {run.seed}"
     pictures.draw(
-        experiment.file("report.png"),
+        experiment.file(folder.REPORT),
         title=", ".join([title, *(f"{name}: {value}" for name, value in facts.items())]),
         workdir=experiment.path,
         panels=method.panels,
@@ -101,16 +101,16 @@ def summarize(results: Mapping[str, Any], path: str) -> None:
     accuracy = results[f"{part}_accuracy"] or {}
     rows = [(k, f"{v:.4f}") for k, v in accuracy.items() if v is not None]
     files = [
-        ("report.png", "curves, confusion matrix, worst mistakes"),
-        ("views.png", "what the networks see: weak and strong views"),
-        ("metrics.csv", "every logged number by step; tensorboard/ has the same"),
-        ("results.json", "these results, package versions, a digest of the weights"),
-        ("run.flags", "this run again: --flagfile=run.flags"),
+        (folder.REPORT, "curves, confusion matrix, worst mistakes"),
+        (folder.VIEWS, "what the networks see: weak and strong views"),
+        (folder.METRICS, f"every logged number by step; {folder.TENSORBOARD}/ has the same"),
+        (folder.RESULTS, "these results, package versions, a digest of the weights"),
+        (folder.FLAGS, f"this run again: --flagfile={folder.FLAGS}"),
     ]
-    export_versions = saved_model.versions(os.path.join(path, "export"))
+    export_versions = saved_model.versions(os.path.join(path, folder.EXPORT))
     if export_versions:
         text = "SavedModel for TensorFlow Serving: images in, classes out"
-        files.append((f"export/{export_versions[-1]}", text))
+        files.append((f"{folder.EXPORT}/{export_versions[-1]}", text))
     if rows:
         rows[-1] = (rows[-1][0], rows[-1][1] + "  (exported)")
         log.info(f"\n{part.capitalize()} accuracy\n{console.table(rows)}")

@@ -63,9 +63,10 @@ def train_and_evaluate(
     with folder.lock(path):
         if folder.prepare(path, flat, flag_lines, overwrite) == "finished":  # in the meantime
             return report_finished(path)
-        files.write_json(os.path.join(path, "split.json"), split.to_json())
-        views_grid.draw(os.path.join(path, "views.png"), experiment)
-        metrics_log.show_setup(path, flat, os.path.join(path, "views.png"))
+        files.write_json(os.path.join(path, folder.SPLIT), split.to_json())
+        picture = os.path.join(path, folder.VIEWS)
+        views_grid.draw(picture, experiment)
+        metrics_log.show_setup(path, flat, picture)
         if source.skipped:
             log.info(f"{source.skipped} broken files were left out")
         results.announce(experiment)
@@ -74,7 +75,7 @@ def train_and_evaluate(
         summary = {**results.finish(experiment), "seconds": round(time.time() - start_time, 1)}
         summary["seconds_per_step"] = seconds_per_step and round(seconds_per_step, 5)
         summary["resumed_at"] = resumed_at
-        files.write_json(os.path.join(path, "results.json"), summary)
+        files.write_json(os.path.join(path, folder.RESULTS), summary)
     results.summarize(summary, path)
     return summary
 
@@ -87,13 +88,13 @@ def _take_part(
         experiment = build(settings, split, path, strategy, output_path)
         devices.wait_for_all(strategy)
         with contextlib.suppress(FileNotFoundError):  # decides what is still to be done
-            shutil.copy(os.path.join(path, "metrics.csv"), output_path)
+            shutil.copy(os.path.join(path, folder.METRICS), output_path)
         phases.fit(experiment)
 
 
 def report_finished(path: str) -> dict[str, Any]:
     """The contents of results.json of a finished run, after saying what they are."""
     log.info(f"This run has finished already; --overwrite would replace it: {path}")
-    summary = files.read_json(os.path.join(path, "results.json"))
+    summary = files.read_json(os.path.join(path, folder.RESULTS))
     results.summarize(summary, path)
     return summary

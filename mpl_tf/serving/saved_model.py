@@ -203,9 +203,3 @@ def read_asset(path: str, name: str) -> Any:
         raise ConfigError(
             f"{file} cannot be read: {error}. Is {path} an export of mpl_tf?"
         ) from error
-
-
-def folder_of(path: str) -> str:
-    """The folder of the exports of `path`: of a run, its `export`; any other is itself."""
-    is_run = os.path.isfile(os.path.join(path, "config.json"))
-    return os.path.join(path, "export") if is_run else path

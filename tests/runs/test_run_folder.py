@@ -95,6 +95,23 @@ def test_a_file_in_the_way_and_a_folder_that_cannot_be_made_are_refused(tmp_path
         run_folder.state(str(tmp_path / "file"), CONFIG)
 
 
+def test_the_exports_of_a_run_and_of_any_other_folder(tmp_path):
+    path = str(tmp_path / "run")
+    assert run_folder.exports_of(path) == path and not run_folder.is_run(path)
+    prepare(path)
+    assert run_folder.is_run(path)
+    assert run_folder.exports_of(path) == os.path.join(path, "export")
+
+
+def test_what_a_run_writes_has_these_names():
+    """Users and other programs read them: a renamed one breaks theirs."""
+    assert set(run_folder.ARTIFACTS) == {
+        *("config.json", "run.flags", "split.json", "views.png", "metrics.csv"),
+        *("pseudo_labels.csv", "tensorboard", "checkpoints", "export", "results.json"),
+        "report.png",
+    }
+
+
 class Killed(BaseException):
     """Stands for a kill."""
 

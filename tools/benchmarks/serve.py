@@ -19,6 +19,7 @@ import tensorflow as tf
 from arguments import at_least
 from mpl_tf import networks
 from mpl_tf.images import example
+from mpl_tf.runs import folder as run_folder
 from mpl_tf.serving import saved_model
 
 Request = tuple[str, int]  # signature, images
@@ -43,7 +44,7 @@ def define(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Prints a Markdown table; returns the exit status."""
     with tempfile.TemporaryDirectory() as folder:
-        path = arguments.model and saved_model.find(saved_model.folder_of(arguments.model))
+        path = arguments.model and saved_model.find(run_folder.exports_of(arguments.model))
         if not path:
             size = arguments.image_size
             network = networks.find(arguments.network)(10, (size, size, 3))

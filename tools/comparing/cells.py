@@ -91,7 +91,7 @@ def all_cells(methods: Sequence[str], num_labeled: Sequence[int], seeds: int) ->
 
 def is_finished(cell: Cell, out: pathlib.Path) -> bool:
     """Whether a cell has results, of whatever settings."""
-    return (out / "cells" / cell.name() / "results.json").exists()
+    return (out / "cells" / cell.name() / run_folder.RESULTS).exists()
 
 
 def results_of(cell: Cell, options: argparse.Namespace, out: pathlib.Path) -> Results | None:
@@ -105,10 +105,10 @@ def results_of(cell: Cell, options: argparse.Namespace, out: pathlib.Path) -> Re
         return None
     try:
         flat = flags.parse(cell.flags(options)).config.flat()
-        run_folder.check_same(str(folder), files.read_json(folder / "config.json"), flat)
+        run_folder.check_same(str(folder), files.read_json(folder / run_folder.CONFIG), flat)
     except ConfigError as error:
         raise CellError(f"{error}\nOf this comparison: choose another --out.") from error
-    return files.read_json(folder / "results.json")
+    return files.read_json(folder / run_folder.RESULTS)
 
 
 def run(
