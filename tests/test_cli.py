@@ -22,7 +22,7 @@ class Options:
     coats: int = option(2, "How many.", low=1)
     gloss: float = option(0.5, "From 0 to 1.", low=0, high=1)
     dry: bool = option(True, "Wait until it is dry.")
-    place: str = option("", "Where; if empty, here.")
+    wall: str = option("", "Where; if empty, the next one.")
 
 
 def parse(*argv, command=COMMAND):
@@ -30,7 +30,7 @@ def parse(*argv, command=COMMAND):
 
 
 def test_flags_become_options():
-    (options,) = parse("--color=blue", "--coats", "3", "-gloss=1", "--nodry", "--place=")
+    (options,) = parse("--color=blue", "--coats", "3", "-gloss=1", "--nodry", "--wall=")
     assert options == Options("blue", 3, 1.0, False, "")
     assert parse() == (Options(),)
     assert parse("--nodry", "--dry") == (Options(),)
@@ -105,8 +105,8 @@ def raising(error):
 )
 def test_what_went_wrong_is_said_and_is_the_status(error, command, status, message, capsys):
     assert run(raising(error), command) == status
-    shown = capsys.readouterr()
-    assert (shown.out, shown.err) == ("", message)
+    output = capsys.readouterr()
+    assert (output.out, output.err) == ("", message)
 
 
 def test_sigterm_is_said_and_is_the_status(capsys):
@@ -141,29 +141,31 @@ def test_a_reader_that_leaves_ends_a_command(after_stop, status):
     )
     assert process.stdout.readline() == "0\n"
     process.stdout.close()
-    shown = process.stderr.read()
+    messages = process.stderr.read()
     process.stderr.close()
-    assert process.wait() == status, shown
-    assert "Traceback" not in shown
-    assert ("nobody reads the output. Paint on." in shown) == bool(after_stop)
+    assert process.wait() == status, messages
+    assert "Traceback" not in messages
+    assert ("nobody reads the output. Paint on." in messages) == bool(after_stop)
 
 
 @pytest.mark.parametrize("verb", [evaluate, export, predict])
 def test_help_shows_every_flag_and_status(verb, capsys):
     for flag in ("--help", "-h"):
         assert verb.main([flag]) == 0
-        shown = capsys.readouterr().out
+        text = capsys.readouterr().out
         for field in dataclasses.fields(verb.Options):
-            assert f"  --{field.name}=" in shown or f"  --[no]{field.name}  [" in shown
+            assert f"  --{field.name}=" in text or f"  --[no]{field.name}  [" in text
         for status in (0, 2, 130, 143):
-            assert f"  {status} " in shown
-        assert ("  1 " in shown) == (verb is predict)
-        assert ("FILE ..." in shown) == (verb is predict)
-        assert max(map(len, shown.splitlines())) <= 100
+            assert f"  {status} " in text
+        assert ("  1 " in text) == (verb is predict)
+        assert ("FILE ..." in text) == (verb is predict)
+        assert max(map(len, text.splitlines())) <= 100
 
 
 @pytest.mark.parametrize("verb", ["evaluate", "export", "predict"])
 def test_help_is_there_before_tensorflow(verb):
     code = f"import sys; from mpl_tf import {verb}; {verb}.main(['--help']); print(*sys.modules)"
-    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert "tensorflow" not in shown.stdout.splitlines()[-1].split()
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert "tensorflow" not in result.stdout.splitlines()[-1].split()

@@ -53,8 +53,8 @@ def imported(path):
 
 
 def test_every_module_has_a_level():
-    known = {name for level in LEVELS for name in level}
-    assert {room for room, _, _ in modules()} == known
+    ranked = {name for level in LEVELS for name in level}
+    assert {room for room, _, _ in modules()} == ranked
 
 
 def test_imports_only_go_down():
@@ -69,11 +69,11 @@ def test_imports_only_go_down():
 @pytest.mark.parametrize("room", ROOMS)
 def test_inside_a_room_imports_are_acyclic(room):
     """The room's own names, its __init__ too, in some order."""
-    inside = {name: path for place, name, path in modules() if place == room}
+    inside = {name: path for other, name, path in modules() if other == room}
     graph = {}
     for name, path in inside.items():
         # `from room.a import b` names the module room.a, and room.a.b if that is one; the room
-        # itself only counts if something of its own is taken from it.
+        # itself only counts if something that it defines is imported from it.
         targets = set()
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.ImportFrom):
@@ -89,15 +89,15 @@ def test_inside_a_room_imports_are_acyclic(room):
 def test_methods_are_handed_networks_and_batches():
     for room, _, path in modules():
         parts = {t.split(".")[1] for t in imported(path) if t.startswith("mpl_tf.")}
-        unwanted = {other for one, other in STRANGERS if one == room}
-        assert not parts & unwanted, path
+        strangers = {other for one, other in STRANGERS if one == room}
+        assert not parts & strangers, path
 
 
 def test_few_files_name_distribution_and_one_the_flags_library():
     for _, name, path in modules():
         text = path.read_text(encoding="utf-8")
-        known = name in ("mpl_tf.engine.devices", "mpl_tf.engine.replicas")
-        assert ("tf.distribute.get_" in text) == known, path
+        distributes = name in ("mpl_tf.engine.devices", "mpl_tf.engine.replicas")
+        assert ("tf.distribute.get_" in text) == distributes, path
         assert ("from absl import flags" in text) == (name == "mpl_tf.cli"), path
 
 

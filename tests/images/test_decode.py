@@ -70,25 +70,25 @@ FILES = {
 }
 
 
-@pytest.mark.parametrize("kind", FILES)
-def test_images_of_the_wanted_size_come_out_exactly(kind):
-    content, picture = FILES[kind]
+@pytest.mark.parametrize("name", FILES)
+def test_images_of_the_right_size_come_out_exactly(name):
+    content, picture = FILES[name]
     image = decode.decode(content, 24, 3)
     assert image.dtype == tf.uint8
     np.testing.assert_array_equal(image, picture.convert("RGB"))
 
 
-@pytest.mark.parametrize("kind", FILES)
-def test_grey_is_as_in_pillow(kind):
-    content, picture = FILES[kind]
+@pytest.mark.parametrize("name", FILES)
+def test_grey_is_as_in_pillow(name):
+    content, picture = FILES[name]
     grey = picture.convert("RGB").convert("L")
     np.testing.assert_array_equal(decode.decode(content, 24, 1)[..., 0], grey)
 
 
-@pytest.mark.parametrize("kind", FILES)
-def test_formats_and_channels_are_told_by_the_header(kind):
-    content, _ = FILES[kind]
-    assert decode.sniff(content[:8]) in kind.split()
+@pytest.mark.parametrize("name", FILES)
+def test_formats_and_channels_are_told_by_the_header(name):
+    content, _ = FILES[name]
+    assert decode.sniff(content[:8]) in name.split()
     assert decode.channels(content[:1000]) == decode.native(content).shape[2]
 
 
@@ -122,8 +122,8 @@ def test_resizing_is_pillows_bilinear_of_the_middle_square(height, width, size):
     left, top = (width - side) // 2, (height - side) // 2
     square = picture.crop((left, top, left + side, top + side))
     image = decode.decode(encoded(picture, "png"), size, 3)
-    wanted = np.array(square.resize((size, size), PIL.Image.Resampling.BILINEAR), int)
-    difference = np.array(image, int) - wanted
+    expected = np.array(square.resize((size, size), PIL.Image.Resampling.BILINEAR), int)
+    difference = np.array(image, int) - expected
     assert np.abs(difference).max() <= 1
     assert np.abs(difference.mean()) < 0.1  # rounded, not cut off
 
@@ -146,17 +146,17 @@ def test_other_numbers_of_channels_are_refused():
         decode.decode(JPEG, 24, 4)
 
 
-@pytest.mark.parametrize("kind", FILES)
-def test_good_files_are_verified(kind, tmp_path):
+@pytest.mark.parametrize("name", FILES)
+def test_good_files_are_verified(name, tmp_path):
     path = tmp_path / "image"
-    path.write_bytes(FILES[kind][0])
+    path.write_bytes(FILES[name][0])
     assert decode.verify(str(path)) is None
-    assert decode.verify(FILES[kind][0]) is None
+    assert decode.verify(FILES[name][0]) is None
 
 
-@pytest.mark.parametrize("kind", [kind for kind in FILES if kind != "moving gif"])
-def test_truncated_files_are_found(kind):
-    content = FILES[kind][0]
+@pytest.mark.parametrize("name", [name for name in FILES if name != "moving gif"])
+def test_truncated_files_are_found(name):
+    content = FILES[name][0]
     # A GIF's very last byte only says that no frame follows.
     for kept in (20, 60, len(content) // 2, len(content) - 12, len(content) - 2):
         assert decode.verify(content[:kept]) is not None, kept

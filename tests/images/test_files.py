@@ -46,8 +46,8 @@ def test_arguments_stand_for_files_folders_and_a_list(tmp_path, monkeypatch):
     put(tmp_path, "one/b.png", "one/a.png", "one/more/c.png", "two/notes.txt", "x.txt")
     names = [str(tmp_path / name) for name in ("x.txt", "two", "one")]
     monkeypatch.setattr("sys.stdin", io.StringIO(f"{names[2]}\n\n-\nmissing.png\n"))
-    found, failed = files.list_files([*names[:2], "-"])
-    assert relative(tmp_path, found) == [
+    paths, failed = files.list_files([*names[:2], "-"])
+    assert relative(tmp_path, paths) == [
         "x.txt",
         "one/a.png",
         "one/b.png",

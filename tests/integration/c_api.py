@@ -56,37 +56,37 @@ def main():
 
     def output(name):
         operation, _, index = name.partition(":")
-        found = tf.TF_GraphOperationByName(graph, operation.encode())
-        if not found:
+        pointer = tf.TF_GraphOperationByName(graph, operation.encode())
+        if not pointer:
             sys.exit(f"no operation {operation}")
-        return (Output * 1)(Output(found, int(index)))
+        return (Output * 1)(Output(pointer, int(index)))
 
     def tensor(call):
         files = [pathlib.Path(file).read_bytes() for file in call["files"]]
-        kind, width = (STRING, 24) if call["strings"] else (UINT8, 1)
+        dtype, width = (STRING, 24) if call["strings"] else (UINT8, 1)
         count = len(files) if call["strings"] else len(files[0])
         dims = (ctypes.c_int64 * len(call["shape"]))(*call["shape"])
         size = ctypes.c_size_t(count * width)
-        made = ctypes.c_void_p(tf.TF_AllocateTensor(kind, dims, len(dims), size))
-        data = tf.TF_TensorData(made)
+        allocated = ctypes.c_void_p(tf.TF_AllocateTensor(dtype, dims, len(dims), size))
+        data = tf.TF_TensorData(allocated)
         if call["strings"]:
-            for place, file in enumerate(files):
-                cell = ctypes.c_void_p(data + width * place)
+            for index, file in enumerate(files):
+                cell = ctypes.c_void_p(data + width * index)
                 tf.TF_StringInit(cell)
                 tf.TF_StringCopy(cell, file, ctypes.c_size_t(len(file)))
         else:
             ctypes.memmove(data, files[0], len(files[0]))
-        return made
+        return allocated
 
     for call in request["calls"]:
-        given = (ctypes.c_void_p * 1)(tensor(call))
-        found = (ctypes.c_void_p * 1)()
+        inputs = (ctypes.c_void_p * 1)(tensor(call))
+        outputs = (ctypes.c_void_p * 1)()
         tf.TF_SessionRun(
-            ctypes.c_void_p(session), None, output(call["input"]), given, 1,
-            output(call["output"]), found, 1, None, 0, None, status,
+            ctypes.c_void_p(session), None, output(call["input"]), inputs, 1,
+            output(call["output"]), outputs, 1, None, 0, None, status,
         )  # fmt: skip
         check()
-        result = ctypes.c_void_p(found[0])
+        result = ctypes.c_void_p(outputs[0])
         content = ctypes.string_at(tf.TF_TensorData(result), tf.TF_TensorByteSize(result))
         pathlib.Path(call["to"]).write_bytes(content)
     if any(name in sys.modules for name in ("tensorflow", "numpy", "mpl_tf")):

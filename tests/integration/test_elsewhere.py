@@ -75,14 +75,14 @@ np.save("bytes.npy", loaded["serving_bytes"](image_bytes=tf.constant(files))["pr
 print([label.decode() for label in answers["labels"].numpy()])
 """
     environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTHON")}
-    shown = run(
+    output = run(
         [str(tmp_path / "env" / "bin" / "python"), "-c", code, str(model)],
         cwd=tmp_path,
         env=environment,
     )
     for name in ("array.npy", "bytes.npy"):
         np.testing.assert_allclose(np.load(tmp_path / name), expected, atol=1e-5)
-    assert shown.splitlines()[-1] == str([NAMES[k] for k in expected.argmax(axis=1)])
+    assert output.splitlines()[-1] == str([NAMES[k] for k in expected.argmax(axis=1)])
 
 
 def test_through_the_c_library_alone(model, expected, tmp_path):

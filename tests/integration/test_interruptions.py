@@ -111,18 +111,18 @@ def test_a_full_disk_and_a_damaged_checkpoint(finished, tmp_path, monkeypatch, c
     with monkeypatch.context() as patch:
         patch.setattr(checkpoint.Checkpoints, "save", save)
         assert smoke.run(path, *flags) == cli.FAILED
-    shown = capsys.readouterr()
-    assert "Stopped: the checkpoint after step 3 could not be written to" in shown.err
-    assert "Traceback" not in shown.err
+    output = capsys.readouterr()
+    assert "Stopped: the checkpoint after step 3 could not be written to" in output.err
+    assert "Traceback" not in output.err
     assert saves == [1, 2, 3]
     folder = path / "checkpoints" / "train"
     assert sorted(os.listdir(folder)) == ["step-1", "step-2"]
 
     os.truncate(folder / "step-2" / "state.data-00000-of-00001", 5000)
     assert smoke.run(path, *flags) == cli.DONE
-    shown = capsys.readouterr()
-    assert f"{folder / 'step-2'}: state.data-00000-of-00001 is damaged" in shown.err
-    assert "train: continuing after step 1 of 6" in shown.out
+    output = capsys.readouterr()
+    assert f"{folder / 'step-2'}: state.data-00000-of-00001 is damaged" in output.err
+    assert "train: continuing after step 1 of 6" in output.out
     assert smoke.results(path)["weights_digest"] == smoke.results(finished)["weights_digest"]
     assert smoke.rows(path, "metrics.csv") == smoke.rows(finished, "metrics.csv")
 
@@ -170,9 +170,9 @@ def test_a_full_disk_outside_checkpoints_is_named_too(
     monkeypatch.setattr(phases, "fit", lambda experiment: (None, None))
     monkeypatch.setattr(f"mpl_tf.runs.{stage}", fail)
     assert smoke.run(tmp_path / "run") == cli.FAILED
-    shown = capsys.readouterr()
-    assert f"Stopped: {tmp_path / 'run'} cannot be written: " in shown.err
-    assert "Make room" in shown.err
+    output = capsys.readouterr()
+    assert f"Stopped: {tmp_path / 'run'} cannot be written: " in output.err
+    assert "Make room" in output.err
 
 
 def test_exports_of_an_interrupted_run_stay(tmp_path, monkeypatch, capsys, smoke):
@@ -191,8 +191,8 @@ def test_exports_of_an_interrupted_run_stay(tmp_path, monkeypatch, capsys, smoke
     capsys.readouterr()
     for _ in range(2):  # when it ends, and when it has ended
         assert smoke.run(path) == cli.DONE
-        shown = capsys.readouterr().out
-        assert "export/2 " in shown and "export/1 " not in shown
+        output = capsys.readouterr().out
+        assert "export/2 " in output and "export/1 " not in output
     assert sorted(os.listdir(path / "export")) == ["1", "2"]
     assert (path / "export" / "1" / "mark").read_text() == "complete"
     assert (path / "export" / "2" / "saved_model.pb").exists()

@@ -129,8 +129,8 @@ def test_a_phase_of_several_calls_of_fit_warns_of_a_collapse_once(
     """Evaluations after steps 4 and 6: two calls, and three rows that would warn."""
     monkeypatch.setattr(collapse, "MOST_OF_ONE_CLASS", 0.0)
     assert smoke.run(tmp_path / "run", "--finetune_steps=0") == 0
-    shown = capsys.readouterr()
-    text = shown.out + shown.err
+    output = capsys.readouterr()
+    text = output.out + output.err
     assert text.count("Warning at step") == 1
     assert "Warning at step 2: " in text
 
@@ -181,9 +181,9 @@ def test_a_loss_that_is_no_number_stops_the_run(tmp_path, capsys, smoke):
     path = tmp_path / "run"
     flags = ("--student_learning_rate=1e30", "--student_wait_steps=2", "--eval_every=1")
     assert smoke.run(path, *flags) == cli.FAILED
-    shown = capsys.readouterr()
-    assert "Stopped: train step 3: " in shown.err
-    assert "student_labeled_loss = " in shown.err
+    output = capsys.readouterr()
+    assert "Stopped: train step 3: " in output.err
+    assert "student_labeled_loss = " in output.err
     assert sorted(os.listdir(path / "checkpoints" / "train")) == ["step-1", "step-2"]
     reader = tf.train.load_checkpoint(str(path / "checkpoints" / "train" / "step-2" / "state"))
     for name, dtype in reader.get_variable_to_dtype_map().items():
@@ -214,9 +214,9 @@ def test_bad_input_ends_with_status_2_before_anything_is_written(
 ):
     path = tmp_path / "run"
     assert smoke.run(path, flag) == cli.MISUSED
-    shown = capsys.readouterr()
-    assert message in shown.err
-    assert "Traceback" not in shown.err + shown.out
+    output = capsys.readouterr()
+    assert message in output.err
+    assert "Traceback" not in output.err + output.out
     assert not path.exists()
 
 

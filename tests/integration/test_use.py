@@ -53,11 +53,11 @@ def test_export_restores_every_network_without_the_data(
         assert np.mean(right) == pytest.approx(smoke.results(finished)["test_accuracy"][which])
     config = saved_model.read_asset(str(path), saved_model.CONFIG)
     assert config == json.loads((finished / "config.json").read_text())
-    own, again = (
+    of_run, of_command = (
         answers(path, test_images.images[:5])
         for path in (finished / "export" / "1", tmp_path / "1")
     )
-    np.testing.assert_array_equal(own, again)
+    np.testing.assert_array_equal(of_run, of_command)
 
 
 def copy(finished, tmp_path, **changes):
@@ -73,8 +73,8 @@ def test_an_unfinished_run_gives_all_but_its_finetuned_network(finished, tmp_pat
     for changes in ({"finetune_steps": 9}, {"steps": 9}):
         path = copy(finished, tmp_path / str(*changes), **changes)
         assert export.main([f"--workdir={path}"]) == 2
-        shown = capsys.readouterr().err
-        assert "is not finished" in shown and "of 9" in shown
+        messages = capsys.readouterr().err
+        assert "is not finished" in messages and "of 9" in messages
         assert os.listdir(path / "export") == ["1"]  # the run's own
         assert export.main([f"--workdir={path}", "--which=student"]) == 0
         assert sorted(os.listdir(path / "export")) == ["1", "2"]
@@ -135,13 +135,13 @@ def test_predict_goes_on_past_broken_files(finished, test_images, tmp_path, caps
     (tmp_path / "hollow").mkdir()
     names = [str(tmp_path / name) for name in ("hollow", *broken)]
     assert predict.main([f"--model={finished}", *names, str(good)]) == 1
-    shown = capsys.readouterr()
-    assert [json.loads(line)["file"] for line in shown.out.splitlines()] == [str(good)]
+    output = capsys.readouterr()
+    assert [json.loads(line)["file"] for line in output.out.splitlines()] == [str(good)]
     reasons = ("holds no file", "truncated or damaged", "is no JPEG", "is empty", "cannot be read")
     for name, reason in zip(names, reasons, strict=True):
-        (line,) = [line for line in shown.err.splitlines() if line.startswith(name)]
+        (line,) = [line for line in output.err.splitlines() if line.startswith(name)]
         assert reason in line
-    assert "5 of 6 could not be classified" in shown.err
+    assert "5 of 6 could not be classified" in output.err
 
 
 def test_evaluate_measures_what_training_measured(finished, tmp_path, capsys, smoke):
@@ -255,8 +255,8 @@ def test_misuse_is_explained(finished, tmp_path, capsys, monkeypatch, command, f
     for name, path in paths.items():
         flags = [flag.replace(name, path) for flag in flags]
     assert command.main(flags) == 2
-    shown = capsys.readouterr().err
-    assert message in shown and "Traceback" not in shown
+    messages = capsys.readouterr().err
+    assert message in messages and "Traceback" not in messages
     assert os.listdir(tmp_path) == ["file"]
 
 

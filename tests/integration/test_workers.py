@@ -32,14 +32,14 @@ def test_a_dead_worker_stops_the_other_and_both_continue(tmp_path, ended, free_p
         time.sleep(0.1)
     assert first.exists(), chief.communicate()[0][-2000:] if chief.poll() is not None else ""
     os.kill(other.pid, signal.SIGKILL)
-    said, _ = chief.communicate(timeout=60)
-    assert chief.returncode == 1, said[-2000:]
-    assert "another worker is gone" in said
-    assert "Traceback" not in said
+    output, _ = chief.communicate(timeout=60)
+    assert chief.returncode == 1, output[-2000:]
+    assert "another worker is gone" in output
+    assert "Traceback" not in output
 
     chief, other = smoke.start_workers(free_ports(2), *FLAGS, f"--workdir={workdir}")
     ended += [chief, other]
-    said, quiet = chief.communicate(timeout=300)[0], other.communicate(timeout=300)[0]
-    assert (chief.returncode, other.returncode) == (0, 0), said[-2000:] + quiet[-2000:]
+    output, of_other = chief.communicate(timeout=300)[0], other.communicate(timeout=300)[0]
+    assert (chief.returncode, other.returncode) == (0, 0), output[-2000:] + of_other[-2000:]
     assert smoke.results(workdir)["resumed_at"].startswith("train step")
-    assert "steps 1 to" not in quiet and "accuracy" not in quiet
+    assert "steps 1 to" not in of_other and "accuracy" not in of_other

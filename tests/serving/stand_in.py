@@ -47,10 +47,9 @@ class Model:
         self.warmed = 0
         for record in tf.data.TFRecordDataset(path):
             log = prediction_log_pb2.PredictionLog.FromString(record.numpy())
-            kind = log.WhichOneof("log_type")
-            {"predict_log": self.predict, "classify_log": self.classify}[kind](
-                getattr(log, kind).request
-            )
+            field = log.WhichOneof("log_type")
+            answer = {"predict_log": self.predict, "classify_log": self.classify}[field]
+            answer(getattr(log, field).request)
             self.warmed += 1
 
     def check(self, name, version=None):
@@ -71,10 +70,10 @@ class Model:
                 f"input tensor alias not found: {sorted(inputs)}; inputs expected to be in the "
                 f"set {sorted(definition.inputs)}"
             )
-        kinds = {key: tf.DType(info.dtype) for key, info in definition.inputs.items()}
-        given = {key: tf.constant(value, kinds[key]) for key, value in inputs.items()}
-        found = self._loaded.signatures[name](**given)
-        return {key: value.numpy() for key, value in found.items()}
+        dtypes = {key: tf.DType(info.dtype) for key, info in definition.inputs.items()}
+        tensors = {key: tf.constant(value, dtypes[key]) for key, value in inputs.items()}
+        outputs = self._loaded.signatures[name](**tensors)
+        return {key: value.numpy() for key, value in outputs.items()}
 
     def predict(self, request):
         """predict_pb2.PredictRequest -> PredictResponse."""
@@ -97,13 +96,14 @@ class Model:
         examples = [e.SerializeToString() for e in request.input.example_list.examples]
         if not examples:
             raise ValueError("Input is empty")
-        found = self.run(name, {"inputs": examples})
-        if found["classes"].shape != found["scores"].shape or found["scores"].dtype != np.float32:
+        outputs = self.run(name, {"inputs": examples})
+        classes, scores = outputs["classes"], outputs["scores"]
+        if classes.shape != scores.shape or scores.dtype != np.float32:
             raise ValueError("classes and scores do not match")
         answer = classification_pb2.ClassificationResponse()
-        for labels, scores in zip(found["classes"], found["scores"], strict=True):
+        for image_classes, image_scores in zip(classes, scores, strict=True):
             row = answer.result.classifications.add()
-            for label, score in zip(labels, scores, strict=True):
+            for label, score in zip(image_classes, image_scores, strict=True):
                 row.classes.add(label=label, score=score)
         return answer
 
@@ -123,14 +123,14 @@ class Model:
             (only,) = definition.inputs
             rows = [{only: row} for row in rows]
         inputs = {key: [_plain(row[key]) for row in rows] for key in (rows[0] if rows else ())}
-        found = self.run(name, inputs)
-        outputs = {
+        columns = {
             key: [v.decode() if isinstance(v, bytes) else v for v in value.tolist()]
-            for key, value in found.items()
+            for key, value in self.run(name, inputs).items()
         }
-        columns = outputs.items()
         return {
-            "predictions": [{key: value[i] for key, value in columns} for i in range(len(rows))]
+            "predictions": [
+                {key: column[i] for key, column in columns.items()} for i in range(len(rows))
+            ]
         }
 
 
@@ -145,8 +145,8 @@ def _example(features):
             value = _plain(value)
             value = value.encode() if isinstance(value, str) else value
             feature = example.features.feature[key]
-            kinds = {bytes: feature.bytes_list, int: feature.int64_list, float: feature.float_list}
-            kinds[type(value)].value.append(value)
+            lists = {bytes: feature.bytes_list, int: feature.int64_list, float: feature.float_list}
+            lists[type(value)].value.append(value)
     return example
 
 
@@ -189,16 +189,16 @@ class StandIn:
                 self.wfile.write(content)
 
             def _serve(self, body):
-                found = _PATH.fullmatch(self.path)
+                parts = _PATH.fullmatch(self.path)
                 try:
-                    if not found or (found["method"] is None) != (body is None):
+                    if not parts or (parts["method"] is None) != (body is None):
                         raise NotFoundError(f"Malformed request: {self.command} {self.path}")
-                    model.check(found["name"], found["version"])
+                    model.check(parts["name"], parts["version"])
                     if body is None:
                         status = {"error_code": "OK", "error_message": ""}
                         entry = {"version": str(model.version), "state": "AVAILABLE"}
                         return 200, {"model_version_status": [entry | {"status": status}]}
-                    return 200, model.rest(found["method"], json.loads(body))
+                    return 200, model.rest(parts["method"], json.loads(body))
                 except NotFoundError as error:
                     return 404, {"error": str(error)}
                 except (ValueError, KeyError, tf.errors.InvalidArgumentError) as error:

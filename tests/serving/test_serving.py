@@ -109,9 +109,9 @@ def server(request, folder, tmp_path_factory):
 
 
 def free_port():
-    with socket.socket() as found:
-        found.bind(("localhost", 0))
-        return found.getsockname()[1]
+    with socket.socket() as listener:
+        listener.bind(("localhost", 0))
+        return listener.getsockname()[1]
 
 
 def status_url(server):
@@ -121,23 +121,23 @@ def status_url(server):
 @pytest.mark.parametrize("way", ["rest", "grpc"])
 def test_predict(server, files, expected, way):
     ask = getattr(client, f"{way}_predict")
-    found = ask(getattr(server, way), "my_model", files)
-    np.testing.assert_allclose([probs for _, probs in found], expected, atol=1e-5)
-    assert [label for label, _ in found] == [NAMES[k] for k in expected.argmax(axis=1)]
+    answers = ask(getattr(server, way), "my_model", files)
+    np.testing.assert_allclose([probs for _, probs in answers], expected, atol=1e-5)
+    assert [label for label, _ in answers] == [NAMES[k] for k in expected.argmax(axis=1)]
 
 
 @pytest.mark.parametrize("way", ["rest", "grpc"])
 def test_classify(server, files, expected, way):
-    found = getattr(client, f"{way}_classify")(getattr(server, way), "my_model", files)
-    assert [[name for name, _ in row] for row in found] == [NAMES] * 3
-    np.testing.assert_allclose([[s for _, s in row] for row in found], expected, atol=1e-5)
+    rows = getattr(client, f"{way}_classify")(getattr(server, way), "my_model", files)
+    assert [[name for name, _ in row] for row in rows] == [NAMES] * 3
+    np.testing.assert_allclose([[s for _, s in row] for row in rows], expected, atol=1e-5)
 
 
 def test_arrays_over_rest(server, files, expected):
     images = [tf.io.decode_png(file).numpy().tolist() for file in files]
     answer = client.rest(server.rest, "my_model/versions/2", "predict", {"instances": images})
-    found = [row["probabilities"] for row in answer["predictions"]]
-    np.testing.assert_allclose(found, expected, atol=1e-5)
+    probabilities = [row["probabilities"] for row in answer["predictions"]]
+    np.testing.assert_allclose(probabilities, expected, atol=1e-5)
     assert [row["class_ids"] for row in answer["predictions"]] == list(expected.argmax(axis=1))
 
 
@@ -177,7 +177,7 @@ def test_the_page_asks_with_curl(server, folder):
         pytest.skip("no curl on the PATH")
     commands = page_commands("curl")
     assert len(commands) == 3  # status, predict, classify
-    shown = [
+    answers = [
         subprocess.run(
             ["bash", "-c", command.replace("localhost:8501", server.rest)],
             cwd=folder,
@@ -186,7 +186,7 @@ def test_the_page_asks_with_curl(server, folder):
         ).stdout
         for command in commands
     ]
-    status, predicted, classified = map(json.loads, shown)
+    status, predicted, classified = map(json.loads, answers)
     assert status["model_version_status"][0]["state"] == "AVAILABLE"
     (row,) = predicted["predictions"]
     assert row.keys() == {"labels", "class_ids", "probabilities"}
