@@ -112,18 +112,28 @@ def cutout(
     """
     height, width, channels = images.shape[1:]
     size = tf.broadcast_to(tf.cast(size, tf.float32), tf.shape(centre)[:1])
-
-    def within(length: int, at: tf.Tensor) -> tf.Tensor:  # [N, length]
-        start = tf.floor(at * length) - size // 2
-        away = tf.range(length, dtype=tf.float32) - start[:, None]
-        return (away >= 0) & (away < size[:, None])
-
     # Every line of an image as one row of bytes: broadcasting over channels would be slow.
-    columns = tf.repeat(within(width, centre[:, 0]), channels, axis=1)
-    square = within(height, centre[:, 1])[:, :, None] & columns[:, None]  # [N, H, W * C]
+    columns = tf.repeat(interval(width, centre[:, 0], size), channels, axis=1)
+    square = interval(height, centre[:, 1], size)[:, :, None] & columns[:, None]  # [N, H, W * C]
     lines = tf.reshape(images, [-1, height, width * channels])
     filled = tf.where(square, tf.cast(fill, tf.uint8), lines)
     return tf.ensure_shape(tf.reshape(filled, tf.shape(images)), images.shape)
+
+
+def interval(length: int, middle: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
+    """The columns of an image, or rows, of a box: from `floor(middle * length) - size // 2` on.
+
+    Args:
+      length: columns, or rows, of an image.
+      middle: float32 [N] in [0, 1), the box's middle as a share of `length`.
+      size: float32 [N], how many columns it has before it is cut off at the border, whole numbers.
+
+    Returns:
+      bool [N, length].
+    """
+    start = tf.floor(middle * length) - size // 2
+    away = tf.range(length, dtype=tf.float32) - start[:, None]
+    return (away >= 0) & (away < size[:, None])
 
 
 def flip(images: tf.Tensor, mirrored: tf.Tensor) -> tf.Tensor:

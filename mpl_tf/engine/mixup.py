@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
+from mpl_tf.augment.geometry import interval
 from mpl_tf.engine import replicas
 from mpl_tf.formulas import random
 
@@ -93,14 +94,8 @@ def cutmix(
     order = random.permutation(seed + [0, 1], total)
     centre = random.uniform(seed + [0, 2], [2, total])
     height, width = images[0].shape[1:3]
-
-    def within(length: int, at: tf.Tensor) -> tf.Tensor:  # [total, length]
-        size = tf.floor(scale * length)
-        start = tf.floor(at * length) - size // 2
-        away = tf.range(length, dtype=tf.float32) - start[:, None]
-        return (away >= 0) & (away < size[:, None])
-
-    lines, columns = within(height, centre[0]), within(width, centre[1])
+    lines = interval(height, centre[0], tf.floor(scale * height))  # [total, H]
+    columns = interval(width, centre[1], tf.floor(scale * width))  # [total, W]
     box = lines[:, :, None, None] & columns[:, None, :, None]  # [total, H, W, 1]
     high, wide = (tf.reduce_sum(tf.cast(side, tf.float32), 1) for side in (lines, columns))
     area = high * wide / (height * width)
