@@ -1,8 +1,9 @@
-"""Types of command-line arguments, for argparse."""
+"""What the command lines of several tools share, for argparse."""
 
 import argparse
+import importlib
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 
 def at_least(low: float, number: Callable[[str], float] = int) -> Callable[[str], float]:
@@ -29,3 +30,24 @@ def integers(low: int) -> Callable[[str], list[int]]:
 
     parse.__name__ = "integers"
     return parse
+
+
+def subcommands(description: str, metavar: str, modules: Iterable[str]) -> argparse.ArgumentParser:
+    """A parser of command lines with a subcommand, whose namespace has the module's `run`.
+
+    Args:
+      description: the help text.
+      metavar: what the help calls a subcommand.
+      modules: names of modules, which have NAME, HELP, a docstring, define(parser) and
+        run(arguments) -> exit status.
+    """
+    style = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(description=description, formatter_class=style)
+    commands = parser.add_subparsers(metavar=metavar, required=True)
+    for module in map(importlib.import_module, modules):
+        command = commands.add_parser(
+            module.NAME, help=module.HELP, description=module.__doc__, formatter_class=style
+        )
+        module.define(command)
+        command.set_defaults(run=module.run)
+    return parser

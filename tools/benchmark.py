@@ -6,13 +6,12 @@
 """
 
 import argparse
-import importlib
 import sys
 from collections.abc import Sequence
 
-from mpl_tf import console
+from arguments import subcommands
+from mpl_tf import cli, console
 
-# Modules with NAME, HELP, define(parser) and run(arguments) -> exit status.
 BENCHMARKS = (
     "benchmarks.augment",
     "benchmarks.credit",
@@ -20,26 +19,23 @@ BENCHMARKS = (
     "benchmarks.serve",
     "benchmarks.step",
 )
+COMMAND = cli.Command("python tools/benchmark.py", __doc__)
 
 
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     """The command line as a namespace; its `run` is that of the benchmark's module."""
-    style = argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=style)
-    commands = parser.add_subparsers(metavar="BENCHMARK", required=True)
-    for module in map(importlib.import_module, BENCHMARKS):
-        command = commands.add_parser(
-            module.NAME, help=module.HELP, description=module.__doc__, formatter_class=style
-        )
-        module.define(command)
-        command.set_defaults(run=module.run)
-    return parser.parse_args(argv)
+    return subcommands(__doc__, "BENCHMARK", BENCHMARKS).parse_args(argv)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs a benchmark and returns its exit status."""
-    arguments = parse(argv)
-    return arguments.run(arguments)
+    """Runs a benchmark.
+
+    Returns:
+      The exit status: 0 done, 2 bad input, 130 stopped by Ctrl-C, 143 by SIGTERM.
+    """
+    return cli.run(
+        COMMAND, argv, lambda argv: (parse(argv),), lambda arguments: arguments.run(arguments)
+    )
 
 
 if __name__ in ("__main__", "__mp_main__"):  # the latter in processes that a benchmark starts

@@ -17,10 +17,10 @@ import pathlib
 import shlex
 import statistics
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from mpl_tf import console
+from mpl_tf import cli, console
 
 if __name__ == "__main__":
     console.start(sys.argv)  # first, because it imports TensorFlow without its messages
@@ -29,11 +29,16 @@ import numpy as np
 from scipy import stats
 
 from arguments import at_least
-from mpl_tf import config, data
+from mpl_tf import config, data, files
 from mpl_tf.data import pipeline, splits
 from mpl_tf.formulas import measures
+from mpl_tf.options import ConfigError
 from mpl_tf.runs import experiment as experiments
 from mpl_tf.runs import results
+
+COMMAND = cli.Command(
+    "python tools/feedback_search.py", __doc__, after_stop="The same command continues."
+)
 
 
 def wrong_labels(split: splits.Split, share: float, seed: int) -> splits.Split:
@@ -83,6 +88,10 @@ def untouched(split: splits.Split, seed: int) -> splits.Split:
     return split
 
 
+COLUMNS = (
+    *("dataset", "network", "steps", "condition", "form", "seed"),
+    *("teacher", "student", "ema"),
+)
 Damage = Callable[[splits.Split, int], splits.Split]  # of a split and a seed
 
 # dataset -> (few labels, more labels); Fashion-MNIST's recipe has 250
@@ -176,10 +185,36 @@ def write_table(
             half = stats.t.ppf(0.975, len(gains) - 1) * error
             cells.append(f"{mean:+.2f} [{mean - half:+.2f}, {mean + half:+.2f}]")
         lines.append(f"| {condition} | {len(seeds)} | " + " | ".join(cells) + " |")
-    path.write_text("\n".join([*lines, "", f"`{command}`", ""]), encoding="utf-8")
+    files.write_text(str(path), "\n".join([*lines, "", f"`{command}`", ""]))
 
 
-def parse(argv: Sequence[str] | None) -> tuple[argparse.ArgumentParser, argparse.Namespace]:
+def read_runs(file: pathlib.Path, same: Mapping[str, str]) -> list[dict[str, Any]]:
+    """The rows of a runs.csv; none if there is no file.
+
+    Raises:
+      ConfigError: a column of `same` has another value than there.
+    """
+    if not file.exists():
+        return []
+    with open(file, newline="", encoding="utf-8") as opened:
+        rows: list[dict[str, Any]] = list(csv.DictReader(opened))
+    if any(row[name] != value for row in rows for name, value in same.items()):
+        raise ConfigError(f"{file} has runs of other settings; choose another --out.")
+    return rows
+
+
+def write_runs(file: pathlib.Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Replaces a runs.csv as a whole: a kill loses no run that was kept."""
+    with (
+        files.whole(str(file)) as partial,
+        open(partial, "w", newline="", encoding="utf-8") as opened,
+    ):
+        writer = csv.DictWriter(opened, COLUMNS)
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     """The command line as a namespace; `conditions` are the names chosen."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -196,13 +231,20 @@ def parse(argv: Sequence[str] | None) -> tuple[argparse.ArgumentParser, argparse
     options.conditions = [name for name in names if any(part in name for part in parts)]
     if not options.conditions:
         parser.error(f"--conditions must be parts of {'; '.join(names)}")
-    return parser, options
+    return options
 
 
-def main(argv: Sequence[str] | None = None) -> None:
-    """Runs what is missing and writes the table."""
-    argv = sys.argv[1:] if argv is None else argv
-    parser, options = parse(argv)
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs what is missing and writes the table.
+
+    Returns:
+      The exit status: 0 done, 2 bad input, 130 stopped by Ctrl-C, 143 by SIGTERM.
+    """
+    return cli.run(COMMAND, argv, lambda argv: (parse(argv), argv), run)
+
+
+def run(options: argparse.Namespace, argv: Sequence[str]) -> int:
+    """Runs a search that is parsed; see `main`."""
     out = pathlib.Path(options.out)
     out.mkdir(parents=True, exist_ok=True)
     same = {
@@ -210,14 +252,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         "network": options.network,
         "steps": str(options.steps),
     }
-    columns = [*same, "condition", "form", "seed", "teacher", "student", "ema"]
     file = out / "runs.csv"
-    rows = []
-    if file.exists():
-        with open(file, newline="", encoding="utf-8") as opened:
-            rows = list(csv.DictReader(opened))
-    if any(r[name] != value for r in rows for name, value in same.items()):
-        parser.error(f"{file} has runs of other settings; choose another --out")
+    rows = read_runs(file, same)
     done = {(r["condition"], r["form"], int(r["seed"])) for r in rows}
     shared = {"dataset": options.dataset, "data_dir": options.data_dir}
     shared |= {"network": options.network, "steps": options.steps}
@@ -239,18 +275,15 @@ def main(argv: Sequence[str] | None = None) -> None:
             trainers[key] = Trainer(dataclasses.replace(settings, run=run), split)
         accuracy = trainers[key].run(split, seed)
         rows.append({**same, "condition": condition, "form": form, "seed": seed, **accuracy})
-        with open(file, "w", newline="", encoding="utf-8") as target:
-            writer = csv.DictWriter(target, columns)
-            writer.writeheader()
-            writer.writerows(rows)
-        print(
-            f"[{number}/{len(cells)}] {condition}, {form}, seed {seed}: {accuracy['ema']:.3f}",
-            flush=True,
+        write_runs(file, rows)
+        console.say(
+            f"[{number}/{len(cells)}] {condition}, {form}, seed {seed}: {accuracy['ema']:.3f}"
         )
     command = shlex.join(["python", "tools/feedback_search.py", *argv])
     write_table(out / "table.md", rows, of_dataset, options.dataset, command)
-    print((out / "table.md").read_text(encoding="utf-8"))
+    console.say((out / "table.md").read_text(encoding="utf-8"))
+    return cli.DONE
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

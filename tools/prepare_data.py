@@ -6,30 +6,20 @@
 """
 
 import argparse
-import importlib
 import sys
 from collections.abc import Sequence
 
+from arguments import subcommands
 from mpl_tf import cli
 from mpl_tf.options import ConfigError
 
-# Modules with NAME, HELP, define(parser) and run(arguments) -> exit status.
 MODULES = ("preparing.tfds_folder", "preparing.tfrecord")
 COMMAND = cli.Command("python tools/prepare_data.py", __doc__)
 
 
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     """The command line as a namespace; its `run` is that of the command's module."""
-    style = argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=style)
-    commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    for module in map(importlib.import_module, MODULES):
-        command = commands.add_parser(
-            module.NAME, help=module.HELP, description=module.__doc__, formatter_class=style
-        )
-        module.define(command)
-        command.set_defaults(run=module.run)
-    return parser.parse_args(argv)
+    return subcommands(__doc__, "COMMAND", MODULES).parse_args(argv)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -30,7 +30,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from mpl_tf import console
+from mpl_tf import cli, console
 
 if __name__ == "__main__":
     console.start(sys.argv)  # first, because it imports TensorFlow without its messages
@@ -50,6 +50,7 @@ from mpl_tf.runs import callbacks
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt
 
+COMMAND = cli.Command("python tools/two_moons.py", __doc__)
 POINTS, LABELS, BATCH, WIDTH = 2000, 3, 128, 8  # LABELS: of each class
 RATE, MOMENTUM, SUCCESS = 0.1, 0.9, 0.97
 
@@ -290,10 +291,17 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     return options
 
 
-def main(argv: Sequence[str] | None = None) -> None:
-    """Trains every method and writes the results."""
-    argv = sys.argv[1:] if argv is None else argv
-    options = parse(argv)
+def main(argv: Sequence[str] | None = None) -> int:
+    """Trains every method and writes the results.
+
+    Returns:
+      The exit status: 0 done, 2 bad input, 130 stopped by Ctrl-C, 143 by SIGTERM.
+    """
+    return cli.run(COMMAND, argv, lambda argv: (parse(argv), argv), run)
+
+
+def run(options: argparse.Namespace, argv: Sequence[str]) -> int:
+    """Trains every method that is parsed; see `main`."""
     out, data = pathlib.Path(options.out), stacked(options.seeds, options.noise)
     methods, accuracies = {}, {}
     for count, (name, row) in enumerate(ROWS.items(), 1):
@@ -308,7 +316,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     draw(out / "two_moons.png", data, methods, accuracies)
     console.say((out / "table.md").read_text(encoding="utf-8"))
     console.say(f"In {out}: table.md, table.csv, two_moons.png")
+    return cli.DONE
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

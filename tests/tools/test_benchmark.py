@@ -46,6 +46,11 @@ def test_help_lists_the_benchmarks(benchmark, capsys):
         assert f"    {name.removeprefix('benchmarks.')} " in shown
 
 
+def test_a_model_that_is_none_ends_with_status_2_in_words(benchmark, capsys):
+    assert benchmark.main(["serve", "--model=nowhere"]) == 2
+    assert "Error: nowhere must be an export" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [

@@ -73,8 +73,22 @@ def test_runs_are_kept_and_do_not_depend_on_each_other(search, tmp_path, monkeyp
     capsys.readouterr()
     search.main(["--conditions=20 labels", "--seeds=2", "--steps=12", f"--out={tmp_path / 'b'}"])
     assert "[" not in capsys.readouterr().out.split("Test accuracy")[0]  # nothing left to run
-    with pytest.raises(SystemExit):
-        search.main(["--steps=13", f"--out={tmp_path / 'b'}"])
+    assert search.main(["--steps=13", f"--out={tmp_path / 'b'}"]) == 2
+    assert "runs.csv has runs of other settings" in capsys.readouterr().err
+
+
+def test_a_kill_while_runs_are_written_loses_none(search, tmp_path):
+    file, same = tmp_path / "runs.csv", {"dataset": "digits", "network": "mlp", "steps": "12"}
+    row = dict.fromkeys(search.COLUMNS, "1") | same
+    search.write_runs(file, [row])
+
+    def killed_after_the_first():
+        yield row
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        search.write_runs(file, killed_after_the_first())
+    assert search.read_runs(file, same) == [row]
 
 
 def test_the_table_is_paired(search, tmp_path):
@@ -92,7 +106,7 @@ def test_the_table_is_paired(search, tmp_path):
 
 def test_conditions_are_chosen_by_parts_of_their_names(search):
     def chosen(text):
-        return search.parse([f"--conditions={text}"])[1].conditions
+        return search.parse([f"--conditions={text}"]).conditions
 
     assert chosen("wrong") == ["50 labels, 20% wrong", "50 labels, 40% wrong"]
     assert chosen("20 labels,10:1") == ["20 labels", "50 labels, unlabeled 10:1"]
