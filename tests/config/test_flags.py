@@ -49,9 +49,9 @@ def test_mistyped_flags_are_refused_in_words(argument, message):
 
 
 def test_help_shows_every_flag_with_its_resolved_default():
-    with pytest.raises(cli.HelpRequested) as shown:
+    with pytest.raises(cli.HelpRequested) as request:
         flags.parse(["--help", "--steps=50"])
-    text = str(shown.value)
+    text = str(request.value)
     for name in config.make({}).flat():
         assert f"  --{name}=" in text or f"  --[no]{name}  [" in text
     assert "--student_wait_steps=int  [5]" in text

@@ -30,23 +30,23 @@ def names(batch):
 
 
 def test_two_arrays(images):
-    found = take(data.pair((images[:20], LABELS), images[20:], **PLAIN), 40)
-    assert {batch["labeled"].shape for batch in found} == {(4, 8, 8, 3)}
+    batches = take(data.pair((images[:20], LABELS), images[20:], **PLAIN), 40)
+    assert {batch["labeled"].shape for batch in batches} == {(4, 8, 8, 3)}
     of = {i.tobytes(): k for i, k in zip(images[:20], LABELS, strict=True)}
-    for batch in found:
+    for batch in batches:
         assert [of[i.tobytes()] for i in batch["labeled"]] == list(batch["label"])
         np.testing.assert_array_equal(batch["weak"], batch["strong"])
-    assert set().union(*(names(batch["weak"]) for batch in found)) == names(images)  # labeled too
-    assert found[0].keys() == {"labeled", "label", "weak", "strong"}  # no label is known
+    assert set().union(*(names(batch["weak"]) for batch in batches)) == names(images)  # labeled too
+    assert batches[0].keys() == {"labeled", "label", "weak", "strong"}  # no label is known
 
 
 @pytest.mark.parametrize("exclude", [False, True])
 def test_minus_one_marks_the_unlabeled(images, exclude):
     labels = np.concatenate([LABELS, np.full(70, -1)])
-    found = take(data.pair((images, labels), exclude_labeled=exclude, **PLAIN), 40)
-    assert set().union(*(names(batch["labeled"]) for batch in found)) == names(images[:20])
+    batches = take(data.pair((images, labels), exclude_labeled=exclude, **PLAIN), 40)
+    assert set().union(*(names(batch["labeled"]) for batch in batches)) == names(images[:20])
     pool = images[20:] if exclude else images
-    assert set().union(*(names(batch["weak"]) for batch in found)) == names(pool)
+    assert set().union(*(names(batch["weak"]) for batch in batches)) == names(pool)
 
 
 def test_arrays_are_step_addressable_with_the_default_views(images):
@@ -63,12 +63,12 @@ def test_arrays_are_step_addressable_with_the_default_views(images):
 def test_datasets_of_the_user(images):
     labeled = tf.data.Dataset.from_tensor_slices((images[:20], LABELS))
     unlabeled = tf.data.Dataset.from_tensor_slices(images[20:])
-    found = take(data.pair(labeled, unlabeled, **PLAIN), 40)
-    assert set().union(*(names(batch["labeled"]) for batch in found)) == names(images[:20])
-    assert set().union(*(names(batch["weak"]) for batch in found)) == names(images[20:])
-    assert found[0]["label"].dtype == np.int64
+    batches = take(data.pair(labeled, unlabeled, **PLAIN), 40)
+    assert set().union(*(names(batch["labeled"]) for batch in batches)) == names(images[:20])
+    assert set().union(*(names(batch["weak"]) for batch in batches)) == names(images[20:])
+    assert batches[0]["label"].dtype == np.int64
     again = take(data.pair(labeled, unlabeled, **PLAIN), 2)
-    np.testing.assert_array_equal(found[1]["weak"], again[1]["weak"])  # a seeded buffer
+    np.testing.assert_array_equal(batches[1]["weak"], again[1]["weak"])  # a seeded buffer
     alone = take(data.pair(labeled, **PLAIN), 40)
     assert set().union(*(names(batch["weak"]) for batch in alone)) == names(images[:20])
 
@@ -131,12 +131,12 @@ def test_a_dataset_starts_at_step_0_alone(images):
 def test_more_views_and_places_in_the_pool(images):
     views = ("weak", "strong_2", "index")
     pairs = data.pair((images[:20], LABELS), images[20:], **PLAIN, views=views)
-    count, found = pairs.num_unlabeled, take(pairs, 40)
-    assert found[0].keys() == {"labeled", "label", *views}
-    assert set(np.concatenate([batch["index"] for batch in found])) == set(range(count))
-    everything = (np.concatenate([b[name] for b in found]) for name in ("index", "strong_2"))
-    shown = {(index, image.tobytes()) for index, image in zip(*everything, strict=True)}
-    assert len(shown) == count == 90  # one image a place
+    count, batches = pairs.num_unlabeled, take(pairs, 40)
+    assert batches[0].keys() == {"labeled", "label", *views}
+    assert set(np.concatenate([batch["index"] for batch in batches])) == set(range(count))
+    columns = (np.concatenate([b[name] for b in batches]) for name in ("index", "strong_2"))
+    distinct = {(index, image.tobytes()) for index, image in zip(*columns, strict=True)}
+    assert len(distinct) == count == 90  # one image a place
 
 
 def test_a_dataset_has_no_places(images):
@@ -157,15 +157,15 @@ METHOD_VIEWS = {
 
 @pytest.mark.parametrize("method", METHOD_VIEWS, ids=lambda method: method.__name__)
 def test_a_method_says_what_it_reads(images, method):
-    found = data.pair((images[:20], LABELS), images[20:], method=method, **PLAIN)
-    assert found.element_spec.keys() == {"labeled", "label", *METHOD_VIEWS[method]}
+    pairs = data.pair((images[:20], LABELS), images[20:], method=method, **PLAIN)
+    assert pairs.element_spec.keys() == {"labeled", "label", *METHOD_VIEWS[method]}
 
 
 def test_an_object_says_what_it_reads_where_a_hyperparameter_counts(images):
     network = mpl_tf.NETWORKS["small"](4, (8, 8, 3))
     method = mpl_tf.ReMixMatch(network, strong_views=3, rotation_weight=0.0)
-    found = data.pair((images[:20], LABELS), images[20:], method=method, **PLAIN)
-    assert found.element_spec.keys() == {
+    pairs = data.pair((images[:20], LABELS), images[20:], method=method, **PLAIN)
+    assert pairs.element_spec.keys() == {
         "labeled",
         "label",
         "weak",
@@ -188,13 +188,13 @@ def test_a_method_is_a_class_or_an_object_and_alone(images, arguments, message):
 
 
 def test_the_data_says_what_networks_and_methods_are_built_with(images):
-    found = data.pair((images[:20], LABELS), images[20:], method=mpl_tf.FlexMatch, **PLAIN)
-    assert (found.num_unlabeled, found.num_classes) == (90, 4)
-    assert found.image_shape == (8, 8, 3)
-    network = mpl_tf.NETWORKS["small"](found.num_classes, found.image_shape)
-    model = mpl_tf.FlexMatch(network, num_unlabeled=found.num_unlabeled)
+    pairs = data.pair((images[:20], LABELS), images[20:], method=mpl_tf.FlexMatch, **PLAIN)
+    assert (pairs.num_unlabeled, pairs.num_classes) == (90, 4)
+    assert pairs.image_shape == (8, 8, 3)
+    network = mpl_tf.NETWORKS["small"](pairs.num_classes, pairs.image_shape)
+    model = mpl_tf.FlexMatch(network, num_unlabeled=pairs.num_unlabeled)
     model.compile("sgd")
-    model.fit(found, steps_per_epoch=2, verbose=0)
+    model.fit(pairs, steps_per_epoch=2, verbose=0)
 
     more = data.pair(
         (images[:20], LABELS), images[20:], num_classes=7, exclude_labeled=True, **PLAIN
@@ -204,13 +204,13 @@ def test_the_data_says_what_networks_and_methods_are_built_with(images):
 
 def test_what_streams_do_not_tell_is_none(images):
     labeled = tf.data.Dataset.from_tensor_slices((images[:20], LABELS))
-    found = data.pair(labeled, images[20:], **PLAIN)
-    assert (found.num_unlabeled, found.num_classes) == (70, None)
-    assert found.image_shape == (8, 8, 3)
+    pairs = data.pair(labeled, images[20:], **PLAIN)
+    assert (pairs.num_unlabeled, pairs.num_classes) == (70, None)
+    assert pairs.image_shape == (8, 8, 3)
     assert data.pair(labeled, num_classes=4, **PLAIN).num_unlabeled is None
 
 
 def test_more_images_may_be_arrays_beside_images_of_a_source(images):
     source = data.DATASETS["digits"].load()
-    found = data.pair(source.train, np.zeros([30, 8, 8], np.uint8), **PLAIN)
-    assert found.num_unlabeled == 30  # of another store: the labeled ones are not added
+    pairs = data.pair(source.train, np.zeros([30, 8, 8], np.uint8), **PLAIN)
+    assert pairs.num_unlabeled == 30  # of another store: the labeled ones are not added

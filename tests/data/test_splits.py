@@ -64,8 +64,8 @@ def test_labeled_images_are_among_the_unlabeled_unless_excluded():
     split = digits(exclude_labeled=False)
     assert set(split.labeled.ids) < set(split.unlabeled.ids)
     assert not set(split.validation.ids) & set(split.unlabeled.ids)
-    known = split.unlabeled.labels >= 0
-    assert set(split.unlabeled.ids[~known]) == set(split.labeled.ids)
+    has_label = split.unlabeled.labels >= 0
+    assert set(split.unlabeled.ids[~has_label]) == set(split.labeled.ids)
 
 
 def test_zero_labels_means_all():

@@ -27,12 +27,12 @@ def test_every_choice_gives_views(images, weak, strong):
     if strong == "keras_cv" and weak != "crop":
         pytest.skip("slow; once is enough")
     made = views.make(DataConfig(weak=weak, strong=strong), 16)
-    shown = {name: show(getattr(made, name), images) for name in ("weak", "strong")}
-    for batch in shown.values():
+    batches = {name: show(getattr(made, name), images) for name in ("weak", "strong")}
+    for batch in batches.values():
         assert batch.dtype == np.uint8
         assert batch.shape == images.shape
-    assert np.array_equal(shown["weak"], images) == (weak == "none")
-    assert np.array_equal(shown["strong"], shown["weak"]) == (strong == "none")
+    assert np.array_equal(batches["weak"], images) == (weak == "none")
+    assert np.array_equal(batches["strong"], batches["weak"]) == (strong == "none")
 
 
 def test_options_reach_the_views(images):

@@ -83,7 +83,7 @@ def endless(rng):
 
 
 @pytest.fixture
-def some(rng):
+def validation(rng):
     return tf.data.Dataset.from_tensors((rng.normal(size=(4, 3)), rng.integers(2, size=4)))
 
 
@@ -104,9 +104,9 @@ def test_a_step_is_timed_by_itself(clock):
     clock([0, 9, 10, 12, 100, 103, 200, 204, 300, 305])  # begin, end, begin, end, ...
     timer = callbacks.StepTimer()
     assert timer.median() is None
-    for begun in range(5):
-        timer.on_train_batch_begin(begun)
-        timer.on_train_batch_end(begun)
+    for number in range(5):
+        timer.on_train_batch_begin(number)
+        timer.on_train_batch_end(number)
     assert timer.seconds == [9, 2, 3, 4, 5] and timer.median() == 4
 
 
@@ -145,17 +145,22 @@ def test_rows_are_the_same_however_many_steps_run_together(model, endless, linea
     ("every", "expected"),
     [(0, [5, 10]), (2, [2, 4, 6, 8, 10]), (4, [4, 8, 10]), (7, [7, 10]), (20, [10])],
 )
-def test_checkpoints_come_when_due_and_at_the_end(model, endless, some, every, expected):
+def test_checkpoints_come_when_due_and_at_the_end(model, endless, validation, every, expected):
     recorder = Recorder()
     save = callbacks.SaveCheckpoint(recorder, "train", total=10, every=every)
     model().fit(
-        endless, steps_per_epoch=5, epochs=2, verbose=0, validation_data=some, callbacks=[save]
+        endless,
+        steps_per_epoch=5,
+        epochs=2,
+        verbose=0,
+        validation_data=validation,
+        callbacks=[save],
     )
     assert recorder.saved == expected
 
 
 @pytest.mark.parametrize("when", ["on_train_batch_end", "on_test_batch_end", "on_epoch_end"])
-def test_a_request_to_stop_saves_after_the_step(model, endless, some, when, messages):
+def test_a_request_to_stop_saves_after_the_step(model, endless, validation, when, messages):
     recorder, asked, evaluated = Recorder(), [], []
     request = keras.callbacks.Callback()
     at = {"on_train_batch_end": 2, "on_test_batch_end": 0, "on_epoch_end": 0}[when]
@@ -170,7 +175,7 @@ def test_a_request_to_stop_saves_after_the_step(model, endless, some, when, mess
             steps_per_epoch=5,
             epochs=2,
             verbose=0,
-            validation_data=some,
+            validation_data=validation,
             callbacks=[request, save],
         )
     step = 13 if when == "on_train_batch_end" else 15
@@ -210,7 +215,7 @@ def test_a_row_goes_on_after_an_interruption(model, endless):
     assert halves.rows == straight.rows
 
 
-def test_callbacks_of_keras_can_be_added(linear, endless, some, tmp_path):
+def test_callbacks_of_keras_can_be_added(linear, endless, validation, tmp_path):
     """Those that docs/python.md names, on a method with two networks and two optimizers."""
 
     def build():
@@ -230,7 +235,7 @@ def test_callbacks_of_keras_can_be_added(linear, endless, some, tmp_path):
         steps_per_epoch=3,
         epochs=20,
         verbose=0,
-        validation_data=some,
+        validation_data=validation,
         callbacks=[
             theirs.CSVLogger(str(tmp_path / "log.csv")),
             theirs.TensorBoard(str(tmp_path / "board")),
@@ -255,7 +260,7 @@ def test_callbacks_of_keras_can_be_added(linear, endless, some, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["ReduceLROnPlateau", "LearningRateScheduler", "SwapEMAWeights"])
-def test_callbacks_that_want_the_one_optimizer_say_so(model, endless, some, name):
+def test_callbacks_that_want_the_one_optimizer_say_so(model, endless, validation, name):
     arguments = {
         "ReduceLROnPlateau": {"monitor": "val_ema_cross_entropy", "mode": "min"},
         "LearningRateScheduler": {"schedule": lambda epoch, rate: rate},
@@ -264,5 +269,5 @@ def test_callbacks_that_want_the_one_optimizer_say_so(model, endless, some, name
     callback = getattr(keras.callbacks, name)(**arguments)
     with pytest.raises((AttributeError, ValueError), match=r"learning_rate|use_ema"):
         model().fit(
-            endless, steps_per_epoch=1, validation_data=some, verbose=0, callbacks=[callback]
+            endless, steps_per_epoch=1, validation_data=validation, verbose=0, callbacks=[callback]
         )

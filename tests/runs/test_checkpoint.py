@@ -66,8 +66,9 @@ def test_three_steps_and_two_equal_five(build, endless, tmp_path):
 def every_variable(model):
     window = [v for metric in model.window_metrics for v in metric.variables]
     optimizers = model.student_optimizer.variables + model.teacher_optimizer.variables
-    rest = [v for v in model.variables if not any(v is w for w in window)]  # seeds of dropout, too
-    return [*rest, *window, *optimizers]
+    # Seeds of dropout, too.
+    others = [v for v in model.variables if not any(v is w for w in window)]
+    return [*others, *window, *optimizers]
 
 
 def test_nothing_is_left_out(build, endless, tmp_path):

@@ -71,11 +71,11 @@ def test_tensorboard_gets_configuration_and_images_once(tmp_path):
     for steps in (3, 4):
         metrics_log.show_setup(str(tmp_path), {"steps": steps}, str(tmp_path / "views.png"))
     (events,) = (tmp_path / "tensorboard" / "setup").iterdir()
-    shown = {}
+    tensors = {}
     for record in tf.data.TFRecordDataset(str(events)):
         for value in tf.compat.v1.Event.FromString(record.numpy()).summary.value:
-            shown[value.tag] = tf.make_ndarray(value.tensor)
-    assert b"| steps | 4 |" in shown["config"].item()
-    width, height, image = shown["views"]
+            tensors[value.tag] = tf.make_ndarray(value.tensor)
+    assert b"| steps | 4 |" in tensors["config"].item()
+    width, height, image = tensors["views"]
     assert (int(width), int(height)) == (5, 4)
     assert image.startswith(b"\x89PNG")

@@ -157,8 +157,8 @@ def test_a_kill_at_any_moment_of_a_start_is_repaired_by_the_next(before, tmp_pat
                 pass
         # Neither the old results nor the old checkpoints with another configuration's name on them.
         if (folder / "config.json").exists():
-            found = json.loads((folder / "config.json").read_text())
-            if found == CONFIG:
+            stored = json.loads((folder / "config.json").read_text())
+            if stored == CONFIG:
                 left = set(os.listdir(folder)) - {"config.json", "run.flags", "notes.txt"}
                 assert all(".partial" in name for name in left)
         assert run_folder.state(str(folder), CONFIG, overwrite) in ("new", "interrupted")

@@ -32,18 +32,18 @@ def test_the_ways_to_the_credit_agree_in_float64(credit):
 
 def test_credit_prints_a_row_for_each(benchmark, credit, capsys):
     assert benchmark.main(["credit", "--labeled=4", "--unlabeled=6", "--rounds=2"]) == 0
-    shown = capsys.readouterr().out
+    output = capsys.readouterr().out
     for technique in credit.TECHNIQUES:
-        assert technique.__name__ in shown
+        assert technique.__name__ in output
 
 
 def test_help_lists_the_benchmarks(benchmark, capsys):
     with pytest.raises(SystemExit) as end:
         benchmark.main(["--help"])
-    shown = capsys.readouterr().out
+    output = capsys.readouterr().out
     assert end.value.code == 0
     for name in benchmark.BENCHMARKS:
-        assert f"    {name.removeprefix('benchmarks.')} " in shown
+        assert f"    {name.removeprefix('benchmarks.')} " in output
 
 
 def test_a_model_that_is_none_ends_with_status_2_in_words(benchmark, capsys):
@@ -133,8 +133,8 @@ STEP = ["step", "--network=mlp", "--image_size=4", "--labeled=2", "--ratio=2", "
 
 
 def test_step_prints_a_row_a_step_and_a_pass(benchmark, capsys):
-    given = ["--modes", "exact", "sampled", "--separate_views", "--compiler", "graph"]
-    assert benchmark.main([*STEP, *given]) == 0
+    flags = ["--modes", "exact", "sampled", "--separate_views", "--compiler", "graph"]
+    assert benchmark.main([*STEP, *flags]) == 0
     rows = [line.split(" | ") for line in capsys.readouterr().out.splitlines() if "| " in line][1:]
     assert all(cells[:2] == ["| float32", "graph"] for cells in rows)
     names = [cells[2] for cells in rows]
@@ -159,8 +159,8 @@ def test_the_necessary_passes_of_a_step_by_hand(benchmark):
     times = dict(zip(names, ([10.0], [4.0], [1.0], [0.5], [7.0]), strict=True))
     seconds = step.with_credit({name: np.array([t, t]) for name, t in times.items()})
     sums = {mode: step.needed(mode, seconds).tolist() for mode in step.MODES}
-    wanted = {"exact": 10 + 4 + 1 + 3, "dot": 10 + 4 + 1, "sampled": 10 + 4 + 2 * 0.5, "none": 14}
-    assert sums == {mode: [[total], [total]] for mode, total in wanted.items()}
+    expected = {"exact": 10 + 4 + 1 + 3, "dot": 10 + 4 + 1, "sampled": 10 + 4 + 2 * 0.5, "none": 14}
+    assert sums == {mode: [[total], [total]] for mode, total in expected.items()}
     weak = seconds | {"weak forward": np.array([[3.0], [3.0]])}
     assert step.needed("none", weak).tolist() == [[17.0], [17.0]]
     ours = step.row("step", np.array([[1.0, 2.0, 3.0]] * 2), np.array([[2.0, 2.0, 2.0]] * 2))

@@ -54,16 +54,16 @@ def test_runs_under_way_are_stopped_with_the_comparison(compare, tmp_path, monke
     """They are sent SIGTERM, and no other cell begins."""
     options = compare.parse(["--methods=supervised", "--seeds=3", "--jobs=1"])
     monkeypatch.setattr(compare.cells.Cell, "command", lambda *_: ["sleep", "60"])
-    begun = threading.Event()
+    running = threading.Event()
 
     def terminate():
-        begun.wait()
+        running.wait()
         os.kill(os.getpid(), signal.SIGTERM)
 
     class Process(subprocess.Popen):
         def __init__(self, *arguments, **options):
             super().__init__(*arguments, **options)
-            begun.set()
+            running.set()
 
     monkeypatch.setattr(compare.cells.subprocess, "Popen", Process)
     monkeypatch.setattr(compare, "parse", lambda argv: options)
@@ -134,9 +134,9 @@ def test_a_failing_cell_says_its_last_words_and_the_others_run(compare, tmp_path
     foreign.parent.mkdir(parents=True)
     foreign.write_text("no run")
     assert compare.main([*arguments, f"--out={tmp_path}"]) == 1
-    said = capsys.readouterr().out
-    assert "ended with status 2" in said and "holds something that is no run" in said
-    assert "1 of 2 cells failed" in said
+    output = capsys.readouterr().out
+    assert "ended with status 2" in output and "holds something that is no run" in output
+    assert "1 of 2 cells failed" in output
     assert "| supervised:network=mlp |" in (tmp_path / "table.md").read_text()
 
 
@@ -150,7 +150,7 @@ def test_cells_of_other_settings_are_not_taken_for_these(compare, tmp_path, caps
 
 
 @pytest.mark.parametrize(
-    ("wrong", "said"),
+    ("wrong", "message"),
     [
         (["--methods=supervised,mpl:feedback=up"], "feedback must be one of"),
         (["--methods=supervised,mpl", "--flags=uda_weight=1"], "no use for uda_weight"),
@@ -158,21 +158,21 @@ def test_cells_of_other_settings_are_not_taken_for_these(compare, tmp_path, caps
     ],
 )
 def test_flags_that_cannot_be_used_are_refused_before_anything_runs(
-    wrong, said, compare, tmp_path, capsys
+    wrong, message, compare, tmp_path, capsys
 ):
     assert compare.main([*wrong, f"--out={tmp_path / 'out'}"]) == 2
-    assert said in capsys.readouterr().err
+    assert message in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
 
 def test_students_of_several_rounds_share_the_steps_of_one(compare):
     options = compare.parse(["--steps=100"])
     for method, steps in (("noisy_student", 33), ("noisy_student:rounds=2", 50), ("uda", 100)):
-        given = compare.cells.Cell(method, 50, 0).flags(options)
-        assert compare.cells.flags.parse(given).config.run.steps == steps
+        arguments = compare.cells.Cell(method, 50, 0).flags(options)
+        assert compare.cells.flags.parse(arguments).config.run.steps == steps
     options = compare.parse([])  # of the dataset's recipe
-    given = compare.cells.Cell("noisy_student", 50, 0).flags(options)
-    assert compare.cells.flags.parse(given).config.run.steps == 1000 // 3
+    arguments = compare.cells.Cell("noisy_student", 50, 0).flags(options)
+    assert compare.cells.flags.parse(arguments).config.run.steps == 1000 // 3
 
 
 @pytest.mark.parametrize(
@@ -204,8 +204,8 @@ def test_all_is_every_method_and_each_says_what_it_computes(compare, tables):
 
 
 def test_cells_come_with_seeds_outermost(compare):
-    found = compare.cells.all_cells(["a", "b"], [1, 2], 2)
-    assert [(c.seed, c.num_labeled, c.method) for c in found[:5]] == [
+    cells = compare.cells.all_cells(["a", "b"], [1, 2], 2)
+    assert [(c.seed, c.num_labeled, c.method) for c in cells[:5]] == [
         (0, 1, "a"), (0, 1, "b"), (0, 2, "a"), (0, 2, "b"), (1, 1, "a"),
     ]  # fmt: skip
 
@@ -229,9 +229,9 @@ def test_every_method_sees_as_many_images(compare, dataset):
     options = compare.parse([f"--dataset={dataset}"])
     seen = set()
     for name in methods.keys() - {"supervised"}:
-        given = compare.cells.Cell(name, 250, 0).flags(options)
-        run = compare.cells.flags.parse(given).config.run
+        arguments = compare.cells.Cell(name, 250, 0).flags(options)
+        run = compare.cells.flags.parse(arguments).config.run
         seen.add((run.labeled_batch, run.unlabeled_ratio))
     assert len(seen) == 1
-    given = compare.cells.Cell("ict:unlabeled_ratio=3", 250, 0).flags(options)
-    assert compare.cells.flags.parse(given).config.run.unlabeled_ratio == 3
+    arguments = compare.cells.Cell("ict:unlabeled_ratio=3", 250, 0).flags(options)
+    assert compare.cells.flags.parse(arguments).config.run.unlabeled_ratio == 3

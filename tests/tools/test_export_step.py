@@ -55,16 +55,16 @@ def test_three_steps_in_jax_equal_three_in_tensorflow(
     method, batch = tool.build(flags.parse(options).config, (4, 4, 3), 5)
     data = tf.data.Dataset.from_tensors(batch).repeat()
     history = method.fit(data, steps_per_epoch=3, verbose=0).history
-    wanted = {name: v.numpy() for name, v in tool.named_variables(method).items()}
-    assert state.keys() <= wanted.keys() and len(seconds) == 3
+    expected = {name: v.numpy() for name, v in tool.named_variables(method).items()}
+    assert state.keys() <= expected.keys() and len(seconds) == 3
     for name, value in state.items():
-        np.testing.assert_allclose(value, wanted[name], rtol=1e-5, atol=2e-6, err_msg=name)
-    moved = {name for name in start if not np.array_equal(start[name], wanted[name])}
-    unread = wanted.keys() - state.keys()  # by the step, which therefore leaves them as they are
+        np.testing.assert_allclose(value, expected[name], rtol=1e-5, atol=2e-6, err_msg=name)
+    moved = {name for name in start if not np.array_equal(start[name], expected[name])}
+    unread = expected.keys() - state.keys()  # by the step, which therefore leaves them as they are
     assert {name.split("/")[0] for name in moved} >= {"teacher", "student", "ema", "method"}
     assert not any("kernel" in name or "momentum" in name for name in unread)
     for name in history.keys() - {"feedback_std", "feedback_snr"}:  # the others are means of steps
-        mean = np.mean([found[name] for found in logs])
+        mean = np.mean([scalars[name] for scalars in logs])
         np.testing.assert_allclose(mean, history[name][0], rtol=1e-4, atol=1e-6, err_msg=name)
 
 
@@ -74,15 +74,15 @@ def test_the_signature_says_what_the_program_takes_and_gives(tool, needs_jax, tm
     assert tool.main([f"--to={folder}", *OWN, *FLAGS, "--precision=bfloat16"]) == 0
     signature = json.loads((folder / "signature.json").read_text(encoding="utf-8"))
     assert b"StableHLO_v1." in (folder / "step.stablehlo").read_bytes()[:40]  # not MLIR's own
-    given, found = signature["inputs"], signature["outputs"]
+    inputs, outputs = signature["inputs"], signature["outputs"]
     for part in ("state", "batch"):
         arrays = np.load(folder / f"{part}.npz")
-        named = {e["name"]: (e["shape"], e["dtype"]) for e in given if e["part"] == part}
+        named = {e["name"]: (e["shape"], e["dtype"]) for e in inputs if e["part"] == part}
         assert named == {n: (list(a.shape), a.dtype.name) for n, a in arrays.items()}
-    assert [e["part"] for e in given] == sorted((e["part"] for e in given), reverse=True)
-    states = [[e for e in entries if e["part"] == "state"] for entries in (given, found)]
+    assert [e["part"] for e in inputs] == sorted((e["part"] for e in inputs), reverse=True)
+    states = [[e for e in entries if e["part"] == "state"] for entries in (inputs, outputs)]
     assert states[0] == states[1]
-    assert {"teacher_loss", "feedback"} <= {e["name"] for e in found if e["part"] == "logs"}
+    assert {"teacher_loss", "feedback"} <= {e["name"] for e in outputs if e["part"] == "logs"}
 
 
 def test_without_jax_the_tool_says_what_to_install(tool, monkeypatch, tmp_path, capsys):

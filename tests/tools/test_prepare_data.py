@@ -92,14 +92,14 @@ def test_files_that_are_not_the_published_ones_are_refused(
 ):
     write_raw(tmp_path / "raw", name, kind)
     path = tmp_path / "raw" / (file if kind != "gz" else f"{file.removesuffix('.gz')}.gz")
-    algorithm, wanted = readers.published(name)[file]
-    given = path.read_bytes()
-    given = gzip.decompress(given) if (name, kind) == ("mnist", "gz") else given
-    got = hashlib.new(algorithm, given).hexdigest()
+    algorithm, expected = readers.published(name)[file]
+    content = path.read_bytes()
+    content = gzip.decompress(content) if (name, kind) == ("mnist", "gz") else content
+    digest = hashlib.new(algorithm, content).hexdigest()
     root = tmp_path / "sets"
     with pytest.raises(ConfigError) as error:
         folder_tool.build(name, tmp_path / "raw", root)
-    assert f"{path} is not the published file: {algorithm} {got}; wanted {wanted}." in str(
+    assert f"{path} is not the published file: {algorithm} {digest}; wanted {expected}." in str(
         error.value
     )
     assert not root.exists()
@@ -152,8 +152,8 @@ def test_an_end_in_the_middle_leaves_everything_as_it_was(
             yield pair
 
     monkeypatch.setattr(readers.Raw, "_examples", broken)
-    wanted = ConfigError if kind is RuntimeError else kind
-    with pytest.raises(wanted, match="in the middle"):
+    expected = ConfigError if kind is RuntimeError else kind
+    with pytest.raises(expected, match="in the middle"):
         build_mnist(overwrite=True)
     assert snapshot(tmp_path / "sets") == before
 

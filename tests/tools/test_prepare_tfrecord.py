@@ -80,16 +80,16 @@ def test_every_image_is_stored_as_it_is_with_its_class(images, convert, capsys):
     assert stored(parts.test) == contents(images, "test/*/*")
     assert list(parts.test.labels) == [0]
     assert sorted(pool(parts)) == sorted(contents(images, "unlabeled/**/*.png"))
-    shown = capsys.readouterr().out
-    assert "unlabeled: 40 images, 0.0 MiB, files: 1" in shown
-    assert "--dataset=tfrecord:" in shown
+    output = capsys.readouterr().out
+    assert "unlabeled: 40 images, 0.0 MiB, files: 1" in output
+    assert "--dataset=tfrecord:" in output
 
 
 def test_info_agrees_with_the_files(images, convert, monkeypatch):
     out = convert()
-    _, known = tfrecord_format.read_info(str(out))
-    assert sorted(known) == sorted(map(str, out.glob("*.tfrecord")))
-    for path, shard in known.items():
+    _, shards = tfrecord_format.read_info(str(out))
+    assert sorted(shards) == sorted(map(str, out.glob("*.tfrecord")))
+    for path, shard in shards.items():
         offsets, _ = tfrecord_format.scan(path)
         np.testing.assert_array_equal(shard.offsets, offsets[:: shard.records_per_chunk])
         assert shard.size == os.path.getsize(path)
@@ -118,9 +118,9 @@ def test_large_parts_become_several_files_of_about_one_size(images, tool, tmp_pa
     out.mkdir()
     with concurrent.futures.ThreadPoolExecutor(2) as threads:
         for part, of_part in listed.parts.items():
-            found = [(listed.whole_path(file), label) for file, label in of_part]
-            shards = tool.write(str(out), part, found, 4000, None, threads)
-            assert sum(shard.records for shard in shards) == len(found)
+            entries = [(listed.whole_path(file), label) for file, label in of_part]
+            shards = tool.write(str(out), part, entries, 4000, None, threads)
+            assert sum(shard.records for shard in shards) == len(entries)
     files = sorted(out.glob("unlabeled-*"))
     assert files[0].name == f"unlabeled-00000-of-{len(files):05}.tfrecord"
     assert 2 < len(files) < 40
@@ -135,14 +135,14 @@ def test_large_images_are_shrunk_as_in_training(images, convert):
     save(images / "labeled" / "cat" / "large.png", 50, 60, 40)
     save(images / "labeled" / "cat" / "large.jpg", 51, 40, 60)
     parts = tfrecord.open_pattern(str(convert("--image_size=20")))
-    found = {decode.sniff(i): i for i in stored(parts.labeled) if decode.native(i).shape[0] == 20}
-    assert found.keys() == {"png", "jpeg"}
+    encoded = {decode.sniff(i): i for i in stored(parts.labeled) if decode.native(i).shape[0] == 20}
+    assert encoded.keys() == {"png", "jpeg"}
     (png,), (jpeg,) = (contents(images, f"labeled/cat/large.{name}") for name in ("png", "jpg"))
-    np.testing.assert_array_equal(decode.decode(found["png"], 20, 3), decode.decode(png, 20, 3))
+    np.testing.assert_array_equal(decode.decode(encoded["png"], 20, 3), decode.decode(png, 20, 3))
     file = io.BytesIO()
     fitted = PIL.Image.fromarray(decode.decode(jpeg, 20, 3).numpy())
     fitted.save(file, "jpeg", quality=95, subsampling=0)
-    np.testing.assert_array_equal(decode.native(found["jpeg"]), decode.native(file.getvalue()))
+    np.testing.assert_array_equal(decode.native(encoded["jpeg"]), decode.native(file.getvalue()))
     small = contents(images, "labeled/dog/*")
     assert [image for image in stored(parts.labeled) if image in small] == small  # untouched
 

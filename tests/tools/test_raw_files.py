@@ -15,9 +15,9 @@ from mpl_tf.options import ConfigError
 def test_published_checksums_are_known_for_every_group_of_files(readers):
     hexadecimal = {"md5": 32, "sha256": 64}
     for name, groups in tfds_folder.RAW_FILES.items():
-        known = readers.published(name)
+        checksums = readers.published(name)
         for file in {file for group in groups for file in group}:
-            algorithm, digest = known.get(file) or known[f"{file}.gz"]
+            algorithm, digest = checksums.get(file) or checksums[f"{file}.gz"]
             assert re.fullmatch(rf"[0-9a-f]{{{hexadecimal[algorithm]}}}", digest)
     assert readers.published("svhn_cropped")["extra_32x32.mat"][1].startswith("a133a4be")
 
@@ -118,5 +118,5 @@ def test_files_are_found_one_level_down_under_the_sets_name_first(readers, tmp_p
     with pytest.raises(ConfigError, match=r"several folders hold .*/a, .*/b"):
         raw_files.locate("kmnist", tmp_path)
     write_raw(tmp_path / "KMNIST", "mnist", "plain")
-    found = raw_files.locate("kmnist", tmp_path)
-    assert set(found.values()) == {tmp_path / "KMNIST" / name for name in found}
+    paths = raw_files.locate("kmnist", tmp_path)
+    assert set(paths.values()) == {tmp_path / "KMNIST" / name for name in paths}

@@ -28,12 +28,12 @@ def test_the_interpreter_agrees_with_predict(to_litert, tmp_path, rng):
     expected = method.predict(images, verbose=0)
 
     model = to_litert.convert(path)
-    found = to_litert.probabilities(model, images, batch=3)
-    np.testing.assert_allclose(found, expected, atol=1e-5)
+    probabilities = to_litert.probabilities(model, images, batch=3)
+    np.testing.assert_allclose(probabilities, expected, atol=1e-5)
 
     narrow = to_litert.convert(path, images)
-    found = to_litert.probabilities(narrow, images)
-    assert 0 < np.abs(found - expected).max() < 0.05
+    probabilities = to_litert.probabilities(narrow, images)
+    assert 0 < np.abs(probabilities - expected).max() < 0.05
     assert len(narrow) < 0.5 * len(model)
 
 
@@ -48,8 +48,9 @@ def test_a_run_is_calibrated_and_measured(to_litert, tmp_path, capsys):
     assert "on 500 test images" in whole
     assert f"float32.tflite  accuracy {kept:.4f}, lost 0.0000" in " ".join(exact.split("   "))
     test = mpl_tf.DATASETS["digits"].load().test
-    found = to_litert.probabilities((tmp_path / "to" / "int8.tflite").read_bytes(), test.images)
-    accuracy = np.mean(found.argmax(axis=1) == test.labels)
+    content = (tmp_path / "to" / "int8.tflite").read_bytes()
+    probabilities = to_litert.probabilities(content, test.images)
+    accuracy = np.mean(probabilities.argmax(axis=1) == test.labels)
     assert f"accuracy {accuracy:.4f}, lost {kept - accuracy:.4f}" in narrow
 
 

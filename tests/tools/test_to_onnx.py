@@ -34,8 +34,8 @@ def test_onnx_runtime_agrees_with_predict(to_onnx, tmp_path, rng, capsys, bfloat
     images = rng.integers(0, 256, (5, 8, 8, 3)).astype(np.uint8)
     expected = method.predict(images, verbose=0)
     for count in (1, 5):
-        (found,) = session.run(["probabilities"], {"images": images[:count]})
-        np.testing.assert_allclose(found, expected[:count], atol=0.01 if bfloat16 else 1e-5)
+        (probabilities,) = session.run(["probabilities"], {"images": images[:count]})
+        np.testing.assert_allclose(probabilities, expected[:count], atol=0.01 if bfloat16 else 1e-5)
     (entry,) = onnx.load(str(file)).metadata_props
     assert (entry.key, json.loads(entry.value)) == ("class_names", ["a", "b", "c"])
 

@@ -66,8 +66,9 @@ def test_initial_weights_belong_to_a_seed_and_a_role(tool):
 
 def trained(tool, row, data, weights, column=slice(None), steps=12):
     """The weights of every network after `steps`; `column` takes these seeds, and only these."""
-    given = [{k: v[:, column] for k, v in b.items()} for b in tool.batches(data, 0.15).take(steps)]
-    stacked = {name: np.stack([batch[name] for batch in given]) for name in given[0]}
+    batches = tool.batches(data, 0.15).take(steps)
+    columns = [{name: value[:, column] for name, value in b.items()} for b in batches]
+    stacked = {name: np.stack([batch[name] for batch in columns]) for name in columns[0]}
     method = tool.build(*tool.ROWS[row], len(range(3)[column]))
     method.run_eagerly = True  # faster than compiling a few steps
     networks = [n for n in (method.student, method.teacher) if n is not None]
@@ -97,9 +98,10 @@ def test_a_seed_among_others_trains_as_it_does_alone(tool, rng, row, without):
     for among, single in zip(together, alone, strict=True):
         np.testing.assert_allclose(among[1:2], single, atol=2e-5)
     if without:  # the same comparison can tell feedback from none
-        rest = trained(tool, without, data, weights)
-        teacher = len(rest) // 2
-        assert max(np.abs(rest[i] - together[i])[1].max() for i in range(teacher, len(rest))) > 1e-2
+        distilled = trained(tool, without, data, weights)
+        teacher = len(distilled) // 2
+        pairs = list(zip(distilled, together, strict=True))[teacher:]
+        assert max(np.abs(a - b)[1].max() for a, b in pairs) > 1e-2
 
 
 def test_accuracy_by_hand(tool):
@@ -143,8 +145,8 @@ def test_every_row_builds(tool):
 
 def test_main_writes_the_files(tool, tmp_path, capsys, monkeypatch):
     # One row a method: compiling all seven takes longer than all the rest here.
-    some = ["Supervised", "Pseudo Labels (fixed supervised teacher)", "UDA + feedback"]
-    monkeypatch.setattr(tool, "ROWS", {name: tool.ROWS[name] for name in some})
+    names = ["Supervised", "Pseudo Labels (fixed supervised teacher)", "UDA + feedback"]
+    monkeypatch.setattr(tool, "ROWS", {name: tool.ROWS[name] for name in names})
     tool.main(["--seeds=2", "--steps=20", f"--out={tmp_path / 'new'}"])
     out = capsys.readouterr().out
     with open(tmp_path / "new" / "table.csv", newline="") as file:

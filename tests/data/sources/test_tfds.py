@@ -69,11 +69,11 @@ def test_all_splits_become_parts(made_up):
     assert source.validation is None
     assert source.train.shape == (9, 9, 3)
     expected = {picture(i)[:, 1:10].tobytes(): i % 3 for i in range(12)}  # the middle
-    found = {
+    labels = {
         image.tobytes(): k
         for image, k in zip(source.train.images, source.train.labels, strict=True)
     }
-    assert found == expected
+    assert labels == expected
     assert sorted(source.train.ids) == sorted(f"train/{i}" for i in range(12))
 
 

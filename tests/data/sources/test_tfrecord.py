@@ -78,7 +78,7 @@ def test_the_index_of_an_image_is_its_record(folder):
     batches = itertools.islice(
         source.unlabeled.batches(10, seed=1, stream=1).as_numpy_iterator(), 6
     )
-    shown, _, index = (np.concatenate(part) for part in zip(*batches, strict=True))
+    images, _, index = (np.concatenate(part) for part in zip(*batches, strict=True))
     assert set(index) == set(range(30))
-    pairs = {(i, image.tobytes()) for i, image in zip(index, shown, strict=True)}
+    pairs = {(i, image.tobytes()) for i, image in zip(index, images, strict=True)}
     assert len(pairs) == 30  # the same image in both epochs

@@ -26,15 +26,15 @@ def content(number):
 @pytest.fixture(scope="module")
 def shards(tmp_path_factory):
     """Four files with chunks of four records."""
-    folder, found, first = tmp_path_factory.mktemp("pool"), [], 0
+    folder, described, first = tmp_path_factory.mktemp("pool"), [], 0
     for i, count in enumerate(FILES):
         path = str(folder / f"unlabeled-{i:05}-of-00004.tfrecord")
         examples = [serialize(content(n), n) for n in range(first, first + count)]
-        found.append(
+        described.append(
             tfrecord_format.Shard.of(path, tfrecord_format.write(path, examples), chunk_records=4)
         )
         first += count
-    return found
+    return described
 
 
 def pool(shards, window_records=16, **limits):
@@ -57,9 +57,9 @@ def assert_same(a, b):
 
 def set_up(folder, labels, unlabeled=3, info=None, **parts):
     """Files of labeled, unlabeled and perhaps more images in `folder`."""
-    for part, some in {"labeled": labels, "unlabeled": [-1] * unlabeled, **parts}.items():
+    for part, part_labels in {"labeled": labels, "unlabeled": [-1] * unlabeled, **parts}.items():
         path = str(folder / f"{part}-00000-of-00001.tfrecord")
-        tfrecord_format.write(path, [serialize(content(i), k) for i, k in enumerate(some)])
+        tfrecord_format.write(path, [serialize(content(i), k) for i, k in enumerate(part_labels)])
     if info is not None:
         (folder / tfrecord_format.INFO).write_text(json.dumps(info))
     return str(folder)
@@ -78,7 +78,7 @@ def test_a_scan_finds_what_was_written(shards):
 def test_an_empty_file_has_no_record(tmp_path):
     path = str(tmp_path / "empty.tfrecord")
     assert len(tfrecord_format.write(path, [])) == 0
-    assert [len(found) for found in tfrecord_format.scan(path)] == [0, 0]
+    assert [len(array) for array in tfrecord_format.scan(path)] == [0, 0]
 
 
 @pytest.mark.parametrize("kept", [1, 11, 12, 30])
@@ -214,12 +214,12 @@ def test_windows_keep_to_records_and_bytes(tmp_path):
 def test_records_are_read_by_number_across_files(shards):
     store = tfrecord_store.RecordStore([shard.path for shard in shards])
     assert len(store) == TOTAL
-    wanted = [TOTAL - 1, 0, 17, 16, 46, 47, 48, 17]
-    examples = [serialize(content(n), n) for n in wanted]
-    assert store.read(wanted) == examples
+    numbers = [TOTAL - 1, 0, 17, 16, 46, 47, 48, 17]
+    examples = [serialize(content(n), n) for n in numbers]
+    assert store.read(numbers) == examples
     np.testing.assert_array_equal(store.labels, np.arange(TOTAL))
-    data = tf.data.Dataset.from_tensor_slices(np.array(wanted, np.int64))
-    assert list(data.map(store.image).as_numpy_iterator()) == [content(n) for n in wanted]
+    data = tf.data.Dataset.from_tensor_slices(np.array(numbers, np.int64))
+    assert list(data.map(store.image).as_numpy_iterator()) == [content(n) for n in numbers]
 
 
 def test_another_feature_can_hold_the_image(tmp_path):
@@ -240,15 +240,15 @@ def test_both_spellings_of_features_are_parsed():
         }
         return tf.train.Example(features=tf.train.Features(feature=features)).SerializeToString()
 
-    some = [
+    examples = [
         example("image", "label"),
         example("image/encoded", "image/class/label"),
         serialize(b"pixels"),
     ]
-    images, labels = parse(tf.constant(some))
+    images, labels = parse(tf.constant(examples))
     assert list(images.numpy()) == [b"pixels"] * 3
     assert list(labels.numpy()) == [3, 3, -1]
-    image, label = parse(some[1])
+    image, label = parse(examples[1])
     assert (image.numpy(), label.numpy()) == (b"pixels", 3)
 
 
@@ -272,11 +272,11 @@ def test_info_is_read_as_it_was_written(shards, tmp_path):
     ]
     labeled = tfrecord_format.Shard.of(str(tmp_path / "l"), np.array([5, 6]), np.array([1, 0]))
     tfrecord_format.write_info(str(tmp_path), [*kept, labeled], ("cat", "dog"))
-    names, found = tfrecord_format.read_info(str(tmp_path))
+    names, by_path = tfrecord_format.read_info(str(tmp_path))
     assert names == ("cat", "dog")
     for shard in [*kept, labeled]:
         for name, value in vars(shard).items():
-            np.testing.assert_array_equal(getattr(found[shard.path], name), value)
+            np.testing.assert_array_equal(getattr(by_path[shard.path], name), value)
 
 
 def test_info_spares_the_scan_and_gives_the_same_batches(tmp_path, monkeypatch):
@@ -287,9 +287,9 @@ def test_info_spares_the_scan_and_gives_the_same_batches(tmp_path, monkeypatch):
     shards = tfrecord_format.describe(paths, single=single)
     tfrecord_format.write_info(folder, shards, ("a", "b"))
     monkeypatch.setattr(tfrecord_format, "scan", lambda path: pytest.fail(f"scanned {path}"))
-    known = tfrecord.open_pattern(folder)
-    np.testing.assert_array_equal(drawn(known.unlabeled, 5), drawn(scanned.unlabeled, 5))
-    assert known.labeled.read([1, 0]) == scanned.labeled.read([1, 0])
+    from_info = tfrecord.open_pattern(folder)
+    np.testing.assert_array_equal(drawn(from_info.unlabeled, 5), drawn(scanned.unlabeled, 5))
+    assert from_info.labeled.read([1, 0]) == scanned.labeled.read([1, 0])
 
 
 def test_a_folder_is_opened_by_its_parts(tmp_path):
