@@ -40,10 +40,10 @@ def check_batch(
             f"a batch must have {', '.join(keys)}; {', '.join(missing)} is missing, and it has "
             f"{', '.join(batch)}."
         )
-    _, *classifiers, num_classes = next(iter(networks.values())).output_shape
-    _check_label_spec(batch["label"], classifiers, num_classes)
     if not isinstance(data, tf.data.Dataset):  # specs of several replicas have no single shape
         return
+    _, *classifiers, num_classes = next(iter(networks.values())).output_shape
+    _check_label_spec(batch["label"], classifiers, num_classes)
     for view, spec in batch.items():
         if view != "labeled" and not view.startswith(("weak", "strong")):
             continue
@@ -81,13 +81,20 @@ def check_pool(data: Any, num_unlabeled: int | None) -> None:
         )
 
 
-def class_ids(batch: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+def class_ids(
+    batch: dict[str, tf.Tensor], networks: Mapping[str, keras.Model]
+) -> dict[str, tf.Tensor]:
     """The batch, its `label` as int64 [B]: of [B, 1], and of whole numbers in floats, too.
 
     A loss of [B, 1] against [B] would be broadcast to [B, B] without a word.
+
+    Args:
+      batch: of a step.
+      networks: role -> network, of logits [N, K], or of [N, S, K], whose labels are [B, S].
     """
     label = batch["label"]
-    if label.shape.rank > 1 and label.shape[-1] == 1:
+    rank = len(next(iter(networks.values())).output_shape) - 1
+    if label.shape.rank > rank:
         label = tf.squeeze(label, -1)
     return batch | {"label": tf.cast(label, tf.int64)}
 

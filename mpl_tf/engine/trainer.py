@@ -216,7 +216,7 @@ class Trainer(keras.Model):
         if self.train_function is None or force:
 
             def step(batch):
-                self.train_step(class_ids(batch))
+                self.train_step(class_ids(batch, self.networks))
 
             if self.jit_compile and not self.forward.compiled and not self.run_eagerly:
                 step = tf.function(step, jit_compile=True, autograph=False)
