@@ -128,5 +128,5 @@ def _probe(network: keras.Model) -> np.ndarray | None:
     if None in shape:
         return None
     values = np.linspace(0, 255, 2 * int(np.prod(shape))).reshape(2, *shape)
-    logits = network(values.astype(network.input.dtype), training=False)
+    logits = network(values.astype(network.inputs[0].dtype), training=False)
     return np.asarray(keras.ops.convert_to_numpy(logits), np.float64)

@@ -79,6 +79,14 @@ def test_networks_whose_settings_have_no_effect_are_refused(build, message):
         mpl_tf.Supervised(build())
 
 
+def test_a_sequential_model_that_was_built_and_never_called_is_taken(rng):
+    sequential = keras.Sequential([keras.layers.Flatten(), keras.layers.Dense(K)])
+    sequential.build((None, *SHAPE))
+    images = rng.uniform(0, 255, (4, *SHAPE)).astype(np.float32)
+    probabilities = mpl_tf.Supervised(sequential).predict(images, verbose=0)
+    assert probabilities.shape == (4, K)
+
+
 def test_networks_that_share_weights_are_refused():
     base = keras.layers.Conv2D(2, 3, name="shared")
     with pytest.raises(ValueError, match=r"share 2, for example shared/kernel"):
