@@ -1,5 +1,6 @@
 """The command line of all verbs: flags made of `option` fields, help, and exit statuses."""
 
+import contextlib
 import dataclasses
 import os
 import sys
@@ -87,7 +88,10 @@ def run(
             console.start(argv)
             return work(*arguments)
     except HelpRequested as request:
-        console.say(_help(command, str(request)))
+        with contextlib.suppress(BrokenPipeError):
+            console.say(_help(command, str(request)))
+            return DONE
+        _close_output()
         return DONE
     except ConfigError as error:
         console.complain(f"Error: {error}\nSee {command.name} --help.")
@@ -96,7 +100,7 @@ def run(
         console.complain(f"\nStopped: {error}")
         return FAILED
     except BrokenPipeError:  # whoever reads, such as `head`, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _close_output()
         if not command.after_stop:
             return DONE
         console.complain(f"\nStopped: nobody reads the output. {command.after_stop}")
@@ -107,6 +111,11 @@ def run(
     except console.Terminated:
         console.complain(f"Terminated. {command.after_stop}".rstrip())
         return TERMINATED
+
+
+def _close_output() -> None:
+    """Nobody reads standard output any more: what is still buffered goes nowhere."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def parser(command: Command, options_class: type) -> Callable[[Sequence[str]], tuple]:

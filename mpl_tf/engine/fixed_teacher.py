@@ -108,7 +108,7 @@ class FixedTeacherMethod(StudentMethod):
         optimizer = self.teacher_optimizer
         if optimizer is not None and not _count(optimizer.iterations):
             untrained.insert(0, "teacher")
-        if untrained:
+        if untrained and not _count(self.step):  # a restored method goes on
             raise ValueError(
                 f"{type(self).__name__} has a phase before this one that has learned nothing yet, "
                 f"{untrained[0]}: call pretrain(data, steps=...) before fit, or, if the teacher "
