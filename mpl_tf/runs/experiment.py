@@ -58,7 +58,7 @@ class Experiment:
             batch = self.config.optimizer.finetune_batch
 
         def shard(index_and_count):
-            return pipeline.training_batches(
+            data = pipeline.training_batches(
                 self.split.labeled,
                 self.split.unlabeled,
                 labeled_batch=batch,
@@ -70,6 +70,9 @@ class Experiment:
                 start=start,
                 shard=index_and_count,
             )
+            # Labels were checked when the images were read: `fit` need not read batches for that.
+            data.num_classes = len(self.split.class_names)
+            return data
 
         return devices.distribute(self.method.distribute_strategy, shard)
 

@@ -5,6 +5,9 @@ import pytest
 import tensorflow as tf
 
 import mpl_tf
+from mpl_tf import config
+from mpl_tf.engine.batches import check_batch
+from mpl_tf.runs import experiment
 
 SHAPE, K = (4, 4, 1), 3
 IDS = np.array([0, 1, 2, 1])
@@ -55,3 +58,25 @@ def test_pair_knows_its_labels_and_more_classes_than_the_network_has_are_refused
     method.compile("sgd")
     with pytest.raises(ValueError, match="from 0 to 2, as the networks have 3 classes; received 3"):
         method.fit(pairs, steps_per_epoch=1)
+
+
+@pytest.mark.parametrize("num_classes", [None, K])
+def test_data_that_says_its_classes_is_not_read_for_them(num_classes):
+    reads = []
+
+    def batch():
+        reads.append(None)
+        yield {"labeled": np.zeros([2, *SHAPE], np.uint8), "label": np.array([0, 1])}
+
+    spec = {"labeled": tf.TensorSpec([2, *SHAPE], tf.uint8), "label": tf.TensorSpec([2], tf.int64)}
+    batches = tf.data.Dataset.from_generator(batch, output_signature=spec)
+    if num_classes:
+        batches.num_classes = num_classes
+    check_batch(batches, (), {"student": mpl_tf.NETWORKS["mlp"](K, SHAPE)}, 1)
+    assert bool(reads) == (num_classes is None)
+
+
+def test_a_run_says_its_classes():
+    made = config.make({"network": "mlp", "steps": 4})
+    split = experiment.make_split(made, mpl_tf.DATASETS["digits"].load())
+    assert experiment.build(made, split, "").batches("train", 0).num_classes == 10
