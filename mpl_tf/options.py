@@ -36,6 +36,7 @@ def option(
     above: float | None = None,
     below: float | None = None,
     share_of_steps: float | None = None,
+    needs: str = "",
 ) -> Any:
     """A dataclass field with a help text and a range.
 
@@ -49,12 +50,14 @@ def option(
       below: the value must be less than this.
       share_of_steps: in (0, 1], for a number of steps: the default gives way in a run so short that
         it exceeds this share of the run's steps. What is set explicitly never gives way.
+      needs: what a method must have for the option to mean anything to it, one of
+        `config.config.features`; "" if it means something to every method.
 
     Returns:
       A `dataclasses.field`.
     """
     limits = {"choices": choices, "low": low, "high": high, "above": above, "below": below}
-    metadata = {"help": help, **limits, "share_of_steps": share_of_steps}
+    metadata = {"help": help, **limits, "share_of_steps": share_of_steps, "needs": needs}
     return dataclasses.field(default=default, metadata=metadata)
 
 

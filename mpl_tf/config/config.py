@@ -61,22 +61,20 @@ def applies(name: str, method: str) -> bool:
 
 def unused_options(method_class: type[Method]) -> set[str]:
     """Options of runs, data and optimizers that mean nothing to a method."""
-    unused = set()
-    if "teacher_optimizer" not in method_class.optimizers:
-        unused |= {"teacher_learning_rate", "teacher_warmup_steps", "teacher_network"}
-    if not method_class.joint_training:
-        unused.add("student_wait_steps")
-    if not method_class.unlabeled_views:
-        unused |= {"unlabeled_ratio", "exclude_labeled", "extra"}
-    if not any(view.startswith("strong") for view in method_class.unlabeled_views):
-        unused |= {
-            "strong",
-            "randaugment_layers",
-            "randaugment_magnitude",
-            "autoaugment_policy",
-            "cutout",
-        }
-    return unused
+    needs = {field.name: field.metadata["needs"] for field in fields(method_class)}
+    return {name for name, need in needs.items() if need and need not in features(method_class)}
+
+
+def features(method_class: type[Method]) -> set[str]:
+    """What a method has that an option may need.
+
+    Its optimizers, by name; "unlabeled", "weak", "strong": unlabeled images, and which views of
+    them; "joint_training": its teacher learns in the student's steps.
+    """
+    views = method_class.unlabeled_views
+    parts = {"unlabeled": bool(views), "joint_training": method_class.joint_training}
+    families = {view.partition("_")[0] for view in views}
+    return {*method_class.optimizers, *families, *(name for name, on in parts.items() if on)}
 
 
 def fields(method_class: type[Method]) -> Iterator[dataclasses.Field]:

@@ -29,7 +29,9 @@ class RunConfig:
         "wide_resnet_28_2",
         f"Network of teacher and student: {networks.HELP}.",
     )
-    teacher_network: str = option("", "Network of the teacher, if it is another one.")
+    teacher_network: str = option(
+        "", "Network of the teacher, if it is another one.", needs="teacher_optimizer"
+    )
     network_weights: str = option(
         "", "File of weights that keras:NAME starts from, without its top; if empty, random ones."
     )
@@ -38,7 +40,9 @@ class RunConfig:
         0, "Seed of split, initial weights, batches, views and pseudo labels.", low=0, high=2**31
     )
     labeled_batch: int = option(128, "Labeled images a step (the paper's B).", low=1)
-    unlabeled_ratio: int = option(7, "Unlabeled images a labeled one (the paper's mu).", low=1)
+    unlabeled_ratio: int = option(
+        7, "Unlabeled images a labeled one (the paper's mu).", low=1, needs="unlabeled"
+    )
     steps: int = option(300_000, "Training steps before finetuning.", low=1)
     finetune_steps: int = option(
         1000, "Steps of finetuning the EMA student on the labeled images; 0 leaves it out.", low=0
@@ -113,15 +117,23 @@ class OptimizerConfig:
         "Steps at rate 0 in which only the teacher learns.",
         low=0,
         share_of_steps=0.1,
+        needs="joint_training",
     )
     student_warmup_steps: int = option(
         5000, "Steps of the student's warm-up.", low=0, share_of_steps=0.1
     )
     teacher_learning_rate: float = option(
-        0.1, "Peak rate of the teacher, per 256 labeled images.", low=0
+        0.1,
+        "Peak rate of the teacher, per 256 labeled images.",
+        low=0,
+        needs="teacher_optimizer",
     )
     teacher_warmup_steps: int = option(
-        5000, "Steps of the teacher's warm-up.", low=0, share_of_steps=0.1
+        5000,
+        "Steps of the teacher's warm-up.",
+        low=0,
+        share_of_steps=0.1,
+        needs="teacher_optimizer",
     )
     momentum: float = option(0.9, "Nesterov momentum, in [0, 1).", low=0, below=1)
     weight_decay: float = option(

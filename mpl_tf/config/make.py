@@ -9,6 +9,7 @@ from mpl_tf import data, networks, options
 from mpl_tf.config.checks import check_compute, check_schedule
 from mpl_tf.config.config import GROUPS, Config, applies, fields, group, unused_options
 from mpl_tf.config.groups import RunConfig
+from mpl_tf.config.recipes import recipe
 from mpl_tf.data import splits
 from mpl_tf.data.dataset import Dataset
 from mpl_tf.engine.devices import check_name
@@ -33,8 +34,9 @@ def make(settings: Mapping[str, Any]) -> Config:
       ConfigError: a value is out of range, unknown, or of no use to the method.
     """
     dataset = _dataset(settings)
-    values = _resolve(settings, dataset)
-    values = _fit_to_run(values, settings, dataset)
+    suited = recipe(settings.get("dataset", RunConfig.dataset), dataset)
+    values = _resolve(settings, suited)
+    values = _fit_to_run(values, settings, suited, dataset.available)
     return _checked(values)
 
 
@@ -49,7 +51,7 @@ def _dataset(settings: Mapping[str, Any]) -> Dataset:
     return dataset
 
 
-def _resolve(settings: Mapping[str, Any], dataset: Dataset) -> dict[str, Any]:
+def _resolve(settings: Mapping[str, Any], suited: Mapping[str, Any]) -> dict[str, Any]:
     """Option name -> value, by the order of precedence that `make` states.
 
     A recipe says how much of a thing suits the images. Whether a method has the thing at all, the
@@ -60,32 +62,35 @@ def _resolve(settings: Mapping[str, Any], dataset: Dataset) -> dict[str, Any]:
     hyperparameters = {f.name: f.default for f in dataclasses.fields(method_class.Config)}
     of_the_method = {**hyperparameters, **method_class.defaults}
     left_out = {name: value for name, value in of_the_method.items() if not value}
-    recipe = {name: value for name, value in dataset.recipe.items() if name in values}
-    values |= {**method_class.defaults, **recipe, **left_out, **settings}
+    suited = {name: value for name, value in suited.items() if name in values}
+    values |= {**method_class.defaults, **suited, **left_out, **settings}
     options.check(*(group(part, values) for part in GROUPS))
     return values
 
 
 def _fit_to_run(
-    values: dict[str, Any], settings: Mapping[str, Any], dataset: Dataset
+    values: dict[str, Any],
+    settings: Mapping[str, Any],
+    suited: Mapping[str, Any],
+    available: int | None,
 ) -> dict[str, Any]:
     """The values, with those made smaller that were not set and are too large for the run.
 
     A number of steps is at most `share_of_steps` of the run's steps (see `options.option`), or the
-    share of them that the dataset's recipe gives it. It is 0 if the method has no use for it. With
+    share of them that the recipe, `suited`, gives it. It is 0 if the method has no use for it. With
     a split file the numbers of images are those of the file.
     """
     method_class, steps = METHODS[values["method"]], values["steps"]
     if values["split_file"]:
         values = values | _sizes_of_split_file(values["split_file"], settings)
-    length = steps / dataset.recipe.get("steps", RunConfig.steps)  # in lengths of the recipe's run
+    length = steps / suited.get("steps", RunConfig.steps)  # in lengths of the recipe's run
     limits = {}
     for field in fields(method_class):
         if field.metadata["share_of_steps"] is not None:
-            in_recipe = int(dataset.recipe.get(field.name, 0) * length)
+            in_recipe = int(suited.get(field.name, 0) * length)
             limits[field.name] = max(int(steps * field.metadata["share_of_steps"]), in_recipe)
     unused = dict.fromkeys(unused_options(method_class).intersection(limits), 0)
-    labels = values["num_labeled"] or (dataset.available or 0) - values["num_validation"]
+    labels = values["num_labeled"] or (available or 0) - values["num_validation"]
     if labels > 0:
         limits |= {"labeled_batch": labels, "finetune_batch": labels}
     smaller = {k: min(values[k], limit) for k, limit in limits.items() if k not in settings}

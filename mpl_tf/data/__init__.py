@@ -1,8 +1,8 @@
 """Images, their split and their batches; datasets, by the name that `--dataset` takes."""
 
 from mpl_tf.data.dataset import Dataset
+from mpl_tf.data.datasets import DATASETS
 from mpl_tf.data.pairing import pair
-from mpl_tf.data.recipes import DATASETS
 from mpl_tf.data.sources import folder as folder_source
 from mpl_tf.data.sources import tfds as tfds_source
 from mpl_tf.data.sources import tfds_folder, tfrecord
@@ -35,7 +35,7 @@ def find(name: str, data_dir: str = "") -> Dataset:
             f"dataset must be one of {', '.join(DATASETS)}, folder:PATH, tfrecord:PATTERN, or an "
             f"image classification set of TensorFlow Datasets; received {name!r}."
         )
-    return tfds_source.dataset(name, {})
+    return tfds_source.dataset(name)
 
 
 def _registered(name):

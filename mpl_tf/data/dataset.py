@@ -1,8 +1,8 @@
-"""What a dataset is: images, where they lie, and how this project trains on them."""
+"""What a dataset is: images, and where they lie."""
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import tensorflow as tf
@@ -181,14 +181,14 @@ class Source:
 
 @dataclasses.dataclass(frozen=True)
 class Dataset:
-    """A source of images, and how this project trains on it.
+    """A source of images.
 
     Attributes:
       load: reads the images.
-      recipe: option name -> value, what is better here than the options' own defaults.
       available: labeled training images, if that is known before loading; else None.
+      sizes: option of DataConfig -> number of images, where it follows from what there is.
     """
 
     load: Callable[[DataConfig], Source]
-    recipe: Mapping[str, Any]
     available: int | None = None
+    sizes: Mapping[str, int] = dataclasses.field(default_factory=dict)

@@ -34,9 +34,13 @@ class DataConfig:
         "has validation images of its own.",
         low=0,
     )
-    exclude_labeled: bool = option(False, "Leave labeled images out of the unlabeled ones.")
+    exclude_labeled: bool = option(
+        False, "Leave labeled images out of the unlabeled ones.", needs="unlabeled"
+    )
     extra: bool = option(
-        False, "svhn_cropped: the 531,131 images of its extra split are unlabeled images too."
+        False,
+        "svhn_cropped: the 531,131 images of its extra split are unlabeled images too.",
+        needs="unlabeled",
     )
     split_file: str = option(
         "", "A split.json of another run: its labeled and validation images are used here."
@@ -57,20 +61,28 @@ class DataConfig:
         "RandAugment): between two weak ones, with cutout. affine: turned, sheared, scaled, moved, "
         "re-lit and cut, black outside. none: another weak one.",
         choices=STRONG,
+        needs="strong",
     )
-    randaugment_layers: int = option(2, "Operations an image in RandAugment.", low=1)
+    randaugment_layers: int = option(
+        2, "Operations an image in RandAugment.", low=1, needs="strong"
+    )
     randaugment_magnitude: float = option(
         16.0,
         "Level of RandAugment's operations, from 0 to 30; 10 is the reference.",
         low=0,
         high=30,
+        needs="strong",
     )
     autoaugment_policy: str = option(
-        "cifar10", "Images for which the policy of AutoAugment was found.", choices=_PALETTES
+        "cifar10",
+        "Images for which the policy of AutoAugment was found.",
+        choices=_PALETTES,
+        needs="strong",
     )
     cutout: float = option(
         0.5,
         "Side of the square cut out of the strong view, as a share of the image's.",
         low=0,
         high=1,
+        needs="strong",
     )

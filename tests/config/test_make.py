@@ -6,6 +6,7 @@ import json
 import pytest
 
 from mpl_tf import config, options
+from mpl_tf.config.recipes import RECIPES
 from mpl_tf.data import DATASETS
 from mpl_tf.data.options import DataConfig
 from mpl_tf.methods import METHODS
@@ -30,7 +31,7 @@ def test_a_setting_is_never_changed():
 
 
 def test_a_recipe_comes_before_a_methods_default_and_that_before_an_options(monkeypatch):
-    recipe = DATASETS["digits"].recipe
+    recipe = RECIPES["digits"]
     defaults = {"momentum": 0.5, "student_learning_rate": 0.12, "finetune_steps": 0, "flip": False}
     monkeypatch.setattr(METHODS["supervised"], "defaults", defaults)
     monkeypatch.setitem(recipe, "flip", True)

@@ -1,6 +1,7 @@
 """How methods and what carries them are written, read from their source."""
 
 import ast
+import dataclasses
 import inspect
 import pathlib
 import re
@@ -8,6 +9,8 @@ import re
 import pytest
 
 import mpl_tf
+from mpl_tf.config.config import GROUPS, features
+from mpl_tf.engine.method import MethodConfig
 from mpl_tf.methods import METHODS
 
 PACKAGE = pathlib.Path(mpl_tf.__file__).parent
@@ -131,3 +134,29 @@ def test_what_is_abstract_is_never_made():
     }
     assert not made & abstract
     assert not {method.__name__ for method in METHODS.values()} & abstract
+
+
+def test_general_code_names_no_hyperparameter_of_a_method():
+    """Neither as an attribute nor as a string; recipes, and what only one method uses, may."""
+    shared = (*GROUPS, MethodConfig)
+    shared_names = {field.name for group in shared for field in dataclasses.fields(group)}
+    names = {f.name for method in METHODS.values() for f in dataclasses.fields(method.Config)}
+    exceptions = {"recipes", "estimators"}
+    general = {
+        path.relative_to(PACKAGE): tree
+        for path, tree in TREES.items()
+        if path.parent.name not in ("methods", "formulas") and path.stem not in exceptions
+    }
+    named = [
+        (str(path), node.lineno, ast.unparse(node))
+        for path, tree in general.items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute | ast.Constant)
+        and getattr(node, "attr", getattr(node, "value", None)) in names - shared_names
+    ]
+    assert not named
+
+
+def test_what_an_option_needs_is_something_that_methods_have():
+    needs = {field.metadata["needs"] for group in GROUPS for field in dataclasses.fields(group)}
+    assert needs - {""} <= set.union(*map(features, METHODS.values()))

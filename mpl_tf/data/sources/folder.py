@@ -35,12 +35,12 @@ def folder(path: str, **options: Any) -> Source:
 def dataset(path: str) -> Dataset:
     """The Dataset behind `--dataset=folder:PATH`; see `folder`."""
     classes, _ = class_folders.list_classes(path, "labeled")
-    sizes = [len(images) for images in classes.values()]
+    counts = [len(images) for images in classes.values()]
     num_validation = 0
     if not os.path.isdir(os.path.join(path, "validation")):
-        num_validation = len(sizes) * (min(sizes) // 10)
-    recipe = {"num_labeled": 0, "num_validation": num_validation}
-    return Dataset(lambda options: load(path, options), recipe, available=sum(sizes))
+        num_validation = len(counts) * (min(counts) // 10)
+    sizes = {"num_labeled": 0, "num_validation": num_validation}
+    return Dataset(lambda options: load(path, options), sum(counts), sizes)
 
 
 def load(path: str, options: DataConfig) -> Source:

@@ -1,7 +1,6 @@
 """Image classification sets of TensorFlow Datasets."""
 
 import functools
-from collections.abc import Mapping
 
 import numpy as np
 import tensorflow as tf
@@ -17,14 +16,14 @@ from mpl_tf.options import ConfigError
 _UNLABELED = ("unlabeled", "unlabelled")
 
 
-def dataset(name: str, recipe: Mapping[str, object], available: int | None = None) -> Dataset:
+def dataset(name: str, available: int | None = None) -> Dataset:
     """The Dataset of a TFDS name.
 
     Args:
       name: "NAME" or "NAME/CONFIG".
-      recipe, available: see data.dataset.Dataset.
+      available: see data.dataset.Dataset.
     """
-    return Dataset(lambda options: load(name, options), recipe, available)
+    return Dataset(lambda options: load(name, options), available)
 
 
 def load(name: str, options: DataConfig) -> Source:

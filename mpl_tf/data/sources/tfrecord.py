@@ -82,8 +82,8 @@ def dataset(pattern: str) -> Dataset:
     if parts.validation is None:
         smallest = int(np.bincount(parts.labeled.labels).min())
         num_validation = len(parts.class_names) * (smallest // 10)
-    recipe = {"num_labeled": 0, "num_validation": num_validation}
-    return Dataset(lambda options: load(parts, options), recipe, available=len(parts.labeled))
+    sizes = {"num_labeled": 0, "num_validation": num_validation}
+    return Dataset(lambda options: load(parts, options), len(parts.labeled), sizes)
 
 
 def load(parts: "Parts", options: DataConfig) -> Source:

@@ -5,6 +5,7 @@ import dataclasses
 import pytest
 
 from mpl_tf import config
+from mpl_tf.config.recipes import RECIPES
 from mpl_tf.data import DATASETS
 from mpl_tf.methods import METHODS
 
@@ -13,8 +14,9 @@ def test_recipes_name_options():
     groups = [config.RunConfig, config.DataConfig, config.ComputeConfig, config.OptimizerConfig]
     groups += [method.Config for method in METHODS.values()]
     names = {field.name for group in groups for field in dataclasses.fields(group)}
-    for dataset, entry in DATASETS.items():
-        assert entry.recipe.keys() <= names, dataset
+    assert RECIPES.keys() <= DATASETS.keys()
+    for dataset, recipe in RECIPES.items():
+        assert recipe.keys() <= names, dataset
 
 
 @pytest.mark.parametrize("dataset", sorted(DATASETS))

@@ -1,7 +1,9 @@
-"""The datasets that `--dataset` knows by name, with the recipes of the paper or of this project."""
+"""Recipes: how this project trains on each dataset that has a name."""
+
+from collections.abc import Mapping
+from typing import Any
 
 from mpl_tf.data.dataset import Dataset
-from mpl_tf.data.sources import digits, tfds
 
 # This project's own: minutes on one core.
 _DIGITS = {
@@ -84,17 +86,23 @@ _FASHION = {
     "finetune_steps": 200,
 }
 
-DATASETS = {
-    "digits": Dataset(digits.load, _DIGITS, available=1297),
-    "cifar10": tfds.dataset("cifar10", _CIFAR, available=50_000),
-    "cifar100": tfds.dataset("cifar100", _CIFAR | {"num_labeled": 10_000}, available=50_000),
-    "svhn_cropped": tfds.dataset("svhn_cropped", _SVHN, available=73_257),
-    "fashion_mnist": tfds.dataset("fashion_mnist", _FASHION, available=60_000),
-    "mnist": tfds.dataset("mnist", _FASHION | {"flip": False}, available=60_000),
-    "stl10": tfds.dataset(
-        "stl10",
-        {"network": "wide_resnet_28_2", "num_labeled": 4000, "num_validation": 1000},
-        available=5000,
-    ),
-    "imagenet2012": tfds.dataset("imagenet2012", _IMAGENET, available=1_281_167),
+RECIPES: Mapping[str, Mapping[str, Any]] = {
+    "digits": _DIGITS,
+    "cifar10": _CIFAR,
+    "cifar100": _CIFAR | {"num_labeled": 10_000},
+    "svhn_cropped": _SVHN,
+    "fashion_mnist": _FASHION,
+    "mnist": _FASHION | {"flip": False},
+    "stl10": {"network": "wide_resnet_28_2", "num_labeled": 4000, "num_validation": 1000},
+    "imagenet2012": _IMAGENET,
 }
+
+
+def recipe(name: str, dataset: Dataset) -> dict[str, Any]:
+    """Option name -> value, what is better on a dataset than the options' own defaults.
+
+    Args:
+      name: as `--dataset` takes it.
+      dataset: which it is; its `sizes` count too.
+    """
+    return {**dataset.sizes, **RECIPES.get(name, {})}
