@@ -143,10 +143,9 @@ class _DrawnLabels(Estimator):
     """Abstract: labels are drawn from the teacher, and share the credit of one number a step."""
 
     def label(self, logits: tf.Tensor) -> tf.Tensor:
-        # Drawn for the global batch, so that replicas together draw what one alone would. The seed
-        # is (seed, step), and not Method.draw_seed: the method draws nothing else.
+        # Drawn for the global batch, so that replicas together draw what one alone would.
         index, _ = replicas.replica()
-        seed = tf.stack([tf.convert_to_tensor(v) for v in (self.method.seed, self.method.step)])
+        seed = self.method.draw_seed()
         uniform = random.uniform(seed, replicas.shape_on_all(logits), logits.dtype)[index]
         drawn = tf.argmax(logits - tf.math.log(-tf.math.log(uniform)), axis=-1)
         return tf.one_hot(drawn, logits.shape[-1], dtype=logits.dtype)

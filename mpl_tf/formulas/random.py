@@ -5,8 +5,7 @@ A seed, or key, is an integer tensor [2]. There are two ways to one:
 - `key(seed, stream, step)` for what is drawn outside of a training step: orders, views. The run's
   seed and the number of a stream, with the step (or epoch) folded in.
 - `(seed, 8 * step + n)`, n from 0 to 7, inside a training step, where one method draws alone: see
-  `engine.method.Method.draw_seed`. Drawn pseudo labels (`engine.estimators`) have `(seed, step)`,
-  in a method that draws nothing else.
+  `engine.method.Method.draw_seed`.
 
 TensorFlow's own samplers are given bits only: XLA makes other numbers of the same bits, and has no
 sampler of the beta distribution at all.

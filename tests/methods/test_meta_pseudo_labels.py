@@ -285,7 +285,7 @@ def test_pseudo_labels_are_drawn_from_the_teacher(linear):
     drawn = model.estimator.label(z).numpy()
     np.testing.assert_allclose(drawn.mean(axis=0), [0.7, 0.2, 0.1], atol=0.015)
     assert set(np.unique(drawn)) == {0.0, 1.0}
-    np.testing.assert_array_equal(drawn, model.estimator.label(z).numpy())  # (seed, step) decide
+    np.testing.assert_array_equal(drawn, model.estimator.label(z).numpy())  # seed and step decide
     model.step.assign_add(1)
     assert not np.array_equal(drawn, model.estimator.label(z).numpy())
 
