@@ -1,13 +1,18 @@
-"""Files and folders that appear whole or not at all, and JSON in them."""
+"""Files and folders that appear whole or not at all; JSON, and what else is read of them."""
 
 import contextlib
+import errno
 import json
 import os
 import shutil
+import stat
 from collections.abc import Iterator
 from typing import Any
 
+from mpl_tf import forms
 from mpl_tf.options import ConfigError
+
+_LARGEST_TEXT = 2**30  # bytes
 
 
 @contextlib.contextmanager
@@ -100,17 +105,77 @@ def write_json(path: str, value: Any) -> None:
     write_text(path, json.dumps(value, indent=2) + "\n")
 
 
-def read_json(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """A JSON object from a file.
+def read_json(path: str | os.PathLike[str], form: Any = dict[str, Any]) -> Any:
+    """The content of a JSON file.
+
+    Args:
+      path: a regular file.
+      form: what it must hold, as `forms.fault` takes it.
 
     Raises:
-      ConfigError: the file does not hold one.
+      ConfigError: it cannot be read, is no JSON, or holds something else.
     """
     try:
-        with open(path, encoding="utf-8") as file:
-            value = json.load(file)
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"{path} cannot be read: {error}.") from error
-    if not isinstance(value, dict):
-        raise ConfigError(f"{path} must hold a JSON object.")
+        value = json.loads(read_text(path))
+    except (OSError, ValueError, RecursionError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise ConfigError(f"{path} cannot be read: {reason}.") from error
+    if fault := forms.fault(value, form, "content"):
+        raise ConfigError(f"{path} is damaged or no such file: {fault}.")
     return value
+
+
+def read_text(path: str | os.PathLike[str]) -> str:
+    """The content of a regular file of UTF-8.
+
+    Raises:
+      OSError: it is not there, is no regular file (which might never end), or larger than a GiB.
+      ValueError: it is no UTF-8.
+    """
+    check_regular(path)
+    if os.path.getsize(path) > _LARGEST_TEXT:
+        raise OSError(errno.EFBIG, "it has more than a GiB, which no file of text here has")
+    with open(path, encoding="utf-8", newline="") as file:
+        return file.read()
+
+
+def check_regular(path: str | os.PathLike[str]) -> None:
+    """Raises OSError if `path` is no regular file: not there, a folder, a pipe, a device."""
+    if not stat.S_ISREG(os.stat(path).st_mode):
+        raise OSError(errno.EINVAL, f"it is {what_is(path)}, no regular file")
+
+
+def what_is(path: str | os.PathLike[str]) -> str:
+    """What lies at a path, in words: "a file", "a folder", "nothing", and so on."""
+    try:
+        mode = os.stat(path).st_mode
+    except OSError:
+        return "a link to nothing" if os.path.islink(path) else "nothing"
+    for test, words in (
+        (stat.S_ISREG, "a file"),
+        (stat.S_ISDIR, "a folder"),
+        (stat.S_ISFIFO, "a pipe"),
+        (stat.S_ISSOCK, "a socket"),
+    ):
+        if test(mode):
+            return words
+    return "a device"
+
+
+def check_folder(path: str | os.PathLike[str]) -> None:
+    """Checks that a folder can be made, or written to where it is there; changes nothing.
+
+    Raises:
+      ConfigError: it cannot.
+    """
+    path = os.path.abspath(path)
+    nearest = path
+    while not os.path.lexists(nearest):
+        nearest = os.path.dirname(nearest)
+    reason = ""
+    if not os.path.isdir(nearest):
+        reason = f"{nearest} is {what_is(nearest)}, no folder"
+    elif not os.access(nearest, os.W_OK | os.X_OK):
+        reason = f"no permission to write to {nearest}"
+    if reason:
+        raise ConfigError(f"{path} cannot be written: {reason}.")

@@ -1,10 +1,12 @@
 """Files that appear whole."""
 
 import os
+import re
 
 import pytest
 
 from mpl_tf import files
+from mpl_tf.options import ConfigError
 
 
 def test_a_file_appears_whole_or_not_at_all(tmp_path):
@@ -57,3 +59,58 @@ def test_all_of_a_folder_is_forced_to_the_disk(tmp_path, monkeypatch):
         "a.partial/below",
     }
     assert names[-1] == "."  # after the renaming
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"{", "cannot be read: Expecting property name"),
+        (b"\xff\xfe{}", "cannot be read: 'utf-8' codec"),
+        (b"[" * 100_000, "cannot be read: maximum recursion depth"),
+        (b"[]", "is damaged or no such file: content must be an object; received"),
+        (b'{"steps": "3"}', "content.steps must be a whole number; received '3'"),
+    ],
+)
+def test_a_json_file_that_cannot_be_used_is_refused(content, message, tmp_path):
+    path = tmp_path / "file.json"
+    path.write_bytes(content)
+    with pytest.raises(ConfigError, match=re.escape(f"{path} ") + ".*" + re.escape(message)):
+        files.read_json(path, dict[str, int])
+
+
+def test_only_regular_files_are_read(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    os.symlink(tmp_path / "gone", tmp_path / "link")
+    for name, words in (
+        (tmp_path, "it is a folder, no regular file"),
+        (tmp_path / "pipe", "it is a pipe, no regular file"),
+        ("/dev/zero", "it is a device, no regular file"),
+        (tmp_path / "link", "No such file"),
+    ):
+        with pytest.raises(ConfigError, match=words):
+            files.read_json(name)
+
+
+def test_a_text_of_gigabytes_is_refused_before_it_is_read(tmp_path):
+    with open(tmp_path / "large.json", "wb") as file:
+        file.truncate(2**30 + 1)
+    with pytest.raises(ConfigError, match="more than a GiB"):
+        files.read_json(tmp_path / "large.json")
+
+
+def test_what_lies_at_a_path(tmp_path):
+    (tmp_path / "file").touch()
+    os.symlink(tmp_path / "gone", tmp_path / "link")
+    names = {"file": "a file", ".": "a folder", "link": "a link to nothing", "none": "nothing"}
+    assert {name: files.what_is(tmp_path / name) for name in names} == names
+
+
+def test_a_folder_that_cannot_be_written_is_refused(tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    files.check_folder(tmp_path / "new" / "below")
+    assert os.listdir(tmp_path) == ["file"]
+    with pytest.raises(ConfigError, match=r"below cannot be written: .*file is a file, no folder"):
+        files.check_folder(tmp_path / "file" / "below")
+    monkeypatch.setattr(os, "access", lambda path, mode: path != str(tmp_path))
+    with pytest.raises(ConfigError, match=f"no permission to write to {tmp_path}"):
+        files.check_folder(tmp_path / "new")

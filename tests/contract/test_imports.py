@@ -13,7 +13,7 @@ import mpl_tf
 PACKAGE = pathlib.Path(mpl_tf.__file__).parent
 # From the bottom up; a room stands for all of its modules.
 LEVELS = (
-    ("options", "console", "formulas"),
+    ("options", "console", "formulas", "forms"),
     ("files", "augment", "networks", "cli"),
     ("images",),
     ("data", "serving"),
