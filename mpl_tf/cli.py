@@ -10,7 +10,7 @@ from typing import Any
 
 from absl import flags
 
-from mpl_tf import console, options
+from mpl_tf import console, flag_files, options
 from mpl_tf.options import ConfigError
 
 DONE, FAILED, MISUSED, INTERRUPTED, TERMINATED = 0, 1, 2, 130, 143
@@ -153,7 +153,7 @@ def read(argv: Sequence[str], fields: Fields) -> tuple[dict[str, Any], list[str]
       (flag name -> value, with "help" if that is asked for; the arguments without a flag).
 
     Raises:
-      ConfigError: a flag is unknown, or its value has another type.
+      ConfigError: a flag is unknown, its value has another type, or a file of flags is none.
     """
     values = flags.FlagValues()
     values.set_gnu_getopt(True)  # flags may follow files
@@ -162,12 +162,9 @@ def read(argv: Sequence[str], fields: Fields) -> tuple[dict[str, Any], list[str]
         define(field.name, None, "", flag_values=values)
     flags.DEFINE_bool("help", None, "", short_name="h", flag_values=values)
     flags.DEFINE_string("verbosity", None, "", flag_values=values)
+    arguments = flag_files.expand(argv)
     try:
-        files = values(["", *argv])[1:]
-    except flags.CantOpenFlagFileError as error:
-        raise ConfigError(f"--flagfile cannot be read: {error.__context__}.") from error
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"--flagfile must be text: {error}.") from error
+        files = values(["", *arguments])[1:]
     except (flags.Error, ValueError) as error:
         raise ConfigError(str(error)) from error
     settings: dict[str, Any] = {"help": True} if values["help"].value else {}

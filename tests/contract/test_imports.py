@@ -14,8 +14,8 @@ PACKAGE = pathlib.Path(mpl_tf.__file__).parent
 # From the bottom up; a room stands for all of its modules.
 LEVELS = (
     ("options", "console", "formulas", "forms"),
-    ("files", "augment", "networks", "cli"),
-    ("images",),
+    ("files", "flag_files", "augment", "networks"),
+    ("images", "cli"),
     ("data", "serving"),
     ("engine",),
     ("methods",),
