@@ -120,8 +120,28 @@ class FromLayer:
 
     def __call__(self, images: tf.Tensor, draws: Draws) -> tf.Tensor:
         del draws
-        view = self.layer(tf.cast(images, tf.float32), training=True)
-        return tf.ensure_shape(ops.to_uint8(tf.cast(view, tf.float32)), images.shape)
+        return tf.ensure_shape(ops.to_uint8(self.output(images)), images.shape)
+
+    def output(self, images: tf.Tensor) -> tf.Tensor:
+        """What the layer makes of uint8 images: float32, not rounded."""
+        return tf.cast(self.layer(tf.cast(images, tf.float32), training=True), tf.float32)
+
+
+@dataclasses.dataclass(frozen=True)
+class InColor:
+    """A policy for RGB images, for grey ones too: they are seen as RGB and made grey again.
+
+    Attributes:
+      policy: takes and gives images of 3 channels.
+    """
+
+    policy: Policy
+
+    def __call__(self, images: tf.Tensor, draws: Draws) -> tf.Tensor:
+        if images.shape[-1] == 3:
+            return self.policy(images, draws)
+        rgb = self.policy(tf.repeat(images, 3, axis=-1), draws)
+        return tf.ensure_shape(tf.image.rgb_to_grayscale(rgb), images.shape)
 
 
 def as_policy(function: Policy | keras.Layer | None) -> Policy:

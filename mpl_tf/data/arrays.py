@@ -5,6 +5,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import tensorflow as tf
 
+from mpl_tf.data import ranges
 from mpl_tf.data.dataset import Images
 from mpl_tf.data.stores import ArrayStore
 from mpl_tf.options import ConfigError
@@ -71,12 +72,9 @@ def checked_images(images: Array, name: str) -> np.ndarray:
         return images
     if np.issubdtype(images.dtype, np.floating) and not np.isfinite(images).all():
         raise ConfigError(f"{name} images hold NaN or infinite values.")
-    if np.issubdtype(images.dtype, np.number):
-        low, high = images.min(), images.max()
-        hint = " Multiply values of 0 to 1 by 255." if low >= 0 and high <= 1 else ""
+    if images.dtype.kind in "buif":
         raise ConfigError(
-            f"{name} images must be uint8 with values 0 to 255; received {images.dtype} from "
-            f"{low:g} to {high:g}.{hint} Convert them with .astype('uint8')."
+            f"{name} images must be uint8 with values 0 to 255; {ranges.advice(images)}"
         )
     raise ConfigError(f"{name} images must be uint8; received {images.dtype}.")
 

@@ -1,5 +1,6 @@
 """Training data of the user's own images, for `fit`."""
 
+import numbers
 from collections.abc import Callable, Sequence
 from typing import Protocol, TypeAlias
 
@@ -7,12 +8,14 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from mpl_tf.augment import policies, randaugment
-from mpl_tf.data import pipeline
+from mpl_tf.augment import policies, probe, randaugment
+from mpl_tf.data import pipeline, sizes
 from mpl_tf.data.arrays import Array, ShuffledDataset, arrays
 from mpl_tf.data.dataset import Images, Pool
 from mpl_tf.options import ConfigError
 
+# Where there are enough images.
+_LABELED_BATCH, _UNLABELED_RATIO = 32, 7
 # What `pair` takes as a view.
 View: TypeAlias = str | keras.Layer | Callable[..., tf.Tensor] | None
 
@@ -28,8 +31,8 @@ def pair(
     unlabeled: Array | Pool | tf.data.Dataset | None = None,
     *,
     method: ReadsViews | None = None,
-    labeled_batch: int = 32,
-    unlabeled_ratio: int = 7,
+    labeled_batch: int | None = None,
+    unlabeled_ratio: int | None = None,
     weak: View = "crop",
     strong: View = "randaugment",
     exclude_labeled: bool = False,
@@ -56,8 +59,9 @@ def pair(
         None takes the labeled images, without their labels, and those marked -1.
       method: the method to train, its class or an object of it, which says what it reads of
         unlabeled images. A method that reads "index" is constructed with `num_unlabeled`.
-      labeled_batch: labeled images a step (the paper's B).
-      unlabeled_ratio: unlabeled images a labeled one (the paper's mu).
+      labeled_batch: labeled images a step (the paper's B); None is 32, or all if there are fewer.
+      unlabeled_ratio: unlabeled images a labeled one (the paper's mu); None is 7, or as many as
+        there are for a step.
       weak: "crop" (mirrored and shifted by up to an eighth), None, a Keras layer, or a policy: a
         function (images uint8 [n, H, W, C], draws) -> the same shape; see `augment.policies`.
       strong: "randaugment" (the weak view, RandAugment, cutout), None, a layer or a policy.
@@ -83,16 +87,13 @@ def pair(
     """
     views = _views(method, views)
     weak_policy, strong_policy = _policies(weak, strong)
-    if min(labeled_batch, unlabeled_ratio) < 1:
-        raise ConfigError(
-            f"labeled_batch and unlabeled_ratio must be at least 1; received {labeled_batch} and "
-            f"{unlabeled_ratio}."
-        )
     train, pool = _parts(labeled, unlabeled, exclude_labeled, num_classes)
-    unlabeled_batch = labeled_batch * unlabeled_ratio
-    _check_size("labeled", train, labeled_batch)
-    if views:
-        _check_size("unlabeled", pool, unlabeled_batch)
+    for name, view, policy in (("weak", weak, weak_policy), ("strong", strong, strong_policy)):
+        if not isinstance(view, str) and any(v.startswith(name) for v in ("weak", *views)):
+            probe.check_view(name, policy, train.shape)
+    labeled_batch, unlabeled_batch = _batches(
+        labeled_batch, unlabeled_ratio, train.size, pool.size if views else None
+    )
     data = pipeline.training_batches(
         train,
         pool,
@@ -137,11 +138,39 @@ def _policies(weak, strong):
     return weak, policies.as_policy(strong)
 
 
-def _check_size(name, pool, batch):
-    if pool.size is not None and pool.size < batch:
+def _batches(
+    labeled_batch: int | None,
+    unlabeled_ratio: int | None,
+    num_labeled: int | None,
+    num_unlabeled: int | None,
+) -> tuple[int, int]:
+    """The sizes of the batches of labeled and of unlabeled images; what is None gives way.
+
+    Args:
+      labeled_batch, unlabeled_ratio: as `pair` takes them.
+      num_labeled, num_unlabeled: images that there are; None is any number.
+    """
+    for name, value in (("labeled_batch", labeled_batch), ("unlabeled_ratio", unlabeled_ratio)):
+        if value is not None and (not isinstance(value, numbers.Integral) or value < 1):
+            raise ConfigError(f"{name} must be a whole number of at least 1; received {value!r}.")
+    batch, ratio = sizes.give_way(
+        labeled_batch or _LABELED_BATCH,
+        unlabeled_ratio or _UNLABELED_RATIO,
+        batch_is_set=labeled_batch is not None,
+        ratio_is_set=unlabeled_ratio is not None,
+        num_labeled=num_labeled,
+        num_unlabeled=num_unlabeled,
+    )
+    if num_labeled is not None and batch > num_labeled:
         raise ConfigError(
-            f"a batch of {batch} {name} images needs at least as many; received {pool.size}."
+            f"labeled_batch must be at most the {num_labeled} labeled images; received {batch}."
         )
+    if num_unlabeled is not None and batch * ratio > num_unlabeled:
+        raise ConfigError(
+            f"labeled_batch * unlabeled_ratio must be at most the {num_unlabeled} unlabeled "
+            f"images; received {batch} * {ratio}. Leave one of them out, and it fits."
+        )
+    return batch, batch * ratio
 
 
 def _parts(labeled, unlabeled, exclude_labeled, num_classes):

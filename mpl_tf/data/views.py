@@ -53,7 +53,7 @@ def _distortion(options, image_size):
             augmentations_per_image=options.randaugment_layers,
             magnitude=min(options.randaugment_magnitude / 30, 1.0),
         )
-        return policies.FromLayer(layer)
+        return policies.InColor(policies.FromLayer(layer))
     reach = {"translate": 100, "cutout": 40} if image_size >= 224 else {}
     return randaugment.RandAugment(
         options.randaugment_layers, options.randaugment_magnitude, **reach

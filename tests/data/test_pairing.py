@@ -2,6 +2,7 @@
 
 import itertools
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -90,7 +91,7 @@ def faulty(images):
     unbatched = tf.data.Dataset.from_tensor_slices((images[:20], LABELS))
     return {
         "NaN": ((nan, LABELS), None, "hold NaN"),
-        "scaled": ((images[:20] / 255.0, LABELS), None, "Multiply values of 0 to 1 by 255"),
+        "scaled": ((images[:20] / 255.0, LABELS), None, r"with \(images \* 255.0\).round"),
         "rank": ((images[0, 0], LABELS), None, r"received shape \(8, 3\)"),
         "channels": ((images[..., :2], np.zeros(90, int)), None, "C 1 or 3"),
         "none": ((images[:0], LABELS[:0]), None, "N at least 1"),
@@ -102,7 +103,7 @@ def faulty(images):
         "unlabeled": ((images[:20], LABELS * 0 - 1), None, "every label is -1"),
         "no pair": (images, None, "received ndarray"),
         "shapes": ((images[:20], LABELS), images[:, :4], "must have one shape"),
-        "few": ((images[:20], LABELS), None, "batch of 28 unlabeled images needs.*received 20"),
+        "few": ((images[:3], LABELS[:3]), None, "at most the 3 labeled images; received 4"),
         "batched": (unbatched.batch(5), None, "not batches"),
         "endless": (unbatched.repeat(), None, "must be finite"),
         "no labels": (unbatched.map(lambda image, label: image), None, r"\(image, label\)"),
@@ -173,6 +174,67 @@ def test_an_object_says_what_it_reads_where_a_hyperparameter_counts(images):
         "strong_2",
         "strong_3",
     }
+
+
+@pytest.mark.parametrize(
+    ("num_labeled", "num_unlabeled", "settings", "sizes"),
+    [
+        (20, 70, {}, (20, 80)),  # of 90 images: four for each labeled one
+        (3, 0, {}, (3, 3)),
+        (20, 0, {"unlabeled_ratio": 4}, (5, 20)),
+        (20, 10, {"labeled_batch": 4}, (4, 28)),
+        (20, 0, {"unlabeled_ratio": 3, "views": ()}, (20, None)),
+        (20, 10, {"exclude_labeled": True}, (10, 10)),
+    ],
+)
+def test_batches_that_are_not_asked_for_fit_few_images(
+    images, num_labeled, num_unlabeled, settings, sizes
+):
+    more = images[20 : 20 + num_unlabeled] if num_unlabeled else None
+    pairs = data.pair((images[:num_labeled], LABELS[:num_labeled]), more, **settings)
+    batch = {name: spec.shape[0] for name, spec in pairs.element_spec.items()}
+    assert (batch["label"], batch.get("weak")) == sizes
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"labeled_batch": 20, "unlabeled_ratio": 2}, "most the 20 unl.*20 [*] 2. Leave one"),
+        ({"unlabeled_ratio": 21}, "received 1 [*] 21"),
+        ({"labeled_batch": 0}, "labeled_batch must be a whole number of at least 1; received 0"),
+        ({"unlabeled_ratio": 1.5}, "unlabeled_ratio must be a whole number .* received 1.5"),
+    ],
+)
+def test_batches_that_are_asked_for_must_fit(images, settings, message):
+    with pytest.raises(ConfigError, match=message):
+        data.pair((images[:20], LABELS), **settings)
+
+
+def scaled(images, draws):
+    return tf.cast(images, tf.float32) / 255
+
+
+@pytest.mark.parametrize(
+    ("view", "message"),
+    [
+        (scaled, r"float32 .* from 0 to 1. Let it return .*to_uint8\(255.0 [*] view\)"),
+        (lambda i, d: tf.cast(i, tf.float32), r"from 0 to 255. Let it return .*to_uint8\(view\)"),
+        (lambda i, d: tf.cast(scaled(i, d), tf.uint8), "uint8 .* from 0 to 1"),
+        (lambda i, d: scaled(i, d) * 2 - 1, r"to_uint8\(127.5 [*] view [+] 127.5\)"),
+        (lambda i, d: i[:, :4], r"of \[4, 8, 8, 3\] it made uint8 \[4, 4, 8, 3\]"),
+        (keras.layers.Rescaling(1 / 255), r"let keras.layers.Rescaling\(255.0\) follow"),
+        (keras.layers.Rescaling(1 / 127.5, -1), r"Rescaling\(127.5, offset=127.5\) follow"),
+        (keras.layers.Flatten(), r"it made float32 \[4, 192\]"),
+    ],
+)
+@pytest.mark.parametrize("name", ["weak", "strong"])
+def test_a_view_that_gives_no_images_is_refused(images, name, view, message):
+    with pytest.raises(ConfigError, match=f"{name} must give images as it takes them.*{message}"):
+        data.pair((images[:20], LABELS), **{name: view})
+
+
+def test_a_view_that_the_method_does_not_read_is_not_looked_at(images):
+    data.pair((images[:20], LABELS), strong=scaled, method=mpl_tf.VAT)
 
 
 @pytest.mark.parametrize(

@@ -35,6 +35,14 @@ def test_every_choice_gives_views(images, weak, strong):
     assert np.array_equal(batches["strong"], batches["weak"]) == (strong == "none")
 
 
+def test_the_operations_of_keras_cv_take_grey_images(images):
+    made = views.make(DataConfig(weak="none", strong="keras_cv", cutout=0.0), 16)
+    grey = images[..., :1]
+    view = show(made.strong, grey)
+    assert (view.shape, view.dtype) == (grey.shape, np.uint8)
+    assert not np.array_equal(view, grey)
+
+
 def test_options_reach_the_views(images):
     def change(**options):
         made = views.make(dataclasses.replace(DataConfig(weak="none"), **options), 16)
