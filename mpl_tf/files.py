@@ -4,6 +4,7 @@ import contextlib
 import errno
 import json
 import os
+import re
 import shutil
 import stat
 from collections.abc import Iterator
@@ -118,8 +119,7 @@ def read_json(path: str | os.PathLike[str], form: Any = dict[str, Any]) -> Any:
     try:
         value = json.loads(read_text(path))
     except (OSError, ValueError, RecursionError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise ConfigError(f"{path} cannot be read: {reason}.") from error
+        raise ConfigError(f"{path} cannot be read: {reason(error)}.") from error
     if fault := forms.fault(value, form, "content"):
         raise ConfigError(f"{path} is damaged or no such file: {fault}.")
     return value
@@ -162,6 +162,15 @@ def what_is(path: str | os.PathLike[str]) -> str:
     return "a device"
 
 
+def reason(error: BaseException) -> str:
+    """What an exception says, in a line: without paths, and TensorFlow's names of operations."""
+    text = getattr(error, "strerror", None) or getattr(error, "message", None) or str(error)
+    if hasattr(error, "error_code"):  # TensorFlow's
+        text = re.sub(r"\{\{.*?\}\}|\[Op:.*?\]", "", text).rpartition("; ")[2]
+    text = text.partition("You may be trying to load on a different device")[0].strip()
+    return text.splitlines()[0][:200] if text else type(error).__name__
+
+
 def check_folder(path: str | os.PathLike[str]) -> None:
     """Checks that a folder can be made, or written to where it is there; changes nothing.
 
@@ -172,10 +181,10 @@ def check_folder(path: str | os.PathLike[str]) -> None:
     nearest = path
     while not os.path.lexists(nearest):
         nearest = os.path.dirname(nearest)
-    reason = ""
+    fault = ""
     if not os.path.isdir(nearest):
-        reason = f"{nearest} is {what_is(nearest)}, no folder"
+        fault = f"{nearest} is {what_is(nearest)}, no folder"
     elif not os.access(nearest, os.W_OK | os.X_OK):
-        reason = f"no permission to write to {nearest}"
-    if reason:
-        raise ConfigError(f"{path} cannot be written: {reason}.")
+        fault = f"no permission to write to {nearest}"
+    if fault:
+        raise ConfigError(f"{path} cannot be written: {fault}.")

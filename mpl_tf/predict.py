@@ -56,18 +56,16 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _predict(options: Options, names: list[str]) -> int:
     if not options.model:
         raise ConfigError("--model must be an export or the folder of a run; received none.")
-    import tensorflow as tf
     import tqdm
 
     from mpl_tf.images.files import list_files
     from mpl_tf.runs import folder as run_folder
-    from mpl_tf.serving import saved_model
+    from mpl_tf.serving import loading
 
-    path = saved_model.find(run_folder.exports_of(options.model))
-    class_names = saved_model.read_asset(path, saved_model.CLASS_NAMES)
-    serve = tf.saved_model.load(path).signatures.get("serving_bytes")
+    export = loading.load(run_folder.exports_of(options.model))
+    serve, class_names = export.signatures.get("serving_bytes"), export.class_names
     if serve is None:
-        raise ConfigError(f"{path} takes arrays alone: its images are neither grey nor RGB.")
+        raise ConfigError(f"{export.path} takes arrays alone: its images are neither grey nor RGB.")
     files, empty = list_files(names)
     writer = _Writer(options.format, class_names, min(options.top, len(class_names)))
     failed = len(empty)

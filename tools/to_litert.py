@@ -31,18 +31,17 @@ def convert(path: str, calibration: np.ndarray | None = None) -> bytes:
     """
     import tensorflow as tf
 
-    from mpl_tf.serving import saved_model
+    from mpl_tf.serving import loading
 
-    loaded = tf.saved_model.load(path)
-    shape = saved_model.read_asset(path, saved_model.ABOUT)["image_shape"]
-    spec = tf.TensorSpec([None, *shape], tf.float32, name="images")
+    export = loading.load(path)
+    spec = tf.TensorSpec([None, *export.image_shape], tf.float32, name="images")
 
     def answer(images):
-        return {"probabilities": loaded.probabilities(images)}
+        return {"probabilities": export.module.probabilities(images)}
 
     function = tf.function(answer, input_signature=[spec], autograph=False)
     concrete = function.get_concrete_function()
-    converter = tf.lite.TFLiteConverter.from_concrete_functions([concrete], loaded)
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([concrete], export.module)
     if calibration is not None:
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]

@@ -40,18 +40,17 @@ def convert(path: str, opset: int = 18) -> "onnx.ModelProto":
     import tensorflow as tf
     import tf2onnx
 
-    from mpl_tf.serving import saved_model
+    from mpl_tf.serving import loading
 
-    loaded = tf.saved_model.load(path)
-    shape = saved_model.read_asset(path, saved_model.ABOUT)["image_shape"]
-    spec = tf.TensorSpec([None, *shape], tf.uint8, name="images")
+    export = loading.load(path)
+    spec = tf.TensorSpec([None, *export.image_shape], tf.uint8, name="images")
 
     def answer(images):
-        return {"probabilities": loaded.probabilities(tf.cast(images, tf.float32))}
+        return {"probabilities": export.module.probabilities(tf.cast(images, tf.float32))}
 
     function = tf.function(answer, input_signature=[spec], autograph=False)
     model, _ = tf2onnx.convert.from_function(function, input_signature=[spec], opset=opset)
-    names = json.dumps(saved_model.read_asset(path, saved_model.CLASS_NAMES))
+    names = json.dumps(export.class_names)
     onnx.helper.set_model_props(model, {"class_names": names})
     return model
 
@@ -65,14 +64,16 @@ def difference(file: str, path: str, count: int = 8) -> float:
       count: random images.
     """
     import onnxruntime
-    import tensorflow as tf
+
+    from mpl_tf.serving import loading
 
     session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
     shape = session.get_inputs()[0].shape[1:]
     images = np.random.default_rng(0).integers(0, 256, (count, *shape)).astype(np.uint8)
     (theirs,) = session.run(["probabilities"], {"images": images})
-    serve = tf.saved_model.load(path).signatures["serving_default"]
-    return float(np.abs(theirs - serve(images=images)["probabilities"].numpy()).max())
+    export = loading.load(path)
+    ours = export.signatures["serving_default"](images=images)["probabilities"].numpy()
+    return float(np.abs(theirs - ours).max())
 
 
 def main(argv: Sequence[str] | None = None) -> int:

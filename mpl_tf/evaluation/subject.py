@@ -14,7 +14,7 @@ from mpl_tf.data.options import DataConfig
 from mpl_tf.images import decode
 from mpl_tf.options import ConfigError
 from mpl_tf.runs import experiment, restore
-from mpl_tf.serving import saved_model, signatures
+from mpl_tf.serving import loading, signatures
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,16 +51,13 @@ def of_run(path: str, which: str) -> Subject:
 
 
 def of_export(path: str) -> Subject:
-    """An export; see `saved_model.find`."""
-    path = saved_model.find(path)
-    class_names = saved_model.read_asset(path, saved_model.CLASS_NAMES)
-    height, width, channels = saved_model.read_asset(path, saved_model.ABOUT)["image_shape"]
-    loaded = tf.saved_model.load(path)  # held by the function, or its variables would go
+    """An export; see `loading.load`."""
+    export = loading.load(path)  # held by the function, or its variables would go
     return Subject(
-        path,
-        tuple(class_names),
-        (height, width, channels),
-        lambda images: loaded.signatures["serving_default"](images=images)["probabilities"],
+        export.path,
+        export.class_names,
+        export.image_shape,
+        lambda images: export.signatures["serving_default"](images=images)["probabilities"],
     )
 
 

@@ -1,19 +1,20 @@
 """The state of a whole phase of a run on disk: one folder a checkpoint."""
 
 import contextlib
-import hashlib
-import json
 import os
 import re
 import shutil
 
 import tensorflow as tf
 
-from mpl_tf import files
+from mpl_tf import digests, files
 from mpl_tf.console import log
 from mpl_tf.engine.trainer import Trainer
+from mpl_tf.options import ConfigError
 
 _DIGESTS = "digests.json"
+_STATE = "state"
+_STEP = "step"  # in it: which step it is of, whatever the folder is called
 
 
 class CheckpointError(RuntimeError):
@@ -68,21 +69,23 @@ class Checkpoints:
         try:
             with files.whole(self._path(step, self._write_to)) as partial:
                 os.makedirs(partial)
-                self._tracked.write(os.path.join(partial, "state"))
-                names = os.listdir(partial)
-                digests = {name: _digest(os.path.join(partial, name)) for name in names}
-                files.write_json(os.path.join(partial, _DIGESTS), digests)
+                self._tracked.write(os.path.join(partial, _STATE))
+                written = {_STEP: str(step), **digests.of(partial, os.listdir(partial))}
+                files.write_json(os.path.join(partial, _DIGESTS), written)
         except (OSError, tf.errors.OpError) as error:
             raise CheckpointError(
                 f"the checkpoint after step {step} could not be written to {self._write_to}: "
-                f"{_reason(error)}. The checkpoints before it are as they were: make room, and the "
-                "same command continues from there."
+                f"{files.reason(error)}. The checkpoints before it are as they were: make room, "
+                "and the same command continues from there."
             ) from error
         self._last_step = step
         self._tidy()
 
-    def restore(self) -> int:
+    def restore(self, total: int | None = None) -> int:
         """Restores the newest checkpoint that can be read, if there is one; changes no file.
+
+        Args:
+          total: steps of the phase; a checkpoint of a later step is of another run.
 
         Returns:
           The step it was saved at; 0 if there is no checkpoint at all.
@@ -92,8 +95,8 @@ class Checkpoints:
         """
         faults = []
         for step in sorted(self._steps(self._directory), reverse=True):
-            fault = self._read(self._path(step, self._directory))
-            if fault is None:
+            fault = self._read(self._path(step, self._directory), step, total)
+            if not fault:
                 self._last_step = step
                 return step
             faults.append(f"{self._path(step, self._directory)}: {fault}")
@@ -115,20 +118,27 @@ class Checkpoints:
         names = os.listdir(directory) if os.path.isdir(directory) else []
         return [int(match[1]) for name in names if (match := re.fullmatch(r"step-(\d+)", name))]
 
-    def _read(self, path):
-        """Restores from a folder; returns what is wrong with it, or None if nothing is."""
+    def _read(self, path: str, step: int, total: int | None) -> str:
+        """Restores from a folder; returns what is wrong with it, "" if nothing is."""
+        if total is not None and step > total:
+            return f"it is of step {step}, and there are {total}"
         try:
-            with open(os.path.join(path, _DIGESTS), encoding="utf-8") as file:
-                digests = json.load(file)
+            written = files.read_json(os.path.join(path, _DIGESTS), dict[str, str])
+            if written.pop(_STEP, str(step)) != str(step):
+                return "it is of another step than its name says"
+            unknown = {name for name in os.listdir(path) if name.startswith(_STATE)} - {*written}
+            if unknown or f"{_STATE}.index" not in written:
+                return f"{_DIGESTS} does not name all of its files"
             # All of it first: TensorFlow finds damage while it restores, variable by variable.
-            for name, digest in digests.items():
-                if _digest(os.path.join(path, name)) != digest:
-                    return f"{name} is damaged"
-            status = self._tracked.read(os.path.join(path, "state"))
+            if damage := digests.damage(path, written):
+                return damage
+            status = self._tracked.read(os.path.join(path, _STATE))
             status.assert_existing_objects_matched()
+        except ConfigError as error:
+            return str(error)
         except (OSError, ValueError, AttributeError, AssertionError, tf.errors.OpError) as error:
-            return _reason(error)
-        return None
+            return files.reason(error)
+        return ""
 
     def _tidy(self):
         """Removes all but the newest `keep` checkpoints up to the last one saved.
@@ -144,16 +154,3 @@ class Checkpoints:
         for name in os.listdir(self._write_to):  # of a process that was killed
             if name.endswith(".partial"):
                 shutil.rmtree(os.path.join(self._write_to, name), ignore_errors=True)
-
-
-def _digest(path):
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _reason(error):
-    """What an exception says, in a line: without TensorFlow's names of functions and operations."""
-    text = getattr(error, "strerror", None) or getattr(error, "message", None) or str(error)
-    if isinstance(error, tf.errors.OpError):
-        text = re.sub(r"\{\{.*?\}\}|\[Op:.*?\]", "", text).rpartition("; ")[2]
-    return text.strip().splitlines()[0][:200] if text.strip() else type(error).__name__

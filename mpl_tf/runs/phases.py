@@ -72,7 +72,7 @@ def run_phase(
         keep=run.keep_checkpoints,
         write_to=experiment.file(folder.CHECKPOINTS, phase),
     )
-    restored = step = checkpoints.restore()
+    restored = step = checkpoints.restore(total)
     is_chief = devices.is_chief(trainer.distribute_strategy)
     metrics.rewind(phase, step)
     since_evaluation = step % run.eval_every if step < total else 0

@@ -76,14 +76,15 @@ def restore(run: Run, which: str = "finetuned") -> tuple[str, keras.Model]:
     """
     settings = run.config.run
     method = build_method(run.config, len(run.class_names), run.image_shape, run.num_unlabeled)
-    step = _read(method, run.path, "train")
+    step = _read(method, run.path, "train", settings.steps)
     if not step:
         raise ConfigError(f"{run.path} has no checkpoint of its training yet.")
     unfinished = ""
     if step < settings.steps:
         unfinished = f"training has come to step {step} of {settings.steps}"
     if which == "finetuned" and not unfinished and settings.finetune_steps:
-        finetune_step = _read(finetuning_phase(run.config, method), run.path, "finetune")
+        phase = finetuning_phase(run.config, method)
+        finetune_step = _read(phase, run.path, "finetune", settings.finetune_steps)
         if finetune_step < settings.finetune_steps:
             unfinished = f"finetuning has come to step {finetune_step} of {settings.finetune_steps}"
     if which == "finetuned" and unfinished:
@@ -103,9 +104,9 @@ def _network(run: Run, method: Method, which: str) -> tuple[str, keras.Model]:
         raise ConfigError(f"{run.path}, method={run.config.run.method}: {error}") from error
 
 
-def _read(trainer: Trainer, path: str, phase: str) -> int:
-    """Restores a phase; returns the step."""
+def _read(trainer: Trainer, path: str, phase: str, total: int) -> int:
+    """Restores a phase of `total` steps; returns the step."""
     try:
-        return Checkpoints(trainer, os.path.join(path, folder.CHECKPOINTS, phase)).restore()
+        return Checkpoints(trainer, os.path.join(path, folder.CHECKPOINTS, phase)).restore(total)
     except CheckpointError as error:
         raise ConfigError(str(error)) from error

@@ -5,19 +5,32 @@ import os
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypedDict
 
 import keras
 import numpy as np
 import tensorflow as tf
 from tensorflow_serving.apis import prediction_log_pb2
 
-from mpl_tf.files import sync_tree
+from mpl_tf import digests
+from mpl_tf.files import read_json, sync_tree, write_json
 from mpl_tf.options import ConfigError
 from mpl_tf.serving import signatures
 
 # Assets: the names of the classes, a list; the training configuration; what was exported, and how.
 CLASS_NAMES, CONFIG, ABOUT = "class_names.json", "config.json", "about.json"
+
+# SHA-256 of every file that answers are computed from.
+DIGESTS = "assets.extra/digests.json"
+
+
+class About(TypedDict):
+    """The content of `about.json`, beside what else it may hold."""
+
+    image_shape: tuple[int, int, int]
+
+
+_FORMS = {CLASS_NAMES: list[str], CONFIG: dict[str, Any], ABOUT: About}
 
 # How the names of exports begin while they are written.
 _PARTIAL = ".partial-"
@@ -53,16 +66,12 @@ def export(
       The folder of the version.
 
     Raises:
-      ValueError: the number of names is not the number of classes, or two are the same.
+      ConfigError: the class names cannot be exported; see `check_class_names`.
       OSError: the folder cannot be written.
     """
     num_classes = network.output_shape[-1]
     names = [str(i) for i in range(num_classes)] if class_names is None else list(class_names)
-    if len(names) != num_classes or len(set(names)) != num_classes:
-        raise ValueError(
-            f"class_names must hold {num_classes} different names; received {len(names)}, "
-            f"{len(set(names))} of them different."
-        )
+    check_class_names(names, num_classes)
     shape = list(network.input_shape[1:])
     about = {
         "image_shape": shape,
@@ -77,11 +86,31 @@ def export(
     try:
         _save(module, partial, {CLASS_NAMES: names, CONFIG: config or {}, ABOUT: about})
         _write_warm_up(module, partial, shape)
+        _write_digests(partial)
         os.chmod(partial, os.stat(directory).st_mode)  # mkdtemp's is for its owner alone
         sync_tree(partial)
         return _claim(partial, directory)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+
+
+def check_class_names(names: Sequence[str], num_classes: int) -> None:
+    """Checks what an export will call its classes.
+
+    Raises:
+      ConfigError: there are more or fewer names than classes, two are the same, or one cannot be
+        written as UTF-8, which an export's answers are.
+    """
+    if len(names) != num_classes or len(set(names)) != num_classes:
+        raise ConfigError(
+            f"class_names must hold {num_classes} different names; received {len(names)}, "
+            f"{len(set(names))} of them different."
+        )
+    for name in names:
+        try:
+            name.encode()
+        except UnicodeEncodeError as error:
+            raise ConfigError(f"class_names must be UTF-8; received {name!a}.") from error
 
 
 def _save(module: tf.Module, path: str, assets: Mapping[str, Any]) -> None:
@@ -127,6 +156,13 @@ def _write_warm_up(module: tf.Module, path: str, shape: Sequence[int]) -> None:
     with tf.io.TFRecordWriter(os.path.join(extra, "tf_serving_warmup_requests")) as writer:
         for request in requests:
             writer.write(request.SerializeToString())
+
+
+def _write_digests(path: str) -> None:
+    """Of what answers depend on: warm-up requests and TensorFlow's fingerprint may be removed."""
+    folders = ("assets", "variables")
+    names = [f"{folder}/{name}" for folder in folders for name in os.listdir(f"{path}/{folder}")]
+    write_json(os.path.join(path, DIGESTS), digests.of(path, ["saved_model.pb", *sorted(names)]))
 
 
 def _claim(partial: str, directory: str) -> str:
@@ -187,19 +223,15 @@ def read_asset(path: str, name: str) -> Any:
 
     Args:
       path: the export's folder.
-      name: CLASS_NAMES, CONFIG or ABOUT.
+      name: CLASS_NAMES, CONFIG or ABOUT, which are checked, or another.
 
     Returns:
       What JSON makes of it: a list of str, or a dict.
 
     Raises:
-      ConfigError: it is not there, or no JSON.
+      ConfigError: it is not there, no JSON, or holds something else.
     """
-    file = os.path.join(path, "assets", name)
     try:
-        with open(file, encoding="utf-8") as opened:
-            return json.load(opened)
-    except (OSError, ValueError) as error:
-        raise ConfigError(
-            f"{file} cannot be read: {error}. Is {path} an export of mpl_tf?"
-        ) from error
+        return read_json(os.path.join(path, "assets", name), _FORMS.get(name, Any))
+    except ConfigError as error:
+        raise ConfigError(f"{error} Is {path} an export of mpl_tf?") from error

@@ -15,7 +15,7 @@ PACKAGE = pathlib.Path(mpl_tf.__file__).parent
 LEVELS = (
     ("options", "console", "formulas", "forms"),
     ("files", "flag_files", "augment", "networks"),
-    ("images", "cli"),
+    ("images", "cli", "digests"),
     ("data", "serving"),
     ("engine",),
     ("methods",),

@@ -1,5 +1,6 @@
 """Checkpoints hold everything that the next step depends on."""
 
+import json
 import logging
 import os
 import resource
@@ -195,6 +196,12 @@ def flip(path):
     path.write_bytes(content)
 
 
+def leave_out(path, name):
+    content = json.loads(path.read_text())
+    del content[name]
+    path.write_text(json.dumps(content))
+
+
 DAMAGE = {
     "data cut short": lambda step: os.truncate(step / "state.data-00000-of-00001", 20),
     "data flipped": lambda step: flip(step / "state.data-00000-of-00001"),
@@ -205,6 +212,10 @@ DAMAGE = {
     "digests no JSON": lambda step: os.truncate(step / "digests.json", 9),
     "digests flipped": lambda step: flip(step / "digests.json"),
     "digests no object": lambda step: (step / "digests.json").write_text("[]"),
+    "digests of nothing": lambda step: (step / "digests.json").write_text("{}"),
+    "digests are numbers": lambda step: (step / "digests.json").write_text('{"state.index": 3}'),
+    "digests leave one out": lambda step: leave_out(step / "digests.json", "state.index"),
+    "a pipe": lambda step: [(step / "state.index").unlink(), os.mkfifo(step / "state.index")],
     "everything missing": lambda step: [file.unlink() for file in step.iterdir()],
 }
 
@@ -221,6 +232,23 @@ def test_a_damaged_checkpoint_gives_way_to_the_one_before(model, tmp_path, damag
     assert names(tmp_path) == ["step-2", "step-4"]
     checkpoints.save(3)  # the damaged one is in the future now
     assert names(tmp_path) == ["step-2", "step-3"]
+
+
+def test_a_checkpoint_is_of_the_step_that_it_was_written_at(model, tmp_path, messages):
+    """Whatever its folder is called: a run would go on at a step that it has never come to."""
+    save(model, tmp_path, 2, 4)
+    os.rename(tmp_path / "step-4", tmp_path / "step-99999")
+    assert Checkpoints(model, str(tmp_path)).restore() == 2
+    assert "it is of another step than its name says" in messages(logging.WARNING)
+
+
+def test_a_checkpoint_beyond_the_last_step_is_of_another_run(model, tmp_path, messages):
+    save(model, tmp_path, 2, 9)
+    assert Checkpoints(model, str(tmp_path)).restore(9) == 9
+    assert Checkpoints(model, str(tmp_path)).restore(8) == 2
+    assert "step-9: it is of step 9, and there are 8" in messages(logging.WARNING)
+    with pytest.raises(CheckpointError, match="it is of step 2, and there are 1"):
+        Checkpoints(model, str(tmp_path)).restore(1)
 
 
 def test_without_a_usable_checkpoint_nothing_is_deleted(model, tmp_path):

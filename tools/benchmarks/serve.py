@@ -20,7 +20,7 @@ from arguments import at_least
 from mpl_tf import networks
 from mpl_tf.images import example
 from mpl_tf.runs import folder as run_folder
-from mpl_tf.serving import saved_model
+from mpl_tf.serving import loading, saved_model
 
 Request = tuple[str, int]  # signature, images
 
@@ -68,23 +68,23 @@ def make_requests(
       side: side of the JPEG files in pixels.
       batches: sequence of int, images a request.
     """
-    loaded = tf.saved_model.load(path).signatures
-    shape = saved_model.read_asset(path, saved_model.ABOUT)["image_shape"]
+    export = loading.load(path)
     generator = np.random.default_rng(0)
     # Smooth, as photographs are: noise would make JPEG slow.
     coarse = generator.integers(0, 256, [-(-side // 8), -(-side // 8), 3])
     file = tf.io.encode_jpeg(tf.cast(tf.image.resize(coarse, [side, side]), tf.uint8)).numpy()
     requests = {}
     for batch in batches:
-        pixels = tf.constant(generator.integers(0, 256, [batch, *shape]), tf.uint8)
+        pixels = tf.constant(generator.integers(0, 256, [batch, *export.image_shape]), tf.uint8)
         inputs = {
             "serving_default": {"images": pixels},
             "serving_bytes": {"image_bytes": tf.constant([file] * batch)},
             "classify": {"inputs": tf.constant([example.serialize(file)] * batch)},
         }
         for name, tensors in inputs.items():
-            if name in loaded:
-                requests[name, batch] = functools.partial(loaded[name], **tensors)
+            if name in export.signatures:
+                function = export.signatures[name]
+                requests[name, batch] = functools.partial(function, **tensors)
     return requests
 
 
