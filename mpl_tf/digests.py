@@ -1,4 +1,4 @@
-"""Digests of the files in a folder, which tell later whether they are as they were written."""
+"""Whether the files of a folder are as they were written, by their SHA-256 digests."""
 
 import hashlib
 import os

@@ -1,4 +1,4 @@
-"""Files and folders that appear whole or not at all; JSON, and what else is read of them."""
+"""Files and folders that appear whole or not at all, and JSON and text that is read."""
 
 import contextlib
 import errno

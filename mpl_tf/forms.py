@@ -1,4 +1,4 @@
-"""Whether a value that was read from JSON has the form that a Python type describes."""
+"""Whether a value read from JSON has the form that a Python type describes."""
 
 import math
 import reprlib
