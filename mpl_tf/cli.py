@@ -1,4 +1,4 @@
-"""The command line of all verbs: flags made of `option` fields, help, and exit statuses."""
+"""The command line of all verbs: flags made of `option` fields, help, exit statuses."""
 
 import contextlib
 import dataclasses
@@ -10,7 +10,7 @@ from typing import Any
 
 from absl import flags
 
-from mpl_tf import console, flag_files, options
+from mpl_tf import console, flag_files, options, paths
 from mpl_tf.options import ConfigError
 
 DONE, FAILED, MISUSED, INTERRUPTED, TERMINATED = 0, 1, 2, 130, 143
@@ -153,7 +153,8 @@ def read(argv: Sequence[str], fields: Fields) -> tuple[dict[str, Any], list[str]
       (flag name -> value, with "help" if that is asked for; the arguments without a flag).
 
     Raises:
-      ConfigError: a flag is unknown, its value has another type, or a file of flags is none.
+      ConfigError: a flag is unknown, its value has another type or is no path where it must be, or
+        a file of flags is none.
     """
     values = flags.FlagValues()
     values.set_gnu_getopt(True)  # flags may follow files
@@ -164,19 +165,24 @@ def read(argv: Sequence[str], fields: Fields) -> tuple[dict[str, Any], list[str]
     flags.DEFINE_string("verbosity", None, "", flag_values=values)
     arguments = flag_files.expand(argv)
     try:
-        files = values(["", *arguments])[1:]
+        unnamed = values(["", *arguments])[1:]
     except (flags.Error, ValueError) as error:
         raise ConfigError(str(error)) from error
     settings: dict[str, Any] = {"help": True} if values["help"].value else {}
     for field in fields:
         value = values[field.name].value
         if value is not None:
-            settings[field.name] = _number(field, value) if field.type in _NUMBERS else value
-    return settings, files
+            settings[field.name] = _typed(field, value)
+    return settings, unnamed
 
 
-def _number(field: dataclasses.Field, text: str) -> Any:
+def _typed(field: dataclasses.Field, text: Any) -> Any:
+    """The value of a flag whose text, or bool, is `text`."""
+    if field.metadata["path"]:
+        return paths.local_path(field.name, text)
     number_type: Any = field.type
+    if number_type not in _NUMBERS:
+        return text
     try:
         return _NUMBERS[number_type].parse(text)
     except ValueError as error:

@@ -26,8 +26,10 @@ calibration. Writes evaluation.json and evaluation.png.
 class Options:
     """What is measured, and on what."""
 
-    workdir: str = option("", "Folder of the run whose network is measured.")
-    model: str = option("", "Instead of a run: an export, or a folder of versions of one.")
+    workdir: str = option("", "Folder of the run whose network is measured.", path=True)
+    model: str = option(
+        "", "Instead of a run: an export, or a folder of versions of one.", path=True
+    )
     which: str = option(
         "finetuned",
         "Network of the run: the finetuned moving average of the student (the average itself, if "
@@ -42,6 +44,7 @@ class Options:
     data_dir: str = option(
         "",
         "Folder of TensorFlow Datasets; if empty, $TFDS_DATA_DIR, else ~/tensorflow_datasets.",
+        path=True,
     )
     part: str = option("test", "Which of its images.", choices=("test", "validation"))
     skip_broken: bool = option(
@@ -52,9 +55,12 @@ class Options:
         "The reassessed labels of ImageNet's validation images (ImageNet-ReaL's real.json): a list "
         "of lists of class ids. Images without one are left out; others are right if the answer is "
         "one of theirs.",
+        path=True,
     )
     to: str = option(
-        "", "Folder to write to; if empty, `evaluation` in the run folder or the current one."
+        "",
+        "Folder to write to; if empty, `evaluation` in the run folder or the current one.",
+        path=True,
     )
     batch: int = option(500, "Images that are classified at once.", low=1)
 

@@ -22,8 +22,8 @@ Serving takes it: whole or not at all. The run's data is not needed.
 class Options:
     """What is exported, and where to."""
 
-    workdir: str = option("", "Folder of the run.")
-    to: str = option("", "Folder of the versions; if empty, `export` in the run folder.")
+    workdir: str = option("", "Folder of the run.", path=True)
+    to: str = option("", "Folder of the versions; if empty, `export` in the run folder.", path=True)
     which: str = option(
         "finetuned",
         "The network: the finetuned moving average of the student (the average itself, if the run "

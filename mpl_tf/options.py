@@ -37,6 +37,7 @@ def option(
     below: float | None = None,
     share_of_steps: float | None = None,
     needs: str = "",
+    path: bool = False,
 ) -> Any:
     """A dataclass field with a help text and a range.
 
@@ -52,12 +53,14 @@ def option(
         it exceeds this share of the run's steps. What is set explicitly never gives way.
       needs: what a method must have for the option to mean anything to it, one of
         `config.config.features`; "" if it means something to every method.
+      path: whether the value is a path on this machine, in which `~` may stand for the home folder.
 
     Returns:
       A `dataclasses.field`.
     """
     limits = {"choices": choices, "low": low, "high": high, "above": above, "below": below}
-    metadata = {"help": help, **limits, "share_of_steps": share_of_steps, "needs": needs}
+    other = {"share_of_steps": share_of_steps, "needs": needs, "path": path}
+    metadata = {"help": help, **limits, **other}
     return dataclasses.field(default=default, metadata=metadata)
 
 

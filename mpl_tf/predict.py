@@ -29,7 +29,9 @@ standard output. Files that cannot be read are named on standard error, and the 
 class Options:
     """Which model answers, and how."""
 
-    model: str = option("", "An export, a folder of versions of one, or the folder of a run.")
+    model: str = option(
+        "", "An export, a folder of versions of one, or the folder of a run.", path=True
+    )
     format: str = option(
         "jsonl",
         "jsonl: one JSON object a line, with file, label, probability and top. csv: with a header. "

@@ -22,7 +22,7 @@ class Options:
     coats: int = option(2, "How many.", low=1)
     gloss: float = option(0.5, "From 0 to 1.", low=0, high=1)
     dry: bool = option(True, "Wait until it is dry.")
-    wall: str = option("", "Where; if empty, the next one.")
+    wall: str = option("", "Where; if empty, the next one.", path=True)
 
 
 def parse(*argv, command=COMMAND):
@@ -35,6 +35,12 @@ def test_flags_become_options():
     assert parse() == (Options(),)
     assert parse("--nodry", "--dry") == (Options(),)
     assert parse("--dry=false") == (Options(dry=False),)
+
+
+def test_a_path_may_begin_with_the_home_folder(monkeypatch):
+    monkeypatch.setenv("HOME", "/home/me")
+    monkeypatch.setenv("USERPROFILE", "/home/me")
+    assert parse("--wall=~/wall") == (Options(wall="/home/me/wall"),)
 
 
 def test_flags_may_stand_between_and_after_files():
@@ -60,6 +66,7 @@ def test_flags_can_stand_in_a_file(tmp_path):
         (["--dry=perhaps"], "flag --dry=perhaps"),
         (["--coats=0", "--gloss=2"], "coats must be at least 1; received 0. gloss must be at"),
         (["--color=green"], "color must be one of blue, red; received 'green'"),
+        (["--wall=gs://wall"], "wall must be a path on this machine; received gs://wall"),
         (["wall"], "unexpected argument 'wall'; every setting is a --flag."),
         (["--flagfile=/no/such/file"], "--flagfile cannot be read: [Errno 2] No such file or dir"),
         (["--flagfile"], "--flagfile must be the path of a file of flags; received none."),

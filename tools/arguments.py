@@ -5,6 +5,8 @@ import importlib
 import math
 from collections.abc import Callable, Iterable
 
+from mpl_tf import paths
+
 
 def at_least(low: float, number: Callable[[str], float] = int) -> Callable[[str], float]:
     """An argparse type: finite numbers of at least `low`; `number` is int or float."""
@@ -30,6 +32,14 @@ def integers(low: int) -> Callable[[str], list[int]]:
 
     parse.__name__ = "integers"
     return parse
+
+
+def local_path(text: str) -> str:
+    """An argparse type: a path on this machine; see `paths.local_path`."""
+    try:
+        return paths.local_path("path", text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def subcommands(description: str, metavar: str, modules: Iterable[str]) -> argparse.ArgumentParser:

@@ -25,7 +25,7 @@ if __name__ == "__main__":
 
 import tqdm
 
-from arguments import at_least, integers
+from arguments import at_least, integers, local_path
 from comparing import cells, pictures, tables
 from mpl_tf.methods import METHODS
 from mpl_tf.options import ConfigError
@@ -72,7 +72,9 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         "--flags", default="", help="comma-separated flag=value for every run, of mpl_tf.train"
     )
     parser.add_argument("--jobs", type=count, default=1, help="runs at a time [1]")
-    parser.add_argument("--out", default="comparison", help="folder of the results [comparison]")
+    parser.add_argument(
+        "--out", type=local_path, default="comparison", help="folder of the results [comparison]"
+    )
     return parser.parse_args(argv)
 
 

@@ -28,7 +28,7 @@ if __name__ == "__main__":
 import numpy as np
 from scipy import stats
 
-from arguments import at_least
+from arguments import at_least, local_path
 from mpl_tf import config, data, files
 from mpl_tf.data import pipeline, splits
 from mpl_tf.formulas import measures
@@ -220,12 +220,14 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--dataset", default="digits", choices=LABELS, help="[digits]")
-    parser.add_argument("--data_dir", default="", help="as in mpl_tf.train")
+    parser.add_argument("--data_dir", type=local_path, default="", help="as in mpl_tf.train")
     parser.add_argument("--network", default="mlp", help="as in mpl_tf.train [mlp]")
     parser.add_argument("--conditions", default="", help="comma-separated parts of names [all]")
     parser.add_argument("--seeds", type=at_least(1), default=10, help="seeds 0, 1, ... [10]")
     parser.add_argument("--steps", type=at_least(1), default=1000, help="steps of a run [1000]")
-    parser.add_argument("--out", default="feedback_search", help="folder [feedback_search]")
+    parser.add_argument(
+        "--out", type=local_path, default="feedback_search", help="folder [feedback_search]"
+    )
     options = parser.parse_args(argv)
     names, parts = conditions(options.dataset), options.conditions.split(",")
     options.conditions = [name for name in names if any(part in name for part in parts)]

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from arguments import local_path
 from mpl_tf import cli, console
 from mpl_tf.options import ConfigError
 
@@ -92,8 +93,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _parse(argv):
     style = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=style)
-    parser.add_argument("model", help="an export, a folder of versions of one, or of a run")
-    parser.add_argument("--to", required=True, help="the ONNX file to write")
+    parser.add_argument(
+        "model", type=local_path, help="an export, a folder of versions of one, or of a run"
+    )
+    parser.add_argument("--to", type=local_path, required=True, help="the ONNX file to write")
     parser.add_argument("--opset", type=int, default=18, help="version of ONNX's operators [18]")
     return (parser.parse_args(argv),)
 

@@ -43,7 +43,7 @@ from scipy import stats
 from sklearn import datasets
 
 import mpl_tf
-from arguments import at_least
+from arguments import at_least, local_path
 from mpl_tf.engine.method import Method
 from mpl_tf.runs import callbacks
 
@@ -280,7 +280,9 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     sigma = "noise between the views [0.2 for --noise up to 0.05, else 0.15]"
     parser.add_argument("--sigma", type=at_least(0, float), help=sigma)
     parser.add_argument("--steps", type=at_least(1), default=10000, help="of a method [10000]")
-    parser.add_argument("--out", default="two_moons", help="folder of the results [two_moons]")
+    parser.add_argument(
+        "--out", type=local_path, default="two_moons", help="folder of the results [two_moons]"
+    )
     options = parser.parse_args(argv)
     if options.sigma is None:
         options.sigma = 0.2 if options.noise <= 0.05 else 0.15

@@ -24,6 +24,7 @@ class Launch:
         "",
         "Run folder: everything a run leaves lies there. If empty, runs/<dataset>-<method>-<seed> "
         "under the current folder.",
+        path=True,
     )
     overwrite: bool = option(False, "Replace the run in the run folder, if there is one.")
     workers: str = option(

@@ -16,6 +16,7 @@ class DataConfig:
     data_dir: str = option(
         "",
         "Folder of TensorFlow Datasets; if empty, $TFDS_DATA_DIR, else ~/tensorflow_datasets.",
+        path=True,
     )
     image_size: int = option(
         0,
@@ -43,7 +44,9 @@ class DataConfig:
         needs="unlabeled",
     )
     split_file: str = option(
-        "", "A split.json of another run: its labeled and validation images are used here."
+        "",
+        "A split.json of another run: its labeled and validation images are used here.",
+        path=True,
     )
     skip_broken: bool = option(
         False, "Count and leave out files that are no readable images, instead of refusing them."

@@ -55,7 +55,7 @@ def list_files(names: Iterable[str]) -> tuple[list[str], list[tuple[str, str]]]:
 
     Args:
       names: files; folders, of which all image files are meant; or "-" for a list of both, one a
-        line, on standard input.
+        line, on standard input. `~` stands for the home folder.
 
     Returns:
       (files, failed): files in order; failed has (folder, what is wrong with it) for each folder
@@ -63,7 +63,7 @@ def list_files(names: Iterable[str]) -> tuple[list[str], list[tuple[str, str]]]:
     """
     files: list[str] = []
     failed: list[tuple[str, str]] = []
-    for name in names:
+    for name in map(os.path.expanduser, names):
         if name == "-":
             lines = [line.rstrip("\r\n") for line in sys.stdin]
             more = list_files([line for line in lines if line and line != "-"])

@@ -7,7 +7,7 @@ import shutil
 
 import tensorflow as tf
 
-from mpl_tf import digests, files
+from mpl_tf import digests, files, paths
 from mpl_tf.console import log
 from mpl_tf.engine.trainer import Trainer
 from mpl_tf.options import ConfigError
@@ -132,8 +132,9 @@ class Checkpoints:
             # All of it first: TensorFlow finds damage while it restores, variable by variable.
             if damage := digests.damage(path, written):
                 return damage
-            status = self._tracked.read(os.path.join(path, _STATE))
-            status.assert_existing_objects_matched()
+            with paths.literal(path) as folder:
+                status = self._tracked.read(os.path.join(folder, _STATE))
+                status.assert_existing_objects_matched()
         except ConfigError as error:
             return str(error)
         except (OSError, ValueError, AttributeError, AssertionError, tf.errors.OpError) as error:

@@ -7,7 +7,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from mpl_tf import digests, files
+from mpl_tf import digests, files, paths
 from mpl_tf.options import ConfigError
 from mpl_tf.serving import saved_model
 
@@ -48,7 +48,8 @@ def load(path: str) -> Export:
     class_names = saved_model.read_asset(path, saved_model.CLASS_NAMES)
     height, width, channels = saved_model.read_asset(path, saved_model.ABOUT)["image_shape"]
     try:
-        module = tf.saved_model.load(path)
+        with paths.literal(path) as folder:
+            module = tf.saved_model.load(folder)
     except Exception as error:  # TensorFlow raises whatever its reader stumbles over
         raise ConfigError(
             f"{path} cannot be loaded ({files.reason(error)}): a file of it is missing or "

@@ -15,6 +15,7 @@ from tensorflow_serving.apis import prediction_log_pb2
 from mpl_tf import digests
 from mpl_tf.files import read_json, sync_tree, write_json
 from mpl_tf.options import ConfigError
+from mpl_tf.paths import local_path
 from mpl_tf.serving import signatures
 
 # Assets: the names of the classes, a list; the training configuration; what was exported, and how.
@@ -69,6 +70,7 @@ def export(
       ConfigError: the class names cannot be exported; see `check_class_names`.
       OSError: the folder cannot be written.
     """
+    directory = local_path("the folder of an export", directory)
     num_classes = network.output_shape[-1]
     names = [str(i) for i in range(num_classes)] if class_names is None else list(class_names)
     check_class_names(names, num_classes)
@@ -209,6 +211,7 @@ def find(path: str) -> str:
     Raises:
       ConfigError: neither is there.
     """
+    path = local_path("model", path)
     if os.path.isfile(os.path.join(path, "saved_model.pb")):
         return path
     numbers = versions(path)

@@ -14,7 +14,7 @@ PACKAGE = pathlib.Path(mpl_tf.__file__).parent
 # From the bottom up; a room stands for all of its modules.
 LEVELS = (
     ("options", "console", "formulas", "forms"),
-    ("files", "flag_files", "augment", "networks"),
+    ("files", "flag_files", "paths", "augment", "networks"),
     ("images", "cli", "digests"),
     ("data", "serving"),
     ("engine",),

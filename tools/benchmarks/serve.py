@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 import numpy as np
 import tensorflow as tf
 
-from arguments import at_least
+from arguments import at_least, local_path
 from mpl_tf import networks
 from mpl_tf.images import example
 from mpl_tf.runs import folder as run_folder
@@ -31,7 +31,9 @@ HELP = "latency and throughput of an export's three signatures"
 def define(parser: argparse.ArgumentParser) -> None:
     """Adds this benchmark's arguments to an argparse parser."""
 
-    parser.add_argument("--model", help="an export or the folder of a run [an untrained network]")
+    parser.add_argument(
+        "--model", type=local_path, help="an export or the folder of a run [an untrained network]"
+    )
     parser.add_argument("--network", default="wide_resnet_28_2", help="that network [%(default)s]")
     parser.add_argument("--image_size", type=at_least(1), default=32, help="its images' side [32]")
     parser.add_argument("--side", type=at_least(1), default=256, help="the files' side [256]")

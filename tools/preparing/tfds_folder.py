@@ -25,6 +25,7 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
+from arguments import local_path
 from mpl_tf import console, files
 from mpl_tf.options import ConfigError
 
@@ -44,10 +45,16 @@ def define(parser: argparse.ArgumentParser) -> None:
     """Adds the command's arguments to an argparse parser."""
     parser.add_argument("name", metavar="NAME", help="of the set, as listed above")
     parser.add_argument(
-        "--from", dest="source", metavar="FOLDER", required=True, help="folder of the raw files"
+        "--from",
+        type=local_path,
+        dest="source",
+        metavar="FOLDER",
+        required=True,
+        help="folder of the raw files",
     )
     parser.add_argument(
         "--data_dir",
+        type=local_path,
         default="",
         metavar="DIR",
         help="folder of TensorFlow Datasets [$TFDS_DATA_DIR, else ~/tensorflow_datasets]",

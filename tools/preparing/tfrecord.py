@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from arguments import at_least
+from arguments import at_least, local_path
 from mpl_tf import console
 from mpl_tf.options import ConfigError
 
@@ -35,9 +35,15 @@ _SAMPLE = 64  # images that are re-encoded to guess the size of all
 
 def define(parser: argparse.ArgumentParser) -> None:
     """Adds the command's arguments to an argparse parser."""
-    parser.add_argument("folder", metavar="FOLDER", help="folder of the images, as above")
     parser.add_argument(
-        "--to", metavar="OUT", required=True, help="folder of the TFRecord files; empty or new"
+        "folder", type=local_path, metavar="FOLDER", help="folder of the images, as above"
+    )
+    parser.add_argument(
+        "--to",
+        type=local_path,
+        metavar="OUT",
+        required=True,
+        help="folder of the TFRecord files; empty or new",
     )
     parser.add_argument(
         "--shard_mb", type=at_least(1), default=128, metavar="N", help="MiB a file, about [128]"

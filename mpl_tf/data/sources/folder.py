@@ -10,6 +10,7 @@ from mpl_tf.data.dataset import Dataset, Images, Source
 from mpl_tf.data.options import DataConfig
 from mpl_tf.images import class_folders
 from mpl_tf.images.files import channels_of
+from mpl_tf.paths import local_path
 
 
 def folder(path: str, **options: Any) -> Source:
@@ -29,11 +30,12 @@ def folder(path: str, **options: Any) -> Source:
       ConfigError: a part is missing or empty, a class has no image, a class of validation or test
         is not in labeled, or a file is no readable image.
     """
-    return load(path, DataConfig(**options))
+    return load(local_path("folder", path), DataConfig(**options))
 
 
 def dataset(path: str) -> Dataset:
     """The Dataset behind `--dataset=folder:PATH`; see `folder`."""
+    path = local_path("folder", path)
     classes, _ = class_folders.list_classes(path, "labeled")
     counts = [len(images) for images in classes.values()]
     num_validation = 0

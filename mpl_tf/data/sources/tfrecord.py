@@ -1,6 +1,7 @@
 """TFRecord shards as a dataset: labeled images by their number, the unlabeled pool as a stream."""
 
 import dataclasses
+import fnmatch
 import os
 import re
 from collections.abc import Callable
@@ -143,7 +144,8 @@ def open_pattern(pattern: str, progress: Callable[[int, int], None] | None = Non
     """The parts of a set of TFRecord files, whose names begin with `labeled-`, `unlabeled-`, ...
 
     Args:
-      pattern: a folder, whose `*.tfrecord*` are taken, or a pattern with `*` and `?`.
+      pattern: a folder, whose `*.tfrecord*` are taken, or a pattern with `*` and `?`; `~` may stand
+        for the home folder.
       progress: as for `describe`.
 
     Returns:
@@ -154,9 +156,15 @@ def open_pattern(pattern: str, progress: Callable[[int, int], None] | None = Non
         incomplete (`-00001-of-00008` without the others), a part holds no record, images or labels
         are missing, labels are out of range; or see `scan` and `read_info`.
     """
+    pattern = os.path.expanduser(pattern)
     folder = tf.io.gfile.isdir(pattern)
     glob = os.path.join(pattern, "*.tfrecord*") if folder else pattern
-    paths = [p for p in sorted(tf.io.gfile.glob(glob)) if not os.path.basename(p).startswith(".")]
+    if folder:  # whatever it is called: its own name is no pattern
+        names = fnmatch.filter(tf.io.gfile.listdir(pattern), "*.tfrecord*")
+        paths = [os.path.join(pattern, name) for name in names]
+    else:
+        paths = tf.io.gfile.glob(glob)
+    paths = sorted(path for path in paths if not os.path.basename(path).startswith("."))
     files: dict[str, list[str]] = {part: [] for part in tfrecord_format.PARTS}
     for path in paths:
         part = os.path.basename(path).partition("-")[0]
