@@ -191,7 +191,8 @@ class Dot(_DrawnLabels):
 
     def credit(self, step: StudentStep) -> tf.Tensor:
         after, gradient = step.gradient_after()
-        return self.advantage(_first_order(step, gradient), step.rate, after)
+        helped = _finite(step, _first_order(step, gradient), "credits")
+        return self.advantage(helped, step.rate, after)
 
 
 @final
@@ -214,9 +215,10 @@ class Exact(Estimator):
         after, gradient = step.gradient_after()
         direction = feedback.through_clipping(gradient, step.reduced, self.method.clip_norm)
         credit = -_step_factor(step, after.dtype) * step.lesson.credit(direction)
-        credit = update.finite(credit, update.scale_of(step.method.student_optimizer))  # [U, K]
+        credit = _finite(step, credit, "credits")  # [U, K]
         gain = -tf.reduce_sum(step.pseudo_label * credit, axis=-1)  # [U], what each lesson brought
-        self.log(_first_order(step, gradient), 0.0, gain > 0, after)
+        feedback_value = _finite(step, _first_order(step, gradient), "")
+        self.log(feedback_value, 0.0, gain > 0, after)
         return credit
 
     def term(
@@ -257,5 +259,9 @@ def _step_factor(step: StudentStep, dtype: tf.DType) -> tf.Tensor:
 def _first_order(step: StudentStep, gradient: list[tf.Tensor]) -> tf.Tensor:
     """The fall of the labeled loss to first order, a scalar."""
     factor = _step_factor(step, gradient[0].dtype)
-    helped = feedback.dot_product(gradient, step.applied, factor)
-    return update.finite(helped, update.scale_of(step.method.student_optimizer))
+    return feedback.dot_product(gradient, step.applied, factor)
+
+
+def _finite(step: StudentStep, values: tf.Tensor, name: str) -> tf.Tensor:
+    """Values with 0 where the lesson's scaled loss has overflowed; see `Overflow.finite`."""
+    return step.method.overflow.finite(values, step.method.student_optimizer, name)

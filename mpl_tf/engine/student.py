@@ -105,13 +105,14 @@ class StudentMethod(Method):
           *rows: tensors [N, ...] for `loss`, cut into microbatches like the images.
 
         Returns:
-          Floating [N,H,W,C], the gradient times the loss scale of float16.
+          Floating [N,H,W,C], the gradient times the loss scale of float16; 0 where that overflows.
         """
 
         def scaled(*arguments):
             return self.student_optimizer.scale_loss(loss(*arguments))
 
-        return self.forward.gradient_by_images(self.student, images, offset, scaled, *rows)
+        gradient = self.forward.gradient_by_images(self.student, images, offset, scaled, *rows)
+        return self.overflow.finite(gradient, self.student_optimizer, "image_gradients")
 
     def train_step(self, batch: Batch) -> None:
         """One step, as the class says."""

@@ -10,7 +10,8 @@ from mpl_tf.engine import devices, update
 from mpl_tf.engine.batches import check_batch, check_pool, class_ids
 from mpl_tf.engine.forward import Forward
 from mpl_tf.engine.metrics import ClassShares, NamedMeans
-from mpl_tf.engine.user_networks import check_trainable
+from mpl_tf.engine.overflow import Overflow
+from mpl_tf.engine.user_networks import check_trainable, has_synchronized
 from mpl_tf.options import ConfigError
 
 
@@ -33,6 +34,7 @@ class Trainer(keras.Model):
       pseudo_label_shares: metrics.ClassShares of the pseudo labels taught, or None.
       means: metrics.NamedMeans of what steps log.
       forward: forward.Forward, which runs a network in training mode.
+      overflow: overflow.Overflow, which counts what float16 cannot hold.
     """
 
     unlabeled_views: tuple[str, ...] = ()
@@ -61,6 +63,7 @@ class Trainer(keras.Model):
         self.pseudo_label_shares: ClassShares | None = None
         self.weight_decay, self.forward = 0.0, Forward()
         self._frozen_checks: dict[str, Callable[[], None]] = {}
+        self.overflow = Overflow(self.log)
         self.clip_norm: float | None = None
         self.built = True  # its networks are: nothing is left to build from a first batch
 
@@ -137,7 +140,7 @@ class Trainer(keras.Model):
                 f"{accumulate_steps!r}, {steps_per_execution!r}."
             )
         several = self.distribute_strategy.num_replicas_in_sync > 1
-        joined = [name for name, network in self.networks.items() if _has_synchronized(network)]
+        joined = [name for name, network in self.networks.items() if has_synchronized(network)]
         if jit_compile and several and joined:
             raise ConfigError(
                 "jit_compile on several replicas works without synchronised batch normalisation "
@@ -164,6 +167,8 @@ class Trainer(keras.Model):
         """
         with self.distribute_strategy.scope():
             prepared = update.prepare_optimizer(optimizer, network, name)
+        roles = [role for role, each in self.networks.items() if each is network]
+        self.overflow.watch(prepared, roles[0] if roles else "student")  # or one around it
         paths = [variable.path for variable in network.trainable_variables]
         self._frozen_checks[name] = lambda: check_trainable(network, paths, name)
         return prepared
@@ -210,6 +215,7 @@ class Trainer(keras.Model):
         check_batch(x, self.unlabeled_views, self.networks, parts)
         check_pool(x, self.num_unlabeled)
         kwargs.setdefault("shuffle", False)  # the data's own order counts
+        kwargs["callbacks"] = [self.overflow, *(kwargs.get("callbacks") or ())]
         return super().fit(x, *args, steps_per_epoch=steps_per_epoch, **kwargs)
 
     def make_train_function(self, force: bool = False) -> Any:
@@ -303,13 +309,23 @@ class Trainer(keras.Model):
         gradient: list[tf.Tensor | None],
         variables: list[keras.Variable],
     ) -> None:
-        """One optimizer step, as `compile` set it; see `update.update`."""
-        update.update(optimizer, gradient, variables, self.weight_decay, self.clip_norm)
+        """One optimizer step, as `compile` set it: unscale, reduce, add L2, clip, apply.
 
+        Args:
+          optimizer: as `own_optimizer` returned it.
+          gradient: this replica's, of `optimizer.scale_loss(loss)`; None where a variable has none.
+          variables: those it belongs to.
+        """
+        gradient = update.unscale(gradient, update.scale_of(optimizer))
+        reduced = update.reduce_gradient(gradient, variables, self.weight_decay)
+        self.apply(optimizer, update.clip(reduced, self.clip_norm), variables)
 
-def _has_synchronized(network: keras.layers.Layer) -> bool:
-    """Whether a network has batch normalisation over all replicas, in nested models too."""
-    return any(
-        getattr(layer, "synchronized", False) or _has_synchronized(layer)
-        for layer in getattr(network, "layers", ())
-    )
+    def apply(
+        self,
+        optimizer: keras.optimizers.Optimizer,
+        gradient: list[tf.Tensor],
+        variables: list[keras.Variable],
+    ) -> None:
+        """Applies a gradient that is the same on every replica; float16 skips what overflowed."""
+        self.overflow.count_update(optimizer, gradient)
+        update.apply(optimizer, gradient, variables)

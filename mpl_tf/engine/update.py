@@ -118,11 +118,6 @@ def unscale(tensors: Any, factor: tf.Tensor | float | None) -> Any:
     return _map(lambda t: t / factor, tensors, factor)
 
 
-def finite(tensor: tf.Tensor, factor: tf.Tensor | float | None) -> tf.Tensor:
-    """`tensor`, with 0 where a scaled loss has overflowed; as it is without scaling."""
-    return _map(lambda t: tf.where(tf.math.is_finite(t), t, tf.zeros_like(t)), tensor, factor)
-
-
 def _map(function: Any, tensors: Any, factor: tf.Tensor | float | None) -> Any:
     if factor is None:
         return tensors
@@ -171,23 +166,3 @@ def apply(
 ) -> None:
     """Applies a gradient that is the same on every replica; float16 skips what overflowed."""
     replicas.apply_reduced(optimizer, scale(gradient, scale_of(optimizer)), variables)
-
-
-def update(
-    optimizer: keras.optimizers.Optimizer,
-    gradient: Gradient,
-    variables: list[keras.Variable],
-    weight_decay: float = 0.0,
-    clip_norm: float | None = None,
-) -> None:
-    """One optimizer step: unscale, reduce, add L2, clip, apply.
-
-    Args:
-      optimizer: as `prepare_optimizer` returned it.
-      gradient: this replica's, of `optimizer.scale_loss(loss)`; None where a variable has none.
-      variables: those it belongs to.
-      weight_decay, clip_norm: as in `reduce_gradient` and `clip`.
-    """
-    gradient = unscale(gradient, scale_of(optimizer))
-    reduced = reduce_gradient(gradient, variables, weight_decay)
-    apply(optimizer, clip(reduced, clip_norm), variables)

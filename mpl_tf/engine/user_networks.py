@@ -88,6 +88,11 @@ def check_trainable(network: keras.Model, paths: Sequence[str], name: str) -> No
         )
 
 
+def has_synchronized(network: keras.layers.Layer) -> bool:
+    """Whether a network has batch normalisation over all replicas, in nested models too."""
+    return any(getattr(layer, "synchronized", False) for layer in _layers(network))
+
+
 def copy_network(network: keras.Model) -> keras.Model:
     """A network of the same layers and weights, proved to give the same logits.
 

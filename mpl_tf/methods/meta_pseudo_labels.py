@@ -12,7 +12,6 @@ from mpl_tf.engine.lesson import Lesson
 from mpl_tf.engine.method import Method, MethodConfig, Panel
 from mpl_tf.engine.metrics import Deviation, SignalToNoise
 from mpl_tf.engine.update import (
-    apply,
     check_two_optimizers,
     clip,
     inner_optimizer,
@@ -261,7 +260,7 @@ class MetaPseudoLabels(Method):
         reduced = reduce_gradient(lesson.gradient, variables, self.weight_decay)
         applied = clip(reduced, self.clip_norm)
         state = state_of(self.student)
-        apply(optimizer, applied, variables)
+        self.apply(optimizer, applied, variables)
         self.log(student_loss=lesson.loss, student_learning_rate=rate)
         return StudentStep(
             self, lesson, pseudo_label, reduced, applied, rate, weights, state, batch
