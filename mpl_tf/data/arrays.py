@@ -114,6 +114,10 @@ class ShuffledDataset:
         height, width, channels = image.shape
         self.shape: tuple[int, int, int] = (height, width, channels)
 
+    def contents(self) -> None:
+        """None: such data may give other images whenever it is read."""
+        return
+
     def following(self, images: Images) -> "ShuffledDataset":
         """This pool: `images` lie elsewhere."""
         del images

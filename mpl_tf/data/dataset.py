@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from mpl_tf.data import shuffle
+from mpl_tf.data.contents import Contents
 from mpl_tf.data.options import DataConfig
 from mpl_tf.data.stores import Store
 
@@ -48,6 +49,9 @@ class Pool(Protocol):
 
     def sample(self, count: int, seed: int) -> np.ndarray:
         """Up to `count` different images, drawn by a seed: uint8 [n, H, W, C]."""
+
+    def contents(self) -> Contents | None:
+        """What the pool holds; None if only a look at all of it could tell."""
 
     def following(self, images: "Images") -> "Pool":
         """The pool of a run in which `images` are unlabeled too.
@@ -123,6 +127,10 @@ class Images:
         """`images` and then these ones; see `Pool`."""
         return images.join(self)
 
+    def contents(self) -> Contents:
+        """One row an image."""
+        return Contents(self.ids.astype(str), self.labels, self.store.digests(self.positions))
+
     def sample(self, count: int, seed: int) -> np.ndarray:
         """Up to `count` different images, drawn by a seed: uint8 [n, H, W, C]."""
         count = min(count, len(self))
@@ -169,6 +177,12 @@ class Source:
     validation: Images | None = None
     test: Images | None = None
     skipped: int = 0
+
+    def contents(self) -> dict[str, Contents]:
+        """Part -> what it holds, of the parts that there are."""
+        parts = ("train", "unlabeled", "validation", "test")
+        pools = {part: getattr(self, part) for part in parts}
+        return {part: pool.contents() for part, pool in pools.items() if pool is not None}
 
     def pool(self, images: Images) -> Pool:
         """The unlabeled images of a run.

@@ -1,4 +1,8 @@
-"""Where pixels lie: in memory, in files, or in TFRecords; read by an image's position."""
+"""Where pixels lie: in memory, in files, or in TFRecords; read by an image's position.
+
+Every store has a digest of each image: 64 bits, FarmHash's fingerprint, of the encoded image if
+there is one, else of its pixels. Within a store equal images have equal digests.
+"""
 
 from collections.abc import Callable, Sequence
 from typing import Protocol
@@ -20,8 +24,16 @@ class Store(Protocol):
     def read(self, positions: np.ndarray) -> np.ndarray:
         """uint8 [n, H, W, C], the images at `positions` [n]."""
 
+    def digests(self, positions: np.ndarray) -> np.ndarray:
+        """uint64 [n], of the images at `positions` [n]; reads them, unless it was told."""
+
     def batches(self, positions: tf.data.Dataset, size: int) -> tf.data.Dataset:
         """tf.data.Dataset of positions int64 [n], n = `size` -> of images uint8 [n, H, W, C]."""
+
+
+def digests_of(contents: tf.Tensor) -> tf.Tensor:
+    """FarmHash's fingerprint of each of `contents`, string or number [n, ...]: uint64 [n]."""
+    return tf.bitcast(tf.raw_ops.Fingerprint(data=contents, method="farmhash64"), tf.uint64)
 
 
 class ArrayStore:
@@ -29,13 +41,22 @@ class ArrayStore:
 
     Args:
       images: uint8 [N, H, W, C]; a NumPy array can be let go of afterwards.
+      digests: uint64 [N], of the encoded images that these were; None: of their pixels.
     """
 
-    def __init__(self, images: np.ndarray | tf.Tensor):
+    def __init__(self, images: np.ndarray | tf.Tensor, digests: np.ndarray | None = None):
         with tf.device("CPU"):
             self._images = tf.convert_to_tensor(images)
+        self._digests = digests
         height, width, channels = self._images.shape[1:]
         self.shape: tuple[int, int, int] = (height, width, channels)
+
+    def digests(self, positions: np.ndarray) -> np.ndarray:
+        """uint64 [n], of the images at `positions` [n]."""
+        if self._digests is None:
+            with tf.device("CPU"):
+                self._digests = digests_of(self._images).numpy()
+        return self._digests[positions]
 
     def read(self, positions: np.ndarray) -> np.ndarray:
         """uint8 [n, H, W, C], the images at `positions` [n]."""
@@ -59,24 +80,53 @@ class EncodedStore:
       fetch: traceable function of a position, int64 [], -> the encoded image, string [].
       size: side of the images in pixels.
       channels: 1 or 3.
+      digests: uint64 [N], of the encoded images, if they are known.
     """
 
-    def __init__(self, fetch: Callable[[tf.Tensor], tf.Tensor], size: int, channels: int):
-        self._fetch = fetch
+    def __init__(
+        self,
+        fetch: Callable[[tf.Tensor], tf.Tensor],
+        size: int,
+        channels: int,
+        digests: np.ndarray | None = None,
+    ):
+        self._fetch, self._digests = fetch, digests
         self.shape: tuple[int, int, int] = (size, size, channels)
 
     def _load(self, position):
-        image = decode.decode(self._fetch(position), self.shape[0], self.shape[2])
+        return self._decoded(self._fetch(position))
+
+    def _decoded(self, encoded):
+        image = decode.decode(encoded, self.shape[0], self.shape[2])
         return tf.ensure_shape(image, self.shape)
 
     def read(self, positions: np.ndarray) -> np.ndarray:
         """uint8 [n, H, W, C], the images at `positions` [n]."""
+        return self.read_with_digests(positions)[0]
+
+    def read_with_digests(self, positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """(images, digests) at `positions` [n]: uint8 [n, H, W, C] and uint64 [n]."""
         images = np.empty([len(positions), *self.shape], np.uint8)
+        digests = np.empty([len(positions)], np.uint64)
+
+        def load(position):
+            encoded = self._fetch(position)
+            return self._decoded(encoded), digests_of([encoded])[0]
+
         data = tf.data.Dataset.from_tensor_slices(np.asarray(positions, np.int64))
-        data = data.map(self._load, tf.data.AUTOTUNE, deterministic=True).prefetch(64)
-        for row, image in enumerate(data.as_numpy_iterator()):
-            images[row] = image
-        return images
+        data = data.map(load, tf.data.AUTOTUNE, deterministic=True).prefetch(64)
+        for row, (image, digest) in enumerate(data.as_numpy_iterator()):
+            images[row], digests[row] = image, digest
+        return images, digests
+
+    def digests(self, positions: np.ndarray) -> np.ndarray:
+        """uint64 [n], of the images at `positions` [n]."""
+        if self._digests is not None:
+            return self._digests[positions]
+        data = tf.data.Dataset.from_tensor_slices(np.asarray(positions, np.int64))
+        data = data.map(self._fetch, tf.data.AUTOTUNE, deterministic=True)
+        parts = [part.numpy() for part in data.batch(64).prefetch(2).map(digests_of)]
+        return np.concatenate([np.empty(0, np.uint64), *parts])
 
     def batches(self, positions: tf.data.Dataset, size: int) -> tf.data.Dataset:
         """tf.data.Dataset of positions int64 [n], n = `size` -> of images uint8 [n, H, W, C].
@@ -100,8 +150,8 @@ def file_store(paths: Sequence[str], size: int, channels: int) -> EncodedStore:
     return EncodedStore(lambda position: tf.io.read_file(names[position]), size, channels)
 
 
-def in_memory(store: Store, count: int) -> Store:
+def in_memory(store: EncodedStore, count: int) -> Store:
     """The store itself, or an ArrayStore of its `count` images if they fit into MEMORY_LIMIT."""
     if count * int(np.prod(store.shape)) > MEMORY_LIMIT:
         return store
-    return ArrayStore(store.read(np.arange(count)))
+    return ArrayStore(*store.read_with_digests(np.arange(count)))

@@ -14,7 +14,7 @@ from mpl_tf.files import partial_name, read_json, remove, vanish, write_json, wr
 from mpl_tf.options import ConfigError
 
 # What a run writes: docs/run_folder.md says what is in each.
-CONFIG, FLAGS, SPLIT = "config.json", "run.flags", "split.json"
+CONFIG, FLAGS, SPLIT, IMAGES = "config.json", "run.flags", "split.json", "images.npz"
 VIEWS, METRICS, SHARES = "views.png", "metrics.csv", "pseudo_labels.csv"
 TENSORBOARD, CHECKPOINTS, EXPORT = "tensorboard", "checkpoints", "export"
 RESULTS, REPORT = "results.json", "report.png"
@@ -24,6 +24,7 @@ ARTIFACTS = (
     CONFIG,
     FLAGS,
     SPLIT,
+    IMAGES,
     VIEWS,
     METRICS,
     SHARES,
@@ -33,6 +34,9 @@ ARTIFACTS = (
     REPORT,
     EXPORT,
 )
+
+# Options that follow from the number of images if they are not set.
+_SIZES = {"num_validation", "labeled_batch", "finetune_batch"}
 
 # What `evaluate` adds to a finished run; it is removed with the run.
 EVALUATION = "evaluation"
@@ -57,7 +61,8 @@ def state(path: str, config: dict[str, Any], overwrite: bool = False) -> str:
 
     Args:
       path: the folder, which need not exist.
-      config: option name -> value, as config.Config.flat() gives it.
+      config: option name -> value, as config.Config.flat() gives it. A run that has not ended may
+        have its images elsewhere; whether they are the same is not checked here.
       overwrite: whether a run that is there counts as gone.
 
     Returns:
@@ -82,8 +87,12 @@ def _state(path, config, overwrite):
     if CONFIG in present:
         if overwrite:
             return "new"
-        check_same(path, read_json(os.path.join(path, CONFIG)), config)
-        return "finished" if RESULTS in present else "interrupted"
+        there = read_json(os.path.join(path, CONFIG))
+        if RESULTS in present:
+            check_same(path, there, config)
+            return "finished"
+        check_same(path, _without_places(there), _without_places(config))
+        return "interrupted"
     # What a start that was killed before config.json leaves. The other artifacts are not ours to
     # remove: without config.json they may be somebody's exports or measurements.
     ours = {LOCK, FLAGS, *map(partial_name, (*ARTIFACTS, EVALUATION))}
@@ -125,7 +134,7 @@ def prepare(
             if name != CONFIG:
                 vanish(os.path.join(path, name))
     write_text(os.path.join(path, FLAGS), "\n".join(flag_lines) + "\n")
-    if result == "new":
+    if result == "new" or read_json(os.path.join(path, CONFIG)) != config:
         write_json(os.path.join(path, CONFIG), config)
     return result
 
@@ -184,6 +193,18 @@ def _holder(path):
     return "one that has just started"
 
 
+def _without_places(config: dict[str, Any]) -> dict[str, Any]:
+    """A configuration that does not say where the images lie."""
+    places: dict[str, Any] = {}
+    for prefix in ("folder:", "tfrecord:"):
+        if str(config.get("dataset")).startswith(prefix):
+            places["dataset"] = prefix
+    for name in ("data_dir", "split_file"):
+        if name in config:
+            places[name] = bool(config[name]) and name == "split_file"
+    return config | places
+
+
 def check_same(path: str, there: dict[str, Any], here: dict[str, Any]) -> None:
     """Compares the configuration of the run in a folder with that of a command.
 
@@ -193,12 +214,15 @@ def check_same(path: str, there: dict[str, Any], here: dict[str, Any]) -> None:
     if there == here:
         return
     missing = "none"
-    differences = [
-        f"{name} is {there.get(name, missing)} there and {here.get(name, missing)} here"
+    differences = {
+        name: f"{name} is {there.get(name, missing)} there and {here.get(name, missing)} here"
         for name in sorted({*there, *here})
         if there.get(name, missing) != here.get(name, missing)
-    ]
+    }
+    hint = ""
+    if differences.keys() <= _SIZES:
+        hint = "Where they were not set, they follow from the number of images: has it changed? "
     raise ConfigError(
-        f"workdir {path} holds a run of another configuration: {'; '.join(differences)}. "
-        "Choose another --workdir, or --overwrite to replace that run."
+        f"workdir {path} holds a run of another configuration: {'; '.join(differences.values())}. "
+        f"{hint}Choose another --workdir, or --overwrite to replace that run."
     )

@@ -14,7 +14,7 @@ from mpl_tf import config, data, files
 from mpl_tf.console import log
 from mpl_tf.data import splits
 from mpl_tf.engine import devices
-from mpl_tf.runs import folder, metrics_log, phases, results, views_grid
+from mpl_tf.runs import folder, metrics_log, phases, provenance, results, views_grid
 from mpl_tf.runs.experiment import build, make_split
 
 
@@ -60,10 +60,13 @@ def train_and_evaluate(
         _take_part(settings, split, path, strategy)
         return None
     experiment = build(settings, split, path, strategy)  # first: a network may refuse the images
+    images = source.contents()
     with folder.lock(path):
+        if not overwrite:
+            provenance.check_images(path, images, split)
         if folder.prepare(path, flat, flag_lines, overwrite) == "finished":  # in the meantime
             return report_finished(path)
-        files.write_json(os.path.join(path, folder.SPLIT), split.to_json())
+        provenance.keep_images(path, images, split)
         picture = os.path.join(path, folder.VIEWS)
         views_grid.draw(picture, experiment)
         metrics_log.show_setup(path, flat, picture)

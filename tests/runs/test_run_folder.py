@@ -106,7 +106,7 @@ def test_the_exports_of_a_run_and_of_any_other_folder(tmp_path):
 def test_what_a_run_writes_has_these_names():
     """Users and other programs read them: a renamed one breaks theirs."""
     assert set(run_folder.ARTIFACTS) == {
-        *("config.json", "run.flags", "split.json", "views.png", "metrics.csv"),
+        *("config.json", "run.flags", "split.json", "images.npz", "views.png", "metrics.csv"),
         *("pseudo_labels.csv", "tensorboard", "checkpoints", "export", "results.json"),
         "report.png",
     }

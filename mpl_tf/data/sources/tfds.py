@@ -67,12 +67,13 @@ def load(name: str, options: DataConfig) -> Source:
     shape = (size, size, channels)
     store: stores.Store
     if total * size * size * channels <= stores.MEMORY_LIMIT:
-        images, labels = _read(files, image_key, label_key, shape, total)
-        store = stores.ArrayStore(images)
+        images, labels, digests = _read(files, image_key, label_key, shape, total)
+        store = stores.ArrayStore(images, digests)
     else:
-        _, labels = _read(files, None, label_key, shape, total)
+        _, labels, digests = _read(files, image_key, label_key, None, total)
         shards = tfrecord_store.RecordStore(files)
-        store = stores.EncodedStore(lambda p: shards.image(p, image_key), size, channels)
+        fetch = functools.partial(shards.image, key=image_key)
+        store = stores.EncodedStore(fetch, size, channels, digests)
     if len(labels) != total:
         raise ConfigError(
             f"{folder} holds {len(labels)} images; its dataset_info.json says {total}."
@@ -151,22 +152,25 @@ def _format(shape, image_size):
 
 
 def _read(files, image_key, label_key, shape, total):
-    """All images uint8 [N, H, W, C] (None without a key) and labels int64 [N], in order."""
-    features = {label_key: tf.io.FixedLenFeature([], tf.int64)}
-    if image_key:
-        features[image_key] = tf.io.FixedLenFeature([], tf.string)
+    """All images uint8 [N, *shape] (None without a shape), labels int64 [N], digests uint64 [N]."""
+    features = {
+        image_key: tf.io.FixedLenFeature([], tf.string),
+        label_key: tf.io.FixedLenFeature([], tf.int64),
+    }
 
     def parse(record):
         example = tf.io.parse_single_example(record, features)
-        image = decode.decode(example[image_key], shape[0], shape[2]) if image_key else ()
-        return image, example[label_key]
+        encoded = example[image_key]
+        image = decode.decode(encoded, shape[0], shape[2]) if shape else ()
+        return image, example[label_key], stores.digests_of([encoded])[0]
 
     data = tf.data.TFRecordDataset(files).map(parse, tf.data.AUTOTUNE, deterministic=True)
-    images = np.empty([total, *shape], np.uint8) if image_key else None
-    labels, first = [], 0
-    for image_batch, label_batch in data.batch(1000).prefetch(2).as_numpy_iterator():
+    images = np.empty([total, *shape], np.uint8) if shape else None
+    labels, digests, first = [], [], 0
+    for image_batch, label_batch, digest_batch in data.batch(1000).prefetch(2).as_numpy_iterator():
         if images is not None:
             images[first : first + len(label_batch)] = image_batch
         first += len(label_batch)
         labels.append(label_batch)
-    return images, np.concatenate(labels).astype(np.int64)
+        digests.append(digest_batch)
+    return images, np.concatenate(labels).astype(np.int64), np.concatenate(digests)

@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from mpl_tf.data import stores
+from mpl_tf.data.contents import Contents
 from mpl_tf.data.dataset import Dataset, Images, Source
 from mpl_tf.data.options import DataConfig
 from mpl_tf.data.sources import tfrecord_format
@@ -40,6 +41,10 @@ class StreamPool:
     def size(self) -> int:
         """Number of images."""
         return len(self)
+
+    def contents(self) -> Contents:
+        """One row a file; see `Stream.contents`."""
+        return self._stream.contents()
 
     def following(self, images: Images) -> "StreamPool":
         """This pool: `images` lie in other files."""

@@ -19,6 +19,7 @@ INFO = "info.json"
 PARTS = ("labeled", "unlabeled", "validation", "test")
 _HEADER = np.dtype([("length", "<u8"), ("checksum", "<u4")])
 _EXTRA = 16  # bytes of a record beside its data: the header, and a checksum behind
+_END = 1 << 12  # bytes at either end of a file that stand for its content
 _THREADS = 16
 # Field of a Shard -> its key in info.json, where they differ; and back.
 _KEYS = {"records_per_chunk": "every"}
@@ -216,6 +217,15 @@ def describe(
             if progress:
                 progress(len(shards), len(paths))
     return shards
+
+
+def read_ends(shard: Shard) -> bytes:
+    """What tells a file from another one of its name: size, records, first and last bytes."""
+    length = min(_END, shard.size)
+    with tf.io.gfile.GFile(shard.path, "rb") as file:
+        first = file.read(length)
+        file.seek(shard.size - length)
+        return b"%d %d " % (shard.size, shard.records) + first + file.read(length)
 
 
 def read_chunk(path: tf.Tensor, offset: tf.Tensor, count: tf.Tensor, buffer: int) -> tf.Tensor:

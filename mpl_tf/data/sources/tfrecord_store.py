@@ -5,12 +5,16 @@ of them make a window, and the records of a window are put into a random order a
 are pure functions of (seed, stream, epoch), so that training can start at any batch.
 """
 
+import concurrent.futures
 import functools
+import os
 from collections.abc import Sequence
 
 import numpy as np
 import tensorflow as tf
 
+from mpl_tf.data import stores
+from mpl_tf.data.contents import Contents
 from mpl_tf.data.sources import tfrecord_format
 from mpl_tf.data.sources.tfrecord_format import Shard
 from mpl_tf.formulas import random
@@ -108,7 +112,7 @@ class Stream:
         shards = [shard for shard in _described(files, single=False) if shard.records]
         if not shards:
             raise ConfigError("a pool of unlabeled images must hold at least one record.")
-        counts = []
+        self._shards, counts = shards, []
         for shard in shards:
             counts += [shard.records_per_chunk] * len(shard.offsets)
             counts[-1] -= len(shard.offsets) * shard.records_per_chunk - shard.records
@@ -128,6 +132,16 @@ class Stream:
 
     def __len__(self) -> int:
         return self._size
+
+    def contents(self) -> Contents:
+        """One row a file: its size, number of records, first and last bytes make the digest."""
+        folder = os.path.commonpath([os.path.dirname(shard.path) for shard in self._shards])
+        names = [os.path.relpath(shard.path, folder or ".") for shard in self._shards]
+        with concurrent.futures.ThreadPoolExecutor(_THREADS) as threads:
+            ends = list(threads.map(tfrecord_format.read_ends, self._shards))
+        with tf.device("CPU"):
+            digests = stores.digests_of(tf.constant(ends)).numpy()
+        return Contents(np.array(names, str), np.full(len(names), -1), digests)
 
     def batches(
         self,
