@@ -1,6 +1,7 @@
 """What is evaluated: a trained network, on images with labels."""
 
 import dataclasses
+import os
 from collections.abc import Callable
 
 import numpy as np
@@ -8,12 +9,13 @@ import tensorflow as tf
 import tqdm
 
 from mpl_tf import data
-from mpl_tf.data import pipeline
+from mpl_tf.console import log
+from mpl_tf.data import contents, pipeline, splits
 from mpl_tf.data.dataset import Images, Source
 from mpl_tf.data.options import DataConfig
 from mpl_tf.images import decode
 from mpl_tf.options import ConfigError
-from mpl_tf.runs import experiment, restore
+from mpl_tf.runs import folder, provenance, restore
 from mpl_tf.serving import loading, signatures
 
 
@@ -73,7 +75,8 @@ def load_images(
 
     Args:
       subject: the network that will classify them.
-      dataset: as `data.find` takes it; if empty, that of the subject's run, divided as there.
+      dataset: as `data.find` takes it; if empty, that of the subject's run, divided as there; a
+        warning says whether its images have changed since.
       data_dir: folder of TensorFlow Datasets; see `data.options.DataConfig`.
       part: "test" or "validation".
       skip_broken: whether files that are no images are left out instead of refused.
@@ -108,8 +111,7 @@ def load_images(
                 skip_broken=skip_broken or config.data.skip_broken,
             ),
         )
-        split = experiment.make_split(config, source)
-        images, class_names = getattr(split, part), split.class_names
+        images, class_names = _of_run(subject.run, source, part), source.class_names
     if images is None:
         raise ConfigError(f"{dataset} has no {part} images.")
     if tuple(images.shape[:2]) != subject.image_shape[:2]:
@@ -125,6 +127,19 @@ def load_images(
         )
     class_ids = np.array([subject.class_names.index(name) for name in class_names], np.int64)
     return images.relabel(class_ids[images.labels])
+
+
+def _of_run(run: restore.Run, source: Source, part: str) -> Images | None:
+    """Images of the run's data, divided as when it was started: others may have been trained on."""
+    there = provenance.read_images(run.path)
+    if there is not None and (changes := contents.differences(there, source.contents())):
+        log.warning(
+            f"the images are not those that {run.path} was started with: {'; '.join(changes)}"
+        )
+    if part == "test":
+        return source.test
+    ids = splits.read_ids(os.path.join(run.path, folder.SPLIT))
+    return splits.split(source, 0, 0, 0, ids=ids).validation
 
 
 def _load(dataset: str, options: DataConfig) -> Source:

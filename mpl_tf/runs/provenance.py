@@ -8,6 +8,7 @@ import subprocess
 import zipfile
 import zlib
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -41,7 +42,7 @@ def keep_images(path: str, images: Mapping[str, Contents], split: Split) -> None
     """
     images_path, split_path = (os.path.join(path, name) for name in (folder.IMAGES, folder.SPLIT))
     if not os.path.lexists(images_path):
-        arrays = {
+        arrays: dict[str, Any] = {
             f"{part}.{name}": array
             for part, held in images.items()
             for name, array in held.arrays().items()

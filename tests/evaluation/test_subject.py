@@ -1,0 +1,47 @@
+"""On which images of a run its networks are evaluated."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from mpl_tf import config
+from mpl_tf.data.arrays import arrays
+from mpl_tf.data.dataset import Source
+from mpl_tf.evaluation import subject as subjects
+from mpl_tf.runs import experiment, provenance, restore
+
+
+@pytest.fixture
+def source(rng):
+    images = arrays(rng.integers(0, 256, (40, 8, 8, 1), np.uint8), np.arange(40) % 2)
+    return Source(images.take(slice(30)), ("ant", "bee"), test=images.take(slice(30, 40)))
+
+
+@pytest.fixture
+def split_of_run(source):
+    settings = {"network": "mlp", "num_labeled": 10, "num_validation": 4, "steps": 3}
+    return experiment.make_split(config.make(settings | {"labeled_batch": 4}), source)
+
+
+def test_validation_images_of_a_run_are_those_that_it_was_not_trained_on(
+    source, split_of_run, tmp_path, monkeypatch
+):
+    """Also when images were added since, and the seed would choose others."""
+    provenance.keep_images(str(tmp_path), source.contents(), split_of_run)
+    run = restore.Run(str(tmp_path), config.make({}), source.class_names, (8, 8, 1), 0)
+    subject = subjects.Subject("x", run.class_names, run.image_shape, None, run)
+    used = np.union1d(split_of_run.labeled.ids, split_of_run.validation.ids)
+    removed = np.setdiff1d(source.train.ids, used)[0]
+    changed = dataclasses.replace(
+        source, train=source.train.take(np.flatnonzero(source.train.ids != removed))
+    )
+    warnings = []
+    monkeypatch.setattr(subjects.log, "warning", warnings.append)
+    for images, warned in ((source, 0), (changed, 2)):
+        monkeypatch.setattr(subjects, "_load", lambda dataset, options, images=images: images)
+        validation = subjects.load_images(subject, part="validation")
+        np.testing.assert_array_equal(validation.ids, split_of_run.validation.ids)
+        np.testing.assert_array_equal(subjects.load_images(subject).ids, source.test.ids)
+        assert len(warnings) == warned
+    assert warnings[0].endswith(f"was started with: train: 1 removed ({removed})")
