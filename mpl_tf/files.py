@@ -121,7 +121,7 @@ def read_json(path: str | os.PathLike[str], form: Any = dict[str, Any]) -> Any:
     except (OSError, ValueError, RecursionError) as error:
         raise ConfigError(f"{path} cannot be read: {reason(error)}.") from error
     if fault := forms.fault(value, form, "content"):
-        raise ConfigError(f"{path} is damaged or no such file: {fault}.")
+        raise ConfigError(f"{path} is damaged, or of another program: {fault}.")
     return value
 
 

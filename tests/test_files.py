@@ -67,7 +67,7 @@ def test_all_of_a_folder_is_forced_to_the_disk(tmp_path, monkeypatch):
         (b"{", "cannot be read: Expecting property name"),
         (b"\xff\xfe{}", "cannot be read: 'utf-8' codec"),
         (b"[" * 100_000, "cannot be read: maximum recursion depth"),
-        (b"[]", "is damaged or no such file: content must be an object; received"),
+        (b"[]", "is damaged, or of another program: content must be an object; received"),
         (b'{"steps": "3"}', "content.steps must be a whole number; received '3'"),
     ],
 )

@@ -34,7 +34,7 @@ from mpl_tf.data import pipeline, splits
 from mpl_tf.formulas import measures
 from mpl_tf.options import ConfigError
 from mpl_tf.runs import experiment as experiments
-from mpl_tf.runs import results
+from mpl_tf.runs import folder, results
 
 COMMAND = cli.Command(
     "python tools/feedback_search.py", __doc__, after_stop="The same command continues."
@@ -145,7 +145,7 @@ class Trainer:
             method.networks[role].set_weights(fresh.get_weights())
         method.ema.set_weights(method.student.get_weights())
         experiment = dataclasses.replace(self.experiment, config=settings, split=split)
-        batches = experiment.batches("train", 0)
+        batches = experiment.batches(folder.TRAIN, 0)
         method.fit(batches, steps_per_epoch=settings.run.steps, verbose=0)
         test = pipeline.evaluation_batches(split.test)
         return {

@@ -15,6 +15,7 @@ from mpl_tf.engine.label_training import LabelTraining
 from mpl_tf.engine.method import Method
 from mpl_tf.formulas import schedules
 from mpl_tf.methods import METHODS
+from mpl_tf.runs.folder import FINETUNE
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,7 +55,7 @@ class Experiment:
         """
         run = self.config.run
         batch = run.labeled_batch
-        if phase == "finetune":
+        if phase == FINETUNE:
             batch = self.config.optimizer.finetune_batch
 
         def shard(index_and_count):

@@ -10,7 +10,16 @@ from typing import Any
 import filelock
 
 from mpl_tf.console import log
-from mpl_tf.files import partial_name, read_json, remove, vanish, write_json, write_text
+from mpl_tf.files import (
+    check_folder,
+    partial_name,
+    read_json,
+    remove,
+    vanish,
+    what_is,
+    write_json,
+    write_text,
+)
 from mpl_tf.options import ConfigError
 
 # What a run writes: docs/run_folder.md says what is in each.
@@ -18,6 +27,10 @@ CONFIG, FLAGS, SPLIT, IMAGES = "config.json", "run.flags", "split.json", "images
 VIEWS, METRICS, SHARES = "views.png", "metrics.csv", "pseudo_labels.csv"
 TENSORBOARD, CHECKPOINTS, EXPORT = "tensorboard", "checkpoints", "export"
 RESULTS, REPORT = "results.json", "report.png"
+
+# The phases of a run that has no others: training, and finetuning after it. They name rows of the
+# tables, and folders of checkpoints and of events for TensorBoard.
+TRAIN, FINETUNE = "train", "finetune"
 
 # Overwriting removes these names and nothing else.
 ARTIFACTS = (
@@ -40,6 +53,14 @@ _SIZES = {"num_validation", "labeled_batch", "finetune_batch"}
 
 # What `evaluate` adds to a finished run; it is removed with the run.
 EVALUATION = "evaluation"
+
+# Those that are folders, with the folders in them that a run writes to; all others are files.
+_FOLDERS = {
+    TENSORBOARD: (TRAIN, FINETUNE),
+    CHECKPOINTS: (TRAIN, FINETUNE),
+    EXPORT: ("",),
+    EVALUATION: ("",),
+}
 
 # Held by the process that runs in the folder. Never deleted: a process waiting on a deleted lock
 # file and one that locks its replacement would both believe they own the folder.
@@ -85,14 +106,14 @@ def _state(path, config, overwrite):
     except OSError as error:
         raise ConfigError(f"workdir {path} cannot be written: {error.strerror}.") from error
     if CONFIG in present:
-        if overwrite:
-            return "new"
-        there = read_json(os.path.join(path, CONFIG))
-        if RESULTS in present:
-            check_same(path, there, config)
-            return "finished"
-        check_same(path, _without_places(there), _without_places(config))
-        return "interrupted"
+        if not overwrite:
+            there = read_json(os.path.join(path, CONFIG))
+            if RESULTS in present:
+                check_same(path, there, config)
+                return "finished"
+            check_same(path, _without_places(there), _without_places(config))
+        _check_writable(path)
+        return "new" if overwrite else "interrupted"
     # What a start that was killed before config.json leaves. The other artifacts are not ours to
     # remove: without config.json they may be somebody's exports or measurements.
     ours = {LOCK, FLAGS, *map(partial_name, (*ARTIFACTS, EVALUATION))}
@@ -102,7 +123,25 @@ def _state(path, config, overwrite):
             f"workdir {path} has no {CONFIG} and holds something that is no run "
             f"({', '.join(sorted(foreign)[:3])}); choose another --workdir."
         )
+    _check_writable(path)
     return "new"
+
+
+def _check_writable(path):
+    """Refuses what a run would stumble over at its end: a folder in place of a file, and so on.
+
+    Overwriting refuses it, too: what a run has not written is not the run's to remove.
+    """
+    check_folder(path)
+    for name in (*ARTIFACTS, EVALUATION, LOCK):
+        file = os.path.join(path, name)
+        fit = "a folder" if name in _FOLDERS else "a file"
+        if (lies_there := what_is(file)) not in (fit, "nothing"):
+            raise ConfigError(f"{file} must be {fit}; it is {lies_there}. Move it away.")
+        if lies_there == "a file" and not os.access(file, os.R_OK | os.W_OK):
+            raise ConfigError(f"{file} cannot be read and written: no permission.")
+        for below in _FOLDERS.get(name, ()):
+            check_folder(os.path.join(file, below))
 
 
 def prepare(

@@ -10,76 +10,110 @@ from typing import Any, TextIO
 import numpy as np
 import tensorflow as tf
 
-from mpl_tf.files import whole
-from mpl_tf.runs.folder import METRICS, SHARES, TENSORBOARD
+from mpl_tf.files import read_text, reason, whole
+from mpl_tf.options import ConfigError
+from mpl_tf.runs.folder import METRICS, SHARES, TENSORBOARD, TRAIN
+
+_KEYS = ["phase", "step"]  # the first columns of every table; a class may be called like them, too
 
 
-def read_rows(path: str) -> list[dict[str, str]]:
-    """The rows of a CSV file, column -> text; none if there is no file.
+def read_table(path: str) -> tuple[list[str], list[list[str]]]:
+    """The columns and the rows of a table of a run; no columns if there is no file.
 
     A last row that a full disk has cut off is left out.
+
+    Raises:
+      ConfigError: the file is no such table: no readable text, without the columns "phase" and
+        "step" at first, or with a row that is not numbers after its phase, one a column.
     """
-    if not os.path.exists(path):
-        return []
-    with open(path, newline="", encoding="utf-8") as file:
-        text = file.read()
-    return list(csv.DictReader(io.StringIO(text[: text.rfind("\n") + 1], newline="")))
+    if not os.path.lexists(path):
+        return [], []
+    try:
+        text = read_text(path)
+        rows = list(csv.reader(io.StringIO(text[: text.rfind("\n") + 1], newline="")))
+    except (OSError, ValueError, csv.Error) as error:
+        raise ConfigError(f"{path} cannot be read: {reason(error)}.") from error
+    columns, *rows = rows or [[]]
+    fault = ""
+    if columns and columns[:2] != _KEYS:
+        fault = f"its first columns must be {' and '.join(_KEYS)}; received {columns[:2]}"
+    for number, row in enumerate(rows, 1):
+        if not fault and (len(row) != len(columns) or not _are_numbers(*row[1:])):
+            fault = f"row {number} must be a phase, a step and numbers; received {row[:3]}"
+    if fault:
+        raise ConfigError(f"{path} is damaged or no table of a run: {fault}.")
+    return columns, rows
 
 
-def read_curves(path: str, phase: str = "train") -> dict[str, np.ndarray]:
+def _are_numbers(step: str, *values: str) -> bool:
+    try:
+        [float(value) for value in values if value]
+        return int(step) >= 0
+    except ValueError:
+        return False
+
+
+def read_curves(path: str, phase: str = TRAIN) -> dict[str, np.ndarray]:
     """The columns of a metrics.csv that have a value in a phase.
 
     Returns:
       Logged name -> float64 [2, n], the steps and the values.
+
+    Raises:
+      ConfigError: as `read_table`.
     """
-    rows = [row for row in read_rows(path) if row["phase"] == phase]
+    columns, rows = read_table(path)
     curves = {}
-    for name in list(rows[0])[2:] if rows else ():
-        points = [(float(row["step"]), float(row[name])) for row in rows if row[name]]
+    for i, name in list(enumerate(columns))[2:]:
+        points = [(float(row[1]), float(row[i])) for row in rows if row[0] == phase and row[i]]
         if points:
             curves[name] = np.array(points).T
     return curves
 
 
 def read_shares(path: str) -> np.ndarray | None:
-    """float64 [K], the last row of a pseudo_labels.csv; None if there is no such file or row."""
-    rows = read_rows(path)
-    return np.array(list(rows[-1].values())[2:], float) if rows else None
+    """float64 [K], the last row of a pseudo_labels.csv; None if there is no such file or row.
+
+    Raises:
+      ConfigError: as `read_table`.
+    """
+    _, rows = read_table(path)
+    return np.array(rows[-1][2:], float) if rows else None
 
 
 class _Table:
     """A CSV file that is written row by row, gains columns, and can lose its last rows again."""
 
-    def __init__(self, path: str, columns: Sequence[str]):
+    def __init__(self, path: str, names: Sequence[str] = ()):
         self._path = path
         self._file: TextIO | None = None
-        rows = read_rows(path)
-        self._columns = list(rows[0]) if rows else list(columns)
+        self._columns = read_table(path)[0] or [*_KEYS, *names]
 
     def rewind(self, phase, step):
         """Drops the rows of a phase after a step; call it before the first `write`."""
         self.close()
-        rows = read_rows(self._path)
-        self._rewrite([r for r in rows if r["phase"] != phase or int(r["step"]) <= step])
+        _, rows = read_table(self._path)
+        self._rewrite([row for row in rows if row[0] != phase or int(row[1]) <= step])
 
     def _rewrite(self, rows):
         with whole(self._path) as partial, open(partial, "w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, self._columns)
-            writer.writeheader()
+            writer = csv.writer(file)
+            writer.writerow(self._columns)
             writer.writerows(rows)
         # Line-buffered: a run that is killed leaves whole rows.
         file = open(self._path, "a", newline="", encoding="utf-8", buffering=1)  # noqa: SIM115
-        self._file, self._writer = file, csv.DictWriter(file, self._columns)
+        self._file, self._writer = file, csv.writer(file)
 
     def write(self, phase, step, values):
         """One row; `values` is a dict of column -> float. A new name makes a new column."""
-        new = [name for name in values if name not in self._columns]
+        new = [name for name in values if name not in self._columns[2:]]
         if new:
             self.close()
             self._columns = [*self._columns, *new]
-            self._rewrite(read_rows(self._path))
-        rounded = {name: f"{value:.9g}" for name, value in values.items()}  # all of a float32
-        self._writer.writerow({"phase": phase, "step": step, **rounded})
+            self._rewrite([[*row, *([""] * len(new))] for row in read_table(self._path)[1]])
+        # 9 digits: all of a float32.
+        row = [f"{values[n]:.9g}" if n in values else "" for n in self._columns[2:]]
+        self._writer.writerow([phase, step, *row])
 
     def close(self):
         """Closes the file; the table can be rewound and written again."""
@@ -103,13 +137,12 @@ class MetricsLog:
     """
 
     def __init__(self, workdir: str, class_names: Sequence[str] | None = None):
-        columns = ["phase", "step"]
         self._path = os.path.join(workdir, METRICS)
-        self._metrics = _Table(self._path, columns)
+        self._metrics = _Table(self._path)
         self._class_names = class_names or ()
         self._shares = None
         if class_names:
-            self._shares = _Table(os.path.join(workdir, SHARES), [*columns, *class_names])
+            self._shares = _Table(os.path.join(workdir, SHARES), class_names)
         self._folder = os.path.join(workdir, TENSORBOARD)
         self._writers: dict[str, tf.summary.SummaryWriter] = {}
 
@@ -120,10 +153,10 @@ class MetricsLog:
 
     def has_evaluation(self, phase: str, step: int) -> bool:
         """Whether metrics.csv has a row of validation values after that step of a phase."""
+        columns, rows = read_table(self._path)
+        of_evaluation = [i for i, name in enumerate(columns) if name.startswith("val_")]
         return any(
-            (row["phase"], row["step"]) == (phase, str(step))
-            and any(value for name, value in row.items() if name.startswith("val_"))
-            for row in read_rows(self._path)
+            row[:2] == [phase, str(step)] and any(row[i] for i in of_evaluation) for row in rows
         )
 
     def write(self, phase: str, step: int, values: Mapping[str, float]) -> None:

@@ -23,22 +23,23 @@ def fit(experiment: Experiment) -> tuple[str | None, float | None]:
 
     Returns:
       (resumed_at, seconds_per_step): the phase and step it continued from, None for a run that
-      started at the beginning; and the median time of a step of the phase "train", None if none of
+      started at the beginning; and the median time of a step of training, None if none of
       its steps was left to take.
     """
     method, run = experiment.method, experiment.config.run
-    trainers = {**method.pretraining_phases(), "train": method}
+    trainers = {**method.pretraining_phases(), folder.TRAIN: method}
     class_names = experiment.split.class_names if method.unlabeled_views else None
     metrics = metrics_log.MetricsLog(experiment.output_path, class_names)
     timer = callbacks.StepTimer()
     resumed = []
     with contextlib.closing(metrics):
         for phase, trainer in trainers.items():
-            timed = [timer] if phase == "train" else []
+            timed = [timer] if phase == folder.TRAIN else []
             resumed.append(run_phase(experiment, trainer, phase, run.steps, metrics, timed))
         if run.finetune_steps:
             tuning = finetuning_phase(experiment.config, method)
-            resumed.append(run_phase(experiment, tuning, "finetune", run.finetune_steps, metrics))
+            steps = run.finetune_steps
+            resumed.append(run_phase(experiment, tuning, folder.FINETUNE, steps, metrics))
     last = [phase_and_step for phase_and_step in resumed if phase_and_step]
     return last[-1] if last else None, timer.median()
 
@@ -56,7 +57,7 @@ def run_phase(
     Args:
       experiment: the run.
       trainer: compiled.
-      phase: "train", "finetune" or the name of a phase before training.
+      phase: `folder.TRAIN`, `folder.FINETUNE` or the name of a phase before training.
       total: steps of the phase.
       metrics: gets the phase's rows.
       timers: called as soon as the numbers of a step are there.

@@ -2,10 +2,11 @@
 
 import dataclasses
 import os
+from typing import TypedDict
 
 import keras
 
-from mpl_tf import config, files
+from mpl_tf import config, files, options
 from mpl_tf.console import log
 from mpl_tf.engine.method import Method
 from mpl_tf.engine.trainer import Trainer
@@ -13,6 +14,14 @@ from mpl_tf.options import ConfigError
 from mpl_tf.runs import folder
 from mpl_tf.runs.checkpoint import CheckpointError, Checkpoints
 from mpl_tf.runs.experiment import build_method, finetuning_phase
+
+
+class Split(TypedDict):
+    """Of a split.json, what a network can be built from; `splits.Split.to_json` writes it."""
+
+    class_names: list[str]
+    image_shape: tuple[int, int, int]
+    num_unlabeled: int | None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,25 +47,27 @@ def find(path: str) -> Run:
     """The run in a folder.
 
     Raises:
-      ConfigError: there is none.
+      ConfigError: there is none, or its files are damaged.
     """
     if not folder.is_run(path):
         raise ConfigError(f"workdir {path} must be the folder of a run; it has no {folder.CONFIG}.")
-    flat = files.read_json(os.path.join(path, folder.CONFIG))
+    config_file = os.path.join(path, folder.CONFIG)
+    flat = files.read_json(config_file, dict[str, str | int | float | bool])
+    try:
+        settings = config.Config.from_flat(flat)
+        options.check(*vars(settings).values())
+    except ConfigError as error:
+        raise ConfigError(f"{config_file} is damaged: {error}") from error
+    defaults = {name: value for name, value in settings.flat().items() if name not in flat}
+    if defaults:
+        log.warning(f"{config_file} leaves options out, which have their defaults: {defaults}")
     split_file = os.path.join(path, folder.SPLIT)
-    split = files.read_json(split_file)
-    if not {"class_names", "image_shape"} <= split.keys():
-        raise ConfigError(
-            f"{split_file} names no class_names and image_shape; train the run again."
-        )
-    class_names, (height, width, channels) = tuple(split["class_names"]), split["image_shape"]
-    return Run(
-        path,
-        config.Config.from_flat(flat),
-        class_names,
-        (height, width, channels),
-        split.get("num_unlabeled", 0),
-    )
+    split = files.read_json(split_file, Split)
+    (height, width, channels), num_unlabeled = split["image_shape"], split["num_unlabeled"] or 0
+    if min(height, width, channels) < 1 or num_unlabeled < 0 or len(split["class_names"]) < 2:
+        raise ConfigError(f"{split_file} is damaged: a count in it is too small.")
+    class_names = tuple(split["class_names"])
+    return Run(path, settings, class_names, (height, width, channels), num_unlabeled)
 
 
 def restore(run: Run, which: str = "finetuned") -> tuple[str, keras.Model]:
@@ -76,7 +87,7 @@ def restore(run: Run, which: str = "finetuned") -> tuple[str, keras.Model]:
     """
     settings = run.config.run
     method = build_method(run.config, len(run.class_names), run.image_shape, run.num_unlabeled)
-    step = _read(method, run.path, "train", settings.steps)
+    step = _read(method, run.path, folder.TRAIN, settings.steps)
     if not step:
         raise ConfigError(f"{run.path} has no checkpoint of its training yet.")
     unfinished = ""
@@ -84,7 +95,7 @@ def restore(run: Run, which: str = "finetuned") -> tuple[str, keras.Model]:
         unfinished = f"training has come to step {step} of {settings.steps}"
     if which == "finetuned" and not unfinished and settings.finetune_steps:
         phase = finetuning_phase(run.config, method)
-        finetune_step = _read(phase, run.path, "finetune", settings.finetune_steps)
+        finetune_step = _read(phase, run.path, folder.FINETUNE, settings.finetune_steps)
         if finetune_step < settings.finetune_steps:
             unfinished = f"finetuning has come to step {finetune_step} of {settings.finetune_steps}"
     if which == "finetuned" and unfinished:

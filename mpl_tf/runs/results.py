@@ -3,21 +3,58 @@
 import hashlib
 import os
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NotRequired, TypedDict
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from mpl_tf import console
+from mpl_tf import console, files
 from mpl_tf.console import log
 from mpl_tf.data import pipeline
 from mpl_tf.engine.roles import ROLES
 from mpl_tf.formulas import measures
+from mpl_tf.options import ConfigError
 from mpl_tf.runs import folder, pictures
 from mpl_tf.runs.experiment import Experiment
 from mpl_tf.runs.provenance import git_revision, versions
 from mpl_tf.serving import saved_model
+
+
+class Results(TypedDict):
+    """What results.json holds, beside facts of the method."""
+
+    dataset: str
+    method: str
+    seed: int
+    steps: int
+    num_labeled: int
+    test_accuracy: NotRequired[dict[str, float | None] | None]
+    validation_accuracy: NotRequired[dict[str, float | None] | None]
+    weights_digest: str
+    seconds: float
+    seconds_per_step: float | None
+
+
+def read(path: str) -> dict[str, Any]:
+    """The content of the results.json of a finished run, in its folder.
+
+    Raises:
+      ConfigError: the file cannot be read or holds something else.
+    """
+    try:
+        results = files.read_json(os.path.join(path, folder.RESULTS), Results)
+    except ConfigError as error:
+        raise ConfigError(
+            f"{error} Remove it, and the command of the run writes it again from the checkpoints."
+        ) from error
+    accuracies = [results.get(f"{part}_accuracy") or {} for part in ("test", "validation")]
+    if any(accuracy and not {*ROLES} <= accuracy.keys() for accuracy in accuracies):
+        raise ConfigError(
+            f"{os.path.join(path, folder.RESULTS)} is damaged: an accuracy must be there for each "
+            f"of {', '.join(ROLES)}."
+        )
+    return results
 
 
 def finish(experiment: Experiment) -> dict[str, Any]:
@@ -98,7 +135,7 @@ def announce(experiment: Experiment) -> None:
 def summarize(results: Mapping[str, Any], path: str) -> None:
     """Says how a run ended and where its files lie; of its exports, the newest."""
     part = "test" if "test_accuracy" in results else "validation"
-    accuracy = results[f"{part}_accuracy"] or {}
+    accuracy = results.get(f"{part}_accuracy") or {}
     rows = [(k, f"{v:.4f}") for k, v in accuracy.items() if v is not None]
     files = [
         (folder.REPORT, "curves, confusion matrix, worst mistakes"),

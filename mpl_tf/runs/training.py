@@ -16,6 +16,7 @@ from mpl_tf.data import splits
 from mpl_tf.engine import devices
 from mpl_tf.runs import folder, metrics_log, phases, provenance, results, views_grid
 from mpl_tf.runs.experiment import build, make_split
+from mpl_tf.serving import saved_model
 
 
 def train_and_evaluate(
@@ -45,8 +46,12 @@ def train_and_evaluate(
       console.Terminated: SIGTERM came, and the run was saved.
     """
     flat, compute = settings.flat(), settings.compute
-    if folder.state(path, flat, overwrite) == "finished":
+    state = folder.state(path, flat, overwrite)
+    if state == "finished":
         return report_finished(path)
+    if state == "interrupted":
+        for table in (folder.METRICS, folder.SHARES):
+            metrics_log.read_table(os.path.join(path, table))  # refuses one that is damaged
 
     start_time = time.time()
     if settings.run.deterministic:
@@ -56,6 +61,7 @@ def train_and_evaluate(
     source = data.find(settings.run.dataset, settings.data.data_dir).load(settings.data)
     config.check_data(settings, source)
     split = make_split(settings, source)
+    saved_model.check_class_names(split.class_names, len(split.class_names))
     if not devices.is_chief(strategy):
         _take_part(settings, split, path, strategy)
         return None
@@ -98,6 +104,6 @@ def _take_part(
 def report_finished(path: str) -> dict[str, Any]:
     """The contents of results.json of a finished run, after saying what they are."""
     log.info(f"This run has finished already; --overwrite would replace it: {path}")
-    summary = files.read_json(os.path.join(path, folder.RESULTS))
+    summary = results.read(path)
     results.summarize(summary, path)
     return summary

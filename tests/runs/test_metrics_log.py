@@ -51,6 +51,18 @@ def test_a_row_that_a_full_disk_has_cut_off_is_dropped(log, tmp_path, torn):
     assert rows(tmp_path) == [("train", 5, "0.5"), ("train", 12, "0.25")]
 
 
+def test_classes_may_be_called_as_columns_are(tmp_path):
+    names = ["step", "phase", "a, b", 'line\nbreak "quoted"']
+    log = metrics_log.MetricsLog(str(tmp_path), names)
+    log.rewind("train", 0)
+    log.write_shares("train", 5, np.array([0.1, 0.2, 0.3, 0.4]))
+    log.close()
+    path = str(tmp_path / "pseudo_labels.csv")
+    assert metrics_log.read_table(path)[0] == ["phase", "step", *names]
+    assert metrics_log.read_table(path)[1] == [["train", "5", "0.1", "0.2", "0.3", "0.4"]]
+    assert metrics_log.read_shares(path).tolist() == [0.1, 0.2, 0.3, 0.4]
+
+
 def test_it_knows_which_evaluations_it_has(log):
     log.write("train", 5, {"loss": 0.5})
     assert not log.has_evaluation("train", 5)

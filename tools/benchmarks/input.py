@@ -14,6 +14,7 @@ import tensorflow as tf
 from mpl_tf import config, data
 from mpl_tf.data import pipeline, views
 from mpl_tf.runs.experiment import build, make_split
+from mpl_tf.runs.folder import TRAIN
 
 NAME = "input"
 HELP = "batches a second against the step's appetite, at 32 and 224 pixels; memory over steps"
@@ -89,7 +90,7 @@ def _row(title, settings, repeats):
         stores.MEMORY_LIMIT = 0  # a pool too large for memory: decoded whenever it is read
     source = data.find(made.run.dataset).load(made.data)
     experiment = build(made, make_split(made, source), path="")
-    batches = iter(experiment.batches("train", 0))
+    batches = iter(experiment.batches(TRAIN, 0))
     step = tf.function(experiment.method.train_step, autograph=False)
     batch = next(batches)
     step(batch)
