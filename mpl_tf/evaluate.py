@@ -135,11 +135,11 @@ def _write(
     class_names: Sequence[str],
 ) -> None:
     from mpl_tf import files
-    from mpl_tf.runs import pictures
+    from mpl_tf.runs import answers
 
     try:
         os.makedirs(folder, exist_ok=True)
-        pictures.draw_evaluation(
+        answers.draw(
             os.path.join(folder, "evaluation.png"),
             title=f"{title}: {measured['accuracy']:.2%}",
             probs=probs,

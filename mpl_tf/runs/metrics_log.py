@@ -189,13 +189,13 @@ class MetricsLog:
             writer.close()
 
 
-def show_setup(workdir: str, config: Mapping[str, Any], picture: str) -> None:
+def show_setup(workdir: str, config: Mapping[str, Any], picture: str | None) -> None:
     """Shows TensorBoard what is trained on what; replaces what it showed before.
 
     Args:
       workdir: the run folder.
       config: option name -> value.
-      picture: a PNG of sample images.
+      picture: a PNG of sample images, or None.
     """
     folder = os.path.join(workdir, TENSORBOARD, "setup")
     shutil.rmtree(folder, ignore_errors=True)
@@ -203,5 +203,6 @@ def show_setup(workdir: str, config: Mapping[str, Any], picture: str) -> None:
     writer = tf.summary.create_file_writer(folder)
     with writer.as_default(step=0):
         tf.summary.text("config", "\n".join(lines))
-        tf.summary.image("views", tf.io.decode_png(tf.io.read_file(picture))[tf.newaxis])
+        if picture:
+            tf.summary.image("views", tf.io.decode_png(tf.io.read_file(picture))[tf.newaxis])
     writer.close()

@@ -74,8 +74,8 @@ def train_and_evaluate(
             return report_finished(path)
         provenance.keep_images(path, images, split)
         picture = os.path.join(path, folder.VIEWS)
-        views_grid.draw(picture, experiment)
-        metrics_log.show_setup(path, flat, picture)
+        drawn = views_grid.draw(picture, experiment)
+        metrics_log.show_setup(path, flat, picture if drawn else None)
         if source.skipped:
             log.info(f"{source.skipped} broken files were left out")
         results.announce(experiment)

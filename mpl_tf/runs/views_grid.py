@@ -1,43 +1,73 @@
 """views.png: what the networks see."""
 
+import numpy as np
 import tensorflow as tf
 from matplotlib.figure import Figure
 
 from mpl_tf.augment.draws import Draws
-from mpl_tf.files import whole
+from mpl_tf.runs import drawing
 from mpl_tf.runs.experiment import Experiment
 
 _IMAGES, _WEAK, _STRONG = 8, 2, 5
 
 
-def draw(path: str, experiment: Experiment) -> None:
-    """Draws weak and strong views of the first labeled images.
+def draw(path: str, experiment: Experiment) -> bool:
+    """Draws weak and strong views of labeled images, of as many classes as have room.
 
     Args:
       path: the PNG to write.
-      experiment: its labeled images, their classes, its views and its seed are read.
+      experiment: its labeled images, their classes, its method's views and its seed are read.
+
+    Returns:
+      Whether it was drawn.
     """
+    return drawing.save(path, lambda: _grid(experiment))
+
+
+def _grid(experiment: Experiment) -> Figure:
+    """A row an image, a column a view."""
     labeled, class_names = experiment.split.labeled, experiment.split.class_names
-    first = labeled.take(slice(_IMAGES))
-    images = tf.constant(first.images)
+    chosen = labeled.take(of_all_classes(labeled.labels, _IMAGES))
+    images = tf.constant(chosen.images)
     seed = tf.constant([experiment.config.run.seed, 0], tf.int64)
     columns = [("as read", images)]
-    views = (("weak", experiment.views.weak, _WEAK), ("strong", experiment.views.strong, _STRONG))
+    has_strong = any(view.startswith("strong") for view in experiment.method.unlabeled_views)
+    views = (
+        ("weak", experiment.views.weak, _WEAK),
+        ("strong", experiment.views.strong, _STRONG if has_strong else 0),
+    )
     for number, (title, policy, count) in enumerate(views):
-        draws = Draws(seed, len(first)).child(number)
+        draws = Draws(seed, len(chosen)).child(number)
         columns += [(title, policy(images, draws.child(i))) for i in range(count)]
-    figure = Figure(figsize=(1.3 * len(columns), 1.35 * len(first)))
-    grid = figure.subplots(len(first), len(columns), squeeze=False)
+    figure = Figure(figsize=(0.4 + 1.3 * len(columns), 1.35 * len(chosen)))
+    grid = figure.subplots(len(chosen), len(columns), squeeze=False)
     for column, (title, batch) in enumerate(columns):
         grid[0, column].set_title(title, fontsize=10)
         for row, image in enumerate(batch.numpy()):
             axes = grid[row, column]
-            axes.imshow(image.squeeze(), cmap="gray", vmin=0, vmax=255)
+            axes.imshow(drawing.pixels(image), cmap="gray", vmin=0, vmax=255)
             axes.set_xticks([])
             axes.set_yticks([])
             if not column:
-                name = class_names[first.labels[row]]
-                axes.set_ylabel(name[:16], fontsize=9)
+                name = class_names[chosen.labels[row]]
+                axes.set_ylabel(drawing.short(name), fontsize=9)
     figure.tight_layout(pad=0.4)
-    with whole(path) as partial:
-        figure.savefig(partial, dpi=100)
+    return figure
+
+
+def of_all_classes(labels: np.ndarray, count: int) -> np.ndarray:
+    """Positions of the first images of each class in turn, in the order of the classes.
+
+    Args:
+      labels: integer [N], class ids.
+      count: how many, if there are as many.
+
+    Returns:
+      int64 [min(count, N)].
+    """
+    rank = np.zeros(len(labels), np.int64)  # of an image among those of its class
+    for k in np.unique(labels):
+        of_class = np.flatnonzero(labels == k)
+        rank[of_class] = np.arange(len(of_class))
+    chosen = np.lexsort((labels, rank))[:count]
+    return chosen[np.lexsort((rank[chosen], labels[chosen]))]
