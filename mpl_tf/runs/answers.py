@@ -108,7 +108,7 @@ def mistakes(
     for axes, index, image, label in zip(
         grid, worst, pictures.images, pictures.labels, strict=False
     ):
-        guess = np.argmax(probs[index])
+        guess = int(np.argmax(probs[index]))
         axes.imshow(drawing.pixels(image), cmap="gray", vmin=0, vmax=255)
         axes.set_title(
             f"{drawing.short(class_names[label])},\n"

@@ -9,7 +9,7 @@ import matplotlib
 import numpy as np
 from matplotlib import ticker
 from matplotlib.axes import Axes
-from matplotlib.axis import Axis
+from matplotlib.axis import Axis, XAxis
 from matplotlib.figure import Figure
 
 from mpl_tf.console import log
@@ -77,7 +77,7 @@ def line(axes: Axes, curve: np.ndarray, color: str, label: str, style: str = "-"
 def name_ticks(axis: Axis, class_names: Sequence[str], **style: Any) -> None:
     """Writes the names of the classes 0, 1, ... at an axis; `style` is that of the text."""
     names = [short(name) for name in class_names]
-    if axis.axis_name == "x" and max(map(len, names)) > 3:
+    if isinstance(axis, XAxis) and max(map(len, names)) > 3:
         style["rotation"] = 90
     axis.set_ticks(range(len(names)), names, **style)
 
