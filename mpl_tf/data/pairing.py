@@ -78,6 +78,7 @@ def pair(
       An endless tf.data.Dataset of dicts, as every method of this package takes. It has, beside
       what a tf.data.Dataset has (`map`, `take` and so on give Datasets without them):
         - `num_unlabeled`: int, unlabeled images, None if they are a tf.data.Dataset;
+        - `class_counts`: integers, labels of each class; not if they are a tf.data.Dataset;
         - `num_classes`: int, None if that is not given and the labeled ones are a tf.data.Dataset;
         - `image_shape`: (height, width, channels).
 
@@ -105,8 +106,9 @@ def pair(
         seed=seed,
         start=start,
     )
-    if num_classes is None and isinstance(train, Images):
-        num_classes = int(train.labels.max()) + 1
+    if isinstance(train, Images):
+        data.class_counts = np.bincount(train.labels, minlength=num_classes or 0)
+        num_classes = len(data.class_counts) if num_classes is None else num_classes
     data.num_unlabeled, data.num_classes, data.image_shape = pool.size, num_classes, train.shape
     return data
 

@@ -118,15 +118,22 @@ def _check_label_spec(spec, classifiers, num_classes):
 
 def _check_labels(data, num_classes):
     """Raises ValueError if labels are out of range, as far as the first batches show."""
-    known = getattr(data, "num_classes", None)  # of mpl_tf.data.pair, which has looked at all
-    if known is not None and known <= num_classes:
+    counts = getattr(data, "class_counts", None)  # of mpl_tf.data.pair, which has looked at all
+    if counts is not None:
+        wrong = num_classes + np.flatnonzero(counts[num_classes:])
+        if wrong.size:
+            raise _out_of_range(wrong[0], num_classes)
         return
     for batch in data.take(_LOOKED_AT):
         label = batch["label"].numpy()
         wrong = label[(label != np.floor(label)) | (label < 0) | (label >= num_classes)]
         if wrong.size:
-            raise ValueError(
-                f"label must be whole numbers from 0 to {num_classes - 1}, as the networks have "
-                f"{num_classes} classes; received {wrong.flat[0]}. Images without a label belong "
-                "to the unlabeled views."
-            )
+            raise _out_of_range(wrong.flat[0], num_classes)
+
+
+def _out_of_range(label, num_classes):
+    return ValueError(
+        f"label must be whole numbers from 0 to {num_classes - 1}, as the networks have "
+        f"{num_classes} classes; received {label}. Images without a label belong to the unlabeled "
+        "views."
+    )

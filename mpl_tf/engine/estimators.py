@@ -68,7 +68,10 @@ class StudentStep:
     def _labeled_loss(self, weights: list[tf.Tensor]) -> tf.Tensor:
         method, batch = self.method, self.batch
         logits, _ = method.forward.stateless(method.student, weights, self.state, batch["labeled"])
-        return tf.reduce_mean(losses.label_loss(batch["label"], logits))
+        class_weights = method.class_weights.array
+        return tf.reduce_mean(
+            losses.label_loss(batch["label"], logits, class_weights=class_weights)
+        )
 
 
 class Estimator:

@@ -75,6 +75,7 @@ class FixedTeacherMethod(StudentMethod):
             self.first_teacher,
             "teacher",
             label_smoothing=self.config.label_smoothing,
+            class_weight=self.config.class_weight,
             strategy=self.distribute_strategy,
         )
         training.compile(self.teacher_optimizer, **self.compile_arguments())

@@ -5,6 +5,7 @@ from typing import Any, final
 import keras
 import tensorflow as tf
 
+from mpl_tf.engine.class_weights import ClassWeights
 from mpl_tf.engine.trainer import Trainer
 from mpl_tf.formulas import losses
 
@@ -13,12 +14,13 @@ from mpl_tf.formulas import losses
 class LabelTraining(Trainer):
     """Cross entropy on labels, one network, no moving average.
 
-        w <- optimizer(w, grad mean_i cross_entropy(smooth(label_i), network(x_i; w)))
+        w <- optimizer(w, grad mean_i weight_i * cross_entropy(smooth(label_i), network(x_i; w)))
 
     Args:
       network: keras.Model of logits; trained in place.
       role: the network's name in logs: `<role>_loss`, `<role>_accuracy`.
       label_smoothing: in [0, 1).
+      class_weight: of each label's class, as text; see `class_weights.as_text`.
       strategy: tf.distribute.Strategy the network was built under; None is the current one.
     """
 
@@ -28,10 +30,12 @@ class LabelTraining(Trainer):
         role: str,
         *,
         label_smoothing: float = 0.0,
+        class_weight: str = "",
         strategy: tf.distribute.Strategy | None = None,
     ):
         super().__init__(strategy, name=f"{role}_training")
         self.network, self.role, self.label_smoothing = network, role, label_smoothing
+        self.class_weights = ClassWeights(class_weight, network.output_shape[-1])
 
     @property
     def networks(self) -> dict[str, keras.Model]:
@@ -47,7 +51,10 @@ class LabelTraining(Trainer):
         variables = self.network.trainable_variables
         with tf.GradientTape() as tape:
             (logits,) = self.forward(self.network, batch["labeled"])
-            loss = tf.reduce_mean(losses.label_loss(batch["label"], logits, self.label_smoothing))
+            each = losses.label_loss(
+                batch["label"], logits, self.label_smoothing, self.class_weights.array
+            )
+            loss = tf.reduce_mean(each)
             scaled = self.network_optimizer.scale_loss(loss)
         self.update(self.network_optimizer, tape.gradient(scaled, variables), variables)
         self.log(**{f"{self.role}_loss": loss})

@@ -9,16 +9,16 @@ from typing import Any, ClassVar
 import keras
 import tensorflow as tf
 
+from mpl_tf.engine.class_weights import ClassWeights, as_text
 from mpl_tf.engine.forward import to_float32
 from mpl_tf.engine.label_training import LabelTraining
 from mpl_tf.engine.metrics import ClassShares
+from mpl_tf.engine.panel import Panel
 from mpl_tf.engine.roles import ROLES
 from mpl_tf.engine.trainer import Trainer
 from mpl_tf.engine.user_networks import check_networks, copy_network
-from mpl_tf.formulas import averages, schedules
+from mpl_tf.formulas import averages, losses, schedules
 from mpl_tf.options import ConfigError, check, option
-
-_MOST_CURVES = 4  # of a panel: as many as the report has colors for
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,36 +32,15 @@ class MethodConfig:
         0.999, "Decay of the moving average of the student's weights, in [0, 1).", low=0, below=1
     )
 
+    class_weight: str = option(
+        "",
+        "Weights of the losses on labels by class. balanced: all classes count alike. 0:1,3:2.5: "
+        "by class ids, others have weight 1. If empty, all labels count alike.",
+    )
+
     def __post_init__(self) -> None:
+        object.__setattr__(self, "class_weight", as_text(self.class_weight))  # of a dict, too
         check(self)
-
-
-@dataclasses.dataclass(frozen=True)
-class Panel:
-    """A picture of a few of a method's logged values, for the report of a run.
-
-    Attributes:
-      title: str.
-      curves: logged name -> its label, one to four of them. Where the first was not logged, the
-        panel is left out; a later one is left out if it was not logged, or is 0 throughout.
-      band: logged name of the standard deviation that is drawn around the first curve; or "".
-      low: the lower end of the axis; None leaves it free and draws a line at 0.
-
-    Raises:
-      ValueError: there is no curve, or more than four.
-    """
-
-    title: str
-    curves: Mapping[str, str]
-    band: str = ""
-    low: float | None = None
-
-    def __post_init__(self) -> None:
-        if not 1 <= len(self.curves) <= _MOST_CURVES:
-            raise ValueError(
-                f"a panel has 1 to {_MOST_CURVES} curves; received {len(self.curves)} for "
-                f"{self.title!r}."
-            )
 
 
 class Method(Trainer):
@@ -123,6 +102,7 @@ class Method(Trainer):
         check_networks(student, teacher)
         super().__init__(strategy, special_metrics, name=type(self).__name__)
         self.config = config
+        self.class_weights = ClassWeights(config.class_weight, student.output_shape[-1])
         self.teacher, self.student, self.finetuned = teacher, student, None
         with self.distribute_strategy.scope():
             self.ema = copy_network(student)
@@ -179,6 +159,30 @@ class Method(Trainer):
     def call(self, images: tf.Tensor, training: bool = False) -> tf.Tensor:
         """Class probabilities [N, K] of images [N, H, W, C]."""
         return tf.nn.softmax(to_float32(self.network()(images, training=training)))
+
+    def label_loss(self, label: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
+        """Cross entropy of each labeled image: smoothed, and weighted by its class.
+
+        Args:
+          label: integer [B], class ids.
+          logits: floating [B, K].
+
+        Returns:
+          [B], in nats.
+        """
+        smoothing = self.config.label_smoothing
+        return losses.label_loss(label, logits, smoothing, self.class_weights.array)
+
+    def label_target(
+        self, label: tf.Tensor, dtype: tf.DType, class_weights: Any = None
+    ) -> tf.Tensor:
+        """Labels [B], class ids, as smoothed distributions [B, K]; see `losses.one_hot`."""
+        classes, smoothing = self.student.output_shape[-1], self.config.label_smoothing
+        return losses.one_hot(label, classes, smoothing, dtype, class_weights)
+
+    def supervised_loss(self, label: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
+        """The mean of `label_loss`, a scalar."""
+        return tf.reduce_mean(self.label_loss(label, logits))
 
     def log_pseudo_labels(self, probs: tf.Tensor, batch: dict[str, tf.Tensor]) -> None:
         """Logs what was taught: class shares, and accuracy where hidden labels are known.
@@ -243,7 +247,12 @@ class Method(Trainer):
         with self.distribute_strategy.scope():
             self.finetuned = copy_network(self.ema)
         self.test_function = self.predict_function = None  # both were traced without it
-        tuning = LabelTraining(self.finetuned, "finetuned", strategy=self.distribute_strategy)
+        tuning = LabelTraining(
+            self.finetuned,
+            "finetuned",
+            class_weight=self.config.class_weight,
+            strategy=self.distribute_strategy,
+        )
         tuning.compile(optimizer, **compile_arguments)
         return tuning
 

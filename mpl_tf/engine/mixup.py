@@ -61,6 +61,32 @@ def mix(
     return _paired(images, order, rows, weighted), _paired(targets, order, rows, weighted)
 
 
+def mix_labels_and_guesses(
+    images: list[tf.Tensor],
+    label: tf.Tensor,
+    weighted: tf.Tensor,
+    guess: tf.Tensor,
+    alpha: float,
+    seed: tf.Tensor,
+) -> Mixed:
+    """`mix`, with `keep_larger`, of labeled images and of views of unlabeled ones.
+
+    Args:
+      images: [B,H,W,C] labeled ones, and then views [U,H,W,C].
+      label: floating [B, K], targets of the labeled ones, for their share in mixed views.
+      weighted: floating [B, K], the same times weights of classes, for mixed labeled images.
+      guess: floating [U, K], targets of each view.
+      alpha, seed: as for `mix`.
+
+    Returns:
+      (images, targets): as `mix`.
+    """
+    classes, views = label.shape[-1], len(images) - 1
+    both = [tf.concat(pair, -1) for pair in ((weighted, label), *[(guess, guess)] * views)]
+    images, (labels, *guesses) = mix(images, both, alpha, seed, keep_larger=True)
+    return images, [labels[:, :classes], *(mixed[:, classes:] for mixed in guesses)]
+
+
 def cutmix(
     images: list[tf.Tensor], targets: list[tf.Tensor], alpha: float, seed: tf.Tensor
 ) -> Mixed:

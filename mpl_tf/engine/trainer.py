@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from mpl_tf.engine import devices, update
 from mpl_tf.engine.batches import check_batch, check_pool, class_ids
+from mpl_tf.engine.class_weights import ClassWeights
 from mpl_tf.engine.forward import Forward
 from mpl_tf.engine.metrics import ClassShares, NamedMeans
 from mpl_tf.engine.overflow import Overflow
@@ -34,6 +35,7 @@ class Trainer(keras.Model):
       pseudo_label_shares: metrics.ClassShares of the pseudo labels taught, or None.
       means: metrics.NamedMeans of what steps log.
       forward: forward.Forward, which runs a network in training mode.
+      class_weights: class_weights.ClassWeights, by which labels count in losses.
       overflow: overflow.Overflow, which counts what float16 cannot hold.
     """
 
@@ -64,6 +66,7 @@ class Trainer(keras.Model):
         self.weight_decay, self.forward = 0.0, Forward()
         self._frozen_checks: dict[str, Callable[[], None]] = {}
         self.overflow = Overflow(self.log)
+        self.class_weights = ClassWeights()
         self.clip_norm: float | None = None
         self.built = True  # its networks are: nothing is left to build from a first batch
 
@@ -214,6 +217,8 @@ class Trainer(keras.Model):
             check()
         check_batch(x, self.unlabeled_views, self.networks, parts)
         check_pool(x, self.num_unlabeled)
+        if self.class_weights.follow(x, next(iter(self.networks.values())).output_shape[-1]):
+            self.train_function = None  # it was traced with others
         kwargs.setdefault("shuffle", False)  # the data's own order counts
         kwargs["callbacks"] = [self.overflow, *(kwargs.get("callbacks") or ())]
         return super().fit(x, *args, steps_per_epoch=steps_per_epoch, **kwargs)

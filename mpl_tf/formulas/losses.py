@@ -5,27 +5,42 @@ softmax cross entropy returns a silent zero when it is differentiated twice thro
 the exact feedback of Meta Pseudo Labels is such a second derivative.
 """
 
+from typing import Any
+
 import tensorflow as tf
 
 
 def one_hot(
-    label: tf.Tensor, num_classes: int, smoothing: float = 0.0, dtype: tf.DType = tf.float32
+    label: tf.Tensor,
+    num_classes: int,
+    smoothing: float = 0.0,
+    dtype: tf.DType = tf.float32,
+    class_weights: Any = None,
 ) -> tf.Tensor:
     """Class ids as distributions, `smoothing` of their mass spread evenly over all classes.
 
+    Cross entropy is linear in its target: with `class_weights` a row is multiplied by the weight of
+    its class, and so is the example's loss.
+
     >>> one_hot(tf.constant([1]), 2, smoothing=0.5).numpy().tolist()
     [[0.25, 0.75]]
+    >>> one_hot(tf.constant([0, 1]), 2, class_weights=[1.0, 4.0]).numpy().tolist()
+    [[1.0, 0.0], [0.0, 4.0]]
 
     Args:
       label: integer [B], class ids in [0, num_classes).
       num_classes: number of classes K.
       smoothing: in [0, 1), the share of mass that goes to the uniform distribution.
       dtype: floating, of the result.
+      class_weights: floating [K], at least 0; None is 1 for each class.
 
     Returns:
-      [B, K] of `dtype`, rows sum to 1.
+      [B, K] of `dtype`, rows sum to 1 or to their weight.
     """
-    return smooth(tf.one_hot(label, num_classes, dtype=dtype), smoothing)
+    target = smooth(tf.one_hot(label, num_classes, dtype=dtype), smoothing)
+    if class_weights is None:
+        return target
+    return tf.gather(tf.cast(class_weights, dtype), label)[..., None] * target
 
 
 def smooth(probs: tf.Tensor, smoothing: float) -> tf.Tensor:
@@ -66,8 +81,10 @@ def cross_entropy(target: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
     return -tf.reduce_sum(target * tf.nn.log_softmax(logits), axis=-1)
 
 
-def label_loss(label: tf.Tensor, logits: tf.Tensor, smoothing: float = 0.0) -> tf.Tensor:
-    """Cross entropy of each labeled example with its smoothed label.
+def label_loss(
+    label: tf.Tensor, logits: tf.Tensor, smoothing: float = 0.0, class_weights: Any = None
+) -> tf.Tensor:
+    """Cross entropy of each labeled example with its smoothed label, times its class's weight.
 
     >>> round(float(label_loss(tf.constant([1]), tf.zeros([1, 4]))[0]), 4)  # log(4)
     1.3863
@@ -75,12 +92,13 @@ def label_loss(label: tf.Tensor, logits: tf.Tensor, smoothing: float = 0.0) -> t
     Args:
       label: integer [B], class ids.
       logits: floating [B, K].
-      smoothing: in [0, 1), as in `one_hot`.
+      smoothing, class_weights: as in `one_hot`.
 
     Returns:
       [B], in nats.
     """
-    return cross_entropy(one_hot(label, logits.shape[-1], smoothing, logits.dtype), logits)
+    target = one_hot(label, logits.shape[-1], smoothing, logits.dtype, class_weights)
+    return cross_entropy(target, logits)
 
 
 def most_probable(probs: tf.Tensor) -> tf.Tensor:

@@ -77,7 +77,7 @@ class FixMatch(StudentMethod):
         labeled, weak, strong = self.forward(
             self.student, batch["labeled"], batch["weak"], batch["strong"]
         )
-        supervised = tf.reduce_mean(losses.label_loss(batch["label"], labeled, c.label_smoothing))
+        supervised = self.supervised_loss(batch["label"], labeled)
         probs = tf.stop_gradient(tf.nn.softmax(weak))  # [U, K]
         mask = losses.confidence_mask(probs, c.threshold)  # [U]
         pseudo_label = losses.most_probable(probs)  # [U, K]

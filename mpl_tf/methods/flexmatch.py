@@ -112,7 +112,7 @@ class FlexMatch(StudentMethod):
         labeled, weak, strong = self.forward(
             self.student, batch["labeled"], batch["weak"], batch["strong"]
         )
-        supervised = tf.reduce_mean(losses.label_loss(batch["label"], labeled, c.label_smoothing))
+        supervised = self.supervised_loss(batch["label"], labeled)
         probs = tf.stop_gradient(tf.nn.softmax(weak))  # [U, K]
         class_thresholds = thresholds.curriculum(
             learned, probs.shape[-1], c.threshold, c.threshold_warmup, c.threshold_mapping

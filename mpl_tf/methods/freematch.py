@@ -120,7 +120,7 @@ class FreeMatch(StudentMethod):
         labeled, weak, strong = self.forward(
             self.student, batch["labeled"], batch["weak"], batch["strong"]
         )
-        supervised = tf.reduce_mean(losses.label_loss(batch["label"], labeled, c.label_smoothing))
+        supervised = self.supervised_loss(batch["label"], labeled)
         probs = tf.stop_gradient(tf.nn.softmax(weak))  # [U, K]
         pseudo_label = losses.most_probable(probs)  # [U, K]
         self.update_averages(probs, pseudo_label)

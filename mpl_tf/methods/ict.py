@@ -81,7 +81,7 @@ class ICT(StudentMethod):
     def objective(self, batch: Batch) -> tuple[tf.Tensor, tf.Tensor]:
         c, images = self.config, mixup.floating(batch["labeled"])
         labeled, mixed = self.forward(self.student, images, batch["mixed"])
-        supervised = tf.reduce_mean(losses.label_loss(batch["label"], labeled, c.label_smoothing))
+        supervised = self.supervised_loss(batch["label"], labeled)
         unlabeled = tf.reduce_mean(losses.squared_error(tf.nn.softmax(mixed), batch["target"]))
         ramp = self.ramp(schedules.gaussian_ramp, c.ramp_steps, unlabeled)
         self.log(supervised_loss=supervised, unlabeled_loss=unlabeled)

@@ -73,7 +73,7 @@ class MeanTeacher(StudentMethod):
     def objective(self, batch: Batch) -> tuple[tf.Tensor, tf.Tensor]:
         c, target = self.config, batch["target"]
         labeled, weak = self.forward(self.student, batch["labeled"], batch["weak"])
-        supervised = tf.reduce_mean(losses.label_loss(batch["label"], labeled, c.label_smoothing))
+        supervised = self.supervised_loss(batch["label"], labeled)
         unlabeled = tf.reduce_mean(losses.squared_error(tf.nn.softmax(weak), target))
         ramp = self.ramp(schedules.gaussian_ramp, c.ramp_steps, unlabeled)
         self.log(supervised_loss=supervised, unlabeled_loss=unlabeled)

@@ -9,8 +9,9 @@ import tensorflow as tf
 from mpl_tf.engine.estimators import ESTIMATORS, StudentStep
 from mpl_tf.engine.forward import state_of
 from mpl_tf.engine.lesson import Lesson
-from mpl_tf.engine.method import Method, MethodConfig, Panel
+from mpl_tf.engine.method import Method, MethodConfig
 from mpl_tf.engine.metrics import Deviation, SignalToNoise
+from mpl_tf.engine.panel import Panel
 from mpl_tf.engine.update import (
     check_two_optimizers,
     clip,
@@ -214,9 +215,7 @@ class MetaPseudoLabels(Method):
                 step = self.step_student(batch, pseudo_label)
                 credit = self.estimator.credit(step)
             # The teacher steps on labels, consistency and feedback.
-            supervised = tf.reduce_mean(
-                losses.label_loss(batch["label"], labeled, c.label_smoothing)
-            )
+            supervised = self.supervised_loss(batch["label"], labeled)
             loss = c.supervised_weight * supervised
             loss += self.consistency(weak, strong)
             loss += c.feedback_weight * self.estimator.term(credit, pseudo_label, strong)

@@ -73,14 +73,13 @@ class MixMatch(StudentMethod):
     def targets(self, batch: Batch) -> Batch:
         views = [batch["weak"], batch["weak_2"]]
         guess = self.guess(views)  # [U, K]
-        classes, smoothing = guess.shape[-1], self.config.label_smoothing
-        label = losses.one_hot(batch["label"], classes, smoothing, guess.dtype)  # [B, K]
-        images, labels = mixup.mix(
+        images, labels = mixup.mix_labels_and_guesses(
             [batch["labeled"], *views],
-            [label, guess, guess],
+            self.label_target(batch["label"], guess.dtype),  # [B, K]
+            self.label_target(batch["label"], guess.dtype, self.class_weights.array),
+            guess,
             self.config.mixup_alpha,
             self.draw_seed(),
-            keep_larger=True,
         )
         return {"guess": guess, "images": images, "labels": labels}
 

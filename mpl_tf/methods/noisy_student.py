@@ -166,7 +166,7 @@ class NoisyStudent(FixedTeacherMethod):
     def objective(self, batch: Batch) -> tuple[tf.Tensor, tf.Tensor]:
         c, pseudo_label = self.config, batch["pseudo_label"]
         labeled, strong = self.forward(self.student, batch["labeled"], batch["strong"])
-        supervised = tf.reduce_mean(losses.label_loss(batch["label"], labeled, c.label_smoothing))
+        supervised = self.supervised_loss(batch["label"], labeled)
         unlabeled = losses.cross_entropy(pseudo_label, strong)  # [U]
         unlabeled = replicas.weighted_mean(unlabeled, batch["weights"])
         self.log(supervised_loss=supervised, unlabeled_loss=unlabeled)

@@ -168,15 +168,13 @@ class ReMixMatch(StudentMethod):
     def targets(self, batch: Batch) -> Batch:
         c, views = self.config, [batch[view] for view in self.unlabeled_views]
         guess = self.guess(views[0], batch["label"])  # [U, K]
-        label = losses.one_hot(
-            batch["label"], guess.shape[-1], c.label_smoothing, guess.dtype
-        )  # [B, K]
-        images, labels = mixup.mix(
+        images, labels = mixup.mix_labels_and_guesses(
             [batch["labeled"], *views],
-            [label] + [guess] * len(views),
+            self.label_target(batch["label"], guess.dtype),  # [B, K]
+            self.label_target(batch["label"], guess.dtype, self.class_weights.array),
+            guess,
             c.mixup_alpha,
             self.draw_seed(),
-            keep_larger=True,
         )
         anchor = mixup.floating(views[1])
         targets = {"guess": guess, "images": images, "labels": labels, "anchor": anchor}

@@ -57,8 +57,8 @@ class Supervised(StudentMethod):
     passes_per_step = "student B"
 
     def targets(self, batch: Batch) -> Batch:
-        classes, smoothing = self.student.output_shape[-1], self.config.label_smoothing
-        target = losses.one_hot(batch["label"], classes, smoothing)  # [B, K]
+        weights = self.class_weights.array
+        target = self.label_target(batch["label"], tf.float32, weights)  # [B, K]
         if self.config.mix == "none":
             return {"target": target}
         mix, alpha = {"mixup": (mixup.mix, 0.2), "cutmix": (mixup.cutmix, 1.0)}[self.config.mix]

@@ -105,7 +105,7 @@ class TemporalEnsembling(StudentMethod):
     def objective(self, batch: Batch) -> tuple[tf.Tensor, tf.Tensor]:
         c, visits = self.config, batch["visits"]
         labeled, weak = self.forward(self.student, batch["labeled"], batch["weak"])
-        supervised = tf.reduce_mean(losses.label_loss(batch["label"], labeled, c.label_smoothing))
+        supervised = self.supervised_loss(batch["label"], labeled)
         probs = tf.nn.softmax(weak)  # [U, K]
         error = losses.squared_error(probs, tf.cast(batch["target"], probs.dtype))
         unlabeled = tf.reduce_mean(tf.where(visits > 0, error, tf.zeros_like(error)))

@@ -121,5 +121,4 @@ class UDA(StudentMethod):
             )
             kept = tf.cast(sure <= tf.cast(most, sure.dtype), sure.dtype)
             self.log(labels_kept=tf.reduce_mean(kept))
-        loss = losses.label_loss(label, logits, c.label_smoothing)
-        return replicas.weighted_mean(loss, kept)
+        return replicas.weighted_mean(self.label_loss(label, logits), kept)

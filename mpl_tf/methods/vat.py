@@ -88,7 +88,7 @@ class VAT(StudentMethod):
         (logits,) = self.forward(self.student, images, keep_state=True)
         perturbed_images = images + tf.stop_gradient(self.adversarial(images, logits))
         (perturbed,) = self.forward(self.student, perturbed_images, keep_state=True)
-        supervised = tf.reduce_mean(losses.label_loss(batch["label"], labeled, c.label_smoothing))
+        supervised = self.supervised_loss(batch["label"], labeled)
         unlabeled = tf.reduce_mean(losses.divergence(tf.stop_gradient(logits), perturbed))
         entropy = tf.reduce_mean(losses.entropy(logits))
         self.log(supervised_loss=supervised, unlabeled_loss=unlabeled, entropy=entropy)

@@ -59,7 +59,7 @@ class Experiment:
             batch = self.config.optimizer.finetune_batch
 
         def shard(index_and_count):
-            data = pipeline.training_batches(
+            return pipeline.training_batches(
                 self.split.labeled,
                 self.split.unlabeled,
                 labeled_batch=batch,
@@ -71,11 +71,12 @@ class Experiment:
                 start=start,
                 shard=index_and_count,
             )
-            # Labels were checked when the images were read: `fit` need not read batches for that.
-            data.num_classes = len(self.split.class_names)
-            return data
 
-        return devices.distribute(self.method.distribute_strategy, shard)
+        batches = devices.distribute(self.method.distribute_strategy, shard)
+        # Labels were checked when the images were read: `fit` need not read batches for that.
+        labels, classes = self.split.labeled.labels, len(self.split.class_names)
+        batches.class_counts = np.bincount(labels, minlength=classes)
+        return batches
 
 
 def derived_seed(seed: int, purpose: str) -> int:

@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mpl_tf.data.dataset import Images
-from mpl_tf.engine.method import Panel
+from mpl_tf.engine.panel import Panel
 from mpl_tf.engine.roles import ROLES
 from mpl_tf.formulas import measures
 from mpl_tf.runs import answers, drawing

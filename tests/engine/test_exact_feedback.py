@@ -25,8 +25,13 @@ def values(variables):
     return [tf.convert_to_tensor(v) for v in variables]
 
 
-def oracle(model, batch, *, rate, momentum, nesterov, smoothing, weight_decay=0.0, clip=None):
-    """grad_T L_l(theta_S'(theta_T)) for the coming step of `model`, whose state it leaves alone."""
+def oracle(
+    model, batch, *, rate, momentum, nesterov, smoothing, weight_decay=0.0, clip=None, weights=None
+):
+    """grad_T L_l(theta_S'(theta_T)) for the coming step of `model`, whose state it leaves alone.
+
+    `weights` [B] are those of the labels in L_l.
+    """
     teacher, student = model.teacher, model.student
     teacher_weights, student_weights = (values(n.trainable_variables) for n in (teacher, student))
     velocity = [tf.zeros_like(w) for w in student_weights]
@@ -56,7 +61,10 @@ def oracle(model, batch, *, rate, momentum, nesterov, smoothing, weight_decay=0.
             v = momentum * v - rate * g
             moved.append(w + momentum * v - rate * g if nesterov else w + v)
         logits, _ = student.stateless_call(moved, state, batch["labeled"], training=True)
-        labeled_loss = cross_entropy(tf.one_hot(batch["label"], K, dtype=logits.dtype), logits)
+        target = tf.one_hot(batch["label"], K, dtype=logits.dtype)
+        if weights is not None:
+            target = weights[:, None] * target
+        labeled_loss = cross_entropy(target, logits)
     return outer.gradient(labeled_loss, teacher_weights)
 
 
@@ -132,6 +140,19 @@ def test_exact_is_the_second_order_gradient_through_clipping_and_decay(linear, r
     own = expected + 0.01 * flat(teacher.trainable_variables)
     assert np.linalg.norm(own) < 0.2  # ... and the teacher is not
     assert relative_error(change_of_teacher(model, batch), own) < 1e-6
+
+
+def test_exact_is_the_second_order_gradient_of_a_loss_weighted_by_class(linear, rng):
+    teacher, student = linear(5, K), linear(5, K)
+    batch = {k: rng.normal(size=(n, 5)) for k, n in (("labeled", B), ("strong", U))}
+    batch |= {"label": np.array([0, 1, 2, 2]), "weak": batch["strong"]}
+    class_weight = {0: 0.25, 2: 4.0}
+    model = make(teacher, student, label_smoothing=0.1, class_weight=class_weight, **NESTEROV)
+    plain = flat(oracle(model, batch, smoothing=0.1, **NESTEROV))
+    weights = np.array([0.25, 1.0, 4.0, 4.0])
+    expected = flat(oracle(model, batch, smoothing=0.1, weights=weights, **NESTEROV))
+    assert relative_error(plain, expected) > 0.1
+    assert relative_error(change_of_teacher(model, batch), expected) < 1e-6
 
 
 def test_exact_is_the_second_order_gradient_under_xla(convolutional, random_batch):

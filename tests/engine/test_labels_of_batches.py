@@ -60,8 +60,20 @@ def test_pair_knows_its_labels_and_more_classes_than_the_network_has_are_refused
         method.fit(pairs, steps_per_epoch=1)
 
 
-@pytest.mark.parametrize("num_classes", [None, K])
-def test_data_that_says_its_classes_is_not_read_for_them(num_classes):
+def test_a_label_out_of_range_that_no_early_batch_has_is_refused_too():
+    images, labels = np.zeros([400, *SHAPE], np.uint8), np.arange(400) % K
+    labels[0] = K + 1
+    data = mpl_tf.data.pair(
+        (images, labels), labeled_batch=4, unlabeled_ratio=1, method=mpl_tf.Supervised
+    )
+    drawn = np.concatenate([batch["label"] for batch in data.take(2)])
+    assert drawn.max() < K
+    with pytest.raises(ValueError, match=f"3 classes; received {K + 1}"):
+        check_batch(data, (), {"student": mpl_tf.NETWORKS["mlp"](K, SHAPE)}, 1)
+
+
+@pytest.mark.parametrize("known", [False, True])
+def test_data_that_says_its_classes_is_not_read_for_them(known):
     reads = []
 
     def batch():
@@ -70,13 +82,14 @@ def test_data_that_says_its_classes_is_not_read_for_them(num_classes):
 
     spec = {"labeled": tf.TensorSpec([2, *SHAPE], tf.uint8), "label": tf.TensorSpec([2], tf.int64)}
     batches = tf.data.Dataset.from_generator(batch, output_signature=spec)
-    if num_classes:
-        batches.num_classes = num_classes
+    if known:
+        batches.class_counts = np.array([1, 1])
     check_batch(batches, (), {"student": mpl_tf.NETWORKS["mlp"](K, SHAPE)}, 1)
-    assert bool(reads) == (num_classes is None)
+    assert bool(reads) == (not known)
 
 
-def test_a_run_says_its_classes():
-    made = config.make({"network": "mlp", "steps": 4})
+def test_a_run_says_how_many_labels_its_classes_have():
+    made = config.make({"network": "mlp", "steps": 4, "num_labeled": 50})
     split = experiment.make_split(made, mpl_tf.DATASETS["digits"].load())
-    assert experiment.build(made, split, "").batches("train", 0).num_classes == 10
+    batches = experiment.build(made, split, "").batches("train", 0)
+    np.testing.assert_array_equal(batches.class_counts, np.full(10, 5))

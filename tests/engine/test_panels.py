@@ -2,7 +2,7 @@
 
 import pytest
 
-from mpl_tf.engine.method import Panel
+from mpl_tf.engine.panel import Panel
 
 
 @pytest.mark.parametrize("count", [0, 5])
