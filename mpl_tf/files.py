@@ -1,13 +1,14 @@
-"""Files and folders that appear whole or not at all, and JSON and text that is read."""
+"""What lies on the disk: files that appear whole or not at all, text, JSON, and digests."""
 
 import contextlib
 import errno
+import hashlib
 import json
 import os
 import re
 import shutil
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from mpl_tf import forms
@@ -160,6 +161,41 @@ def what_is(path: str | os.PathLike[str]) -> str:
         if test(mode):
             return words
     return "a device"
+
+
+def digests(folder: str, names: Iterable[str]) -> dict[str, str]:
+    """Name -> SHA-256, hexadecimal, of files in a folder.
+
+    Args:
+      folder: where they lie.
+      names: relative to it, separated by "/" on all systems.
+
+    Raises:
+      OSError: one cannot be read, or is no regular file.
+    """
+    return {name: _digest(os.path.join(folder, *name.split("/"))) for name in names}
+
+
+def damage(folder: str, expected: Mapping[str, str]) -> str:
+    """What is wrong with the files in a folder, in words; "" if they are as they were.
+
+    Args:
+      folder: where they lie.
+      expected: their digests, as `digests` gave them.
+    """
+    for name, digest in expected.items():
+        try:
+            if digests(folder, [name])[name] != digest:
+                return f"{name} is damaged"
+        except OSError as error:
+            return f"{name} cannot be read: {error.strerror}"
+    return ""
+
+
+def _digest(path: str) -> str:
+    check_regular(path)
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def reason(error: BaseException) -> str:

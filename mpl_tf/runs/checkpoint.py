@@ -7,7 +7,7 @@ import shutil
 
 import tensorflow as tf
 
-from mpl_tf import digests, files, paths
+from mpl_tf import files, paths
 from mpl_tf.console import log
 from mpl_tf.engine.trainer import Trainer
 from mpl_tf.options import ConfigError
@@ -70,7 +70,7 @@ class Checkpoints:
             with files.whole(self._path(step, self._write_to)) as partial:
                 os.makedirs(partial)
                 self._tracked.write(os.path.join(partial, _STATE))
-                written = {_STEP: str(step), **digests.of(partial, os.listdir(partial))}
+                written = {_STEP: str(step), **files.digests(partial, os.listdir(partial))}
                 files.write_json(os.path.join(partial, _DIGESTS), written)
         except (OSError, tf.errors.OpError) as error:
             raise CheckpointError(
@@ -130,7 +130,7 @@ class Checkpoints:
             if unknown or f"{_STATE}.index" not in written:
                 return f"{_DIGESTS} does not name all of its files"
             # All of it first: TensorFlow finds damage while it restores, variable by variable.
-            if damage := digests.damage(path, written):
+            if damage := files.damage(path, written):
                 return damage
             with paths.literal(path) as folder:
                 status = self._tracked.read(os.path.join(folder, _STATE))

@@ -7,7 +7,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from mpl_tf import digests, files, paths
+from mpl_tf import files, paths
 from mpl_tf.options import ConfigError
 from mpl_tf.serving import saved_model
 
@@ -70,7 +70,7 @@ def _check_files(path: str) -> None:
     fault = next((f"{n} is {what}" for n in names if (what := _irregular(path, n))), "")
     if saved_model.DIGESTS in names:  # exports of other programs have none
         written = files.read_json(os.path.join(path, saved_model.DIGESTS), dict[str, str])
-        fault = fault or digests.damage(path, written)
+        fault = fault or files.damage(path, written)
     if fault:
         raise ConfigError(
             f"{path} is not as it was exported: {fault}. Copy it again, or export it again."

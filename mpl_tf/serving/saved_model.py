@@ -12,8 +12,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow_serving.apis import prediction_log_pb2
 
-from mpl_tf import digests
-from mpl_tf.files import read_json, sync_tree, write_json
+from mpl_tf.files import digests, read_json, sync_tree, write_json
 from mpl_tf.options import ConfigError
 from mpl_tf.paths import local_path
 from mpl_tf.serving import signatures
@@ -164,7 +163,7 @@ def _write_digests(path: str) -> None:
     """Of what answers depend on: warm-up requests and TensorFlow's fingerprint may be removed."""
     folders = ("assets", "variables")
     names = [f"{folder}/{name}" for folder in folders for name in os.listdir(f"{path}/{folder}")]
-    write_json(os.path.join(path, DIGESTS), digests.of(path, ["saved_model.pb", *sorted(names)]))
+    write_json(os.path.join(path, DIGESTS), digests(path, ["saved_model.pb", *sorted(names)]))
 
 
 def _claim(partial: str, directory: str) -> str:

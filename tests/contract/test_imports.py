@@ -15,7 +15,7 @@ PACKAGE = pathlib.Path(mpl_tf.__file__).parent
 LEVELS = (
     ("options", "console", "formulas", "forms"),
     ("files", "flag_files", "paths", "augment", "networks"),
-    ("images", "cli", "digests"),
+    ("images", "cli"),
     ("data", "serving"),
     ("engine",),
     ("methods",),
