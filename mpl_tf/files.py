@@ -202,7 +202,7 @@ def reason(error: BaseException) -> str:
     """What an exception says, in a line: without paths, and TensorFlow's names of operations."""
     text = getattr(error, "strerror", None) or getattr(error, "message", None) or str(error)
     if hasattr(error, "error_code"):  # TensorFlow's
-        text = re.sub(r"\{\{.*?\}\}|\[Op:.*?\]", "", text).rpartition("; ")[2]
+        text = re.sub(r"\{\{.*?\}\}|\[Op:.*", "", text).rpartition("; ")[2]
     text = text.partition("You may be trying to load on a different device")[0].strip()
     return text.splitlines()[0][:200] if text else type(error).__name__
 

@@ -70,6 +70,7 @@ def _reason(error: Exception, workdir: str) -> str:
     """What stopped a run and what helps, in words; "" if it is bad input or a mistake of ours."""
     import tensorflow as tf
 
+    from mpl_tf.data import stores
     from mpl_tf.engine import devices
     from mpl_tf.runs import callbacks, checkpoint
 
@@ -85,6 +86,11 @@ def _reason(error: Exception, workdir: str) -> str:
         )
     if isinstance(error, checkpoint.CheckpointError):
         return str(error)
+    if isinstance(error, tf.errors.OpError) and (fault := stores.fault(error)):
+        return (
+            f"an image cannot be read: {fault}.\nRepair or replace it (python tools/check_data.py "
+            "names what is damaged), and the same command continues from the last checkpoint."
+        )
     if isinstance(error, OSError | tf.errors.OpError):
         for text in map(os.strerror, _NO_ROOM):  # TensorFlow has only words for it
             if text in str(error):

@@ -4,6 +4,7 @@ Every store has a digest of each image: 64 bits, FarmHash's fingerprint, of the 
 there is one, else of its pixels. Within a store equal images have equal digests.
 """
 
+import re
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
@@ -12,6 +13,8 @@ import tensorflow as tf
 
 from mpl_tf.images import decode
 
+# In TensorFlow's messages: its operations on encoded images and records, and our own assertions.
+_OF_IMAGES = re.compile(r"node \S*Decode|record at \d|record\] \[\d|records at byte")
 # Decoded images up to this many bytes are held in memory.
 MEMORY_LIMIT = 2 << 30
 
@@ -148,6 +151,15 @@ def file_store(paths: Sequence[str], size: int, channels: int) -> EncodedStore:
     with tf.device("CPU"):
         names = tf.constant(np.asarray(paths, object))
     return EncodedStore(lambda position: tf.io.read_file(names[position]), size, channels)
+
+
+def fault(error: tf.errors.OpError) -> str:
+    """Why images could not be read while a network was trained; "" if that is not what happened."""
+    if not _OF_IMAGES.search(error.message):
+        return ""
+    before_nodes = error.message.partition("[[")[0]
+    text = re.sub(r"\{\{.*?\}\}|\[Op:.*", "", before_nodes).strip().splitlines()[-1]
+    return re.sub(r".*Iterator::\S+ |assertion failed: ", "", text)
 
 
 def in_memory(store: EncodedStore, count: int) -> Store:

@@ -68,7 +68,7 @@ def classifier(
         }
 
     def classify(inputs: tf.Tensor) -> dict[str, tf.Tensor]:
-        probs = answer(pixels(example.parse(inputs)[0], shape))["probabilities"]
+        probs = answer(pixels(example.image(inputs), shape))["probabilities"]
         return {"classes": tf.broadcast_to(names, tf.shape(probs)), "scores": probs}
 
     def function(

@@ -11,7 +11,7 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from mpl_tf.data.sources import tfrecord, tfrecord_format, tfrecord_store
+from mpl_tf.data.sources import tfrecord, tfrecord_format, tfrecord_info, tfrecord_store
 from mpl_tf.images import decode, example
 from mpl_tf.options import ConfigError
 
@@ -67,7 +67,7 @@ def pool(parts, count=40):
 
 
 def stored(store):
-    return [example.parse(record)[0].numpy() for record in store.read(range(len(store)))]
+    return [example.image(record).numpy() for record in store.read(range(len(store)))]
 
 
 def test_every_image_is_stored_as_it_is_with_its_class(images, convert, capsys):
@@ -87,16 +87,21 @@ def test_every_image_is_stored_as_it_is_with_its_class(images, convert, capsys):
 
 def test_info_agrees_with_the_files(images, convert, monkeypatch):
     out = convert()
-    _, shards = tfrecord_format.read_info(str(out))
+    _, shards = tfrecord_info.read(str(out))
     assert sorted(shards) == sorted(map(str, out.glob("*.tfrecord")))
     for path, shard in shards.items():
         offsets, _ = tfrecord_format.scan(path)
         np.testing.assert_array_equal(shard.offsets, offsets[:: shard.records_per_chunk])
         assert shard.size == os.path.getsize(path)
         assert (shard.records_per_chunk == 1) == ("unlabeled" not in path)
-    monkeypatch.setattr(tfrecord_format, "scan", lambda path: pytest.fail(f"scanned {path}"))
+    scan = tfrecord_format.scan
+
+    def scan_chunk(path, first=0, last=None):
+        return scan(path, first, last) if last else pytest.fail(f"scanned all of {path}")
+
+    monkeypatch.setattr(tfrecord_format, "scan", scan_chunk)
     labels = list(tfrecord.open_pattern(str(out)).labeled.labels)
-    (out / tfrecord_format.INFO).unlink()
+    (out / tfrecord_info.INFO).unlink()
     monkeypatch.undo()
     assert list(tfrecord.open_pattern(str(out)).labeled.labels) == labels
 

@@ -75,7 +75,7 @@ def run(arguments: argparse.Namespace) -> int:
       ConfigError: see `find`; or OUT is not empty.
       OSError: OUT cannot be written.
     """
-    from mpl_tf.data.sources import tfrecord_format
+    from mpl_tf.data.sources import tfrecord_format, tfrecord_info
 
     out = arguments.to
     if os.path.exists(out) and (not os.path.isdir(out) or os.listdir(out)):
@@ -98,7 +98,7 @@ def run(arguments: argparse.Namespace) -> int:
             size = sum(shard.size for shard in written) / 2**20
             console.say(f"{part}: {len(images):,} images, {size:,.1f} MiB, files: {len(written)}")
             shards += written
-    tfrecord_format.write_info(out, shards, readable.class_names)
+    tfrecord_info.write(out, shards, readable.class_names)
     console.say(f"Train on it: python -m mpl_tf.train --dataset=tfrecord:{out}")
     return 0
 
@@ -177,14 +177,14 @@ def write(
     edges = [len(images) * i // count for i in range(count + 1)]
     for i, (low, high) in enumerate(itertools.pairwise(edges)):
         chunk = list(itertools.islice(progress, high - low))
-        labels = np.array([label for _, label in chunk], np.int64)
+        labels = [label for _, label in chunk]
         contents = threads.map(load, chunk)
         path = os.path.join(folder, f"{part}-{i:05}-of-{count:05}.tfrecord")
-        lengths = tfrecord_format.write(path, map(example.serialize, contents, labels.tolist()))
+        lengths = tfrecord_format.write(path, map(example.serialize, contents, labels))
         if part == "unlabeled":
             shards.append(tfrecord_format.Shard.of(path, lengths))
         else:
-            shards.append(tfrecord_format.Shard.of(path, lengths, labels, chunk_records=1))
+            shards.append(tfrecord_format.Shard.of(path, lengths, chunk_records=1))
     return shards
 
 

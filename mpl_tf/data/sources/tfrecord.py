@@ -2,6 +2,7 @@
 
 import dataclasses
 import fnmatch
+import itertools
 import os
 import re
 from collections.abc import Callable
@@ -9,14 +10,17 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
+from mpl_tf import files
 from mpl_tf.data import stores
 from mpl_tf.data.contents import Contents
 from mpl_tf.data.dataset import Dataset, Images, Source
 from mpl_tf.data.options import DataConfig
-from mpl_tf.data.sources import tfrecord_format
+from mpl_tf.data.sources import tfrecord_format, tfrecord_info, tfrecord_labels
 from mpl_tf.data.sources.tfrecord_store import RecordStore, Stream
 from mpl_tf.images import decode, example
 from mpl_tf.options import ConfigError
+
+_HEAD = 1 << 16  # bytes of an encoded image that tell its channels
 
 
 class StreamPool:
@@ -72,12 +76,13 @@ class StreamPool:
         count = batch - rows[0] if rows[1] is None else rows[1]
 
         def load(encoded, number):
-            image = decode.decode(encoded, self.shape[0], self.shape[2])
+            text = ["unlabeled record", number, "holds no image"]
+            with tf.control_dependencies([tf.debugging.Assert(decode.is_image(encoded), text)]):
+                image = decode.decode(tf.identity(encoded), self.shape[0], self.shape[2])
             return tf.ensure_shape(image, self.shape), tf.constant(-1, tf.int64), number
 
         data = self._stream.batches(batch, seed, stream, start, rows)
-        data = data.map(lambda encoded, label, number: (encoded, number)).unbatch()
-        data = data.map(load, tf.data.AUTOTUNE, deterministic=True)
+        data = data.unbatch().map(load, tf.data.AUTOTUNE, deterministic=True)
         return data.batch(count, drop_remainder=True)
 
 
@@ -100,31 +105,53 @@ def load(parts: "Parts", options: DataConfig) -> Source:
       options: `image_size` counts; 0 is 32.
 
     Returns:
-      Images are colour unless the first labeled one is grey. `train` is the labeled part, with its
+      Images are colour unless all labeled ones are grey. `train` is the labeled part, with its
       numbers as ids; the unlabeled pool does not hold it.
 
     Raises:
       ConfigError: an image of the labeled, validation or test part cannot be decoded.
     """
-    size = options.image_size or 32
-    first = parts.labeled.read([0])[0]
-    channels = decode.channels(example.parse(first)[0].numpy())
+    size, channels = options.image_size or 32, _channels(parts.labeled)
 
-    def images(records):
+    def images(part, records):
         count = len(records)
-        store = stores.in_memory(stores.EncodedStore(records.image, size, channels or 3), count)
+        encoded = stores.EncodedStore(records.image, size, channels)
+        try:
+            store = stores.in_memory(encoded, count)
+        except tf.errors.OpError as error:
+            raise ConfigError(f"{part} images: {_first_broken(records)}.") from error
         return Images(store, np.arange(count), records.labels, np.arange(count))
 
-    def images_if_any(records):
-        return images(records) if records is not None and len(records) else None
+    def images_if_any(part, records):
+        return images(part, records) if records is not None and len(records) else None
 
     return Source(
-        images(parts.labeled),
+        images("labeled", parts.labeled),
         parts.class_names,
-        StreamPool(parts.unlabeled, size, channels or 3),
-        images_if_any(parts.validation),
-        images_if_any(parts.test),
+        StreamPool(parts.unlabeled, size, channels),
+        images_if_any("validation", parts.validation),
+        images_if_any("test", parts.test),
     )
+
+
+def _channels(records):
+    """1 if all images are grey, else 3; reads no further than the first colour image."""
+    heads = tf.data.Dataset.range(len(records)).map(records.image)
+    heads = heads.map(lambda image: tf.strings.substr(image, 0, _HEAD))
+    return 1 if all(decode.channels(head) == 1 for head in heads.as_numpy_iterator()) else 3
+
+
+def _first_broken(records):
+    """Which record cannot be used, and why."""
+    for number in range(len(records)):
+        try:
+            image = example.image(records.read([number])[0]).numpy()
+            reason = decode.verify(image)
+        except tf.errors.OpError as error:
+            reason = f"is damaged: {files.reason(error)}"
+        if reason:
+            return f"record {number} {reason}"
+    return "they cannot be read twice"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -154,12 +181,13 @@ def open_pattern(pattern: str, progress: Callable[[int, int], None] | None = Non
       progress: as for `describe`.
 
     Returns:
-      Parts. The names of the classes are those of info.json, else "0" to the greatest label.
+      Parts. The names of the classes are those of info.json, else "0", "1" and so on.
 
     Raises:
       ConfigError: nothing is there, labeled or unlabeled files are missing, files of a folder are
         incomplete (`-00001-of-00008` without the others), a part holds no record, images or labels
-        are missing, labels are out of range; or see `scan` and `read_info`.
+        are missing; or see `describe`, `tfrecord_info.read`, `tfrecord_labels.read` and
+        `tfrecord_labels.name_classes`.
     """
     pattern = os.path.expanduser(pattern)
     folder = tf.io.gfile.isdir(pattern)
@@ -186,12 +214,12 @@ def open_pattern(pattern: str, progress: Callable[[int, int], None] | None = Non
     if folder:
         _check_complete(paths)
     infos = [
-        tfrecord_format.read_info(directory)
+        tfrecord_info.read(directory)
         for directory in sorted({os.path.dirname(path) for path in paths})
     ]
     class_lists = {class_names for class_names, _ in infos if class_names}
     if len(class_lists) > 1:
-        raise ConfigError(f"the {tfrecord_format.INFO} files of {glob} name different classes.")
+        raise ConfigError(f"the {tfrecord_info.INFO} files of {glob} name different classes.")
     recorded = {path: shard for _, shards in infos for path, shard in shards.items()}
     single = set(paths).difference(files["unlabeled"])
     described = tfrecord_format.describe(paths, recorded, single, progress)
@@ -201,15 +229,8 @@ def open_pattern(pattern: str, progress: Callable[[int, int], None] | None = Non
         _check_first(shards)
     pool = Stream(parts.pop("unlabeled"))
     records = {part: RecordStore(shards) for part, shards in parts.items()}
-    class_names = next(iter(class_lists), None)
-    if class_names is None:
-        class_names = tuple(map(str, range(int(records["labeled"].labels.max(initial=0)) + 1)))
-    for part, store in records.items():
-        for record in np.flatnonzero((store.labels < 0) | (store.labels >= len(class_names)))[:1]:
-            raise ConfigError(
-                f"labels of {part} images must be from 0 to {len(class_names) - 1}; received "
-                f"{store.labels[record]} in record {record} (-1: none)."
-            )
+    labels = {part: store.labels for part, store in records.items()}
+    class_names = tfrecord_labels.name_classes(labels, next(iter(class_lists), None))
     return Parts(unlabeled=pool, class_names=class_names, **records)
 
 
@@ -220,24 +241,31 @@ def _check_complete(paths):
         if match:
             groups.setdefault((match[1], int(match[3])), set()).add(int(match[2]))
     for (name, count), numbers in groups.items():
-        missing = sorted(set(range(count)) - numbers)
+        missing = count - sum(number < count for number in numbers)
         if missing:
+            first = next(number for number in itertools.count() if number not in numbers)
             raise ConfigError(
-                f"{os.path.dirname(paths[0])} lacks {len(missing)} of the {count} files of {name}, "
-                f"first number {missing[0]}; a pattern instead of a folder takes what is there."
+                f"{os.path.dirname(paths[0])} lacks {missing} of the {count} files of {name}, "
+                f"first number {first}; a pattern instead of a folder takes what is there."
             )
 
 
 def _check_first(shards):
+    """Refuses files whose first record has no image."""
     paths = [shard.path for shard in shards if shard.records]
     if not paths:
         raise ConfigError(f"{', '.join(shard.path for shard in shards)}: no record in it.")
-    try:
-        image = example.parse(next(iter(tf.data.TFRecordDataset(paths[0]))))[0].numpy()
-    except tf.errors.InvalidArgumentError:
-        image = b""
-    if not image:
-        raise ConfigError(
-            f"{paths[0]} must hold tf.train.Examples with the bytes of an encoded image in the "
-            "feature image or image/encoded; its first record does not."
-        )
+    for path in paths:
+        try:
+            record = next(tf.data.TFRecordDataset(path).as_numpy_iterator())
+            image = example.image(record).numpy()
+        except tf.errors.DataLossError as error:
+            raise ConfigError(f"{path} is damaged: {files.reason(error)}.") from error
+        except tf.errors.InvalidArgumentError:
+            image = b""
+        if not image:
+            raise ConfigError(
+                f"{path} must hold tf.train.Examples with the bytes of an encoded image in the "
+                f"feature {' or '.join(example.IMAGE)}; its first record "
+                f"{example.describe(record)}."
+            )

@@ -1,11 +1,7 @@
-"""TFRecord files: where their records lie, and how they are written and read.
-
-`info.json` beside the files says where chunks of their records begin; without it they are scanned.
-"""
+"""TFRecord files: where their records lie, and how they are written and read."""
 
 import concurrent.futures
 import dataclasses
-import json
 import os
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
@@ -15,15 +11,11 @@ import tensorflow as tf
 from mpl_tf import files
 from mpl_tf.options import ConfigError
 
-INFO = "info.json"
 PARTS = ("labeled", "unlabeled", "validation", "test")
 _HEADER = np.dtype([("length", "<u8"), ("checksum", "<u4")])
 _EXTRA = 16  # bytes of a record beside its data: the header, and a checksum behind
 _END = 1 << 12  # bytes at either end of a file that stand for its content
 _THREADS = 16
-# Field of a Shard -> its key in info.json, where they differ; and back.
-_KEYS = {"records_per_chunk": "every"}
-_FIELDS = {key: field for field, key in _KEYS.items()}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,7 +28,6 @@ class Shard:
       records: how many there are.
       records_per_chunk: records of a chunk; the last chunk may have fewer.
       offsets: int64 [ceil(records / records_per_chunk)], bytes before each chunk.
-      labels: int64 [records], -1 where there is none; None if they are not known.
     """
 
     path: str
@@ -44,14 +35,12 @@ class Shard:
     records: int
     records_per_chunk: int
     offsets: np.ndarray
-    labels: np.ndarray | None = None
 
     @classmethod
     def of(
         cls,
         path: str,
         lengths: np.ndarray,
-        labels: np.ndarray | None = None,
         chunk_records: int = 256,
         chunk_bytes: int = 1 << 22,
     ) -> "Shard":
@@ -59,23 +48,25 @@ class Shard:
         offsets = np.concatenate([[0], np.cumsum(lengths + _EXTRA)]).astype(np.int64)
         size, count = int(offsets[-1]), len(lengths)
         per_chunk = int(np.clip(chunk_bytes * count // max(size, 1), 1, chunk_records))
-        return cls(path, size, count, per_chunk, offsets[:-1:per_chunk], labels)
+        return cls(path, size, count, per_chunk, offsets[:-1:per_chunk])
 
 
-def scan(path: str) -> tuple[np.ndarray, np.ndarray]:
+def scan(path: str, first: int = 0, last: int | None = None) -> tuple[np.ndarray, np.ndarray]:
     """Where the records of an uncompressed TFRecord file lie, from their headers alone.
 
     Args:
       path: the file; `gs://` and the like are slower.
+      first: byte at which a record begins.
+      last: byte at which the last record ends; None is the end of the file.
 
     Returns:
       (offsets, lengths): int64 [N] each, bytes before a record, and of its data.
 
     Raises:
-      ConfigError: a header's checksum is wrong, or the file ends within a record; the file and the
-        byte where that record begins are named.
+      ConfigError: it is no regular file, a header's checksum is wrong, or a record goes on beyond
+        `last`; the file and the byte where that record begins are named.
     """
-    size, at = tf.io.gfile.stat(path).length, 0
+    size, at = _size(path) if last is None else last, first
     offsets, heads = [], []
     with open(path, "rb") if "://" not in path else tf.io.gfile.GFile(path, "rb") as file:
         while at + _HEADER.itemsize <= size:
@@ -95,6 +86,16 @@ def scan(path: str) -> tuple[np.ndarray, np.ndarray]:
             f"{at if at < size else offsets[-1]}."
         )
     return np.array(offsets, np.int64), headers["length"].astype(np.int64)
+
+
+def _size(path):
+    """Bytes of a file."""
+    try:
+        if "://" not in path:
+            files.check_regular(path)
+        return tf.io.gfile.stat(path).length
+    except (OSError, tf.errors.OpError) as error:
+        raise ConfigError(f"{path} cannot be read: {files.reason(error)}.") from error
 
 
 def _checksums(lengths):
@@ -131,50 +132,6 @@ def write(path: str, examples: Iterable[bytes]) -> np.ndarray:
     return np.array(lengths, np.int64)
 
 
-def write_info(folder: str, shards: Iterable[Shard], class_names: Iterable[str]) -> None:
-    """Writes info.json: the names of the classes, and what is known of each shard."""
-    table = {}
-    for shard in shards:
-        entry = {k: v for k, v in vars(shard).items() if k != "path" and v is not None}
-        arrays = {k: v.tolist() for k, v in entry.items() if isinstance(v, np.ndarray)}
-        entry = {_KEYS.get(field, field): value for field, value in (entry | arrays).items()}
-        table[os.path.basename(shard.path)] = entry
-    content = json.dumps({"class_names": list(class_names), "shards": table})
-    files.write_text(os.path.join(folder, INFO), content)
-
-
-def read_info(folder: str) -> tuple[tuple[str, ...] | None, dict[str, Shard]]:
-    """The content of info.json.
-
-    Args:
-      folder: where it lies.
-
-    Returns:
-      (class_names, shards), the latter by path; (None, {}) without the file. Both entries are
-      optional in it, so one can be written by hand to name the classes.
-
-    Raises:
-      ConfigError: the file has another form.
-    """
-    path = os.path.join(folder, INFO)
-    if not tf.io.gfile.exists(path):
-        return None, {}
-    try:
-        with tf.io.gfile.GFile(path) as file:
-            content = json.load(file)
-        names, shards = content.get("class_names"), {}
-        for name, entry in content.get("shards", {}).items():
-            entry = {_FIELDS.get(key, key): value for key, value in entry.items()}
-            arrays = {k: np.array(v, np.int64) for k, v in entry.items() if isinstance(v, list)}
-            shard = Shard(**{"path": os.path.join(folder, name), **entry, **arrays})
-            if len(shard.offsets) != -(-shard.records // shard.records_per_chunk):
-                raise ValueError(f"{name} has {len(shard.offsets)} offsets")
-            shards[shard.path] = shard
-        return names and tuple(map(str, names)), shards
-    except (ValueError, TypeError, AttributeError) as error:
-        raise ConfigError(f"{path} is damaged, or not this program's: {error}.") from error
-
-
 def describe(
     paths: Sequence[str],
     recorded: Mapping[str, Shard] | None = None,
@@ -194,21 +151,21 @@ def describe(
       Shards in the order of `paths`.
 
     Raises:
-      ConfigError: see `scan`; or a recorded file has another size.
+      ConfigError: see `scan`; or a recorded file has another size, or another first or last chunk.
     """
 
     def describe_one(path):
-        shard = (recorded or {}).get(path)
-        size = tf.io.gfile.stat(path).length
+        shard, size = (recorded or {}).get(path), _size(path)
         if shard and shard.size != size:
             raise ConfigError(
-                f"{path} has {size} bytes, but {INFO} says {shard.size}: copy the file again, or "
-                f"remove {INFO} to have the files scanned."
+                f"{path} has {size} bytes, but info.json says {shard.size}: copy the file again, "
+                "or remove info.json to have the files scanned."
             )
         if shard and (shard.records_per_chunk == 1 or path not in single):
+            _check_ends(shard)
             return shard
         limit = {"chunk_records": 1} if path in single else {}
-        return Shard.of(path, scan(path)[1], shard.labels if shard else None, **limit)
+        return Shard.of(path, scan(path)[1], **limit)
 
     shards = []
     with concurrent.futures.ThreadPoolExecutor(_THREADS) as threads:
@@ -219,6 +176,23 @@ def describe(
     return shards
 
 
+def _check_ends(shard):
+    """Refuses a shard that is described falsely, as its first and its last chunk show."""
+    edges = [*shard.offsets.tolist(), shard.size]
+    for chunk in {0, len(shard.offsets) - 1} if shard.records else ():
+        before = chunk * shard.records_per_chunk
+        count = min(shard.records - before, shard.records_per_chunk)
+        try:
+            agrees = len(scan(shard.path, edges[chunk], edges[chunk + 1])[0]) == count
+        except ConfigError:
+            agrees = False
+        if not agrees:
+            raise ConfigError(
+                f"{shard.path} has other records than info.json says, or is damaged: make the file "
+                "again, or remove info.json to have the files scanned."
+            )
+
+
 def read_ends(shard: Shard) -> bytes:
     """What tells a file from another one of its name: size, records, first and last bytes."""
     length = min(_END, shard.size)
@@ -226,6 +200,11 @@ def read_ends(shard: Shard) -> bytes:
         first = file.read(length)
         file.seek(shard.size - length)
         return b"%d %d " % (shard.size, shard.records) + first + file.read(length)
+
+
+def length(records: tf.Tensor) -> tf.Tensor:
+    """Bytes of records, string [n], in a file: int64 []."""
+    return tf.reduce_sum(tf.cast(tf.strings.length(records), tf.int64) + _EXTRA)
 
 
 def read_chunk(path: tf.Tensor, offset: tf.Tensor, count: tf.Tensor, buffer: int) -> tf.Tensor:

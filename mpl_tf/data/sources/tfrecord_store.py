@@ -15,7 +15,7 @@ import tensorflow as tf
 
 from mpl_tf.data import stores
 from mpl_tf.data.contents import Contents
-from mpl_tf.data.sources import tfrecord_format
+from mpl_tf.data.sources import tfrecord_format, tfrecord_labels
 from mpl_tf.data.sources.tfrecord_format import Shard
 from mpl_tf.formulas import random
 from mpl_tf.images import example
@@ -55,12 +55,14 @@ class RecordStore:
 
     @functools.cached_property
     def labels(self) -> np.ndarray:
-        """int64 [N], -1 where there is none; reads all files unless info.json has the labels."""
-        if all(shard.labels is not None for shard in self._shards):
-            return np.concatenate([shard.labels for shard in self._shards])
-        data = tf.data.TFRecordDataset(self._paths).batch(256)
-        data = data.map(lambda records: example.parse(records)[1])
-        return np.concatenate([np.empty(0, np.int64), *data.as_numpy_iterator()])
+        """int64 [N], -1 where there is none; reads all files.
+
+        Raises:
+          ConfigError: see `tfrecord_labels.read`.
+        """
+        with concurrent.futures.ThreadPoolExecutor(_THREADS) as threads:
+            labels = threads.map(tfrecord_labels.read, [shard.path for shard in self._shards])
+            return np.concatenate(list(labels))
 
     def record(self, index: tf.Tensor) -> tf.Tensor:
         """Record number `index`, int64 tensor [], as a string tensor []; for tf.data functions."""
@@ -72,10 +74,10 @@ class RecordStore:
 
         Args:
           index: int64 tensor [], from 0 to N - 1.
-          key: the feature that holds the image; None is those of `example.parse`.
+          key: the feature that holds the image; None is one of `example.IMAGE`.
         """
         if key is None:
-            return example.parse(self.record(index))[0]
+            return example.image(self.record(index))
         features = {key: tf.io.FixedLenFeature([], tf.string)}
         return tf.io.parse_example(self.record(index), features)[key]
 
@@ -129,6 +131,8 @@ class Stream:
             self._offsets = tf.constant(np.concatenate([shard.offsets for shard in shards]))
             self._counts = tf.constant(counts, tf.int64)  # [M] records of each chunk
             self._begins = tf.cumsum(self._counts, exclusive=True)  # records before each chunk
+            ends = [[*shard.offsets[1:], shard.size] for shard in shards]
+            self._ends = tf.constant(np.concatenate(ends), tf.int64)  # bytes of a file up to then
 
     def __len__(self) -> int:
         return self._size
@@ -165,8 +169,8 @@ class Stream:
             first. All rows are read from the files, since their chunks are needed anyway.
 
         Returns:
-          tf.data.Dataset of (image, label, number), each [rows]: string, encoded; int64, -1 where
-          there is none; int64, counting through the files in order.
+          tf.data.Dataset of (image, number), each [rows]: string, encoded; int64, counting through
+          the files in order.
         """
         epoch, before = divmod(start * batch, self._size)
         with tf.device("CPU"):
@@ -195,7 +199,7 @@ class Stream:
         options.deterministic = True
         data = tf.data.Dataset.range(epoch, tf.int64.max).flat_map(plan).map(read).prefetch(1)
         data = data.rebatch(batch, drop_remainder=True)
-        data = data.map(lambda records, n: (*example.parse(records[first:last]), n[first:last]))
+        data = data.map(lambda records, n: (example.image(records[first:last]), n[first:last]))
         return data.with_options(options)
 
     def _order(self, key):
@@ -208,7 +212,12 @@ class Stream:
 
         def read_one(chunk):
             path, count = self._paths[self._owner[chunk]], self._counts[chunk]
-            records = tfrecord_format.read_chunk(path, self._offsets[chunk], count, 1 << 18)
+            offset, end = self._offsets[chunk], self._ends[chunk]
+            records = tfrecord_format.read_chunk(path, offset, count, 1 << 18)
+            tf.debugging.Assert(
+                offset + tfrecord_format.length(records) == end,
+                ["info.json does not describe the records at byte", offset, "of", path],
+            )
             return records, self._begins[chunk] + tf.range(count)
 
         data = tf.data.Dataset.from_tensor_slices(chunks)
