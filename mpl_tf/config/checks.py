@@ -63,6 +63,14 @@ def check_data(config: Config, source: Source) -> None:
         raise ConfigError(
             f"labels must be from 0 to {classes - 1}; received {labels.min()} to {labels.max()}."
         )
+    names = [repr(source.class_names[k]) for k in np.setdiff1d(np.arange(classes), labels)]
+    if names:
+        raise ConfigError(
+            f"{run.dataset} has no labeled image of {len(names)} of its {classes} classes: "
+            f"{', '.join(names[:5])}{', ...' if len(names) > 5 else ''}."
+        )
+    if classes < 2:
+        raise ConfigError(f"{run.dataset} must have at least two classes; it has {classes}.")
     num_validation = 0 if source.validation is not None else options.num_validation
     if not options.split_file:  # which may name any number of each class
         _check_balance(config, np.bincount(labels, minlength=classes), num_validation)

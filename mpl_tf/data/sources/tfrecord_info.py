@@ -92,7 +92,8 @@ def read(folder: str) -> tuple[tuple[str, ...] | None, dict[str, Shard]]:
 def _contradiction(content: _Info) -> str:
     """What cannot be true of any file, in words; "" if nothing."""
     for name, entry in content.get("shards", {}).items():
-        size, count, every, offsets = (entry[key] for key in _Entry.__annotations__)
+        size, count, every = entry["size"], entry["records"], entry["every"]
+        offsets = entry["offsets"]
         chunks = -(-count // every) if every > 0 else -1
         if min(size, count) < 0 or max(size, count, every) > _LARGEST or chunks < 0:
             return f"{name} has a size, a number of records or an every that is impossible"
