@@ -1,4 +1,4 @@
-"""What lies on the disk: files that appear whole or not at all, text, JSON, and digests."""
+"""What lies on the disk: files that appear whole or not at all, JSON, and digests."""
 
 import contextlib
 import errno
