@@ -12,7 +12,8 @@ import tensorflow as tf
 
 from mpl_tf import config, data, files
 from mpl_tf.console import log
-from mpl_tf.data import splits
+from mpl_tf.data import duplicates, splits
+from mpl_tf.data.dataset import Images
 from mpl_tf.engine import devices
 from mpl_tf.runs import folder, metrics_log, phases, provenance, results, views_grid
 from mpl_tf.runs.experiment import build, make_split
@@ -67,6 +68,9 @@ def train_and_evaluate(
         return None
     experiment = build(settings, split, path, strategy)  # first: a network may refuse the images
     images = source.contents()
+    of_images = {part: images[part] for part in images if isinstance(getattr(source, part), Images)}
+    for leak in duplicates.leaks(of_images):
+        log.warning(f"{leak}: what is measured on them says too much")
     with folder.lock(path):
         if not overwrite:
             provenance.check_images(path, images, split)

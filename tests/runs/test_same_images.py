@@ -218,3 +218,12 @@ def test_files_of_a_stream_are_compared(tmp_path):
         r"train: 12 labeled differently \(0, 1, 2, \.\.\.\); "
         r"unlabeled: 1 replaced \(unlabeled-00000-of-00001.tfrecord\)",
     )
+
+
+def test_training_warns_of_test_images_that_it_sees(images, tmp_path, messages):
+    start(images, tmp_path / "run")
+    assert "test images" not in messages(logging.WARNING)
+    shutil.copy(images / "unlabeled/4.bmp", images / "test/bee/copy.bmp")
+    start(images, tmp_path / "other")
+    text = "1 of 4 test images are in unlabeled too (test/bee/copy.bmp = unlabeled/4.bmp): what is "
+    assert text + "measured on them says too much" in messages(logging.WARNING)

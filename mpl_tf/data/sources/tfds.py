@@ -5,7 +5,8 @@ import functools
 import numpy as np
 import tensorflow as tf
 
-from mpl_tf.data import stores
+from mpl_tf.console import log
+from mpl_tf.data import duplicates, stores
 from mpl_tf.data.dataset import Dataset, Images, Source
 from mpl_tf.data.options import DataConfig
 from mpl_tf.data.sources import tfds_folder, tfrecord_store
@@ -87,11 +88,13 @@ def load(name: str, options: DataConfig) -> Source:
     pool = [parts[split].without_labels() for split in _UNLABELED if split in parts]
     pool += [parts["extra"]] if options.extra else []
     unlabeled = functools.reduce(Images.join, pool) if pool else None
+    validation, test = _held_out(parts.get("validation"), parts.get("test"))
     return Source(
         parts["train"],
         tuple(info.features[label_key].names),
-        unlabeled,
-        *_held_out(parts.get("validation"), parts.get("test")),
+        _without_copies(name, unlabeled, test),
+        validation,
+        test,
     )
 
 
@@ -123,6 +126,17 @@ def _held_out(validation, test):
     if test is not None and (test.labels < 0).any():
         test = None
     return (validation, test) if test is not None else (None, validation)
+
+
+def _without_copies(name, unlabeled, test):
+    """The unlabeled images but those that are test images too, as 7,545 of stl10's are."""
+    if unlabeled is None or test is None:
+        return unlabeled
+    rows, _ = duplicates.shared(unlabeled.contents(), test.contents())
+    if not len(rows):
+        return unlabeled
+    log.info(f"{name}: {len(rows):,} unlabeled images are left out: they are test images too")
+    return unlabeled.take(np.setdiff1d(np.arange(len(unlabeled)), rows))
 
 
 def _keys(name, info):
