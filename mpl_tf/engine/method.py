@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import keras
 import tensorflow as tf
 
+from mpl_tf.console import log
 from mpl_tf.engine.class_weights import ClassWeights, as_text
 from mpl_tf.engine.forward import to_float32
 from mpl_tf.engine.label_training import LabelTraining
@@ -104,6 +105,7 @@ class Method(Trainer):
         self.config = config
         self.class_weights = ClassWeights(config.class_weight, student.output_shape[-1])
         self.teacher, self.student, self.finetuned = teacher, student, None
+        self._looked_at_steps = False
         with self.distribute_strategy.scope():
             self.ema = copy_network(student)
             if self.unlabeled_views:
@@ -155,6 +157,33 @@ class Method(Trainer):
     def facts(self) -> dict[str, Any]:
         """What a run's results say of the method beside its name."""
         return {}
+
+    def shortfall(self, steps: int, unlabeled_batch: int) -> str:
+        """What the method cannot do in so few steps, in a sentence; "" if it can do all.
+
+        Args:
+          steps: of the whole training.
+          unlabeled_batch: unlabeled images a step (U).
+        """
+        return ""
+
+    def warn_of_shortfall(self, steps: int, unlabeled_batch: int) -> None:
+        """Logs `shortfall`. Only the first call does: later ones may know of fewer steps."""
+        if not self._looked_at_steps:
+            self._looked_at_steps = True
+            if text := self.shortfall(steps, unlabeled_batch):
+                log.warning(f"{type(self).__name__}: {text}")
+
+    def fit(
+        self, x: Any = None, *args: Any, steps_per_epoch: int | None = None, **kwargs: Any
+    ) -> keras.callbacks.History:
+        """As Trainer.fit; warns of what the method cannot do in so few steps."""
+        # Of other data than that of mpl_tf.data.pair the order is not known.
+        if steps_per_epoch and self.unlabeled_views and getattr(x, "num_unlabeled", None):
+            epochs = kwargs.get("epochs", 1) - kwargs.get("initial_epoch", 0)
+            (unlabeled_batch, *_) = x.element_spec[self.unlabeled_views[0]].shape
+            self.warn_of_shortfall(int(self.step) + steps_per_epoch * epochs, unlabeled_batch)
+        return super().fit(x, *args, steps_per_epoch=steps_per_epoch, **kwargs)
 
     def call(self, images: tf.Tensor, training: bool = False) -> tf.Tensor:
         """Class probabilities [N, K] of images [N, H, W, C]."""

@@ -5,9 +5,17 @@ FlexMatch's from how many unlabeled images of each class it has become sure of (
 And Noisy Student's balance of classes (Xie et al. 2020).
 """
 
+from collections.abc import Callable
+from typing import Any
+
 import tensorflow as tf
 
-MAPPINGS = ("convex", "linear", "concave")
+_SHAPES: dict[str, Callable[[Any], Any]] = {
+    "convex": lambda b: b / (2 - b),
+    "linear": lambda b: b,
+    "concave": lambda b: tf.math.log(b + 1) / tf.math.log(2.0),
+}
+MAPPINGS = tuple(_SHAPES)
 
 
 def shares(one_hot: tf.Tensor) -> tf.Tensor:
@@ -154,12 +162,24 @@ def curriculum(
     counts = tf.math.unsorted_segment_sum(ones, learned + 1, num_classes + 1)
     most = tf.reduce_max(counts if warmup else counts[1:])
     beta = tf.math.divide_no_nan(counts[1:], most)
-    shape = {
-        "convex": lambda b: b / (2 - b),
-        "linear": lambda b: b,
-        "concave": lambda b: tf.math.log(b + 1) / tf.math.log(2.0),
-    }[mapping]
-    return threshold * shape(beta)
+    return threshold * _SHAPES[mapping](beta)
+
+
+def curriculum_limit(
+    share: float, num_classes: int, threshold: float, warmup: bool, mapping: str
+) -> float:
+    """FlexMatch's thresholds when a share of the pool is learned, equally many images a class.
+
+    >>> curriculum_limit(0.5, 2, 0.5, True, "linear")  # a quarter a class, half is not learned
+    0.25
+
+    Args:
+      share: in [0, 1].
+      num_classes, threshold, warmup, mapping: as for `curriculum`.
+    """
+    of_a_class = share / num_classes
+    beta = of_a_class / max(of_a_class, 1 - share) if warmup else 1.0
+    return threshold * float(_SHAPES[mapping](beta))
 
 
 def above(probs: tf.Tensor, thresholds: tf.Tensor) -> tf.Tensor:

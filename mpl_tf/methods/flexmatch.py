@@ -1,6 +1,8 @@
 """FlexMatch (Zhang et al., NeurIPS 2021, arXiv 2110.08263)."""
 
+import bisect
 import dataclasses
+import math
 from typing import Any, ClassVar, final
 
 import keras
@@ -73,6 +75,7 @@ class FlexMatch(StudentMethod):
 
     Config = FlexMatchConfig
     config: FlexMatchConfig
+    num_unlabeled: int
     passes_per_step = "student B + 2U"
     unlabeled_views = ("weak", "strong", "index")
     # The paper's rate is 0.03 for 64 labeled images.
@@ -106,6 +109,28 @@ class FlexMatch(StudentMethod):
                 initializer=keras.initializers.Constant(-1),
                 trainable=False,
             )
+
+    def shortfall(self, steps: int, unlabeled_batch: int) -> str:
+        c, classes, pool = self.config, self.student.output_shape[-1], self.num_unlabeled
+        chance = 1 / classes
+
+        def limit(steps):  # of the thresholds in the last of them, by the predictions before it
+            share = min(1.0, (steps - 1) * unlabeled_batch / pool)
+            return thresholds.curriculum_limit(
+                share, classes, c.threshold, c.threshold_warmup, c.threshold_mapping
+            )
+
+        if limit(steps) > chance or c.threshold <= chance:
+            return ""
+        all_steps = range(1, 2 + math.ceil(pool / unlabeled_batch))
+        enough = all_steps[bisect.bisect_right(all_steps, chance, key=limit)]
+        return (
+            f"its thresholds do not rise above 1/{classes}, which every prediction reaches, so "
+            f"that all unlabeled images are taught in each of the {steps} steps. With "
+            f"{unlabeled_batch} of {pool} images a step, equally many of each class, step {enough} "
+            "is the first in which they can. Take more steps, a smaller pool, or "
+            "threshold_warmup=False."
+        )
 
     def objective(self, batch: Batch) -> tuple[tf.Tensor, tf.Tensor]:
         c, learned = self.config, tf.convert_to_tensor(self.learned)  # [N]

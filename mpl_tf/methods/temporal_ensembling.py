@@ -74,6 +74,7 @@ class TemporalEnsembling(StudentMethod):
 
     Config = TemporalEnsemblingConfig
     config: TemporalEnsemblingConfig
+    num_unlabeled: int
     passes_per_step = "student B + U"
     unlabeled_views = ("weak", "index")
     defaults: ClassVar = {"finetune_steps": 0}
@@ -95,6 +96,16 @@ class TemporalEnsembling(StudentMethod):
             shape, dtype = (num_unlabeled, student.output_shape[-1]), "float32"
             self.sums = self.add_weight(name="sums", shape=shape, dtype=dtype, **zeros)
             self.visits = self.add_weight(name="visits", shape=shape[:1], dtype="int64", **zeros)
+
+    def shortfall(self, steps: int, unlabeled_batch: int) -> str:
+        if steps * unlabeled_batch > self.num_unlabeled:
+            return ""
+        return (
+            f"its consistency loss is 0 in each of the {steps} steps, so that unlabeled images "
+            "teach nothing: an image has a target from its second visit on, and with "
+            f"{unlabeled_batch} of {self.num_unlabeled} images a step none comes twice. Take more "
+            f"than {self.num_unlabeled // unlabeled_batch} steps, or a smaller pool."
+        )
 
     def targets(self, batch: Batch) -> Batch:
         visits = tf.gather(self.visits, batch["index"])  # [U]

@@ -129,6 +129,7 @@ def announce(experiment: Experiment) -> None:
     )
     if method.unlabeled_views and split.unlabeled.has_hidden_labels:
         log.info("Hidden labels of unlabeled images: for pseudo_label_accuracy in the log alone")
+    method.warn_of_shortfall(run.steps, run.labeled_batch * run.unlabeled_ratio)
     log.info(f"Run folder: {experiment.path}")
 
 
