@@ -24,8 +24,8 @@ def check_view(name: str, policy: Policy, shape: tuple[int, int, int]) -> None:
     """
     noise = np.random.default_rng(0).integers(0, 256, (_COUNT, *shape), np.uint8)
     images, draws = tf.constant(noise), Draws(tf.zeros([2], tf.int64), _COUNT)
-    is_layer = isinstance(policy, FromLayer)
-    view = tf.convert_to_tensor(policy.output(images) if is_layer else policy(images, draws))
+    view = policy.output(images) if isinstance(policy, FromLayer) else policy(images, draws)
+    view, is_layer = tf.convert_to_tensor(view), isinstance(policy, FromLayer)
     values = view.numpy().astype(np.float32)
     low, high = values.min(), values.max()
     has_range = high > _DARK
