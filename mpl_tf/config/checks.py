@@ -3,6 +3,8 @@
 import numpy as np
 
 from mpl_tf.config.config import Config
+from mpl_tf.config.fit import COUNTED_IN_GROUPS
+from mpl_tf.data import sizes
 from mpl_tf.data.dataset import Source
 from mpl_tf.methods import METHODS
 from mpl_tf.options import ConfigError
@@ -32,8 +34,8 @@ def check_compute(config: Config) -> None:
     if compute.jit_compile and run.deterministic:
         raise ConfigError("jit_compile and deterministic exclude each other: Keras leaves XLA out.")
     group = compute.steps_per_execution
-    names = ("steps", "finetune_steps", "eval_every", "checkpoint_every", "log_every")
-    odd = [f"{name}={getattr(run, name)}" for name in names if getattr(run, name) % group]
+    numbers = {name: getattr(run, name) for name in COUNTED_IN_GROUPS}
+    odd = [f"{name}={number}" for name, number in numbers.items() if number % group]
     if odd:
         raise ConfigError(
             f"these must be multiples of steps_per_execution={group}: {', '.join(odd)}."
@@ -104,9 +106,10 @@ def _check_balance(config: Config, counts: np.ndarray, num_validation: int) -> N
         )
     most = (smallest - num_validation // classes) * classes
     if num_labeled % classes or num_labeled > most:
+        without = f" (without the {num_validation} of num_validation)" if num_validation else ""
         raise ConfigError(
             f"num_labeled must be a multiple of the {classes} classes of {dataset}, from "
-            f"{classes} to {most}, or 0 for all; received {num_labeled}."
+            f"{classes} to {most}{without}, or 0 for all; received {num_labeled}."
         )
 
 
@@ -121,7 +124,16 @@ def _check_pool(config: Config, source: Source, num_train: int, num_labeled: int
     others = num_train - (num_labeled if config.data.exclude_labeled else 0)
     size = source.pool(source.train.take(np.arange(others))).size
     if size is not None and run.labeled_batch * run.unlabeled_ratio > size:
+        batch, ratio = sizes.give_way(
+            run.labeled_batch,
+            run.unlabeled_ratio,
+            batch_is_set=False,
+            ratio_is_set=False,
+            num_labeled=num_labeled,
+            num_unlabeled=size,
+        )
         raise ConfigError(
             f"labeled_batch * unlabeled_ratio must be at most the {size} unlabeled images; "
-            f"received {run.labeled_batch} * {run.unlabeled_ratio}."
+            f"received {run.labeled_batch} * {run.unlabeled_ratio}. --labeled_batch={batch} "
+            f"--unlabeled_ratio={ratio} would do, or leave one of them out."
         )

@@ -47,7 +47,10 @@ class RunConfig:
     )
     steps: int = option(300_000, "Training steps before finetuning.", low=1)
     finetune_steps: int = option(
-        1000, "Steps of finetuning the EMA student on the labeled images; 0 leaves it out.", low=0
+        1000,
+        "Steps of finetuning the EMA student on the labeled images; 0 leaves it out.",
+        low=0,
+        share_of_steps=0.1,
     )
     eval_every: int = option(
         500,

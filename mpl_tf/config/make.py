@@ -7,10 +7,10 @@ from typing import Any
 
 from mpl_tf import data, networks, options
 from mpl_tf.config.checks import check_compute, check_schedule
-from mpl_tf.config.config import GROUPS, Config, applies, fields, group, unused_options
+from mpl_tf.config.config import GROUPS, Config, applies, fields, group
+from mpl_tf.config.fit import fit_to_run
 from mpl_tf.config.groups import RunConfig
 from mpl_tf.config.recipes import recipe
-from mpl_tf.data import splits
 from mpl_tf.data.dataset import Dataset
 from mpl_tf.engine.devices import check_name
 from mpl_tf.methods import METHODS
@@ -22,8 +22,7 @@ def make(settings: Mapping[str, Any]) -> Config:
 
     A setting is never changed. What is not set comes from the dataset's recipe, else from the
     method's `defaults`, else from the option's default, but if a method's default is 0 or False,
-    the recipe does not override it. What is not set gives way in a small run: a batch to the number
-    of labeled images, a number of steps to a share of the run's steps.
+    the recipe does not override it. What is not set gives way in a small run; see `fit`.
 
     Images are not read, but those of a folder and of TFRecord files are counted for their recipe.
 
@@ -36,8 +35,7 @@ def make(settings: Mapping[str, Any]) -> Config:
     dataset = _dataset(settings)
     suited = recipe(settings.get("dataset", RunConfig.dataset), dataset)
     values = _resolve(settings, suited)
-    values = _fit_to_run(values, settings, suited, dataset.available)
-    return _checked(values)
+    return _checked(fit_to_run(values, settings, suited, dataset))
 
 
 def _dataset(settings: Mapping[str, Any]) -> Dataset:
@@ -66,48 +64,6 @@ def _resolve(settings: Mapping[str, Any], suited: Mapping[str, Any]) -> dict[str
     values |= {**method_class.defaults, **suited, **left_out, **settings}
     options.check(*(group(part, values) for part in GROUPS))
     return values
-
-
-def _fit_to_run(
-    values: dict[str, Any],
-    settings: Mapping[str, Any],
-    suited: Mapping[str, Any],
-    available: int | None,
-) -> dict[str, Any]:
-    """The values, with those made smaller that were not set and are too large for the run.
-
-    A number of steps is at most `share_of_steps` of the run's steps (see `options.option`), or the
-    share of them that the recipe, `suited`, gives it. It is 0 if the method has no use for it. With
-    a split file the numbers of images are those of the file.
-    """
-    method_class, steps = METHODS[values["method"]], values["steps"]
-    if values["split_file"]:
-        values = values | _sizes_of_split_file(values["split_file"], settings)
-    length = steps / suited.get("steps", RunConfig.steps)  # in lengths of the recipe's run
-    limits = {}
-    for field in fields(method_class):
-        if field.metadata["share_of_steps"] is not None:
-            in_recipe = int(suited.get(field.name, 0) * length)
-            limits[field.name] = max(int(steps * field.metadata["share_of_steps"]), in_recipe)
-    unused = dict.fromkeys(unused_options(method_class).intersection(limits), 0)
-    labels = values["num_labeled"] or (available or 0) - values["num_validation"]
-    if labels > 0:
-        limits |= {"labeled_batch": labels, "finetune_batch": labels}
-    smaller = {k: min(values[k], limit) for k, limit in limits.items() if k not in settings}
-    return values | smaller | unused
-
-
-def _sizes_of_split_file(path: str, settings: Mapping[str, Any]) -> dict[str, int]:
-    """The numbers of labeled and validation images of a split file."""
-    ids = splits.read_ids(path)
-    sizes = {"num_labeled": len(ids["labeled"]), "num_validation": len(ids["validation"])}
-    for name, size in sizes.items():
-        if settings.get(name, size) != size:
-            raise ConfigError(
-                f"split_file {path} has {size} {name.removeprefix('num_')} images; received "
-                f"{name}={settings[name]}. Leave {name} out."
-            )
-    return sizes
 
 
 def _checked(values: Mapping[str, Any]) -> Config:

@@ -201,8 +201,24 @@ class Dataset:
       load: reads the images.
       available: labeled training images, if that is known before loading; else None.
       sizes: option of DataConfig -> number of images, where it follows from what there is.
+      class_counts: labeled training images of each class; empty if that is not known.
+      unlabeled: images in addition that have no labels; None if that is not known.
+      is_joined: whether the pool of a run has training images beside those.
     """
 
     load: Callable[[DataConfig], Source]
     available: int | None = None
     sizes: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    class_counts: tuple[int, ...] = ()
+    unlabeled: int | None = None
+    is_joined: bool = True
+
+    def pool_size(self, training_images: int) -> int | None:
+        """Unlabeled images of a run; None if that is not known.
+
+        Args:
+          training_images: those of `train` that may be in the pool.
+        """
+        if self.unlabeled is None or (self.unlabeled and not self.is_joined):
+            return self.unlabeled
+        return self.unlabeled + training_images

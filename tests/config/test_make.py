@@ -138,12 +138,19 @@ def test_all_faults_are_named_at_once():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"num_labeled": 5}, "multiple of the 10 classes of digits, from 10 to 1040, or 0"),
+        (
+            {"num_labeled": 5},
+            "multiple of the 10 classes of digits, from 10 to 1040 (without the 200",
+        ),
         ({"num_labeled": 55}, "multiple of the 10 classes"),
-        ({"num_labeled": 2000}, "from 10 to 1040, or 0 for all; received 2000"),
+        ({"num_labeled": 2000}, "of num_validation), or 0 for all; received 2000"),
         ({"labeled_batch": 51}, "labeled_batch must be at most num_labeled=50; received 51"),
         ({"finetune_batch": 60}, "finetune_batch must be at most num_labeled=50"),
-        ({"unlabeled_ratio": 40}, "at most the 1047 unlabeled images; received 32 * 40"),
+        (
+            {"labeled_batch": 32, "unlabeled_ratio": 40},
+            "at most the 1047 unlabeled images; received 32 * 40. --labeled_batch=32 "
+            "--unlabeled_ratio=32 would do, or leave one of them out.",
+        ),
     ],
 )
 def test_sizes_that_do_not_fit_the_data_are_refused(settings, message):

@@ -8,8 +8,7 @@ import numpy as np
 from mpl_tf.data import stores
 from mpl_tf.data.dataset import Dataset, Images, Source
 from mpl_tf.data.options import DataConfig
-from mpl_tf.images import class_folders
-from mpl_tf.images.files import channels_of
+from mpl_tf.images import class_folders, files
 from mpl_tf.paths import local_path
 
 
@@ -42,23 +41,30 @@ def dataset(path: str) -> Dataset:
     if not os.path.isdir(os.path.join(path, "validation")):
         num_validation = len(counts) * (min(counts) // 10)
     sizes = {"num_labeled": 0, "num_validation": num_validation}
-    return Dataset(lambda options: load(path, options), sum(counts), sizes)
+    unlabeled = files.list_images(os.path.join(path, "unlabeled")).images
+    return Dataset(
+        lambda options: load(path, options),
+        sum(counts),
+        sizes,
+        class_counts=tuple(counts),
+        unlabeled=len(unlabeled),
+    )
 
 
 def load(path: str, options: DataConfig) -> Source:
     """As `folder`, with a DataConfig."""
     listed = class_folders.find(path)
     labeled_files = [listed.whole_path(file) for file, _ in listed.parts["labeled"]]
-    channels = channels_of(labeled_files)
+    channels = files.channels_of(labeled_files)
     readable, _ = listed.readable(options.skip_broken)
 
     entries = [entry for images in readable.parts.values() for entry in images]
-    files = [file for file, _ in entries]
+    names = [file for file, _ in entries]
     labels = np.array([label for _, label in entries], np.int64)
-    paths = [readable.whole_path(file) for file in files]
+    paths = [readable.whole_path(file) for file in names]
     store = stores.file_store(paths, options.image_size or 32, channels)
     images = Images(
-        stores.in_memory(store, len(paths)), np.arange(len(paths)), labels, np.array(files, str)
+        stores.in_memory(store, len(paths)), np.arange(len(paths)), labels, np.array(names, str)
     )
     parts, first = {}, 0
     for part, of_part in readable.parts.items():

@@ -90,11 +90,18 @@ def dataset(pattern: str) -> Dataset:
     """The Dataset behind `--dataset=tfrecord:PATTERN`; see `open_pattern`."""
     parts = open_pattern(pattern)
     num_validation = 0
+    counts = np.bincount(parts.labeled.labels, minlength=len(parts.class_names))
     if parts.validation is None:
-        smallest = int(np.bincount(parts.labeled.labels).min())
-        num_validation = len(parts.class_names) * (smallest // 10)
+        num_validation = len(counts) * (int(counts.min()) // 10)
     sizes = {"num_labeled": 0, "num_validation": num_validation}
-    return Dataset(lambda options: load(parts, options), len(parts.labeled), sizes)
+    return Dataset(
+        lambda options: load(parts, options),
+        len(parts.labeled),
+        sizes,
+        class_counts=tuple(counts.tolist()),
+        unlabeled=len(parts.unlabeled),
+        is_joined=False,
+    )
 
 
 def load(parts: "Parts", options: DataConfig) -> Source:
