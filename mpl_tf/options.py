@@ -1,11 +1,12 @@
 """Dataclass fields with a help text and a range; flags and checks are made of them."""
 
 import dataclasses
+import difflib
 import math
 import numbers
 import operator
-from collections.abc import Callable, Collection
-from typing import Any
+from collections.abc import Callable, Collection, Iterable, Mapping
+from typing import Any, TypeVar
 
 # Whether a value has the type of an option: an int is a float, a bool is no number.
 _TYPES: dict[Any, Callable[[Any], bool]] = {
@@ -20,6 +21,9 @@ _LIMITS: dict[str, tuple[Callable[[Any, Any], bool], str]] = {
     "above": (operator.gt, "greater than"),
     "below": (operator.lt, "less than"),
 }
+
+
+_Config = TypeVar("_Config")
 
 
 class ConfigError(ValueError):
@@ -38,6 +42,7 @@ def option(
     share_of_steps: float | None = None,
     needs: str = "",
     path: bool = False,
+    or_zero: bool = False,
 ) -> Any:
     """A dataclass field with a help text and a range.
 
@@ -54,12 +59,13 @@ def option(
       needs: what a method must have for the option to mean anything to it, one of
         `config.config.features`; "" if it means something to every method.
       path: whether the value is a path on this machine, in which `~` may stand for the home folder.
+      or_zero: whether 0 is allowed although it is out of range.
 
     Returns:
       A `dataclasses.field`.
     """
     limits = {"choices": choices, "low": low, "high": high, "above": above, "below": below}
-    other = {"share_of_steps": share_of_steps, "needs": needs, "path": path}
+    other = {"share_of_steps": share_of_steps, "needs": needs, "path": path, "or_zero": or_zero}
     metadata = {"help": help, **limits, **other}
     return dataclasses.field(default=default, metadata=metadata)
 
@@ -71,6 +77,35 @@ def redefault(config: type, name: str, default: Any) -> Any:
     """
     (field,) = (f for f in dataclasses.fields(config) if f.name == name)
     return dataclasses.field(default=default, metadata=field.metadata)
+
+
+def hint(name: str, names: Iterable[str]) -> str:
+    """ " Did you mean X?", of those names that are like a mistyped one; "" if none is."""
+    by_lower = {each.lower(): each for each in names}
+    close = difflib.get_close_matches(name.lower(), by_lower, n=2)
+    return f" Did you mean {' or '.join(by_lower[each] for each in close)}?" if close else ""
+
+
+def make(config: type[_Config], values: Mapping[str, Any], user: str) -> _Config:
+    """An instance of a dataclass of options, checked.
+
+    Args:
+      config: the dataclass.
+      values: option name -> value.
+      user: what takes the options, for the message.
+
+    Raises:
+      ConfigError: there is no such option, or see `check`.
+    """
+    names = [field.name for field in dataclasses.fields(config)]  # type: ignore[arg-type]
+    for name in values:
+        if name not in names:
+            raise ConfigError(
+                f"{user} has no option {name}; it has {', '.join(names)}.{hint(name, names)}"
+            )
+    made = config(**values)
+    check(made)
+    return made
 
 
 def choices(field: dataclasses.Field) -> list[str] | None:
@@ -87,12 +122,13 @@ def check(*configs: Any) -> None:
       ConfigError: a value has another type than its option or is out of range; all that are so are
         named.
     """
-    faults = [
-        f"{field.name} must be {requirement}; received {getattr(config, field.name)!r}."
-        for config in configs
-        for field in dataclasses.fields(config)
-        if (requirement := _violated(field, getattr(config, field.name)))
-    ]
+    faults = []
+    for config in configs:
+        for field in dataclasses.fields(config):
+            value = getattr(config, field.name)
+            if requirement := _violated(field, value):
+                close = hint(value, choices(field) or ()) if isinstance(value, str) else ""
+                faults.append(f"{field.name} must be {requirement}; received {value!r}.{close}")
     if faults:
         raise ConfigError(" ".join(faults))
 
@@ -108,6 +144,10 @@ def _violated(field: dataclasses.Field, value: Any) -> str:
     if allowed is not None and value not in allowed:
         return "one of " + ", ".join(allowed)
     limits = {name: field.metadata[name] for name in _LIMITS if field.metadata[name] is not None}
-    if all(_LIMITS[name][0](value, limit) for name, limit in limits.items()):
+    or_zero = field.metadata["or_zero"]
+    if all(_LIMITS[name][0](value, limit) for name, limit in limits.items()) or (
+        or_zero and value == 0
+    ):
         return ""
-    return " and ".join(f"{_LIMITS[name][1]} {limit}" for name, limit in limits.items())
+    texts = (f"{_LIMITS[name][1]} {limit}" for name, limit in limits.items())
+    return "0, or " * or_zero + " and ".join(texts)

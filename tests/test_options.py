@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from mpl_tf.options import ConfigError, check, option, redefault
+from mpl_tf.options import ConfigError, check, hint, make, option, redefault
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,3 +62,42 @@ def test_the_share_of_steps_is_metadata_of_the_field():
 def test_what_is_out_of_range_says_what_is_allowed(wrong, message):
     with pytest.raises(ConfigError, match=message):
         Base(**wrong)
+
+
+def test_options_by_name_are_checked_and_mistyped_names_are_refused():
+    assert make(Other, {"ramp": 3}, "It") == Other(ramp=3)
+    with pytest.raises(
+        ConfigError, match=r"It has no option rat; it has rate, ramp. Did .* rate\?"
+    ):
+        make(Other, {"rat": 0.5}, "It")
+    with pytest.raises(ConfigError, match="ramp must be at least 0; received -1"):
+        make(Other, {"ramp": -1}, "It")
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("ResNet51", " Did you mean resnet50?"),
+        ("fixmach", " Did you mean fixmatch or flexmatch?"),
+        ("banana", ""),
+        ("", ""),
+    ],
+)
+def test_a_mistyped_name_gets_a_hint(name, text):
+    assert hint(name, ["flexmatch", "fixmatch", "resnet50"]) == text
+
+
+@dataclasses.dataclass(frozen=True)
+class Sized:
+    side: int = option(0, "A side.", low=4, high=9, or_zero=True)
+
+
+@pytest.mark.parametrize("side", [0, 4, 9])
+def test_zero_may_be_allowed_beside_a_range(side):
+    check(Sized(side))
+
+
+@pytest.mark.parametrize("side", [-1, 3, 10])
+def test_zero_beside_a_range_is_said(side):
+    with pytest.raises(ConfigError, match=f"be 0, or at least 4 and at most 9; received {side}"):
+        check(Sized(side))

@@ -59,7 +59,7 @@ def room_entry(folder: pathlib.Path) -> list[str]:
     """A room: its name and sentence, its modules, and the rooms inside of it."""
     modules = sorted(path.stem for path in folder.glob("*.py") if path.stem != "__init__")
     lines = entry(f"{folder.relative_to(PACKAGE).as_posix()}/", first_line(folder / "__init__.py"))
-    lines += entry("", "  ".join(modules))
+    lines += entry("", " ".join(modules))
     for inner in sorted(folder.iterdir()):
         if (inner / "__init__.py").exists():
             lines += room_entry(inner)

@@ -1,14 +1,13 @@
 """The flags of a run: those of `python -m mpl_tf.train`, made of the options."""
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from mpl_tf import cli
-from mpl_tf.config.config import Config
+from mpl_tf.config.config import GROUPS, Config
 from mpl_tf.config.groups import ComputeConfig, OptimizerConfig, RunConfig
 from mpl_tf.config.make import make
 from mpl_tf.data.options import DataConfig
-from mpl_tf.engine.method import MethodConfig
 from mpl_tf.methods import METHODS
 from mpl_tf.options import option
 
@@ -45,23 +44,25 @@ class Job:
     launch: Launch
 
 
-def _sections() -> Iterator[tuple[str, list[dataclasses.Field]]]:
-    """(title, fields) of every group of flags; a flag of several groups stands in the first."""
-    names: set[str] = set()
-    groups: list[tuple[str, type]] = [
+def _all_fields() -> list[dataclasses.Field]:
+    """A field for each flag; those of several methods have the same name and type."""
+    groups = [*GROUPS, *(method.Config for method in METHODS.values()), Launch]
+    return list({f.name: f for group in groups for f in dataclasses.fields(group)}.values())
+
+
+def _sections(method: str) -> list[tuple[str, Sequence[dataclasses.Field]]]:
+    """(title, fields) of every group of flags of a method."""
+    method_class = METHODS[method]
+    about = (method_class.__doc__ or "").partition("\n")[0]
+    groups = [
         ("What to run", RunConfig),
         ("Images and views", DataConfig),
         ("Devices and precision", ComputeConfig),
         ("Optimizers", OptimizerConfig),
-        ("Every method", MethodConfig),
+        (f"Method {method}: {about}", method_class.Config),
+        ("Where and how", Launch),
     ]
-    groups += [(f"Method {name}", method.Config) for name, method in METHODS.items()]
-    groups += [("Where and how", Launch)]
-    for title, group in groups:
-        fields = [field for field in dataclasses.fields(group) if field.name not in names]
-        names |= {field.name for field in fields}
-        if fields:
-            yield title, fields
+    return [(title, dataclasses.fields(group)) for title, group in groups]
 
 
 def parse(argv: Sequence[str]) -> Job:
@@ -74,9 +75,9 @@ def parse(argv: Sequence[str]) -> Job:
       ConfigError: the arguments cannot be used.
       cli.HelpRequested: `--help` is among them.
     """
-    sections = list(_sections())
-    settings, files = cli.read(argv, [field for _, fields in sections for field in fields])
-    cli.refuse_files(files)
+    fields = _all_fields()
+    settings, files = cli.read(argv, fields)
+    cli.refuse_files(files, fields)
     help_requested = settings.pop("help", False)
     names = {field.name for field in dataclasses.fields(Launch)}
     launch = Launch(**{name: settings.pop(name) for name in names & settings.keys()})
@@ -84,12 +85,12 @@ def parse(argv: Sequence[str]) -> Job:
     if not launch.workdir:
         launch = dataclasses.replace(launch, workdir=_default_workdir(config.run))
     if help_requested:
-        defaults = config.flat() | dataclasses.asdict(launch)
+        run, defaults = config.run, config.flat() | dataclasses.asdict(launch)
         raise cli.HelpRequested(
-            f"Defaults stand in brackets, as they are for --dataset={config.run.dataset} "
-            f"--method={config.run.method};\n"
-            "add --help to flags of your own to see what they resolve to.\n\n"
-            + cli.describe(sections, defaults)
+            f"The flags that mean something to --method={run.method}; in brackets is what each is "
+            f"on\n--dataset={run.dataset} if it is not set. Add --help to flags of your own to see "
+            "what they resolve to:\nother methods have other flags, other datasets other values."
+            "\n\n" + cli.describe(_sections(run.method), defaults)
         )
     return Job(config, launch)
 

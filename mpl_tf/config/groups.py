@@ -22,7 +22,8 @@ class RunConfig:
     )
     method: str = option(
         "mpl",
-        " ".join(f"{name}: {_first_line(method.__doc__)}" for name, method in METHODS.items()),
+        "How a run learns.\n"
+        + "\n".join(f"{name}: {_first_line(method.__doc__)}" for name, method in METHODS.items()),
         choices=METHODS.keys,
     )
     network: str = option(

@@ -45,7 +45,9 @@ def _dataset(settings: Mapping[str, Any]) -> Dataset:
     dataset = data.find(chosen.dataset, settings.get("data_dir", ""))
     unused = sorted(name for name in settings if not applies(name, chosen.method))
     if unused:
-        raise ConfigError(f"method={chosen.method} has no use for {', '.join(unused)}.")
+        names = (field.name for field in fields(METHODS[chosen.method]))
+        hint = options.hint(unused[0], filter(lambda name: applies(name, chosen.method), names))
+        raise ConfigError(f"method={chosen.method} has no use for {', '.join(unused)}.{hint}")
     return dataset
 
 

@@ -7,7 +7,7 @@ from mpl_tf.data.sources import folder as folder_source
 from mpl_tf.data.sources import tfds as tfds_source
 from mpl_tf.data.sources import tfds_folder, tfrecord
 from mpl_tf.data.sources.folder import folder
-from mpl_tf.options import ConfigError
+from mpl_tf.options import ConfigError, hint
 
 __all__ = ["DATASETS", "find", "folder", "pair"]
 
@@ -34,6 +34,7 @@ def find(name: str, data_dir: str = "") -> Dataset:
         raise ConfigError(
             f"dataset must be one of {', '.join(DATASETS)}, folder:PATH, tfrecord:PATTERN, or an "
             f"image classification set of TensorFlow Datasets; received {name!r}."
+            f"{hint(name, [*DATASETS, 'folder:PATH', 'tfrecord:PATTERN'])}"
         )
     return tfds_source.dataset(name)
 

@@ -344,8 +344,8 @@ class Method(Trainer):
         )
 
 
-def check_num_unlabeled(num_unlabeled: int) -> int:
-    """The size of a pool, which must be a whole number of at least 1.
+def check_num_unlabeled(num_unlabeled: int | None) -> int:
+    """The size of a pool, which must be a whole number of at least 1; None is what was not said.
 
     Raises:
       ConfigError: it is not.
@@ -353,6 +353,6 @@ def check_num_unlabeled(num_unlabeled: int) -> int:
     if not isinstance(num_unlabeled, numbers.Integral) or num_unlabeled < 1:
         raise ConfigError(
             f"num_unlabeled must be a whole number of at least 1; received {num_unlabeled!r}. "
-            "It is data.num_unlabeled of mpl_tf.data.pair."
+            "Pass num_unlabeled=data.num_unlabeled, of data that mpl_tf.data.pair made."
         )
     return int(num_unlabeled)

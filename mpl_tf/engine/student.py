@@ -6,6 +6,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from mpl_tf import options
 from mpl_tf.engine.method import Method
 
 Batch = dict[str, tf.Tensor]
@@ -39,7 +40,7 @@ class StudentMethod(Method):
         strategy: tf.distribute.Strategy | None = None,
         **hyperparameters: Any,
     ):
-        config = self.Config(**hyperparameters)
+        config = options.make(self.Config, hyperparameters, type(self).__name__)
         super().__init__(config, student, teacher, seed=seed, strategy=strategy)
 
     @property

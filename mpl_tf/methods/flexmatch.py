@@ -94,13 +94,13 @@ class FlexMatch(StudentMethod):
         self,
         student: keras.Model,
         *,
-        num_unlabeled: int,
+        num_unlabeled: int | None = None,
         seed: int = 0,
         strategy: tf.distribute.Strategy | None = None,
         **hyperparameters: Any,
     ):
         super().__init__(student, seed=seed, strategy=strategy, **hyperparameters)
-        self.num_unlabeled = check_num_unlabeled(num_unlabeled)
+        self.num_unlabeled = num_unlabeled = check_num_unlabeled(num_unlabeled)
         with self.distribute_strategy.scope():
             self.learned = self.add_weight(
                 name="learned",

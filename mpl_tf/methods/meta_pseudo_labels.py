@@ -6,6 +6,7 @@ from typing import Any, ClassVar, final
 import keras
 import tensorflow as tf
 
+from mpl_tf import options
 from mpl_tf.engine.estimators import ESTIMATORS, StudentStep
 from mpl_tf.engine.forward import state_of
 from mpl_tf.engine.lesson import Lesson
@@ -153,7 +154,7 @@ class MetaPseudoLabels(Method):
         strategy: tf.distribute.Strategy | None = None,
         **hyperparameters: Any,
     ):
-        config = MetaPseudoLabelsConfig(**hyperparameters)
+        config = options.make(MetaPseudoLabelsConfig, hyperparameters, type(self).__name__)
         special = {"feedback_std": Deviation, "feedback_snr": SignalToNoise}
         super().__init__(
             config, student, teacher, seed=seed, strategy=strategy, special_metrics=special

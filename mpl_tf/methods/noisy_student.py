@@ -6,6 +6,7 @@ from typing import Any, ClassVar, final
 import keras
 import tensorflow as tf
 
+from mpl_tf import options
 from mpl_tf.engine import devices, replicas, update
 from mpl_tf.engine.fixed_teacher import FixedTeacherMethod
 from mpl_tf.engine.method import MethodConfig
@@ -108,7 +109,7 @@ class NoisyStudent(FixedTeacherMethod):
         strategy: tf.distribute.Strategy | None = None,
         **hyperparameters: Any,
     ):
-        config = NoisyStudentConfig(**hyperparameters)
+        config = options.make(NoisyStudentConfig, hyperparameters, type(self).__name__)
         sizes = [network.count_params() for network in (teacher, student)]
         if sizes[0] > sizes[1]:
             raise ValueError(

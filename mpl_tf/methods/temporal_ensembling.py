@@ -84,13 +84,13 @@ class TemporalEnsembling(StudentMethod):
         self,
         student: keras.Model,
         *,
-        num_unlabeled: int,
+        num_unlabeled: int | None = None,
         seed: int = 0,
         strategy: tf.distribute.Strategy | None = None,
         **hyperparameters: Any,
     ):
         super().__init__(student, seed=seed, strategy=strategy, **hyperparameters)
-        self.num_unlabeled = check_num_unlabeled(num_unlabeled)
+        self.num_unlabeled = num_unlabeled = check_num_unlabeled(num_unlabeled)
         with self.distribute_strategy.scope():
             zeros = {"initializer": "zeros", "trainable": False}
             shape, dtype = (num_unlabeled, student.output_shape[-1]), "float32"

@@ -1,7 +1,6 @@
 """The networks of keras.applications, with seeded weights and their own input scaling."""
 
 import contextlib
-import difflib
 import os
 import random
 from collections.abc import Iterator
@@ -14,7 +13,7 @@ from keras import layers
 from mpl_tf.networks.architecture import Architecture
 from mpl_tf.networks.initializers import layer_seeds
 from mpl_tf.networks.precision import full
-from mpl_tf.options import ConfigError
+from mpl_tf.options import ConfigError, hint
 
 _IMAGENET_MEAN = np.array([0.485, 0.456, 0.406])  # of red, green, blue in [0, 1]
 _IMAGENET_STD = np.array([0.229, 0.224, 0.225])
@@ -65,15 +64,14 @@ def canonical(name: str) -> str:
       One of `names()`.
 
     Raises:
-      ConfigError: there is no such network; the message lists what there is, close ones first.
+      ConfigError: there is no such network; the message lists what there is.
     """
     by_lower = {n.lower(): n for n in names()}
     if name.lower() in by_lower:
         return by_lower[name.lower()]
-    close = difflib.get_close_matches(name.lower(), by_lower, n=3)
-    ordered = close + [n for n in by_lower if n not in close]
     raise ConfigError(
-        f"keras:NAME must name one of {', '.join(by_lower[n] for n in ordered)}; received {name!r}."
+        f"keras:NAME must name one of {', '.join(by_lower.values())}; received {name!r}."
+        f"{hint(name, by_lower.values())}"
     )
 
 

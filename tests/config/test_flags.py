@@ -1,11 +1,15 @@
 """The command line."""
 
+import collections
+import dataclasses
 import pathlib
+import re
 
 import pytest
 
 from mpl_tf import cli, config
 from mpl_tf.config import flags
+from mpl_tf.methods import METHODS
 from mpl_tf.options import ConfigError
 
 SMOKE = pathlib.Path(__file__).parents[2] / "flags" / "smoke" / "mpl.flags"
@@ -38,7 +42,13 @@ def test_the_default_run_folder():
         ("--steps=many", "steps must be of type int; received 'many'."),
         ("--ema_decay=high", "ema_decay must be of type float; received 'high'."),
         ("--flagfile=/no/such/file", "--flagfile cannot be read: [Errno 2] No such file"),
-        ("steps=3", "unexpected argument 'steps=3'"),
+        (
+            "steps=3",
+            "unexpected argument 'steps=3'; every setting is a --flag. Did you mean --step",
+        ),
+        ("flags/a.flags", "Did you mean --flagfile=flags/a.flags?"),
+        (".", "Did you mean --workdir=.?"),
+        ("mpl", "unexpected argument 'mpl'; every setting is a --flag."),
         ("--steps", "Missing value for flag --steps"),
     ],
 )
@@ -57,3 +67,30 @@ def test_help_shows_every_flag_with_its_resolved_default():
     assert "--student_wait_steps=int  [5]" in text
     assert "--feedback=dot|exact|none|sampled  [exact]" in text
     assert max(map(len, text.splitlines())) <= 100
+
+
+@pytest.mark.parametrize("method", sorted(METHODS))
+def test_help_has_the_flags_of_its_method_alone_and_their_own_texts(method):
+    with pytest.raises(cli.HelpRequested) as request:
+        flags.parse(["--help", f"--method={method}"])
+    text = " ".join(str(request.value).split())
+    of_the_method = dataclasses.fields(METHODS[method].Config)
+    for field in of_the_method:
+        words = " ".join(field.metadata["help"].split())
+        assert f"--{field.name}=" in text or f"--[no]{field.name} " in text
+        assert words in text, field.name
+    shown = set(re.findall(r"^  --(?:\[no\])?(\w+)", str(request.value), re.MULTILINE))
+    used = config.make({"method": method}).flat().keys()
+    assert shown == {*used, "workdir", "overwrite", "workers", "worker_index", *EVERYWHERE}
+    assert len(str(request.value).splitlines()) < 210
+
+
+EVERYWHERE = ("flagfile", "verbosity")
+
+
+def test_flags_of_one_name_have_one_type():
+    types = collections.defaultdict(set)
+    for method in METHODS.values():
+        for field in dataclasses.fields(method.Config):
+            types[field.name].add(field.type)
+    assert {name for name, of_name in types.items() if len(of_name) > 1} == set()

@@ -83,6 +83,12 @@ def test_defaults_of_methods_are_options_that_apply_to_them():
     ("settings", "message"),
     [
         ({"dataset": "moon"}, "'moon'"),
+        ({"dataset": "cifar_10"}, "received 'cifar_10'. Did you mean cifar10"),
+        ({"dataset": "fodler:x"}, "Did you mean folder:PATH?"),
+        ({"method": "flexmach"}, "received 'flexmach'. Did you mean flexmatch or fixmatch?"),
+        ({"network": "keras:resnet51"}, "Did you mean ResNet50"),
+        ({"network": "smal_16"}, "Did you mean small"),
+        ({"step": 3}, "no use for step. Did you mean steps"),
         (
             {"method": "magic"},
             f"method must be one of {', '.join(sorted(METHODS))}; received 'magic'",

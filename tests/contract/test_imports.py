@@ -14,7 +14,7 @@ PACKAGE = pathlib.Path(mpl_tf.__file__).parent
 # From the bottom up; a room stands for all of its modules.
 LEVELS = (
     ("options", "console", "formulas", "forms"),
-    ("files", "flag_files", "paths", "augment", "networks"),
+    ("files", "paths", "augment", "networks"),
     ("images", "cli"),
     ("data", "serving"),
     ("engine",),
@@ -98,7 +98,7 @@ def test_few_files_name_distribution_and_one_the_flags_library():
         text = path.read_text(encoding="utf-8")
         distributes = name in ("mpl_tf.engine.devices", "mpl_tf.engine.replicas")
         assert ("tf.distribute.get_" in text) == distributes, path
-        assert ("from absl import flags" in text) == (name == "mpl_tf.cli"), path
+        assert ("from absl import flags" in text) == (name == "mpl_tf.cli.flags"), path
 
 
 def loaded_by(statement):

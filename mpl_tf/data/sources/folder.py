@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from mpl_tf import options
 from mpl_tf.data import stores
 from mpl_tf.data.dataset import Dataset, Images, Source
 from mpl_tf.data.options import DataConfig
@@ -12,7 +13,7 @@ from mpl_tf.images import class_folders, files
 from mpl_tf.paths import local_path
 
 
-def folder(path: str, **options: Any) -> Source:
+def folder(path: str, **settings: Any) -> Source:
     """The images of a folder.
 
     The folder holds `labeled/<class>/*`, `unlabeled/**` at any depth, and may hold
@@ -20,7 +21,7 @@ def folder(path: str, **options: Any) -> Source:
 
     Args:
       path: the folder.
-      **options: fields of `data.options.DataConfig`: `image_size`, `skip_broken`.
+      **settings: fields of `data.options.DataConfig`: `image_size`, `skip_broken`.
 
     Returns:
       Images are colour unless all labeled ones are grey.
@@ -29,7 +30,9 @@ def folder(path: str, **options: Any) -> Source:
       ConfigError: a part is missing or empty, a class has no image, a class of validation or test
         is not in labeled, or a file is no readable image.
     """
-    return load(local_path("folder", path), DataConfig(**options))
+    return load(
+        local_path("folder", path), options.make(DataConfig, settings, "mpl_tf.data.folder")
+    )
 
 
 def dataset(path: str) -> Dataset:

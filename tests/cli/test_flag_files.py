@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from mpl_tf.flag_files import expand
+from mpl_tf.cli.flag_files import expand
 from mpl_tf.options import ConfigError
 
 TEXT = "# größe\n--steps=3\n\n// no\n  --name=a b  \n--rate 0.5\n--nodry\n"

@@ -68,6 +68,9 @@ def test_flags_can_stand_in_a_file(tmp_path):
         (["--color=green"], "color must be one of blue, red; received 'green'"),
         (["--wall=gs://wall"], "wall must be a path on this machine; received gs://wall"),
         (["wall"], "unexpected argument 'wall'; every setting is a --flag."),
+        (["coats=3"], "a --flag. Did you mean --coats=3?"),
+        (["coats=0", "--coats=0"], "a --flag. Did you mean --coats=0?"),
+        (["my.flags"], "Did you mean --flagfile=my.flags?"),
         (["--flagfile=/no/such/file"], "--flagfile cannot be read: [Errno 2] No such file or dir"),
         (["--flagfile"], "--flagfile must be the path of a file of flags; received none."),
     ],
@@ -76,6 +79,12 @@ def test_what_cannot_be_used_is_refused_in_words(argv, message):
     with pytest.raises(ConfigError) as error:
         parse(*argv)
     assert message in str(error.value)
+
+
+@pytest.mark.parametrize("verb", [evaluate, export])
+def test_a_run_folder_without_its_flag_gets_a_hint(verb, tmp_path, capsys):
+    assert verb.main([str(tmp_path)]) == cli.MISUSED
+    assert f"Did you mean --workdir={tmp_path}?" in capsys.readouterr().err
 
 
 def test_a_missing_file_is_named():
@@ -126,7 +135,7 @@ def test_a_mistake_of_ours_keeps_its_traceback():
 @pytest.mark.parametrize(("after_stop", "status"), [("", 0), ("Paint on.", 1)])
 def test_a_reader_that_leaves_ends_a_command(after_stop, status):
     code = (
-        "from test_cli import *\n"
+        "from test_command import *\n"
         "def work(options):\n"
         "    for number in range(10**6): print(number)\n"
         f"command = dataclasses.replace(COMMAND, after_stop={after_stop!r})\n"

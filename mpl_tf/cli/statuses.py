@@ -1,0 +1,3 @@
+"""Exit statuses."""
+
+DONE, FAILED, MISUSED, INTERRUPTED, TERMINATED = 0, 1, 2, 130, 143
