@@ -59,7 +59,10 @@ def room_entry(folder: pathlib.Path) -> list[str]:
     """A room: its name and sentence, its modules, and the rooms inside of it."""
     modules = sorted(path.stem for path in folder.glob("*.py") if path.stem != "__init__")
     lines = entry(f"{folder.relative_to(PACKAGE).as_posix()}/", first_line(folder / "__init__.py"))
-    lines += entry("", " ".join(modules))
+    indent = " " * 4
+    lines += textwrap.wrap(
+        " ".join(modules), WIDTH, initial_indent=indent, subsequent_indent=indent
+    )
     for inner in sorted(folder.iterdir()):
         if (inner / "__init__.py").exists():
             lines += room_entry(inner)
