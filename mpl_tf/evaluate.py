@@ -21,6 +21,8 @@ calibration. Writes evaluation.json and evaluation.png.
   python -m mpl_tf.evaluate --model=my_model --dataset=folder:my_images --to=measured""",
 )
 
+_MEASURED, _PICTURE = "evaluation.json", "evaluation.png"
+
 
 @dataclasses.dataclass(frozen=True)
 class Options:
@@ -82,12 +84,14 @@ def _evaluate(options: Options) -> int:
         raise ConfigError("either --workdir or --model must say what is measured.")
     if options.model and not options.dataset:
         raise ConfigError("--model needs --dataset: the images to measure it on.")
-    from mpl_tf import data
+    from mpl_tf import data, files
     from mpl_tf.evaluation import imagenet_real
     from mpl_tf.evaluation import subject as subjects
     from mpl_tf.formulas import measures
     from mpl_tf.runs import folder as run_folder
 
+    folder = options.to or os.path.join(options.workdir, run_folder.EVALUATION)
+    files.check_folder(folder, (_MEASURED, _PICTURE))
     real = imagenet_real.read(options.real_labels) if options.real_labels else None
     if options.dataset:
         data.find(options.dataset, options.data_dir)  # complains before networks are built
@@ -119,7 +123,6 @@ def _evaluate(options: Options) -> int:
     }
     if real is not None:
         measured["real_accuracy"], measured["real_images"] = measures.real_accuracy(probs, real)
-    folder = options.to or os.path.join(options.workdir, run_folder.EVALUATION)
     title = f"{subject.name} on {len(images)} {options.part} images of {dataset}"
     _write(folder, title, measured, probs, images.labels, subject.class_names)
     _say(title, measured, folder)
@@ -139,14 +142,14 @@ def _write(
 
     try:
         os.makedirs(folder, exist_ok=True)
+        files.write_json(os.path.join(folder, _MEASURED), measured)
         answers.draw(
-            os.path.join(folder, "evaluation.png"),
+            os.path.join(folder, _PICTURE),
             title=f"{title}: {measured['accuracy']:.2%}",
             probs=probs,
             labels=labels,
             class_names=class_names,
         )
-        files.write_json(os.path.join(folder, "evaluation.json"), measured)
     except OSError as error:
         raise ConfigError(f"{folder} cannot be written: {error.strerror}.") from error
 
@@ -165,7 +168,7 @@ def _say(title: str, measured: dict[str, Any], folder: str) -> None:
     classes = [(v, name) for name, v in measured["class_accuracy"].items() if v is not None]
     console.say("Classes, worst first")
     console.say(console.table([(name, f"{v:.4f}") for v, name in sorted(classes)[:10]]))
-    console.say(f"In {folder}: evaluation.json, evaluation.png")
+    console.say(f"In {folder}: {_MEASURED}, {_PICTURE}")
 
 
 if __name__ == "__main__":

@@ -53,12 +53,14 @@ def _export(options: Options) -> int:
         raise ConfigError("--workdir must be the folder of a run; received none.")
     import tensorflow as tf
 
+    from mpl_tf import files
     from mpl_tf.runs import folder, restore
     from mpl_tf.serving import saved_model
 
     run = restore.find(options.workdir)
-    role, network = restore.restore(run, options.which)
     directory = options.to or os.path.join(run.path, folder.EXPORT)
+    files.check_folder(directory)
+    role, network = restore.restore(run, options.which)
     try:
         path = saved_model.export(
             network,
@@ -69,8 +71,7 @@ def _export(options: Options) -> int:
             bfloat16=options.bfloat16,
         )
     except (OSError, tf.errors.OpError) as error:
-        reason = getattr(error, "strerror", None) or getattr(error, "message", error)
-        raise ConfigError(f"{directory} cannot be written: {reason}.") from error
+        raise ConfigError(f"{directory} cannot be written: {files.reason(error)}.") from error
     console.say(f"{role} of {run.path}: {path}")
     return cli.DONE
 

@@ -21,7 +21,8 @@ _LARGEST_TEXT = 2**30  # bytes
 def whole(path: str, partial: str | None = None) -> Iterator[str]:
     """Gives a temporary path to write a file or a folder to, and renames it if all went well.
 
-    Its content is forced to the disk first. What was at `path` is there, untouched, until then.
+    Its content is forced to the disk first. What was at `path` is there, untouched, until then. A
+    file replaces no folder.
 
     Args:
       path: the file or the folder.
@@ -40,6 +41,8 @@ def whole(path: str, partial: str | None = None) -> Iterator[str]:
         yield partial
         sync_tree(partial)
         if os.path.isdir(path):  # which no rename replaces
+            if not os.path.isdir(partial):
+                raise IsADirectoryError(errno.EISDIR, "a folder lies where a file belongs", path)
             vanish(path, f"{path}.old.partial")
         os.replace(partial, path)
         sync(os.path.dirname(path) or ".")
@@ -207,8 +210,12 @@ def reason(error: BaseException) -> str:
     return text.splitlines()[0][:200] if text else type(error).__name__
 
 
-def check_folder(path: str | os.PathLike[str]) -> None:
+def check_folder(path: str | os.PathLike[str], names: Iterable[str] = ()) -> None:
     """Checks that a folder can be made, or written to where it is there; changes nothing.
+
+    Args:
+      path: the folder.
+      names: of files that are to be written in it.
 
     Raises:
       ConfigError: it cannot.
@@ -222,5 +229,8 @@ def check_folder(path: str | os.PathLike[str]) -> None:
         fault = f"{nearest} is {what_is(nearest)}, no folder"
     elif not os.access(nearest, os.W_OK | os.X_OK):
         fault = f"no permission to write to {nearest}"
+    for name in names:
+        if (lies_there := what_is(os.path.join(path, name))) not in ("a file", "nothing"):
+            fault = fault or f"{name} in it is {lies_there}, no file"
     if fault:
         raise ConfigError(f"{path} cannot be written: {fault}.")

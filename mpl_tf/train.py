@@ -98,6 +98,11 @@ def _reason(error: Exception, workdir: str) -> str:
                     f"{workdir} cannot be written: {text}. Make room, and the same command "
                     "continues from the last checkpoint."
                 )
+        if workdir in str(error):
+            return (
+                f"{workdir} cannot be read or written: {error}.\nPut that right, and the same "
+                "command continues from the last checkpoint."
+            )
     return ""
 
 

@@ -78,6 +78,13 @@ def test_a_json_file_that_cannot_be_used_is_refused(content, message, tmp_path):
         files.read_json(path, dict[str, int])
 
 
+def test_a_file_replaces_no_folder(tmp_path):
+    (tmp_path / "a" / "mine").mkdir(parents=True)
+    with pytest.raises(IsADirectoryError, match="a folder lies where a file belongs"):
+        files.write_text(str(tmp_path / "a"), "text")
+    assert os.listdir(tmp_path) == ["a"] and os.listdir(tmp_path / "a") == ["mine"]
+
+
 def test_only_regular_files_are_read(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     os.symlink(tmp_path / "gone", tmp_path / "link")
@@ -109,6 +116,9 @@ def test_a_folder_that_cannot_be_written_is_refused(tmp_path, monkeypatch):
     (tmp_path / "file").touch()
     files.check_folder(tmp_path / "new" / "below")
     assert os.listdir(tmp_path) == ["file"]
+    (tmp_path / "taken").mkdir()
+    with pytest.raises(ConfigError, match="cannot be written: taken in it is a folder, no file"):
+        files.check_folder(tmp_path, ["new", "file", "taken"])
     with pytest.raises(ConfigError, match=r"below cannot be written: .*file is a file, no folder"):
         files.check_folder(tmp_path / "file" / "below")
     monkeypatch.setattr(os, "access", lambda path, mode: path != str(tmp_path))

@@ -3,9 +3,10 @@
 import argparse
 import importlib
 import math
+import os
 from collections.abc import Callable, Iterable
 
-from mpl_tf import paths
+from mpl_tf import files, paths
 
 
 def at_least(low: float, number: Callable[[str], float] = int) -> Callable[[str], float]:
@@ -40,6 +41,27 @@ def local_path(text: str) -> str:
         return paths.local_path("path", text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def output_folder(text: str) -> str:
+    """An argparse type: a folder that can be made, or written to; see `files.check_folder`."""
+    path = local_path(text)
+    try:
+        files.check_folder(path)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+    return path
+
+
+def output_file(text: str) -> str:
+    """An argparse type: a file that can be written, or replaced."""
+    path = local_path(text)
+    folder, name = os.path.split(os.path.abspath(path))
+    try:
+        files.check_folder(folder, [name])
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+    return path
 
 
 def subcommands(description: str, metavar: str, modules: Iterable[str]) -> argparse.ArgumentParser:

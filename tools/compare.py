@@ -18,14 +18,14 @@ import shlex
 import sys
 from collections.abc import Sequence
 
-from mpl_tf import cli, console
+from mpl_tf import cli, console, files
 
 if __name__ == "__main__":
     console.start(sys.argv)  # first, because it imports TensorFlow without its messages
 
 import tqdm
 
-from arguments import at_least, integers, local_path
+from arguments import at_least, integers, output_folder
 from comparing import cells, pictures, tables
 from mpl_tf.methods import METHODS
 from mpl_tf.options import ConfigError
@@ -37,6 +37,8 @@ COMMAND = cli.Command(
     failed="a cell failed; the others are run nevertheless",
     after_stop="The same command continues.",
 )
+
+TABLE, CSV, PICTURE, CURVES = "table.md", "table.csv", "table.png", "curves.png"
 
 
 def methods(text: str) -> list[str]:
@@ -73,7 +75,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     )
     parser.add_argument("--jobs", type=count, default=1, help="runs at a time [1]")
     parser.add_argument(
-        "--out", type=local_path, default="comparison", help="folder of the results [comparison]"
+        "--out", type=output_folder, default="comparison", help="folder of the results [comparison]"
     )
     return parser.parse_args(argv)
 
@@ -82,15 +84,22 @@ def write(
     out: pathlib.Path, options: argparse.Namespace, done: tables.Results, command: str
 ) -> None:
     """Writes tables and pictures of what is done so far."""
-    curves = {
-        cell: pictures.read_curve(out / "cells" / cell.name() / run_folder.METRICS) for cell in done
-    }
+    curves = {cell: _curve(out, cell) for cell in done}
     last = {cell: tables.last_of(*curve) for cell, curve in curves.items()}
     text = tables.markdown(options, options.methods, done, last, command)
-    (out / "table.md").write_text(text, encoding="utf-8")
-    tables.write_csv(out / "table.csv", done)
-    pictures.draw(out / "table.png", options, options.methods, done)
-    pictures.draw_curves(out / "curves.png", options, options.methods, curves)
+    files.write_text(str(out / TABLE), text)
+    tables.write_csv(out / CSV, done)
+    pictures.draw(out / PICTURE, options, options.methods, done)
+    pictures.draw_curves(out / CURVES, options, options.methods, curves)
+
+
+def _curve(out: pathlib.Path, cell: cells.Cell) -> pictures.Curve:
+    """The curve of a cell; an empty one, and a word, where its log is damaged."""
+    try:
+        return pictures.read_curve(out / "cells" / cell.name() / run_folder.METRICS)
+    except ConfigError as error:
+        console.complain(f"{cell.name()} has no curve: {error}")
+        return [], []
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -106,6 +115,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 def run(options: argparse.Namespace, argv: Sequence[str]) -> int:
     """Runs a comparison; see `main`."""
     out = pathlib.Path(options.out)
+    files.check_folder(out, [TABLE, CSV, PICTURE, CURVES])
+    for folder in ("cells", "logs"):
+        files.check_folder(out / folder)
     rows = cells.all_cells(options.methods, options.num_labeled, options.seeds)
     command = shlex.join(["python", "tools/compare.py", *argv])
     for cell in (cell for cell in rows if not cell.seed):
@@ -135,10 +147,8 @@ def run(options: argparse.Namespace, argv: Sequence[str]) -> int:
             bar.update()
     if done:
         write_done()
-        console.say("\n" + (out / "table.md").read_text(encoding="utf-8"))
-        console.say(
-            f"In {out}: table.md, table.csv, table.png, curves.png, and every run under cells/"
-        )
+        console.say("\n" + (out / TABLE).read_text(encoding="utf-8"))
+        console.say(f"In {out}: {TABLE}, {CSV}, {PICTURE}, {CURVES}, and every run under cells/")
     if failed:
         console.say(f"{len(failed)} of {len(rows)} cells failed; their last words are above.")
     return cli.FAILED if failed else cli.DONE

@@ -31,7 +31,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from arguments import local_path
+from arguments import output_folder
 from mpl_tf import cli, console
 from mpl_tf.options import ConfigError
 
@@ -63,7 +63,7 @@ def _parse(argv):
     style = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=style, allow_abbrev=False)
     parser.add_argument(
-        "--to", type=local_path, required=True, help="the folder to write; it must not exist"
+        "--to", type=output_folder, required=True, help="the folder to write; it must not exist"
     )
     parser.add_argument("--image_shape", default="", help="height,width,channels of an image")
     parser.add_argument("--num_classes", type=int, default=0, help="number of classes")

@@ -28,7 +28,7 @@ if __name__ == "__main__":
 import numpy as np
 from scipy import stats
 
-from arguments import at_least, local_path
+from arguments import at_least, local_path, output_folder
 from mpl_tf import config, data, files
 from mpl_tf.data import pipeline, splits
 from mpl_tf.formulas import measures
@@ -39,6 +39,8 @@ from mpl_tf.runs import folder, results
 COMMAND = cli.Command(
     "python tools/feedback_search.py", __doc__, after_stop="The same command continues."
 )
+
+RUNS, TABLE = "runs.csv", "table.md"
 
 
 def wrong_labels(split: splits.Split, share: float, seed: int) -> splits.Split:
@@ -196,8 +198,15 @@ def read_runs(file: pathlib.Path, same: Mapping[str, str]) -> list[dict[str, Any
     """
     if not file.exists():
         return []
-    with open(file, newline="", encoding="utf-8") as opened:
-        rows: list[dict[str, Any]] = list(csv.DictReader(opened))
+    try:
+        reader = csv.DictReader(files.read_text(file).splitlines())
+        rows: list[dict[str, Any]] = list(reader)
+        if tuple(reader.fieldnames or ()) != COLUMNS:
+            raise ValueError(f"its columns must be {', '.join(COLUMNS)}")
+        for row in rows:
+            int(row["seed"]), float(row["ema"])
+    except (OSError, ValueError, TypeError, csv.Error) as error:
+        raise ConfigError(f"{file} is damaged: {files.reason(error)}. Move it away.") from error
     if any(row[name] != value for row in rows for name, value in same.items()):
         raise ConfigError(f"{file} has runs of other settings; choose another --out.")
     return rows
@@ -226,7 +235,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--seeds", type=at_least(1), default=10, help="seeds 0, 1, ... [10]")
     parser.add_argument("--steps", type=at_least(1), default=1000, help="steps of a run [1000]")
     parser.add_argument(
-        "--out", type=local_path, default="feedback_search", help="folder [feedback_search]"
+        "--out", type=output_folder, default="feedback_search", help="folder [feedback_search]"
     )
     options = parser.parse_args(argv)
     names, parts = conditions(options.dataset), options.conditions.split(",")
@@ -248,13 +257,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 def run(options: argparse.Namespace, argv: Sequence[str]) -> int:
     """Runs a search that is parsed; see `main`."""
     out = pathlib.Path(options.out)
+    files.check_folder(out, [RUNS, TABLE])
     out.mkdir(parents=True, exist_ok=True)
     same = {
         "dataset": options.dataset,
         "network": options.network,
         "steps": str(options.steps),
     }
-    file = out / "runs.csv"
+    file = out / RUNS
     rows = read_runs(file, same)
     done = {(r["condition"], r["form"], int(r["seed"])) for r in rows}
     shared = {"dataset": options.dataset, "data_dir": options.data_dir}
@@ -282,8 +292,8 @@ def run(options: argparse.Namespace, argv: Sequence[str]) -> int:
             f"[{number}/{len(cells)}] {condition}, {form}, seed {seed}: {accuracy['ema']:.3f}"
         )
     command = shlex.join(["python", "tools/feedback_search.py", *argv])
-    write_table(out / "table.md", rows, of_dataset, options.dataset, command)
-    console.say((out / "table.md").read_text(encoding="utf-8"))
+    write_table(out / TABLE, rows, of_dataset, options.dataset, command)
+    console.say((out / TABLE).read_text(encoding="utf-8"))
     return cli.DONE
 
 

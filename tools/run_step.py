@@ -23,6 +23,11 @@ if TYPE_CHECKING:  # imported when it is needed
     import jax
 
 Arrays = dict[str, Any]  # by name, on JAX's device
+FILES = ("step.jax", "state.npz", "batch.npz")
+
+
+class StepError(Exception):
+    """A written step cannot be run; the message says why."""
 
 
 def load(folder: str | os.PathLike) -> tuple[jax.stages.Compiled, Arrays, Arrays]:
@@ -34,18 +39,34 @@ def load(folder: str | os.PathLike) -> tuple[jax.stages.Compiled, Arrays, Arrays
     Returns:
       (step, state, batch): a jax.stages.Compiled of (state, batch) -> (new state, logs), which uses
       up the state it is given, and its first arguments: dicts of arrays on the device.
+
+    Raises:
+      StepError: the files are not there or damaged, or the step is for another kind of device.
     """
     import jax
 
     jax.config.update("jax_enable_x64", True)  # counters have 64 bits
     folder = pathlib.Path(folder)
-    exported = jax.export.deserialize(bytearray((folder / "step.jax").read_bytes()))
-    state, batch = (
-        {name: jax.device_put(value) for name, value in np.load(folder / f"{part}.npz").items()}
-        for part in ("state", "batch")
-    )
-    step = jax.jit(exported.call, donate_argnums=0)
-    return step.lower(state, batch).compile(), state, batch
+    missing = [name for name in FILES if not (folder / name).is_file()]
+    if missing:
+        raise StepError(
+            f"{folder} must hold {', '.join(FILES)}, as tools/export_step.py writes them; "
+            f"{', '.join(missing)} is missing."
+        )
+    try:
+        exported = jax.export.deserialize(bytearray((folder / FILES[0]).read_bytes()))
+        state, batch = (
+            {name: jax.device_put(value) for name, value in np.load(folder / part).items()}
+            for part in FILES[1:]
+        )
+        step = jax.jit(exported.call, donate_argnums=0)
+        return step.lower(state, batch).compile(), state, batch
+    except Exception as error:  # readers and JAX raise whatever they stumble over
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise StepError(
+            f"{folder} cannot be run on {jax.default_backend()}: {reason}. It is damaged, or "
+            "written for another device: write it again with tools/export_step.py."
+        ) from error
 
 
 def run(
@@ -82,11 +103,19 @@ def main(argv: Sequence[str] | None = None) -> None:
     arguments = parser.parse_args(argv)
     if arguments.steps < 4:
         parser.error(f"--steps must be at least 4; received {arguments.steps}")
+    if arguments.save and not os.path.isdir(os.path.dirname(arguments.save) or "."):
+        parser.error(f"--save must be a file in a folder that is there; received {arguments.save}")
 
-    import jax
+    try:
+        import jax
+    except ImportError as error:
+        parser.error(f"{error.name} is missing: pip install jax, as jax.dev says for your device")
 
     start_time = time.perf_counter()
-    step, state, batch = load(arguments.folder)
+    try:
+        step, state, batch = load(arguments.folder)
+    except StepError as error:
+        parser.error(str(error))
     loading, device = time.perf_counter() - start_time, jax.devices()[0]
     print(f"{device.platform} {device.device_kind}, compiled in {loading:.1f} s")
     state, logs, seconds = run(step, state, batch, arguments.steps)

@@ -9,11 +9,15 @@ REST needs Python's standard library alone; --grpc needs pip install tensorflow-
 import argparse
 import base64
 import contextlib
+import http.client
 import json
+import os
+import re
 import sys
 import urllib.error
+import urllib.parse
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 
@@ -39,7 +43,7 @@ def rest(
     Raises:
       ServingError: there is no answer, or it is an error.
     """
-    url = f"http://{server}/v1/models/{model}:{method}"
+    url = f"http://{server}/v1/models/{urllib.parse.quote(model)}:{method}"
     body = json.dumps(request).encode()
     post = urllib.request.Request(url, body, {"Content-Type": "application/json"})
     try:
@@ -50,24 +54,26 @@ def rest(
         with contextlib.suppress(ValueError, KeyError, TypeError):  # else the text as it is
             text = json.loads(text)["error"]
         raise ServingError(f"{url}: {error.code}: {text}") from error
-    except (OSError, ValueError) as error:
-        raise ServingError(f"{url}: {error}") from error
+    except (OSError, ValueError, http.client.HTTPException) as error:
+        raise ServingError(f"{url}: {error or type(error).__name__}") from error
 
 
 def rest_predict(server: str, model: str, files: Sequence[bytes]) -> list[tuple[str, list[float]]]:
     """The label and the probabilities of each encoded image."""
     instances = [{"image_bytes": {"b64": base64.b64encode(file).decode()}} for file in files]
     request = {"signature_name": "serving_bytes", "instances": instances}
-    rows = rest(server, model, "predict", request)["predictions"]
-    return [(row["labels"], row["probabilities"]) for row in rows]
+    answer = rest(server, model, "predict", request)
+    with _of_an_export(server, model):
+        return [(str(row["labels"]), list(row["probabilities"])) for row in answer["predictions"]]
 
 
 def rest_classify(server: str, model: str, files: Sequence[bytes]) -> list[list[tuple[str, float]]]:
     """All classes and their scores, for each encoded image."""
     examples = [{"image/encoded": {"b64": base64.b64encode(file).decode()}} for file in files]
     request = {"signature_name": "classify", "examples": examples}
-    rows = rest(server, model, "classify", request)["result"]
-    return [[(name, score) for name, score in row] for row in rows]
+    answer = rest(server, model, "classify", request)
+    with _of_an_export(server, model):
+        return [[(name, score) for name, score in row] for row in answer["result"]]
 
 
 def grpc_predict(
@@ -81,10 +87,10 @@ def grpc_predict(
     request.model_spec.name, request.model_spec.signature_name = model, "serving_bytes"
     request.inputs["image_bytes"].CopyFrom(tf.make_tensor_proto(files, tf.string))
     outputs = _call(server, "Predict", request, timeout).outputs
-    labels, probs = (tf.make_ndarray(outputs[name]) for name in ("labels", "probabilities"))
-    return [
-        (label.decode(), row) for label, row in zip(labels.tolist(), probs.tolist(), strict=True)
-    ]
+    with _of_an_export(server, model):
+        labels, probs = (tf.make_ndarray(outputs[name]) for name in ("labels", "probabilities"))
+        rows = zip(labels.tolist(), probs.tolist(), strict=True)
+        return [(label.decode(), row) for label, row in rows]
 
 
 def grpc_classify(
@@ -100,6 +106,27 @@ def grpc_classify(
         example.features.feature["image/encoded"].bytes_list.value.append(file)
     rows = _call(server, "Classify", request, timeout).result.classifications
     return [[(entry.label, entry.score) for entry in row.classes] for row in rows]
+
+
+@contextlib.contextmanager
+def _of_an_export(server: str, model: str) -> Iterator[None]:
+    """While an answer is taken apart: one of another form is another program's."""
+    try:
+        yield
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise ServingError(
+            f"{server}: the answer has no labels and probabilities; {model} is no export of mpl_tf."
+        ) from error
+
+
+def host_and_port(text: str) -> str:
+    """An argparse type: host:port, or a host."""
+    match = re.fullmatch(r"([\w.-]+|\[[0-9a-fA-F:.]+\])(?::(\d{1,5}))?", text)
+    if not match or not 0 < int(match[2] or 1) < 2**16:
+        raise argparse.ArgumentTypeError(
+            f"must be host:port, such as localhost:8501, without http:// and path; received {text}"
+        )
+    return text
 
 
 def _call(server, method, request, timeout):
@@ -128,12 +155,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=style)
     parser.add_argument("files", nargs="+", metavar="FILE", help="image files")
     parser.add_argument("--model", required=True, help="the model's name on the server")
-    parser.add_argument("--server", help="host:port [localhost:8501, with --grpc localhost:8500]")
+    parser.add_argument(
+        "--server",
+        type=host_and_port,
+        help="host:port [localhost:8501, with --grpc localhost:8500]",
+    )
     parser.add_argument("--grpc", action="store_true", help="gRPC instead of REST")
     arguments = parser.parse_args(argv)
     contents = []
     for name in arguments.files:
         try:
+            if os.path.exists(name) and not os.path.isfile(name):
+                parser.error(f"{name} is no file")
             with open(name, "rb") as file:
                 contents.append(file.read())
         except OSError as error:

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from arguments import local_path
+from arguments import local_path, output_folder
 from mpl_tf import cli, console
 from mpl_tf.options import ConfigError
 
@@ -95,7 +95,7 @@ def _parse(argv):
     style = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=style)
     parser.add_argument("run", type=local_path, help="the folder of a run")
-    parser.add_argument("--to", type=local_path, required=True, help="the folder to write to")
+    parser.add_argument("--to", type=output_folder, required=True, help="the folder to write to")
     parser.add_argument("--model", type=local_path, help="another export than the run's own")
     parser.add_argument(
         "--calibration", type=int, default=500, metavar="N", help="unlabeled images used [500]"

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from arguments import local_path
+from arguments import local_path, output_file
 from mpl_tf import cli, console
 from mpl_tf.options import ConfigError
 
@@ -96,7 +96,7 @@ def _parse(argv):
     parser.add_argument(
         "model", type=local_path, help="an export, a folder of versions of one, or of a run"
     )
-    parser.add_argument("--to", type=local_path, required=True, help="the ONNX file to write")
+    parser.add_argument("--to", type=output_file, required=True, help="the ONNX file to write")
     parser.add_argument("--opset", type=int, default=18, help="version of ONNX's operators [18]")
     return (parser.parse_args(argv),)
 

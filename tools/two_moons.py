@@ -30,7 +30,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from mpl_tf import cli, console
+from mpl_tf import cli, console, files
 
 if __name__ == "__main__":
     console.start(sys.argv)  # first, because it imports TensorFlow without its messages
@@ -43,7 +43,7 @@ from scipy import stats
 from sklearn import datasets
 
 import mpl_tf
-from arguments import at_least, local_path
+from arguments import at_least, output_folder
 from mpl_tf.engine.method import Method
 from mpl_tf.runs import callbacks
 
@@ -281,7 +281,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--sigma", type=at_least(0, float), help=sigma)
     parser.add_argument("--steps", type=at_least(1), default=10000, help="of a method [10000]")
     parser.add_argument(
-        "--out", type=local_path, default="two_moons", help="folder of the results [two_moons]"
+        "--out", type=output_folder, default="two_moons", help="folder of the results [two_moons]"
     )
     options = parser.parse_args(argv)
     if options.sigma is None:
@@ -304,7 +304,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def run(options: argparse.Namespace, argv: Sequence[str]) -> int:
     """Trains every method that is parsed; see `main`."""
-    out, data = pathlib.Path(options.out), stacked(options.seeds, options.noise)
+    out = pathlib.Path(options.out)
+    files.check_folder(out, ["table.md", "table.csv", "two_moons.png"])
+    data = stacked(options.seeds, options.noise)
     methods, accuracies = {}, {}
     for count, (name, row) in enumerate(ROWS.items(), 1):
         console.say(f"[{count}/{len(ROWS)}] {name}")

@@ -1,9 +1,10 @@
 """ImageNet's reassessed labels (Beyer et al. 2020), by the names of image files."""
 
-import json
 import re
 from collections.abc import Sequence
+from typing import Any
 
+from mpl_tf import files
 from mpl_tf.data.dataset import Images
 from mpl_tf.data.sources import tfds
 from mpl_tf.options import ConfigError
@@ -21,10 +22,9 @@ def read(path: str) -> list[list[int]]:
       ConfigError: it is no such file.
     """
     try:
-        with open(path, encoding="utf-8") as file:
-            content = json.load(file)
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"real_labels {path} cannot be read: {error}.") from error
+        content = files.read_json(path, Any)
+    except ConfigError as error:
+        raise ConfigError(f"real_labels {error}") from error
     if not isinstance(content, list) or not all(
         isinstance(ids, list) and all(type(k) is int for k in ids) for ids in content
     ):

@@ -175,6 +175,44 @@ def test_a_full_disk_outside_checkpoints_is_named_too(
     assert "Make room" in output.err
 
 
+@pytest.mark.parametrize(
+    "error",
+    [
+        PermissionError(errno.EACCES, os.strerror(errno.EACCES), "PATH/metrics.csv"),
+        OSError(errno.EIO, os.strerror(errno.EIO), "PATH/metrics.csv"),
+        tf.errors.PermissionDeniedError(None, None, "PATH/tensorboard; Permission denied"),
+    ],
+    ids=["permission", "disk", "TensorFlow"],
+)
+def test_a_folder_that_goes_bad_while_it_is_written_is_named(
+    error, tmp_path, monkeypatch, capsys, smoke
+):
+    path = str(tmp_path / "run")
+
+    def fail(*arguments):
+        if isinstance(error, OSError):
+            raise type(error)(error.errno, error.strerror, error.filename.replace("PATH", path))
+        raise type(error)(None, None, error.message.replace("PATH", path))
+
+    monkeypatch.setattr(phases, "fit", fail)
+    assert smoke.run(path) == cli.FAILED
+    assert f"Stopped: {path} cannot be read or written: " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("where", ["views_grid._grid", "pictures._report"])
+def test_a_picture_that_cannot_be_drawn_stops_no_run(
+    where, finished, tmp_path, monkeypatch, capsys, smoke
+):
+    def fail(*arguments):
+        raise ValueError("Expected a formula")
+
+    monkeypatch.setattr(f"mpl_tf.runs.{where}", fail)
+    assert smoke.run(tmp_path / "run") == cli.DONE
+    assert "could not be drawn, and all else goes on: Expected a formula" in capsys.readouterr().err
+    digests = {smoke.results(path)["weights_digest"] for path in (finished, tmp_path / "run")}
+    assert len(digests) == 1
+
+
 def test_exports_of_an_interrupted_run_stay(tmp_path, monkeypatch, capsys, smoke):
     """The run ends with the next free version, and says which; a half-written one goes."""
     path = tmp_path / "run"

@@ -15,6 +15,7 @@ from mpl_tf.config import applies, flags
 from mpl_tf.methods import METHODS
 from mpl_tf.options import ConfigError
 from mpl_tf.runs import folder as run_folder
+from mpl_tf.runs import results as run_results
 
 Results = dict[str, Any]  # the content of a results.json
 
@@ -108,7 +109,13 @@ def results_of(cell: Cell, options: argparse.Namespace, out: pathlib.Path) -> Re
         run_folder.check_same(str(folder), files.read_json(folder / run_folder.CONFIG), flat)
     except ConfigError as error:
         raise CellError(f"{error}\nOf this comparison: choose another --out.") from error
-    return files.read_json(folder / run_folder.RESULTS)
+    try:
+        results = run_results.read(str(folder))
+    except ConfigError as error:
+        raise CellError(str(error)) from error
+    if not (results.get("test_accuracy") or results.get("validation_accuracy")):
+        raise CellError(f"{folder} has no accuracy: there are no test or validation images.")
+    return results
 
 
 def run(

@@ -5,13 +5,10 @@ import os
 import statistics
 from collections.abc import Mapping, Sequence
 
-import matplotlib
+from matplotlib.figure import Figure
 
 from comparing import cells, tables
-from mpl_tf.runs import metrics_log
-
-matplotlib.use("Agg")
-from matplotlib import pyplot as plt
+from mpl_tf.runs import drawing, metrics_log
 
 Curve = tuple[list[int], list[float]]  # steps, values in percent
 
@@ -35,17 +32,16 @@ def draw(
     done: tables.Results,
 ) -> None:
     """A dot a run, the mean of each method, and its 95% interval."""
+    drawing.save(os.fspath(path), lambda: _dots(options, methods, done), dpi=110)
+
+
+def _dots(options: argparse.Namespace, methods: Sequence[str], done: tables.Results) -> Figure:
     groups = tables.by_seed(done)
     columns = tables.measured_columns(options.num_labeled, groups)
     rows = [m for m in methods if any(method == m for method, _ in groups)]
-    figure, panels = plt.subplots(
-        1,
-        len(columns),
-        figsize=(2.5 + 4 * len(columns), 1.3 + 0.45 * len(rows)),
-        squeeze=False,
-        sharey=True,
-        layout="constrained",
-    )
+    size = (2.5 + 4 * len(columns), 1.3 + 0.45 * len(rows))
+    figure = Figure(figsize=size, layout="constrained")
+    panels = figure.subplots(1, len(columns), squeeze=False, sharey=True)
     for axes, n in zip(panels[0], columns, strict=True):
         all_values = []
         for y, method in enumerate(rows):
@@ -64,8 +60,7 @@ def draw(
     figure.supxlabel(
         "grey: one seed; coloured: mean with 95% interval, as far as it fits", fontsize=8
     )
-    figure.savefig(path, dpi=110)
-    plt.close(figure)
+    return figure
 
 
 def draw_curves(
@@ -82,20 +77,21 @@ def draw_curves(
       methods: sequence of str.
       curves: dict of cells.Cell -> (steps, values), as of `read_curve`.
     """
+    drawing.save(os.fspath(path), lambda: _curves(options, methods, curves), dpi=110)
+
+
+def _curves(
+    options: argparse.Namespace, methods: Sequence[str], curves: Mapping[cells.Cell, Curve]
+) -> Figure:
     columns = [n for n in options.num_labeled if any(c.num_labeled == n for c in curves)]
-    figure, panels = plt.subplots(
-        1,
-        len(columns),
-        figsize=(2.5 + 5 * len(columns), 4.5),
-        squeeze=False,
-        layout="constrained",
-    )
+    figure = Figure(figsize=(2.5 + 5 * len(columns), 4.5), layout="constrained")
+    panels = figure.subplots(1, len(columns), squeeze=False)
     for axes, n in zip(panels[0], columns, strict=True):
         for k, method in enumerate(methods):
             of_method = [v for c, v in curves.items() if (c.method, c.num_labeled) == (method, n)]
             style = {"color": f"C{k % 10}", "linestyle": "-" if k < 10 else "--"}
             for steps, values in of_method:
-                axes.plot(steps, values, alpha=0.25, linewidth=0.8, **style)
+                axes.plot(steps, values, marker=".", alpha=0.25, linewidth=0.8, **style)
             length = min((len(steps) for steps, _ in of_method), default=0)
             if length:
                 mean = [statistics.mean(v[i] for _, v in of_method) for i in range(length)]
@@ -106,5 +102,4 @@ def draw_curves(
     handles, labels = panels[0][0].get_legend_handles_labels()
     if handles:
         figure.legend(handles, labels, fontsize="x-small", loc="outside right center")
-    figure.savefig(path, dpi=110)
-    plt.close(figure)
+    return figure
