@@ -6,6 +6,8 @@ from collections.abc import Callable
 import keras
 import tensorflow as tf
 
+from mpl_tf.engine.batch_statistics import PassCounts, averaging
+
 _NARROW = ("float16", "bfloat16")
 
 
@@ -21,11 +23,13 @@ class Forward:
       compiled: bool, whether XLA compiles each pass by itself. Passes hold no collective, so that
         this works on several replicas, where a whole step cannot be compiled; a network with
         synchronised batch normalisation has collectives inside and cannot be compiled so.
+      passes: batch_statistics.PassCounts, the passes of networks whose batch statistics start anew.
     """
 
     accumulate_steps: int = 1
     recompute: bool = False
     compiled: bool = False
+    passes: PassCounts = dataclasses.field(default_factory=PassCounts)
 
     @property
     def rematerialize(self) -> bool:
@@ -50,19 +54,25 @@ class Forward:
           list of logits [N_j, K], one for each part, in float32 if the network computes in less.
         """
         sizes = [part.shape[0] or tf.shape(part)[0] for part in parts]  # static if known
+        count = None if keep_state else self.passes.of(network)
+        before = None if count is None else tf.convert_to_tensor(count)
         if not (self.rematerialize or self.compiled or keep_state):
-            return tf.split(to_float32(network(_joined(parts), training=True)), sizes)
-        weights = [tf.convert_to_tensor(v) for v in network.trainable_variables]
-        state = state_of(network)
-        if self.rematerialize:
-            *logits, state = self._rematerialized(network, weights, state, parts)
+            with averaging(network, before):
+                logits = tf.split(to_float32(network(_joined(parts), training=True)), sizes)
         else:
-            joint, state = self.stateless(network, weights, state, _joined(parts))
-            logits = tf.split(joint, sizes)
-        if keep_state:
-            return logits
-        for variable, value in zip(network.non_trainable_variables, state, strict=True):
-            variable.assign(value)
+            weights = [tf.convert_to_tensor(v) for v in network.trainable_variables]
+            state = state_of(network)
+            if self.rematerialize:
+                *logits, state = self._rematerialized(network, weights, state, parts, before)
+            else:
+                with averaging(network, before):
+                    joint, state = self.stateless(network, weights, state, _joined(parts))
+                logits = tf.split(joint, sizes)
+            if not keep_state:
+                for variable, value in zip(network.non_trainable_variables, state, strict=True):
+                    variable.assign(value)
+        if count is not None:
+            count.assign_add(self.accumulate_steps)
         return logits
 
     def stateless(
@@ -127,7 +137,7 @@ class Forward:
             gradients.append(tape.gradient(value, change))
         return tf.concat(gradients, 0)
 
-    def _rematerialized(self, network, weights, state, parts):
+    def _rematerialized(self, network, weights, state, parts, passes):
         """[logits of each part, ..., state after it]; the gradient runs the pass again."""
         groups = self.microbatches(*parts)
         sizes = [part.shape[0] or tf.shape(part)[0] for part in groups[0]]
@@ -137,10 +147,11 @@ class Forward:
             weights = list(variables)
             logits: list[tf.Tensor] = []
             states = [state]
-            for group in groups:
+            for number, group in enumerate(groups):
                 # Else all microbatches would run, and need memory, at once.
                 images = run_after(logits[-1:], _joined(group))
-                out, left = self.stateless(network, weights, states[-1], images)
+                with averaging(network, None if passes is None else passes + number):
+                    out, left = self.stateless(network, weights, states[-1], images)
                 logits.append(out)
                 states.append(left)
 

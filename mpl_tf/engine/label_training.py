@@ -22,6 +22,8 @@ class LabelTraining(Trainer):
       label_smoothing: in [0, 1).
       class_weight: of each label's class, as text; see `class_weights.as_text`.
       strategy: tf.distribute.Strategy the network was built under; None is the current one.
+      trained_before: whether the network's batch statistics are worth something; otherwise they
+        start anew.
     """
 
     def __init__(
@@ -32,10 +34,13 @@ class LabelTraining(Trainer):
         label_smoothing: float = 0.0,
         class_weight: str = "",
         strategy: tf.distribute.Strategy | None = None,
+        trained_before: bool = False,
     ):
         super().__init__(strategy, name=f"{role}_training")
         self.network, self.role, self.label_smoothing = network, role, label_smoothing
         self.class_weights = ClassWeights(class_weight, network.output_shape[-1])
+        if not trained_before:
+            self.start_statistics(network)
 
     @property
     def networks(self) -> dict[str, keras.Model]:

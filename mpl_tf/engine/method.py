@@ -10,6 +10,7 @@ import keras
 import tensorflow as tf
 
 from mpl_tf.console import log
+from mpl_tf.engine import batch_statistics
 from mpl_tf.engine.class_weights import ClassWeights, as_text
 from mpl_tf.engine.forward import to_float32
 from mpl_tf.engine.label_training import LabelTraining
@@ -116,6 +117,9 @@ class Method(Trainer):
             self.step = self.add_weight(name="step", initializer="zeros", **scalar)
             self.seed = self.add_weight(name="seed", initializer="zeros", **scalar)
             self.seed.assign(seed)
+        self.start_statistics(student)
+        if teacher is not None and self.joint_training:
+            self.start_statistics(teacher)
 
     @property
     def networks(self) -> dict[str, keras.Model]:
@@ -266,6 +270,26 @@ class Method(Trainer):
             d = tf.cast(decay, value.dtype)
             average.assign(averages.moving_average(average, value, d))
 
+    def student_passes(self, batch: dict[str, tf.Tensor]) -> None:
+        """Makes the student's passes of a step in training mode, and moves no weight.
+
+        Args:
+          batch: as `train_step` takes it.
+        """
+        raise NotImplementedError
+
+    def renew_statistics(self, x: Any, *, steps: int) -> None:
+        """Computes the batch statistics of `ema` anew, for its own weights.
+
+        `fit` does it at its end; validation in between uses the average of the student's. See
+        `batch_statistics.renew`.
+
+        Args:
+          x: as `fit` takes it.
+          steps: batches to take from it.
+        """
+        batch_statistics.renew(self, x, steps)
+
     def finetuning_phase(self, optimizer: Any, **compile_arguments: Any) -> LabelTraining:
         """A compiled trainer of a fresh copy of `ema`, which becomes `finetuned`.
 
@@ -281,6 +305,7 @@ class Method(Trainer):
             "finetuned",
             class_weight=self.config.class_weight,
             strategy=self.distribute_strategy,
+            trained_before=True,
         )
         tuning.compile(optimizer, **compile_arguments)
         return tuning

@@ -115,6 +115,9 @@ class StudentMethod(Method):
         gradient = self.forward.gradient_by_images(self.student, images, offset, scaled, *rows)
         return self.overflow.finite(gradient, self.student_optimizer, "image_gradients")
 
+    def student_passes(self, batch: Batch) -> None:
+        self.objective(batch | self.targets(batch))
+
     def train_step(self, batch: Batch) -> None:
         """One step, as the class says."""
         batch = batch | self.targets(batch)

@@ -7,6 +7,7 @@ import keras
 import tensorflow as tf
 
 from mpl_tf.engine import devices, update
+from mpl_tf.engine.batch_statistics import STATISTICS_BATCHES, PassCounts, normalisations
 from mpl_tf.engine.batches import check_batch, check_pool, class_ids
 from mpl_tf.engine.class_weights import ClassWeights
 from mpl_tf.engine.forward import Forward
@@ -37,6 +38,7 @@ class Trainer(keras.Model):
       forward: forward.Forward, which runs a network in training mode.
       class_weights: class_weights.ClassWeights, by which labels count in losses.
       overflow: overflow.Overflow, which counts what float16 cannot hold.
+      pass_counts: of the networks whose batch statistics start anew (`start_statistics`).
     """
 
     unlabeled_views: tuple[str, ...] = ()
@@ -63,7 +65,8 @@ class Trainer(keras.Model):
             self._special_logged: set[str] = set()
             self.test_metrics: dict[str, list[keras.metrics.Metric]] = {}
         self.pseudo_label_shares: ClassShares | None = None
-        self.weight_decay, self.forward = 0.0, Forward()
+        self.weight_decay, self.pass_counts = 0.0, PassCounts()
+        self.forward = Forward()
         self._frozen_checks: dict[str, Callable[[], None]] = {}
         self.overflow = Overflow(self.log)
         self.class_weights = ClassWeights()
@@ -151,7 +154,8 @@ class Trainer(keras.Model):
                 "it. Leave jit_compile out, or take a network without batch normalisation."
             )
         self.weight_decay, self.clip_norm = weight_decay, clip_norm
-        self.forward = Forward(accumulate_steps, recompute, compiled=jit_compile and several)
+        compiled = jit_compile and several
+        self.forward = Forward(accumulate_steps, recompute, compiled, self.pass_counts)
         with self.distribute_strategy.scope():
             # Without optimizer=None Keras would make an RMSprop that nobody uses.
             super().compile(
@@ -176,6 +180,14 @@ class Trainer(keras.Model):
         self._frozen_checks[name] = lambda: check_trainable(network, paths, name)
         return prepared
 
+    def start_statistics(self, network: keras.Model) -> None:
+        """Has the moving batch statistics of a network start anew: its first passes count alike."""
+        if normalisations(network):
+            with self.distribute_strategy.scope():
+                name, scalar = f"{network.name}_passes", {"shape": (), "dtype": "int64"}
+                count = self.add_weight(name=name, initializer="zeros", trainable=False, **scalar)
+            self.pass_counts.add(network, count)
+
     def compile_arguments(self) -> dict[str, Any]:
         """dict of the arguments of `compile`, for another trainer that is to run alike."""
         return {
@@ -188,7 +200,12 @@ class Trainer(keras.Model):
         }
 
     def fit(
-        self, x: Any = None, *args: Any, steps_per_epoch: int | None = None, **kwargs: Any
+        self,
+        x: Any = None,
+        *args: Any,
+        steps_per_epoch: int | None = None,
+        renew_statistics: bool = True,
+        **kwargs: Any,
     ) -> keras.callbacks.History:
         """keras.Model.fit; `steps_per_epoch` is required, because training data is infinite.
 
@@ -197,6 +214,8 @@ class Trainer(keras.Model):
             integer class ids, and the views [U,H,W,C] that `unlabeled_views` names.
           *args: further arguments of keras.Model.fit.
           steps_per_epoch: steps until the next evaluation.
+          renew_statistics: whether `renew_statistics` is called at the end, with as many batches
+            of `x` as there were steps, at most STATISTICS_BATCHES.
           **kwargs: for keras.Model.fit: `epochs`, `callbacks`, `verbose`, `validation_data`.
 
         Raises:
@@ -221,7 +240,19 @@ class Trainer(keras.Model):
             self.train_function = None  # it was traced with others
         kwargs.setdefault("shuffle", False)  # the data's own order counts
         kwargs["callbacks"] = [self.overflow, *(kwargs.get("callbacks") or ())]
-        return super().fit(x, *args, steps_per_epoch=steps_per_epoch, **kwargs)
+        history = super().fit(x, *args, steps_per_epoch=steps_per_epoch, **kwargs)
+        if renew_statistics:
+            steps = steps_per_epoch * len(history.epoch)
+            self.renew_statistics(x, steps=min(steps, STATISTICS_BATCHES))
+        return history
+
+    def renew_statistics(self, x: Any, *, steps: int) -> None:
+        """Computes batch statistics anew where training did not: nowhere, unless a method says so.
+
+        Args:
+          x: as `fit` takes it.
+          steps: batches to take from it.
+        """
 
     def make_train_function(self, force: bool = False) -> Any:
         if self.train_function is None or force:

@@ -1,4 +1,4 @@
-"""Exponential moving averages, and the bias of those that start from 0: pure functions."""
+"""Exponential moving averages, and the bias of where they start: pure functions."""
 
 import tensorflow as tf
 
@@ -43,3 +43,25 @@ def debiased(average: tf.Tensor, count: tf.Tensor, decay: float) -> tf.Tensor:
     """
     weight = 1 - tf.pow(tf.cast(decay, average.dtype), tf.cast(count, average.dtype))
     return tf.math.divide_no_nan(average, weight)
+
+
+def mean_decay(count: tf.Tensor, decay: float, dtype: tf.DType = tf.float32) -> tf.Tensor:
+    """The decay with which a moving average is the plain mean of its first values.
+
+        min(decay, count / (count + 1))
+
+    The start is forgotten with the first value. From 1 / (1 - decay) values on it is `decay`.
+
+    >>> [float(mean_decay(tf.constant(count), 0.75)) for count in (0, 1, 3, 100)]
+    [0.0, 0.5, 0.75, 0.75]
+
+    Args:
+      count: integer scalar, at least 0, the number of values in the average.
+      decay: in [0, 1).
+      dtype: of the result.
+
+    Returns:
+      Scalar of `dtype`.
+    """
+    count = tf.cast(count, dtype)
+    return tf.minimum(tf.constant(decay, dtype), count / (count + 1))

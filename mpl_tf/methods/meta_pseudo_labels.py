@@ -266,6 +266,9 @@ class MetaPseudoLabels(Method):
             self, lesson, pseudo_label, reduced, applied, rate, weights, state, batch
         )
 
+    def student_passes(self, batch: dict[str, tf.Tensor]) -> None:
+        self.forward(self.student, batch["strong"])
+
     def consistency(self, weak: tf.Tensor | None, strong: tf.Tensor) -> tf.Tensor | float:
         """The teacher's consistency term (UDA): uda_weight * ramp * mean consistency.
 

@@ -10,6 +10,7 @@ import keras
 import tensorflow as tf
 
 from mpl_tf.console import Terminated, log
+from mpl_tf.engine.batch_statistics import STATISTICS_BATCHES
 from mpl_tf.engine.trainer import Trainer
 from mpl_tf.runs.checkpoint import Checkpoints
 from mpl_tf.runs.metrics_log import MetricsLog
@@ -70,6 +71,29 @@ def check_finite(phase: str, step: int, logs: Mapping[str, float]) -> None:
     bad = [f"{name} = {value}" for name, value in logs.items() if not math.isfinite(value)]
     if bad:
         raise NonFiniteError(f"{phase} step {step}: {', '.join(bad)}")
+
+
+class RenewStatistics(StepCallback):
+    """Computes batch statistics of averaged weights anew after the last step of a phase.
+
+    It comes before the evaluation and the checkpoint of that step.
+
+    Args:
+      data: gives batches of the phase that are a function of its last step alone, so that a resumed
+        run has the same.
+      total: steps of the whole phase.
+      offset: steps done before this `fit`.
+    """
+
+    def __init__(self, data: Callable[[], tf.data.Dataset], total: int, offset: int = 0):
+        super().__init__(offset)
+        self.data, self.total = data, total
+
+    def on_train_batch_end(self, batch: int, logs: Logs = None) -> None:
+        super().on_train_batch_end(batch, logs)
+        if self.step == self.total:
+            steps = min(self.total, STATISTICS_BATCHES)
+            self.model.renew_statistics(self.data(), steps=steps)
 
 
 class StepTimer(keras.callbacks.Callback):

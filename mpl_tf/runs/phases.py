@@ -94,12 +94,18 @@ def run_phase(
                 experiment.batches(phase, step, trainer.unlabeled_views),
                 steps_per_epoch=length,
                 epochs=epochs,
+                renew_statistics=False,  # but by the callback
                 verbose=console.bar_mode() if is_chief else 0,
                 validation_data=validation,
                 callbacks=[
                     *continue_row,
                     callbacks.StopOnNonFinite(phase, step),  # waits for the step's numbers
                     *timers,
+                    callbacks.RenewStatistics(
+                        lambda: experiment.batches(phase, total, trainer.unlabeled_views),
+                        total,
+                        step,
+                    ),
                     callbacks.LogMetrics(metrics, phase, run.log_every, step),
                     warning,
                     callbacks.Progress(phase, total, step),

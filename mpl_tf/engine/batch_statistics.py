@@ -1,0 +1,135 @@
+"""Moving statistics of batch normalisation: where they start, and what belongs to averaged weights.
+
+Keras starts them at mean 0 and variance 1, and after N passes they keep momentum^N of that: a third
+after 100 passes at the usual 0.99. Here the first passes count alike (`formulas.averages`).
+
+Averaged weights never made a pass in training: the average of the student's statistics is not what
+their layers put out. `renew` computes it.
+"""
+
+import contextlib
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from mpl_tf.engine.batches import class_ids
+from mpl_tf.formulas import averages
+
+# As many batches, or steps if there were fewer, are enough for `renew`.
+STATISTICS_BATCHES = 50
+
+
+def normalisations(network: keras.layers.Layer) -> list[keras.layers.BatchNormalization]:
+    """All batch normalisations of a network, those of nested models too."""
+    layers = []
+    for layer in getattr(network, "layers", ()):
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layers.append(layer)
+        layers += normalisations(layer)
+    return layers
+
+
+class PassCounts:
+    """How many passes in training mode have moved the statistics of a network.
+
+    A pass through a model around the network, such as one with another head, counts as well.
+    """
+
+    def __init__(self) -> None:
+        self._by_layer: dict[int, keras.Variable] = {}
+
+    def add(self, network: keras.Model, count: keras.Variable) -> None:
+        """Has `count`, an int64 scalar from 0 on, count the passes of a network."""
+        self._by_layer |= {id(layer): count for layer in normalisations(network)}
+
+    def of(self, network: keras.Model) -> keras.Variable | None:
+        """The count of a network; None if nothing counts its passes."""
+        counts = (self._by_layer.get(id(layer)) for layer in normalisations(network))
+        return next((count for count in counts if count is not None), None)
+
+
+@contextlib.contextmanager
+def averaging(network: keras.Model, passes: tf.Tensor | None) -> Iterator[None]:
+    """Inside, a pass moves the statistics of a network as its number asks.
+
+        moving <- d * moving + (1 - d) * batch,   d = averages.mean_decay(passes, momentum)
+
+    Args:
+      network: whose layers have their momentum replaced until the end.
+      passes: integer scalar, the passes before; None changes nothing.
+    """
+    layers = [] if passes is None else normalisations(network)
+    momenta = [layer.momentum for layer in layers]
+    try:
+        for layer, momentum in zip(layers, momenta, strict=True):
+            wide = tf.float64 if layer.compute_dtype == "float64" else tf.float32
+            layer.momentum = averages.mean_decay(passes, momentum, wide)
+        yield
+    finally:
+        for layer, momentum in zip(layers, momenta, strict=True):
+            layer.momentum = momentum
+
+
+def renew(method: Any, data: Iterable[dict[str, tf.Tensor]], steps: int) -> None:
+    """Gives the averaged network the mean of the batch statistics that its own weights cause.
+
+        moving <- mean over batches of the statistics in the student's passes of a step,
+                  made with the weights of `method.ema`
+
+    So the network sees what the student has learned from: its views, mixtures, and all. Nothing
+    else of the method is changed. Izmailov et al. 2018, section 3.2 (batch normalisation).
+
+    Args:
+      method: engine.method.Method. Networks without batch normalisation are left as they are.
+      data: batches as `fit` takes them: tf.data.Dataset, or one that a strategy has distributed.
+      steps: batches to take from it.
+    """
+    student, ema, strategy = method.student, method.ema, method.distribute_strategy
+    if not steps or not normalisations(ema):
+        return
+
+    def step(batch):
+        method.student_passes(class_ids(batch, method.networks))
+        method.step.assign_add(1)  # so that each batch has draws of its own
+
+    def execute(iterator):
+        strategy.run(step, args=(next(iterator),))
+
+    execute = execute if method.run_eagerly else tf.function(execute, autograph=False)
+    if isinstance(data, tf.data.Dataset):
+        data = strategy.experimental_distribute_dataset(data)
+    with _restored_afterwards(method):
+        _assign(student.variables, _values(ema.variables))
+        method.pass_counts.of(student).assign(0)
+        iterator = iter(data)
+        for _ in range(steps):
+            execute(iterator)
+        statistics = _values(_statistics(student))
+    _assign(_statistics(ema), statistics)
+
+
+@contextlib.contextmanager
+def _restored_afterwards(method: Any) -> Iterator[None]:
+    """Inside, a method may change: at the end all its variables, and its logs, are as before."""
+    variables = [*method.variables, *(v for metric in method.metrics for v in metric.variables)]
+    values = _values(variables)
+    try:
+        yield
+    finally:
+        _assign(variables, values)
+
+
+def _statistics(network: keras.Model) -> list[keras.Variable]:
+    return [v for layer in normalisations(network) for v in layer.non_trainable_variables]
+
+
+def _values(variables: Iterable[keras.Variable]) -> list[np.ndarray]:
+    return [np.array(keras.ops.convert_to_numpy(v)) for v in variables]
+
+
+def _assign(variables: Iterable[keras.Variable], values: Iterable[np.ndarray]) -> None:
+    for variable, value in zip(variables, values, strict=True):
+        variable.assign(value)
