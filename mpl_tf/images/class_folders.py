@@ -1,11 +1,14 @@
 """A folder of images to train on: `labeled/<class>/*`, `unlabeled/**` and further parts."""
 
+import collections
 import dataclasses
 import os
-from collections.abc import Callable, Iterable
+import unicodedata
+from collections.abc import Callable, Iterable, Mapping
 
 from mpl_tf.images import decode, files
 from mpl_tf.options import ConfigError
+from mpl_tf.paths import is_utf8
 
 LAYOUT = (
     "labeled/<class>/* and unlabeled/** (any nesting), and, if you have them, "
@@ -23,13 +26,13 @@ class ClassFolders:
       parts: "labeled", "validation", "test" and "unlabeled", those that have images -> list of
         (file, class id), sorted by class and file; files are named relative to `path`; the id is
         -1 in "unlabeled".
-      ignored: files that are no image files, or lie beside the folders of classes.
+      ignored: other files, also those beside the folders of classes: kind, in words -> number.
     """
 
     path: str
     class_names: tuple[str, ...]
     parts: dict[str, list[tuple[str, int]]]
-    ignored: int
+    ignored: Mapping[str, int]
 
     def whole_path(self, file: str) -> str:
         """The path of one of the files."""
@@ -84,7 +87,7 @@ def find(path: str) -> ClassFolders:
     unlabeled = sorted(os.path.relpath(image, path) for image in listing.images)
     parts["unlabeled"] = [(file, -1) for file in unlabeled]
     parts = {part: images for part, images in parts.items() if images}
-    return ClassFolders(path, class_names, parts, ignored + listing.ignored)
+    return ClassFolders(path, class_names, parts, ignored + collections.Counter(listing.ignored))
 
 
 def _with_ids(classes, class_names):
@@ -92,7 +95,7 @@ def _with_ids(classes, class_names):
     return [(file, ids[name]) for name, images in classes.items() for file in images]
 
 
-def list_classes(path: str, part: str) -> tuple[dict[str, list[str]], int]:
+def list_classes(path: str, part: str) -> tuple[dict[str, list[str]], collections.Counter[str]]:
     """The image files of `path`/`part`/<class>.
 
     Args:
@@ -100,30 +103,57 @@ def list_classes(path: str, part: str) -> tuple[dict[str, list[str]], int]:
       part: "labeled", "validation" or "test".
 
     Returns:
-      (classes, ignored): name of a class -> its files at any depth, relative to `path`; both
-      sorted; the number of other files.
+      (classes, ignored): name of a class, in Unicode's composed form -> its files at any depth,
+      relative to `path`; both sorted; kind of other files, in words -> their number.
 
     Raises:
-      ConfigError: there is no such folder, it has a class without an image file, or `labeled` has
-        fewer than two classes.
+      ConfigError: there is no such folder, it has a class without an image file, or one whose name
+        is no UTF-8 or comes twice, or `labeled` has fewer than two classes.
     """
     root = os.path.join(path, part)
     if not os.path.isdir(root):
         raise ConfigError(f"{root} is no folder; {path} must hold {LAYOUT}.")
     entries = [entry for entry in os.scandir(root) if not files.is_hidden(entry.name)]
-    names = sorted(entry.name for entry in entries if entry.is_dir())
+    folder_of = _class_folders(root, sorted(entry.name for entry in entries if entry.is_dir()))
+    names = sorted(folder_of)
     if len(names) < 2 and part == "labeled":
         raise ConfigError(
             f"{root} must hold a folder for each of at least two classes; found "
             f"{', '.join(names) or 'none'}."
         )
-    listings = {name: files.list_images(os.path.join(root, name)) for name in names}
-    empty = [name for name, listing in listings.items() if not listing.images]
+    listings = {name: files.list_images(os.path.join(root, folder_of[name])) for name in names}
+    empty = [
+        name + (f" ({files.in_words(listing.ignored)})" if listing.ignored else "")
+        for name, listing in listings.items()
+        if not listing.images
+    ]
     if empty:
         raise ConfigError(f"{root} has classes without an image: {', '.join(empty)}.")
     classes = {
         name: sorted(os.path.relpath(image, path) for image in listing.images)
         for name, listing in listings.items()
     }
-    ignored = len(entries) - len(names) + sum(listing.ignored for listing in listings.values())
-    return classes, ignored
+    ignored: collections.Counter[str] = collections.Counter()
+    ignored["beside the folders of classes"] = len(entries) - len(names)
+    for listing in listings.values():
+        ignored.update(listing.ignored)
+    return classes, +ignored
+
+
+def _class_folders(root, folders):
+    """Name of a class -> its folder. Some systems compose accents of two characters, others do not.
+
+    Raises ConfigError: see `list_classes`.
+    """
+    folder_of: dict[str, str] = {}
+    for folder in folders:
+        if not is_utf8(folder):
+            raise ConfigError(
+                f"the folders of {root} must have names in UTF-8, for they are those of the "
+                f"classes; received {folder!a}."
+            )
+        name = unicodedata.normalize("NFC", folder)
+        if name in folder_of:
+            raise ConfigError(f"{root} has two folders for class {name}, in two forms of Unicode.")
+        folder_of[name] = folder
+    return folder_of

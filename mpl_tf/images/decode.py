@@ -1,21 +1,14 @@
-"""Encoded images to pixels: JPEG, PNG, BMP and GIF, grey or colour, to a square of one size."""
+"""Encoded images to pixels: JPEG, PNG, BMP, GIF and WebP, grey or colour, to one size."""
 
-import re
 from collections.abc import Sequence
 
 import tensorflow as tf
 
 from mpl_tf.augment.ops import to_uint8
+from mpl_tf.images import header
 
 # Endings of the files that can be decoded.
-EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".gif")
-
-_MAGIC = {
-    "jpeg": (b"\xff\xd8\xff",),
-    "png": (b"\x89PNG\r\n\x1a\n",),
-    "bmp": (b"BM",),
-    "gif": (b"GIF87a", b"GIF89a"),
-}
+EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp")
 
 
 def decode(encoded: tf.Tensor, size: int | Sequence[int], channels: int) -> tf.Tensor:
@@ -25,7 +18,7 @@ def decode(encoded: tf.Tensor, size: int | Sequence[int], channels: int) -> tf.T
     stored.
 
     Args:
-      encoded: string tensor [], a JPEG, PNG, BMP or GIF file's content.
+      encoded: string tensor [], an image file's content.
       size: side of a square result in pixels, at least 1; or (height, width).
       channels: 1 for grey, 3 for RGB.
 
@@ -39,15 +32,16 @@ def decode(encoded: tf.Tensor, size: int | Sequence[int], channels: int) -> tf.T
 
 
 def native(encoded: tf.Tensor) -> tf.Tensor:
-    """An image as it is stored, without its alpha channel.
+    """An image in the size that is stored, upright, without its alpha channel.
 
-    Alpha is dropped, not composited, because files that do not use it often hold zeros there.
-    16-bit PNGs give their upper 8 bits, GIFs their first frame, CMYK JPEGs become RGB. Orientation
-    tags are ignored. The inverse cosine transform is the accurate one: it costs no more here than
-    TensorFlow's default, and agrees with Pillow to the bit.
+    JPEGs are turned as their EXIF tag says; such tags in other formats are ignored. Alpha is
+    dropped, not composited, because files that do not use it often hold zeros there. 16-bit PNGs
+    give their upper 8 bits, GIFs their first frame, CMYK JPEGs become RGB. The inverse cosine
+    transform is the accurate one: it costs no more here than TensorFlow's default, and agrees with
+    Pillow to the bit.
 
     Args:
-      encoded: string tensor [].
+      encoded: string tensor [], of a file that is known to be fit; else see `checked`.
 
     Returns:
       uint8 [height, width, 1 or 3].
@@ -55,15 +49,46 @@ def native(encoded: tf.Tensor) -> tf.Tensor:
     Raises:
       tf.errors.InvalidArgumentError: as for `decode`.
     """
-    # decode_image takes WebP too, and writes outside its memory if the image is animated.
-    webp = tf.strings.substr(encoded, 0, 4) == "RIFF"
-    image = tf.cond(
-        tf.io.is_jpeg(encoded),
-        lambda: tf.io.decode_jpeg(encoded, dct_method="INTEGER_ACCURATE"),
-        lambda: tf.io.decode_image(tf.where(webp, "", encoded), expand_animations=False),
-    )
-    image = tf.ensure_shape(image, [None, None, None])
+
+    def other():
+        # TensorFlow writes outside its memory if a WebP image moves.
+        still = tf.where(header.is_moving(encoded), "", encoded)
+        return tf.io.decode_image(still, expand_animations=False)
+
+    def jpeg():
+        image = tf.io.decode_jpeg(encoded, dct_method="INTEGER_ACCURATE")
+        return _upright(image, header.orientation(encoded))
+
+    image = tf.ensure_shape(tf.cond(tf.io.is_jpeg(encoded), jpeg, other), [None, None, None])
     return image[..., : tf.where(tf.shape(image)[2] < 3, 1, 3)]  # grey, +alpha, RGB, +alpha
+
+
+def _upright(image, orientation):
+    """The image turned, or mirrored, by the eight values of EXIF's tag."""
+
+    def turn():
+        turned = tf.cond(orientation >= 5, lambda: tf.transpose(image, [1, 0, 2]), lambda: image)
+        sideways = tf.reduce_any(orientation == [2, 3, 6, 7])
+        upside_down = tf.reduce_any(orientation == [3, 4, 7, 8])
+        turned = tf.cond(sideways, lambda: turned[:, ::-1], lambda: turned)
+        return tf.cond(upside_down, lambda: turned[::-1], lambda: turned)
+
+    return tf.cond(orientation == 1, lambda: image, turn)
+
+
+def checked(encoded: tf.Tensor, name: Sequence[str | tf.Tensor]) -> tf.Tensor:
+    """The same file, if its header lets it be decoded; for files that nobody has looked at.
+
+    Args:
+      encoded: string tensor [].
+      name: of the file, in parts, for the message.
+
+    Raises:
+      tf.errors.InvalidArgumentError: see `header.inspect` (when the graph runs).
+    """
+    fault, _ = header.inspect(encoded)
+    with tf.control_dependencies([tf.debugging.Assert(fault == "", [*name, fault])]):
+        return tf.identity(encoded)
 
 
 def fit(image: tf.Tensor, size: int | Sequence[int]) -> tf.Tensor:
@@ -118,113 +143,3 @@ def convert(image: tf.Tensor, channels: int) -> tf.Tensor:
         luma = (tf.reduce_sum(weighted, axis=2, keepdims=True) + 32768) // 65536
         rgb = tf.cast(luma, tf.uint8)
     return tf.ensure_shape(rgb, [*image.shape[:2], channels])
-
-
-def sniff(head: bytes) -> str | None:
-    """The format by the first bytes of a file.
-
-    Args:
-      head: at least the first 8 bytes.
-
-    Returns:
-      "jpeg", "png", "bmp", "gif", or None for anything else.
-    """
-    for name, starts in _MAGIC.items():
-        if head.startswith(starts):
-            return name
-    return None
-
-
-def is_image(encoded: tf.Tensor) -> tf.Tensor:
-    """Whether a file's content, a string tensor [], begins as `sniff` asks for: bool tensor []."""
-    starts = [start for of_format in _MAGIC.values() for start in of_format]
-    return tf.reduce_any([tf.strings.substr(encoded, 0, len(s)) == s for s in starts])
-
-
-def channels(head: bytes) -> int | None:
-    """The channels of an image, read from its header.
-
-    Args:
-      head: the beginning of the file; 64 KiB suffice unless a JPEG has large annotations.
-
-    Returns:
-      1 for grey (with or without alpha) and 3 for colour (palettes too); None if `head` does
-      not tell.
-    """
-    file_format = sniff(head)
-    if file_format == "jpeg":
-        return _jpeg_channels(head)
-    if file_format == "png" and len(head) > 25:
-        return 1 if head[25] in (0, 4) else 3
-    if file_format == "bmp" and len(head) > 29:
-        return 1 if int.from_bytes(head[28:30], "little") == 8 else 3
-    return 3 if file_format == "gif" else None
-
-
-def verify(source: str | bytes) -> str | None:
-    """Decodes a whole image, to find out whether `decode` can.
-
-    Args:
-      source: a path; or, as bytes, a file's content.
-
-    Returns:
-      None if the image can be used, else what is wrong with it. Truncated files are found in
-      every format (of a GIF, only the first frame counts).
-    """
-    if isinstance(source, bytes):
-        content = source
-    else:
-        try:
-            content = tf.io.read_file(source).numpy()
-        except tf.errors.OpError as error:
-            return f"cannot be read: {_text(error)}"
-    file_format = sniff(content)
-    if file_format is None:
-        return "is no JPEG, PNG, BMP or GIF image" if content else "is empty"
-    if file_format == "bmp" and not _is_plain_bmp(content):
-        return "is a BMP image with a colour palette or compression"
-    try:
-        _native(tf.constant(content))
-    except tf.errors.OpError as error:
-        return f"is a truncated or damaged {file_format.upper()} image: {_text(error)}"
-    return None
-
-
-_native = tf.function(native, input_signature=[tf.TensorSpec([], tf.string)])  # faster, in threads
-
-
-def _jpeg_channels(head):
-    at = 2
-    while at + 9 < len(head) and head[at] == 0xFF:
-        marker = head[at + 1]
-        if marker == 0xFF:  # padding
-            at += 1
-        elif 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):  # start of frame
-            return 1 if head[at + 9] == 1 else 3
-        else:
-            at += 2 + int.from_bytes(head[at + 2 : at + 4], "big")
-    return None
-
-
-def _is_plain_bmp(content):
-    """TensorFlow shows the indices of a palette as grey levels: right for a ramp of greys alone."""
-    bits = int.from_bytes(content[28:30], "little")
-    if int.from_bytes(content[30:34], "little") not in (0, 3):  # run lengths and the like
-        return False
-    if bits != 8:
-        return bits in (24, 32)
-    start = 14 + int.from_bytes(content[14:18], "little")
-    used = min(int.from_bytes(content[46:50], "little") or 256, 256)
-    palette = content[start : start + 4 * used]  # blue, green, red, nothing
-    greys = [bytes([level, level, level]) for level in range(len(palette) // 4)]
-    return [palette[i : i + 3] for i in range(0, 4 * len(greys), 4)] == greys
-
-
-def _text(error):
-    """The message without TensorFlow's names of operations."""
-    lines = re.sub(r"\{\{.*?\}\}", "", error.message).splitlines()
-    # The last line that is about the image: others name operations and places in code.
-    texts = [line.strip() for line in lines if line.strip() and "[[" not in line]
-    if not texts:
-        return "no reason given"
-    return re.sub(r"\[Op:\w+\].*", "", texts[-1]).strip().rstrip(".")

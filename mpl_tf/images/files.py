@@ -1,19 +1,20 @@
 """Image files: which there are under a folder, and which of them can be decoded."""
 
+import collections
 import concurrent.futures
 import dataclasses
 import itertools
 import os
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 
-from mpl_tf.images import decode
+from mpl_tf.images import check, decode, header
 from mpl_tf.options import ConfigError
 
 _CHECKED_AT_ONCE = 4096
-_NAMED = 10  # broken files in a message, at most
+_NAMED = 10  # broken files, or kinds of files, in a message, at most
 
 
 def is_hidden(name: str) -> bool:
@@ -26,28 +27,76 @@ class Listing:
     """The image files under a folder, at any depth.
 
     An image file has one of `decode.EXTENSIONS`, in any case, and is not hidden. Hidden folders
-    are not entered.
+    are not entered. Links are followed, but no folder is read twice.
 
     Attributes:
-      images: their paths, a folder's own files before those of its folders.
-      ignored: how many other files there are.
+      images: their paths, a folder's own files before those of its folders, and what lies behind
+        links to folders last.
+      ignored: how many other files there are, and links that lead back: kind, in words -> number.
     """
 
     images: list[str]
-    ignored: int
+    ignored: Mapping[str, int]
 
 
 def list_images(root: str) -> Listing:
     """The image files under `root`; none if it is no folder."""
-    images, ignored = [], 0
-    for folder, subfolders, names in os.walk(root):
-        subfolders[:] = sorted(name for name in subfolders if not is_hidden(name))
-        for name in sorted(names):
-            if name.lower().endswith(decode.EXTENSIONS) and not is_hidden(name):
-                images.append(os.path.join(folder, name))
-            else:
-                ignored += 1
+    images: list[str] = []
+    ignored: collections.Counter[str] = collections.Counter()
+
+    def unreadable(error: OSError) -> None:
+        ignored["folders that cannot be read"] += os.path.isdir(error.filename)
+
+    real_root, seen = os.path.realpath(root), set()
+    pending = collections.deque([root])
+    while pending:
+        top = pending.popleft()
+        real_top = os.path.realpath(top)
+        # A folder around the root may hold the other parts of a dataset: it is not meant.
+        if top != root and (real_top in seen or _holds(real_top, real_root)):
+            ignored["links to folders that are read anyway, or lie above"] += 1
+            continue
+        for folder, subfolders, names in os.walk(top, onerror=unreadable):
+            real = os.path.normpath(os.path.join(real_top, os.path.relpath(folder, top)))
+            visible = sorted(name for name in subfolders if not is_hidden(name))
+            paths = [os.path.join(folder, name) for name in visible]
+            subfolders[:] = [
+                n for n, path in zip(visible, paths, strict=True) if not os.path.islink(path)
+            ]
+            pending.extend(path for path in paths if os.path.islink(path))
+            if real in seen:
+                subfolders.clear()
+                continue
+            seen.add(real)
+            for name in sorted(names):
+                if kind := _not_listed(name):
+                    ignored[kind] += 1
+                else:
+                    images.append(os.path.join(folder, name))
     return Listing(images, ignored)
+
+
+def _holds(folder, path):
+    """Whether a real path lies in a folder, or is it."""
+    return os.path.commonpath([folder, path]) == folder
+
+
+def _not_listed(name):
+    """Why a file of that name is left out, in words; "" if it is listed."""
+    if is_hidden(name):
+        return "hidden"
+    ending = os.path.splitext(name)[1].lower()
+    if ending in decode.EXTENSIONS:
+        return ""
+    return f"ending in {ending}" if ending else "without an ending"
+
+
+def in_words(ignored: Mapping[str, int]) -> str:
+    """What was left out: "8 ending in .txt, 2 hidden"; "" for nothing. The most frequent first."""
+    counts = sorted(ignored.items(), key=lambda item: (-item[1], item[0]))
+    listed = [f"{count:,} {kind}" for kind, count in counts[:_NAMED]]
+    others = sum(count for _, count in counts[_NAMED:])
+    return ", ".join([*listed, f"{others:,} others"] if others else listed)
 
 
 def list_files(names: Iterable[str]) -> tuple[list[str], list[tuple[str, str]]]:
@@ -69,10 +118,12 @@ def list_files(names: Iterable[str]) -> tuple[list[str], list[tuple[str, str]]]:
             more = list_files([line for line in lines if line and line != "-"])
             files, failed = files + more[0], failed + more[1]
         elif os.path.isdir(name):
-            images = list_images(name).images
-            files += images
-            if not images:
-                failed.append((name, f"holds no file that ends in {', '.join(decode.EXTENSIONS)}"))
+            listing = list_images(name)
+            files += listing.images
+            if not listing.images:
+                others = in_words(listing.ignored)
+                reason = f"holds no file that ends in {', '.join(decode.EXTENSIONS)}"
+                failed.append((name, reason + (f"; others: {others}" if others else "")))
         else:
             files.append(name)
     return files, failed
@@ -101,7 +152,7 @@ def check_files(
     remaining = iter(progress(paths))
     with concurrent.futures.ThreadPoolExecutor() as threads:
         while chunk := list(itertools.islice(remaining, _CHECKED_AT_ONCE)):
-            reasons += threads.map(decode.verify, chunk)
+            reasons += threads.map(check.verify, chunk)
     broken = [f"{path} {reason}" for path, reason in zip(paths, reasons, strict=True) if reason]
     named = "; ".join(broken[:_NAMED]) + ("; ..." if len(broken) > _NAMED else "")
     if broken and not skip_broken:
@@ -118,6 +169,6 @@ def channels_of(paths: Iterable[str]) -> int:
     for path in paths:
         with open(path, "rb") as file:
             head = file.read(1 << 16)
-        if decode.channels(head) != 1:
+        if header.channels(head) != 1:
             return 3
     return 1

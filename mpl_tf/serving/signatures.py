@@ -16,7 +16,7 @@ def classifier(
 
         probabilities(images)         softmax(network(images)), float32 [N, H, W, C] -> [N, K]
         serving_default(images)       uint8 [N, H, W, C] -> answers
-        serving_bytes(image_bytes)    string [N], JPEG, PNG, BMP or GIF files of any size -> answers
+        serving_bytes(image_bytes)    string [N], JPEG, PNG, BMP, GIF or WebP files -> answers
         classify(inputs)              string [N], tf.train.Examples with such a file in the feature
                                       `image` or `image/encoded` -> classes and scores
 
@@ -27,7 +27,8 @@ def classifier(
 
     Everything is computed in float32, which every runtime can, whatever the network was trained in.
     Files are decoded by `images.decode.decode`, as the images that networks are trained on. One
-    that is no image makes the batch fail with InvalidArgumentError.
+    that is no image, or has more than `images.header.MAX_PIXELS`, makes the batch fail with
+    InvalidArgumentError.
 
     Args:
       network: built, of logits; takes images with values 0 to 255.
@@ -103,9 +104,8 @@ def pixels(encoded: tf.Tensor, shape: Sequence[int]) -> tf.Tensor:
 
     def load(numbered: tuple[tf.Tensor, tf.Tensor]) -> tf.Tensor:
         number, file = numbered
-        message = ["image", number, "of the batch is no JPEG, PNG, BMP or GIF file"]
-        with tf.control_dependencies([tf.debugging.Assert(decode.is_image(file), message)]):
-            return decode.decode(tf.identity(file), shape[:2], shape[2])
+        file = decode.checked(file, ["image", number, "of the batch"])
+        return decode.decode(file, shape[:2], shape[2])
 
     numbers = tf.range(tf.shape(encoded)[0])
     spec = tf.TensorSpec(shape, tf.uint8)

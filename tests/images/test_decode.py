@@ -7,7 +7,7 @@ import PIL.Image
 import pytest
 import tensorflow as tf
 
-from mpl_tf.images import decode
+from mpl_tf.images import check, decode, header
 
 
 def smooth(height, width, channels=3, seed=0):
@@ -30,6 +30,14 @@ def encoded(picture, format, **options):
     return file.getvalue()
 
 
+def bmp_with_masks(*masks):
+    """A BMP of 32 bits a pixel whose header says where in them red, green and blue lie."""
+    content = bytearray(encoded(with_alpha(PICTURE), "bmp"))
+    content[30:34] = (3).to_bytes(4, "little")
+    content[54:66] = b"".join(mask.to_bytes(4, "little") for mask in masks)
+    return bytes(content)
+
+
 def with_alpha(picture):
     both = picture.copy()
     both.putalpha(ALPHA)
@@ -42,6 +50,10 @@ def pillow(content):
 
 JPEG = encoded(PICTURE, "jpeg", quality=90)
 GIF = encoded(PICTURE, "gif")
+MASKED = bmp_with_masks(0xFF, 0xFF00, 0xFF0000)
+# The header of OS/2: 12 bytes, in which width, height, planes and bits have two each.
+CORE = b"BM" + bytes(8) + b"\x1a\0\0\0\x0c\0\0\0\x02\0\x02\0\x01\0\x18\0" + bytes(16)
+MOVING = encoded(PICTURE, "webp", save_all=True, append_images=[PICTURE.rotate(90)])
 # content -> what its pixels are, in RGB
 FILES = {
     "jpeg": (JPEG, pillow(JPEG)),
@@ -63,6 +75,9 @@ FILES = {
     "bmp with alpha": (encoded(with_alpha(PICTURE), "bmp"), PICTURE),
     "grey bmp": (encoded(GREY, "bmp"), GREY),
     "gif": (GIF, pillow(GIF)),
+    "webp": (c := encoded(PICTURE, "webp", quality=80), pillow(c)),
+    "webp without loss": (encoded(PICTURE, "webp", lossless=True), PICTURE),
+    "webp with alpha": (c := encoded(with_alpha(PICTURE), "webp", exact=True), pillow(c)),
     "moving gif": (
         c := encoded(PICTURE, "gif", save_all=True, append_images=[PICTURE.rotate(90)]),
         pillow(c),
@@ -88,19 +103,21 @@ def test_grey_is_as_in_pillow(name):
 @pytest.mark.parametrize("name", FILES)
 def test_formats_and_channels_are_told_by_the_header(name):
     content, _ = FILES[name]
-    assert decode.sniff(content[:8]) in name.split()
-    assert decode.channels(content[:1000]) == decode.native(content).shape[2]
+    assert header.sniff(content[:12]) in name.split()
+    assert header.channels(content[:1000]) == decode.native(content).shape[2]
+    fault, pixels = header.inspect(content)
+    assert (fault, pixels) == (b"", 24 * 24)
 
 
 def test_channels_are_found_behind_annotations():
     exif = PIL.Image.Exif()
     exif[0x010E] = "a long description " * 100
-    assert decode.channels(encoded(GREY, "jpeg", exif=exif)) == 1
-    assert decode.channels(encoded(PICTURE, "jpeg", exif=exif)) == 3
-    assert decode.channels(encoded(PICTURE, "jpeg", exif=exif)[:500]) is None
+    assert header.channels(encoded(GREY, "jpeg", exif=exif)) == 1
+    assert header.channels(encoded(PICTURE, "jpeg", exif=exif)) == 3
+    assert header.channels(encoded(PICTURE, "jpeg", exif=exif)[:500]) is None
     # Tables, whose marker is among those of frames, may come before the frame.
     tables, frame = b"\xff\xc4\x00\x0c" + bytes(10), b"\xff\xc0\x00\x0b\x08\0\x18\0\x18\x01"
-    assert decode.channels(b"\xff\xd8" + tables + frame + bytes(3)) == 1
+    assert header.channels(b"\xff\xd8" + tables + frame + bytes(3)) == 1
 
 
 def test_cmyk_becomes_rgb():
@@ -150,8 +167,8 @@ def test_other_numbers_of_channels_are_refused():
 def test_good_files_are_verified(name, tmp_path):
     path = tmp_path / "image"
     path.write_bytes(FILES[name][0])
-    assert decode.verify(str(path)) is None
-    assert decode.verify(FILES[name][0]) is None
+    assert check.verify(str(path)) is None
+    assert check.verify(FILES[name][0]) is None
 
 
 @pytest.mark.parametrize("name", [name for name in FILES if name != "moving gif"])
@@ -159,33 +176,37 @@ def test_truncated_files_are_found(name):
     content = FILES[name][0]
     # A GIF's very last byte only says that no frame follows.
     for kept in (20, 60, len(content) // 2, len(content) - 12, len(content) - 2):
-        assert decode.verify(content[:kept]) is not None, kept
-    assert "truncated or damaged" in decode.verify(content[: len(content) // 2])
+        assert check.verify(content[:kept]) is not None, kept
+    assert "truncated or damaged" in check.verify(content[: len(content) // 2])
 
 
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
         (b"", "is empty"),
-        (b"<html>", "is no JPEG, PNG, BMP or GIF image"),
-        (encoded(PICTURE, "webp"), "is no JPEG, PNG, BMP or GIF image"),
-        (encoded(PICTURE, "tiff"), "is no JPEG, PNG, BMP or GIF image"),
+        (b"some text", "is no JPEG, PNG, BMP, GIF or WebP image"),
+        (b"<html>", "is a text of HTML, XML or SVG, and no JPEG, PNG"),
+        (b"version https://git-lfs.github.com/spec/v1", "is a pointer of Git LFS (git lfs pull"),
+        (encoded(PICTURE, "tiff"), "is a TIFF image, and no JPEG, PNG, BMP, GIF or WebP image"),
+        (encoded(PICTURE, "avif"), "is an AVIF image, and no JPEG"),
+        (MOVING, "is a WebP image that moves"),
         (encoded(PICTURE.quantize(16), "bmp"), "BMP image with a colour palette"),
         (encoded(GREY.convert("1"), "bmp"), "BMP image with a colour palette"),
+        (MASKED, "BMP image with a colour palette, compression or unusual channel masks"),
+        (CORE, "BMP image with a colour palette"),
     ],
 )
 def test_what_is_not_decoded_is_said(content, reason):
-    assert reason in decode.verify(content)
+    assert reason in check.verify(content)
 
 
 def test_a_missing_file_is_said(tmp_path):
-    assert "cannot be read" in decode.verify(str(tmp_path / "nothing.png"))
+    assert "cannot be read" in check.verify(str(tmp_path / "nothing.png"))
 
 
-def test_webp_never_reaches_the_decoder():
-    moving = encoded(PICTURE, "webp", save_all=True, append_images=[PICTURE.rotate(90)])
+def test_moving_webp_never_reaches_the_decoder():
     with pytest.raises(tf.errors.InvalidArgumentError):
-        decode.decode(moving, 24, 3)
+        decode.decode(MOVING, 24, 3)
 
 
 @pytest.mark.parametrize(

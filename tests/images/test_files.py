@@ -33,13 +33,15 @@ def test_hidden_files_and_other_endings_are_ignored_and_counted(tmp_path):
         "b.PNG",
         "z.bmp",
         "deep/d.jpg",
+        "deep/x.webp",
         "deep/er/c.gif",
     ]
-    assert listing.ignored == 4
+    assert listing.ignored == {"ending in .txt": 1, "hidden": 1, "without an ending": 1}
+    assert files.in_words(listing.ignored) == "1 ending in .txt, 1 hidden, 1 without an ending"
 
 
 def test_a_folder_that_is_not_there_holds_nothing(tmp_path):
-    assert files.list_images(str(tmp_path / "none")) == files.Listing([], 0)
+    assert files.list_images(str(tmp_path / "none")) == files.Listing([], {})
 
 
 def test_arguments_stand_for_files_folders_and_a_list(tmp_path, monkeypatch):
@@ -95,7 +97,7 @@ def test_parts_have_their_files_with_the_ids_of_labeled_classes(tmp_path):
         "test": [("test/bee/1.png", 1)],
         "unlabeled": [("unlabeled/2.png", -1), ("unlabeled/b/1.png", -1)],
     }
-    assert listed.ignored == 2
+    assert listed.ignored == {"beside the folders of classes": 1, "ending in .txt": 1}
 
 
 def test_a_part_without_a_readable_image_is_none(tmp_path):

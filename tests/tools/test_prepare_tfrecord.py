@@ -12,7 +12,7 @@ import PIL.Image
 import pytest
 
 from mpl_tf.data.sources import tfrecord, tfrecord_format, tfrecord_info, tfrecord_store
-from mpl_tf.images import decode, example
+from mpl_tf.images import decode, example, header
 from mpl_tf.options import ConfigError
 
 
@@ -140,7 +140,7 @@ def test_large_images_are_shrunk_as_in_training(images, convert):
     save(images / "labeled" / "cat" / "large.png", 50, 60, 40)
     save(images / "labeled" / "cat" / "large.jpg", 51, 40, 60)
     parts = tfrecord.open_pattern(str(convert("--image_size=20")))
-    encoded = {decode.sniff(i): i for i in stored(parts.labeled) if decode.native(i).shape[0] == 20}
+    encoded = {header.sniff(i): i for i in stored(parts.labeled) if decode.native(i).shape[0] == 20}
     assert encoded.keys() == {"png", "jpeg"}
     (png,), (jpeg,) = (contents(images, f"labeled/cat/large.{name}") for name in ("png", "jpg"))
     np.testing.assert_array_equal(decode.decode(encoded["png"], 20, 3), decode.decode(png, 20, 3))

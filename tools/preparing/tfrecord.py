@@ -115,15 +115,12 @@ def find(folder: str, skip_broken: bool) -> "class_folders.ClassFolders":
         missing or has no image, or a class of `labeled` has none, or another part has a class that
         `labeled` has not.
     """
-    from mpl_tf.images import class_folders
+    from mpl_tf.images import class_folders, files
 
     listed = class_folders.find(folder)
     _check_unlabeled(listed, "image")
     if listed.ignored:
-        console.say(
-            f"Ignored {listed.ignored:,} files that do not end like a JPEG, PNG, BMP or GIF image, "
-            "or lie beside the folders of classes."
-        )
+        console.say(f"Left out, as no images: {files.in_words(listed.ignored)}")
     readable, left_out = listed.readable(
         skip_broken, lambda paths: _counted(paths, len(paths), "checked")
     )
@@ -160,11 +157,10 @@ def write(
       What is known of each file.
     """
     from mpl_tf.data.sources import tfrecord_format
-    from mpl_tf.images import example
+    from mpl_tf.images import check, example
 
     def load(image):
-        with open(image[0], "rb") as file:
-            content = file.read()
+        content = check.read(image[0])
         return shrink(content, image_size) if image_size else content
 
     if image_size:
@@ -202,13 +198,13 @@ def shrink(content: bytes, size: int) -> bytes:
     """
     import tensorflow as tf
 
-    from mpl_tf.images import decode
+    from mpl_tf.images import decode, header
 
     image = decode.native(content)
     if min(image.shape[:2]) <= size:
         return content
     small = decode.fit(image, size)
-    if decode.sniff(content) == "jpeg":
+    if header.sniff(content) == "jpeg":
         return tf.io.encode_jpeg(small, quality=_JPEG_QUALITY, chroma_downsampling=False).numpy()
     return tf.io.encode_png(small).numpy()
 

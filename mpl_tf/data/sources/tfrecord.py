@@ -17,7 +17,7 @@ from mpl_tf.data.dataset import Dataset, Images, Source
 from mpl_tf.data.options import DataConfig
 from mpl_tf.data.sources import tfrecord_format, tfrecord_info, tfrecord_labels
 from mpl_tf.data.sources.tfrecord_store import RecordStore, Stream
-from mpl_tf.images import decode, example
+from mpl_tf.images import check, decode, example, header
 from mpl_tf.options import ConfigError
 
 _HEAD = 1 << 16  # bytes of an encoded image that tell its channels
@@ -76,9 +76,8 @@ class StreamPool:
         count = batch - rows[0] if rows[1] is None else rows[1]
 
         def load(encoded, number):
-            text = ["unlabeled record", number, "holds no image"]
-            with tf.control_dependencies([tf.debugging.Assert(decode.is_image(encoded), text)]):
-                image = decode.decode(tf.identity(encoded), self.shape[0], self.shape[2])
+            encoded = decode.checked(encoded, ["unlabeled record", number])
+            image = decode.decode(encoded, self.shape[0], self.shape[2])
             return tf.ensure_shape(image, self.shape), tf.constant(-1, tf.int64), number
 
         data = self._stream.batches(batch, seed, stream, start, rows)
@@ -122,7 +121,11 @@ def load(parts: "Parts", options: DataConfig) -> Source:
 
     def images(part, records):
         count = len(records)
-        encoded = stores.EncodedStore(records.image, size, channels)
+
+        def fetch(number):
+            return decode.checked(records.image(number), [f"{part} record", number])
+
+        encoded = stores.EncodedStore(fetch, size, channels)
         try:
             store = stores.in_memory(encoded, count)
         except tf.errors.OpError as error:
@@ -145,7 +148,7 @@ def _channels(records):
     """1 if all images are grey, else 3; reads no further than the first colour image."""
     heads = tf.data.Dataset.range(len(records)).map(records.image)
     heads = heads.map(lambda image: tf.strings.substr(image, 0, _HEAD))
-    return 1 if all(decode.channels(head) == 1 for head in heads.as_numpy_iterator()) else 3
+    return 1 if all(header.channels(head) == 1 for head in heads.as_numpy_iterator()) else 3
 
 
 def _first_broken(records):
@@ -153,7 +156,7 @@ def _first_broken(records):
     for number in range(len(records)):
         try:
             image = example.image(records.read([number])[0]).numpy()
-            reason = decode.verify(image)
+            reason = check.verify(image)
         except tf.errors.OpError as error:
             reason = f"is damaged: {files.reason(error)}"
         if reason:
