@@ -4,6 +4,7 @@ Every store has a digest of each image: 64 bits, FarmHash's fingerprint, of the 
 there is one, else of its pixels. Within a store equal images have equal digests.
 """
 
+import os
 import re
 from collections.abc import Callable, Sequence
 from typing import Protocol
@@ -149,7 +150,7 @@ def file_store(paths: Sequence[str], size: int, channels: int) -> EncodedStore:
       size, channels: as for EncodedStore.
     """
     with tf.device("CPU"):
-        names = tf.constant(np.asarray(paths, object))
+        names = tf.constant([os.fsencode(path) for path in paths], tf.string)  # UTF-8 or not
     return EncodedStore(lambda position: tf.io.read_file(names[position]), size, channels)
 
 

@@ -59,11 +59,9 @@ def list_images(root: str) -> Listing:
         for folder, subfolders, names in os.walk(top, onerror=unreadable):
             real = os.path.normpath(os.path.join(real_top, os.path.relpath(folder, top)))
             visible = sorted(name for name in subfolders if not is_hidden(name))
-            paths = [os.path.join(folder, name) for name in visible]
-            subfolders[:] = [
-                n for n, path in zip(visible, paths, strict=True) if not os.path.islink(path)
-            ]
-            pending.extend(path for path in paths if os.path.islink(path))
+            links = {name for name in visible if os.path.islink(os.path.join(folder, name))}
+            pending.extend(os.path.join(folder, name) for name in sorted(links))
+            subfolders[:] = [name for name in visible if name not in links]
             if real in seen:
                 subfolders.clear()
                 continue
@@ -73,7 +71,7 @@ def list_images(root: str) -> Listing:
                     ignored[kind] += 1
                 else:
                     images.append(os.path.join(folder, name))
-    return Listing(images, ignored)
+    return Listing(images, +ignored)  # without zeros
 
 
 def _holds(folder, path):

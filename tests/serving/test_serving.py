@@ -145,7 +145,7 @@ def test_arrays_over_rest(server, files, expected):
 @pytest.mark.parametrize("ask", ["predict", "classify"])
 def test_what_is_no_image_is_an_error_that_says_so(server, files, way, ask):
     ask = getattr(client, f"{way}_{ask}")
-    with pytest.raises(client.ServingError, match="no JPEG, PNG, BMP or GIF file"):
+    with pytest.raises(client.ServingError, match="no JPEG, PNG, BMP, GIF or WebP image"):
         ask(getattr(server, way), "my_model", [files[0], b"no image"])
     assert len(ask(getattr(server, way), "my_model", files[:1])) == 1  # it lives
 

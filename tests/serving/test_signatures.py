@@ -56,6 +56,9 @@ RNG = np.random.default_rng(0)
 COLOUR = RNG.integers(0, 256, SHAPE).astype(np.uint8)
 GREY = RNG.integers(0, 256, SHAPE[:2]).astype(np.uint8)
 AS_RGB = np.repeat(GREY[..., None], 3, axis=2)
+_EXIF = PIL.Image.Exif()
+_EXIF[0x0112] = 6  # to be turned a quarter to the right
+LYING = encode(PIL.Image.fromarray(np.rot90(COLOUR)), "JPEG", exif=_EXIF)
 
 # name -> (file, the pixels that the network sees)
 FILES = {
@@ -73,6 +76,8 @@ FILES = {
     ),
     "GIF": (encode(PIL.Image.new("RGB", (6, 8), (9, 200, 31)), "GIF"), (9, 200, 31)),
     "BMP": (encode(pillow(COLOUR, "RGB"), "BMP"), COLOUR),
+    "WebP": (encode(pillow(COLOUR, "RGB"), "WEBP", lossless=True), COLOUR),
+    "JPEG on its side": (LYING, np.rot90(np.array(PIL.Image.open(io.BytesIO(LYING))), -1)),
     "CMYK": (
         encode(PIL.Image.new("CMYK", (6, 8), (0, 0, 0, 0)), "JPEG"),
         (255, 255, 255),
@@ -95,14 +100,21 @@ def test_all_of_them_at_once(module, ask):
 
 _JPEG = encode(PIL.Image.fromarray(COLOUR), "JPEG")
 BROKEN = {
-    "nothing": (b"", "image 1 .*no JPEG, PNG, BMP or GIF"),
-    "text": (b"this is no image", "image 1 .*no JPEG, PNG, BMP or GIF"),
-    "animated WebP": (b"RIFF\x1a\0\0\0WEBPVP8X", "image 1 .*no JPEG, PNG, BMP or GIF"),
+    "nothing": (b"", "image 1 of the batch is empty"),
+    "text": (b"this is no image", "image 1 of the batch is no JPEG, PNG, BMP, GIF or WebP image"),
+    "animated WebP": (
+        b"RIFF\x1a\0\0\0WEBPVP8X\x0a\0\0\0\2",
+        "image 1 of the batch is a WebP image that moves",
+    ),
+    "40000 x 40000 pixels": (
+        b"\x89PNG\r\n\x1a\n\0\0\0\x0dIHDR" + 2 * b"\0\0\x9c\x40",
+        "image 1 of the batch has 40000 x 40000 pixels",
+    ),
     "JPEG, cut": (_JPEG[: len(_JPEG) // 2], "JPEG"),
     "JPEG, its beginning": (_JPEG[:3], "JPEG"),
     "PNG, cut": (FILES["RGB"][0][:70], "PNG"),
     "PNG, its beginning": (b"\x89PNG\r\n\x1a\n", "PNG"),
-    "BMP, its beginning": (b"BM", "bmp"),
+    "BMP, its beginning": (b"BM", "BMP"),
     "GIF, its beginning": (b"GIF89a", "GIF"),
 }
 
@@ -120,7 +132,7 @@ def test_what_is_no_image_is_an_error(ask, name):
 def test_examples_without_an_image_and_other_bytes_are_errors(module):
     empty = tf.train.Example().SerializeToString()
     for example in (empty, b"no example"):
-        with pytest.raises(tf.errors.InvalidArgumentError, match=r"no JPEG|parse"):
+        with pytest.raises(tf.errors.InvalidArgumentError, match=r"is empty|parse"):
             module.classify(tf.constant([example]))
 
 

@@ -3,8 +3,8 @@
     python tools/prepare_data.py tfrecord FOLDER --to=OUT
 
 FOLDER holds `labeled/<class>/*` and `unlabeled/**` at any depth, and may hold
-`validation/<class>/*` and `test/<class>/*`: JPEG, PNG, BMP and GIF images. Every image is decoded
-first; nothing is written if one of them is broken. Unlabeled images are shuffled, so that
+`validation/<class>/*` and `test/<class>/*`: JPEG, PNG, BMP, GIF and WebP images. Every image is
+decoded first; nothing is written if one of them is broken. Unlabeled images are shuffled, so that
 neighbours have nothing in common. OUT is complete when `info.json` is there.
 """
 

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from mpl_tf import options
+from mpl_tf.console import log
 from mpl_tf.data import stores
 from mpl_tf.data.dataset import Dataset, Images, Source
 from mpl_tf.data.options import DataConfig
@@ -57,9 +58,13 @@ def dataset(path: str) -> Dataset:
 def load(path: str, options: DataConfig) -> Source:
     """As `folder`, with a DataConfig."""
     listed = class_folders.find(path)
-    labeled_files = [listed.whole_path(file) for file, _ in listed.parts["labeled"]]
+    if listed.ignored:
+        log.info(f"{path}: left out, as no images: {files.in_words(listed.ignored)}")
+    readable, left_out = listed.readable(options.skip_broken)
+    if left_out:
+        log.info(f"{path}: left out, as broken: {left_out}")
+    labeled_files = [readable.whole_path(file) for file, _ in readable.parts["labeled"]]
     channels = files.channels_of(labeled_files)
-    readable, _ = listed.readable(options.skip_broken)
 
     entries = [entry for images in readable.parts.values() for entry in images]
     names = [file for file, _ in entries]
