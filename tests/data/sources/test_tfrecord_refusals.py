@@ -311,7 +311,7 @@ def test_what_is_found_while_the_pool_is_read_is_said(folder):
 
     (folder / tfrecord_info.INFO).unlink()
     write_pool(PNG, PNG, b"", PNG, PNG)
-    assert re.fullmatch(r".*\[unlabeled record\] \[2\] \[holds no image\]", unreadable(folder))
+    assert re.fullmatch(r".*\[unlabeled record\] \[2\] \[is empty\]", unreadable(folder))
     write_pool(PNG, PNG, PNG[:60], PNG, PNG)
     assert unreadable(folder).startswith("Invalid PNG data")
     write_pool(*[PNG] * 5)
