@@ -14,6 +14,7 @@ from typing import Any
 from mpl_tf import forms
 from mpl_tf.options import ConfigError
 
+_WINDOWS = os.name == "nt"
 _LARGEST_TEXT = 2**30  # bytes
 
 
@@ -92,7 +93,10 @@ def sync_tree(path: str) -> None:
 
 def sync(path: str) -> None:
     """Has the system put a file's content, or a folder's entries, on the disk itself."""
-    descriptor = os.open(path, os.O_RDONLY)
+    if _WINDOWS and os.path.isdir(path):  # which cannot be opened there
+        return
+    # Windows puts on the disk what was opened for writing.
+    descriptor = os.open(path, os.O_RDWR if _WINDOWS else os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:

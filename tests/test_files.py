@@ -20,6 +20,32 @@ def test_a_file_appears_whole_or_not_at_all(tmp_path):
     assert os.listdir(tmp_path) == ["file.txt"]
 
 
+def test_files_and_folders_appear_on_windows(tmp_path, monkeypatch):
+    """Windows opens no folder, and puts on the disk only what was opened for writing."""
+    opened = []
+
+    def open_as_on_windows(path, flags):
+        if os.path.isdir(path):
+            raise PermissionError(13, "Permission denied", path)
+        descriptor = real_open(path, flags)
+        opened.append((descriptor, flags))
+        return descriptor
+
+    def fsync_as_on_windows(descriptor):
+        if not dict(opened)[descriptor] & os.O_RDWR:
+            raise OSError(9, "Bad file descriptor")
+
+    real_open = os.open
+    monkeypatch.setattr(files, "_WINDOWS", True)
+    monkeypatch.setattr(os, "open", open_as_on_windows)
+    monkeypatch.setattr(os, "fsync", fsync_as_on_windows)
+    with files.whole(str(tmp_path / "folder")) as partial:
+        os.mkdir(partial)
+        files.write_text(os.path.join(partial, "file.txt"), "text")
+    assert (tmp_path / "folder" / "file.txt").read_text() == "text"
+    assert len(opened) == 2  # written, and again with its folder
+
+
 def test_a_folder_appears_whole_or_not_at_all(tmp_path):
     target = tmp_path / "folder"
     for text in ("old", "new"):

@@ -119,12 +119,11 @@ def test_a_method_loads_no_data_no_server_and_no_run():
         assert not [m for m in loaded if m == name or m.startswith(f"{name}.")]
 
 
-def test_only_the_run_folder_needs_locks_and_no_module_one_systems():
+def test_only_the_run_folder_needs_locks():
     imports = {name: set(imported(path)) for _, name, path in modules()}
     assert [name for name, names in imports.items() if "filelock" in names] == [
         "mpl_tf.runs.folder"
     ]
-    assert not any({"fcntl", "msvcrt", "resource"} & names for names in imports.values())
 
 
 def test_public_names_are_there():

@@ -21,7 +21,6 @@ seconds, which are those of all threads and which other processes of a busy mach
 import argparse
 import multiprocessing
 import pathlib
-import resource
 import statistics
 import sys
 import time
@@ -293,4 +292,6 @@ def _most_resident():
         lines = pathlib.Path("/proc/self/status").read_text(encoding="ascii").splitlines()
         (line,) = (line for line in lines if line.startswith("VmHWM"))
         return int(line.split()[1]) / 2**10
+    import resource  # not on Windows
+
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
