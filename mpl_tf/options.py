@@ -26,6 +26,10 @@ _LIMITS: dict[str, tuple[Callable[[Any, Any], bool], str]] = {
 _Config = TypeVar("_Config")
 
 
+# What a number is at most if its option says nothing: more can only be a typing error.
+_MOST = {int: 10**8, float: 1e8}
+
+
 class ConfigError(ValueError):
     """Input that cannot be used; the message says what was received and what is allowed."""
 
@@ -43,6 +47,7 @@ def option(
     needs: str = "",
     path: bool = False,
     or_zero: bool = False,
+    beside: tuple[str, tuple[str, ...]] | None = None,
 ) -> Any:
     """A dataclass field with a help text and a range.
 
@@ -60,12 +65,14 @@ def option(
         `config.config.features`; "" if it means something to every method.
       path: whether the value is a path on this machine, in which `~` may stand for the home folder.
       or_zero: whether 0 is allowed although it is out of range.
+      beside: (another option, its values) beside which alone this one has an effect.
 
     Returns:
       A `dataclasses.field`.
     """
     limits = {"choices": choices, "low": low, "high": high, "above": above, "below": below}
-    other = {"share_of_steps": share_of_steps, "needs": needs, "path": path, "or_zero": or_zero}
+    other = {"share_of_steps": share_of_steps, "needs": needs, "path": path}
+    other |= {"or_zero": or_zero, "beside": beside}
     metadata = {"help": help, **limits, **other}
     return dataclasses.field(default=default, metadata=metadata)
 
@@ -144,10 +151,13 @@ def _violated(field: dataclasses.Field, value: Any) -> str:
     if allowed is not None and value not in allowed:
         return "one of " + ", ".join(allowed)
     limits = {name: field.metadata[name] for name in _LIMITS if field.metadata[name] is not None}
+    most = None if limits.keys() & {"high", "below"} else _MOST.get(option_type)
+    if most is not None and value > most:
+        return f"at most {most:,}"
     or_zero = field.metadata["or_zero"]
     if all(_LIMITS[name][0](value, limit) for name, limit in limits.items()) or (
         or_zero and value == 0
     ):
         return ""
-    texts = (f"{_LIMITS[name][1]} {limit}" for name, limit in limits.items())
+    texts = (f"{_LIMITS[name][1]} {limit:,}" for name, limit in limits.items())
     return "0, or " * or_zero + " and ".join(texts)

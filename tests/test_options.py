@@ -56,6 +56,7 @@ def test_the_share_of_steps_is_metadata_of_the_field():
         ({"rate": float("nan")}, "rate must be finite; received nan"),
         ({"ramp": 1.5}, "ramp must be of type int; received 1.5"),
         ({"ramp": True}, "ramp must be of type int; received True"),
+        ({"ramp": 10**20}, "ramp must be at most 100,000,000; received 100000000000000000000"),
         ({"rate": 2, "ramp": -1}, "rate must be .*; received 2. ramp must be .*; received -1."),
     ],
 )

@@ -42,9 +42,9 @@ class RunConfig:
     seed: int = option(
         0, "Seed of split, initial weights, batches, views and pseudo labels.", low=0, high=2**31
     )
-    labeled_batch: int = option(128, "Labeled images a step (the paper's B).", low=1)
+    labeled_batch: int = option(128, "Labeled images a step (the paper's B).", low=1, high=10**6)
     unlabeled_ratio: int = option(
-        7, "Unlabeled images a labeled one (the paper's mu).", low=1, needs="unlabeled"
+        7, "Unlabeled images a labeled one (the paper's mu).", low=1, high=10_000, needs="unlabeled"
     )
     steps: int = option(300_000, "Training steps before finetuning.", low=1)
     finetune_steps: int = option(
@@ -85,6 +85,7 @@ class ComputeConfig:
         "How many GPUs strategy=mirrored takes, 0 for all; without a GPU, into how many devices it "
         "splits the CPU.",
         low=0,
+        high=4096,
     )
     precision: str = option(
         "float32",
@@ -99,12 +100,14 @@ class ComputeConfig:
         "Steps between two returns to Python; steps, finetune_steps, eval_every, checkpoint_every "
         "and log_every must be multiples of it.",
         low=1,
+        high=10**6,
     )
     accumulate_steps: int = option(
         1,
         "Microbatches into which a step's images are cut, to save memory; each has its own batch "
         "statistics. Every pass is computed twice.",
         low=1,
+        high=10_000,
     )
     recompute: bool = option(
         False, "Compute every pass a second time for its gradient instead of keeping it in memory."
@@ -151,4 +154,4 @@ class OptimizerConfig:
     finetune_learning_rate: float = option(
         1e-5, "Constant rate of finetuning (SGD), not scaled by the batch.", low=0
     )
-    finetune_batch: int = option(512, "Labeled images a step of finetuning.", low=1)
+    finetune_batch: int = option(512, "Labeled images a step of finetuning.", low=1, high=10**6)

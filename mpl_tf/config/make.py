@@ -2,7 +2,7 @@
 
 import dataclasses
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from mpl_tf import data, networks, options
@@ -58,14 +58,40 @@ def _resolve(settings: Mapping[str, Any], suited: Mapping[str, Any]) -> dict[str
     method says: with a default of 0 or False it leaves the thing out.
     """
     method_class = METHODS[settings.get("method", RunConfig.method)]
-    values = {field.name: field.default for field in fields(method_class)}
+    values: dict[str, Any] = {field.name: field.default for field in fields(method_class)}
     hyperparameters = {f.name: f.default for f in dataclasses.fields(method_class.Config)}
     of_the_method = {**hyperparameters, **method_class.defaults}
     left_out = {name: value for name, value in of_the_method.items() if not value}
     suited = {name: value for name, value in suited.items() if name in values}
-    values |= {**method_class.defaults, **suited, **left_out, **settings}
-    options.check(*(group(part, values) for part in GROUPS))
-    return values
+    values |= {**method_class.defaults, **suited, **left_out}
+    resolved = {**values, **settings}
+    options.check(*(group(part, resolved) for part in (*GROUPS, method_class.Config)))
+    _refuse_without_effect(values, settings, fields(method_class))
+    return resolved
+
+
+def _refuse_without_effect(
+    values: Mapping[str, Any], settings: Mapping[str, Any], all_fields: Iterable[dataclasses.Field]
+) -> None:
+    """Refuses a setting that nobody reads beside the other ones.
+
+    Args:
+      values: option name -> what it is if it is not set.
+      settings: what is set. A value that is no other than if it were not set is let pass: run.flags
+        sets everything.
+      all_fields: of the options.
+    """
+    for field in all_fields:
+        name, beside = field.name, field.metadata["beside"]
+        if beside is None or settings.get(name, values[name]) == values[name]:
+            continue
+        other, in_effect = beside
+        value = settings.get(other, values[other])
+        if value not in in_effect:
+            raise ConfigError(
+                f"{name} has no effect beside {other}={value}; it has with {other} one of "
+                f"{', '.join(in_effect)}. Leave it out, or set {other}, too."
+            )
 
 
 def _checked(values: Mapping[str, Any]) -> Config:

@@ -6,6 +6,7 @@ from mpl_tf.options import option
 
 STRONG = ("randaugment", "autoaugment", "keras_cv", "affine", "none")
 WEAK = ("crop", "resized_crop", "shift", "none")
+_RANDOM = ("strong", ("randaugment", "keras_cv"))
 _PALETTES = ("cifar10", "svhn", "imagenet")
 
 
@@ -21,8 +22,11 @@ class DataConfig:
     image_size: int = option(
         0,
         "Side of the images in pixels: the shorter side is resized, the middle is cut out. 0 keeps "
-        "images as they are if all have one size, and means 32 otherwise.",
-        low=0,
+        "images as they are if all are squares of one size (in files, of at most 96 pixels), and "
+        "means 32 otherwise.",
+        low=4,
+        high=4096,
+        or_zero=True,
     )
     num_labeled: int = option(
         4000,
@@ -67,7 +71,7 @@ class DataConfig:
         needs="strong",
     )
     randaugment_layers: int = option(
-        2, "Operations an image in RandAugment.", low=1, needs="strong"
+        2, "Operations an image in RandAugment.", low=1, high=32, needs="strong", beside=_RANDOM
     )
     randaugment_magnitude: float = option(
         16.0,
@@ -75,12 +79,14 @@ class DataConfig:
         low=0,
         high=30,
         needs="strong",
+        beside=_RANDOM,
     )
     autoaugment_policy: str = option(
         "cifar10",
         "Images for which the policy of AutoAugment was found.",
         choices=_PALETTES,
         needs="strong",
+        beside=("strong", ("autoaugment",)),
     )
     cutout: float = option(
         0.5,
@@ -88,4 +94,5 @@ class DataConfig:
         low=0,
         high=1,
         needs="strong",
+        beside=("strong", ("randaugment", "autoaugment", "keras_cv")),
     )

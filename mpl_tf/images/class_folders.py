@@ -111,8 +111,10 @@ def list_classes(path: str, part: str) -> tuple[dict[str, list[str]], collection
         is no UTF-8 or comes twice, or `labeled` has fewer than two classes.
     """
     root = os.path.join(path, part)
+    if not os.path.isdir(path):
+        raise ConfigError(f"{path} is no folder; a folder of images must hold {LAYOUT}.")
     if not os.path.isdir(root):
-        raise ConfigError(f"{root} is no folder; {path} must hold {LAYOUT}.")
+        raise ConfigError(f"{path} has no folder {part}; it must hold {LAYOUT}.")
     entries = [entry for entry in os.scandir(root) if not files.is_hidden(entry.name)]
     folder_of = _class_folders(root, sorted(entry.name for entry in entries if entry.is_dir()))
     names = sorted(folder_of)

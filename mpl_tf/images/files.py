@@ -6,9 +6,11 @@ import dataclasses
 import itertools
 import os
 import sys
+import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
+import PIL.Image
 
 from mpl_tf.images import check, decode, header
 from mpl_tf.options import ConfigError
@@ -160,6 +162,26 @@ def check_files(
         )
     readable = np.array([i for i, reason in enumerate(reasons) if not reason], np.int64)
     return readable, f"{len(broken):,} of {len(paths):,} files: {named}" if broken else ""
+
+
+def common_side(paths: Iterable[str]) -> int:
+    """The side in pixels of images that are all squares of one size; 0 if they are not.
+
+    Reads headers, and no further than the first image that differs.
+    """
+    side = 0
+    for path in paths:
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of images that are large: decoding says so
+                with PIL.Image.open(path) as image:
+                    width, height = image.size
+        except (OSError, PIL.Image.DecompressionBombError):
+            return 0
+        if width != height or side not in (0, width):
+            return 0
+        side = width
+    return side
 
 
 def channels_of(paths: Iterable[str]) -> int:

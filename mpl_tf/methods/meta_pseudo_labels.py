@@ -37,7 +37,10 @@ class MetaPseudoLabelsConfig(MethodConfig):
         choices=tuple(ESTIMATORS),
     )
     feedback_weight: float = option(
-        1.0, "Weight of the feedback term in the teacher's loss, at least 0.", low=0
+        1.0,
+        "Weight of the feedback term in the teacher's loss, at least 0.",
+        low=0,
+        beside=("feedback", ("sampled", "dot", "exact")),
     )
     supervised_weight: float = option(
         1.0, "Weight of the teacher's cross entropy on labels, at least 0.", low=0
@@ -72,6 +75,7 @@ class MetaPseudoLabelsConfig(MethodConfig):
         "in [0, 1); 0 subtracts the last value.",
         low=0,
         below=1,
+        beside=("feedback", ("sampled", "dot")),
     )
     label_smoothing: float = redefault(MethodConfig, "label_smoothing", 0.15)
     ema_decay: float = redefault(MethodConfig, "ema_decay", 0.995)

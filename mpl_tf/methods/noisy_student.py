@@ -21,7 +21,10 @@ class NoisyStudentConfig(MethodConfig):
     """Hyperparameters of NoisyStudent; the defaults are the paper's for ImageNet."""
 
     rounds: int = option(
-        3, "Students that are trained, each a teacher of the next; each takes `steps` steps.", low=1
+        3,
+        "Students that are trained, each a teacher of the next; each takes `steps` steps.",
+        low=1,
+        high=20,
     )
     hard_labels: bool = option(
         False, "Teach the teacher's most probable class instead of its distribution."

@@ -25,6 +25,7 @@ class ReMixMatchConfig(MethodConfig):
         8,
         "Strong views of each image that are trained towards its guessed label (the paper's K).",
         low=1,
+        high=64,
     )
     temperature: float = option(
         0.5, "Temperature that sharpens the guessed labels (the paper's T).", above=0

@@ -30,7 +30,7 @@ class VATConfig(MethodConfig):
         above=0,
     )
     power_iterations: int = option(
-        1, "Times the direction is improved (the paper's K), at least 1.", low=1
+        1, "Times the direction is improved (the paper's K), at least 1.", low=1, high=100
     )
     unlabeled_weight: float = option(
         1.0, "Weight of the divergence under perturbation (the paper's alpha), at least 0.", low=0

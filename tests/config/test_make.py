@@ -112,6 +112,30 @@ def test_defaults_of_methods_are_options_that_apply_to_them():
         ),
         ({"precision": "float64"}, "precision must be one of bfloat16, float16, float32"),
         ({"steps": 0}, "steps must be at least 1; received 0"),
+        ({"steps": 10**20}, "steps must be at most 100,000,000; received 100000000000000000000."),
+        ({"randaugment_layers": 1000, "strong": "randaugment"}, "be at least 1 and at most 32"),
+        ({"method": "noisy_student", "rounds": 1000}, "rounds must be at least 1 and at most 20"),
+        (
+            {"method": "remixmatch", "strong_views": 1000},
+            "strong_views must be at least 1 and at most 64",
+        ),
+        (
+            {"method": "vat", "power_iterations": 3000},
+            "power_iterations must be at least 1 and at most 100",
+        ),
+        ({"weight_decay": 1e30}, "weight_decay must be at most 100,000,000.0"),
+        ({"image_size": 1}, "image_size must be 0, or at least 4 and at most 4,096; received 1"),
+        ({"image_size": 100_000}, "at most 4,096; received 100000"),
+        (
+            {"cutout": 0.3},
+            "cutout has no effect beside strong=affine; it has with strong one of randaugment, "
+            "autoaugment, keras_cv. Leave it out, or set strong, too.",
+        ),
+        ({"strong": "none", "randaugment_layers": 3}, "no effect beside strong=none"),
+        ({"strong": "autoaugment", "randaugment_magnitude": 5.0}, "beside strong=autoaugment"),
+        ({"strong": "keras_cv", "autoaugment_policy": "svhn"}, "beside strong=keras_cv"),
+        ({"feedback": "none", "feedback_weight": 2.0}, "no effect beside feedback=none"),
+        ({"feedback": "exact", "baseline_decay": 0.5}, "no effect beside feedback=exact"),
         ({"steps": -3}, "steps must be at least 1; received -3"),
         ({"steps": 2.5}, "steps must be of type int; received 2.5"),
         ({"steps": True}, "steps must be of type int"),
@@ -134,6 +158,18 @@ def test_wrong_settings_are_refused_in_words(settings, message):
     with pytest.raises(options.ConfigError) as error:
         config.make(settings)
     assert message in str(error.value)
+
+
+def test_a_setting_beside_which_others_count_may_come_with_them():
+    settings = {"strong": "randaugment", "cutout": 0.3, "randaugment_layers": 3}
+    assert settings.items() <= config.make(settings).flat().items()
+    config.make({"cutout": 0.0})  # what it is anyway
+
+
+def test_digits_have_one_size():
+    made = config.make({"image_size": 16})
+    with pytest.raises(options.ConfigError, match="image_size must be 8 or 0 for digits"):
+        DATASETS["digits"].load(made.data)
 
 
 def test_all_faults_are_named_at_once():

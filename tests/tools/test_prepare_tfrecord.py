@@ -196,7 +196,7 @@ def test_an_interruption_leaves_no_half_a_file(images, tool, convert, tmp_path, 
     [
         (
             lambda root: (root / "labeled").rename(root / "label"),
-            r"labeled is no folder; .*<class>",
+            r"has no folder labeled; .*<class>",
         ),
         (lambda root: (root / "unlabeled").rename(root / "u"), "unlabeled holds no image"),
         (

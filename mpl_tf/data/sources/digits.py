@@ -7,7 +7,9 @@ from mpl_tf.data.dataset import Images, Source
 from mpl_tf.data.options import DataConfig
 from mpl_tf.data.splits import balanced_choice
 from mpl_tf.data.stores import ArrayStore
+from mpl_tf.options import ConfigError
 
+_SIDE = 8  # pixels
 _TEST_SIZE = 500
 
 
@@ -18,9 +20,15 @@ def load(options: DataConfig | None = None) -> Source:
     every run.
 
     Args:
-      options: not used.
+      options: `image_size` may be 0 or 8.
+
+    Raises:
+      ConfigError: it is something else.
     """
-    del options
+    if options is not None and options.image_size not in (0, _SIDE):
+        raise ConfigError(
+            f"image_size must be {_SIDE} or 0 for digits; received {options.image_size}."
+        )
     bunch = sklearn.datasets.load_digits()
     images = np.round(bunch.images * (255 / 16)).astype(np.uint8)[..., None]
     numbers = np.arange(len(images))

@@ -1,6 +1,7 @@
 """A folder of image files as a dataset."""
 
 import os
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,9 @@ from mpl_tf.data.dataset import Dataset, Images, Source
 from mpl_tf.data.options import DataConfig
 from mpl_tf.images import class_folders, files
 from mpl_tf.paths import local_path
+
+_SIDE = 32  # pixels, of images whose size is not set
+_SIDES = 4, 96  # of squares of one size that are kept as they are
 
 
 def folder(path: str, **settings: Any) -> Source:
@@ -70,7 +74,7 @@ def load(path: str, options: DataConfig) -> Source:
     names = [file for file, _ in entries]
     labels = np.array([label for _, label in entries], np.int64)
     paths = [readable.whole_path(file) for file in names]
-    store = stores.file_store(paths, options.image_size or 32, channels)
+    store = stores.file_store(paths, options.image_size or _side(paths), channels)
     images = Images(
         stores.in_memory(store, len(paths)), np.arange(len(paths)), labels, np.array(names, str)
     )
@@ -86,3 +90,9 @@ def load(path: str, options: DataConfig) -> Source:
         parts.get("test"),
         skipped=sum(map(len, listed.parts.values())) - len(entries),
     )
+
+
+def _side(paths: Sequence[str]) -> int:
+    """The side in pixels of images whose size is not set: their own, if that is one and small."""
+    side = files.common_side(paths)
+    return side if _SIDES[0] <= side <= _SIDES[1] else _SIDE

@@ -75,6 +75,34 @@ def test_grey_folders_stay_grey(tmp_path):
     assert data.folder(str(tmp_path)).train.shape == (32, 32, 3)
 
 
+@pytest.mark.parametrize(
+    ("size", "others", "side"),
+    [
+        ((48, 48), (48, 48), 48),
+        ((48, 48), (40, 40), 32),
+        ((48, 48), (48, 40), 32),
+        ((48, 40), (48, 40), 32),
+        ((97, 97), (97, 97), 32),
+        ((3, 3), (3, 3), 32),
+    ],
+)
+def test_small_squares_of_one_size_are_kept(tmp_path, size, others, side):
+    for name in ("a", "b"):
+        save(tmp_path / "labeled" / name / "1.png", 1, size=size)
+    save(tmp_path / "unlabeled" / "2.jpg", 2, size=others)
+    assert data.folder(str(tmp_path)).train.shape == (side, side, 3)
+    assert data.folder(str(tmp_path), image_size=10).train.shape == (10, 10, 3)
+    if side == 48:
+        np.testing.assert_array_equal(data.folder(str(tmp_path)).train.images[0], pixels(1, size))
+
+
+def test_a_mistyped_option_of_a_folder_is_refused(root):
+    with pytest.raises(ConfigError, match=r"no option image_sise; .* Did you mean image_size"):
+        data.folder(str(root), image_sise=10)
+    with pytest.raises(ConfigError, match="image_size must be 0, or at least 4"):
+        data.folder(str(root), image_size=-3)
+
+
 def test_the_command_line_takes_a_folder(root):
     made = config.make({"dataset": f"folder:{root}", "method": "supervised"})
     assert made.data.num_labeled == 0  # all
@@ -117,8 +145,11 @@ def test_a_class_must_keep_an_image(tmp_path):
 
 
 def test_missing_and_foreign_parts_are_refused(root, tmp_path):
-    with pytest.raises(ConfigError, match=r"labeled is no folder.*must hold labeled/<class>"):
+    with pytest.raises(ConfigError, match=r"nowhere is no folder; .*must hold labeled/<class>"):
         data.folder(str(tmp_path / "nowhere"))
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ConfigError, match=r"empty has no folder labeled; it must hold labeled/<c"):
+        data.folder(str(tmp_path / "empty"))
     (root / "labeled" / "cat").mkdir()
     with pytest.raises(ConfigError, match="classes without an image: cat"):
         data.folder(str(root))
