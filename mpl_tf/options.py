@@ -71,7 +71,7 @@ def option(
       A `dataclasses.field`.
     """
     limits = {"choices": choices, "low": low, "high": high, "above": above, "below": below}
-    other = {"share_of_steps": share_of_steps, "needs": needs, "path": path}
+    other: dict[str, Any] = {"share_of_steps": share_of_steps, "needs": needs, "path": path}
     other |= {"or_zero": or_zero, "beside": beside}
     metadata = {"help": help, **limits, **other}
     return dataclasses.field(default=default, metadata=metadata)

@@ -4,8 +4,8 @@ import numpy as np
 
 from mpl_tf.config.config import Config
 from mpl_tf.config.fit import COUNTED_IN_GROUPS
-from mpl_tf.data import sizes
 from mpl_tf.data.dataset import Source
+from mpl_tf.data.pairing import give_way
 from mpl_tf.methods import METHODS
 from mpl_tf.options import ConfigError
 
@@ -124,7 +124,7 @@ def _check_pool(config: Config, source: Source, num_train: int, num_labeled: int
     others = num_train - (num_labeled if config.data.exclude_labeled else 0)
     size = source.pool(source.train.take(np.arange(others))).size
     if size is not None and run.labeled_batch * run.unlabeled_ratio > size:
-        batch, ratio = sizes.give_way(
+        batch, ratio = give_way(
             run.labeled_batch,
             run.unlabeled_ratio,
             batch_is_set=False,

@@ -5,8 +5,9 @@ from typing import Any
 
 from mpl_tf.config.config import fields, unused_options
 from mpl_tf.config.groups import RunConfig
-from mpl_tf.data import sizes, splits
+from mpl_tf.data import splits
 from mpl_tf.data.dataset import Dataset
+from mpl_tf.data.pairing import give_way
 from mpl_tf.methods import METHODS
 from mpl_tf.options import ConfigError
 
@@ -92,7 +93,7 @@ def _batches(
         if train is None or labels is None
         else dataset.pool_size(train - (labels if values["exclude_labeled"] else 0))
     )
-    batch, ratio = sizes.give_way(
+    batch, ratio = give_way(
         values["labeled_batch"],
         values["unlabeled_ratio"],
         batch_is_set="labeled_batch" in settings,

@@ -5,9 +5,9 @@ from typing import Any, TypeAlias
 import numpy as np
 import tensorflow as tf
 
-from mpl_tf.data import ranges
 from mpl_tf.data.dataset import Images
 from mpl_tf.data.stores import ArrayStore
+from mpl_tf.images import ranges
 from mpl_tf.options import ConfigError
 
 # What NumPy makes an array of.

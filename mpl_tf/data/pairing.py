@@ -1,5 +1,6 @@
 """Training data of the user's own images, for `fit`."""
 
+import math
 import numbers
 from collections.abc import Callable, Sequence
 from typing import Protocol, TypeAlias
@@ -9,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from mpl_tf.augment import policies, probe, randaugment
-from mpl_tf.data import pipeline, sizes
+from mpl_tf.data import pipeline
 from mpl_tf.data.arrays import Array, ShuffledDataset, arrays
 from mpl_tf.data.dataset import Images, Pool
 from mpl_tf.options import ConfigError
@@ -155,7 +156,7 @@ def _batches(
     for name, value in (("labeled_batch", labeled_batch), ("unlabeled_ratio", unlabeled_ratio)):
         if value is not None and (not isinstance(value, numbers.Integral) or value < 1):
             raise ConfigError(f"{name} must be a whole number of at least 1; received {value!r}.")
-    batch, ratio = sizes.give_way(
+    batch, ratio = give_way(
         labeled_batch or _LABELED_BATCH,
         unlabeled_ratio or _UNLABELED_RATIO,
         batch_is_set=labeled_batch is not None,
@@ -173,6 +174,40 @@ def _batches(
             f"images; received {batch} * {ratio}. Leave one of them out, and it fits."
         )
     return batch, batch * ratio
+
+
+def give_way(
+    labeled_batch: int,
+    unlabeled_ratio: int,
+    *,
+    batch_is_set: bool,
+    ratio_is_set: bool,
+    num_labeled: int | None,
+    num_unlabeled: int | None,
+) -> tuple[int, int]:
+    """Sizes of a step's batches, made smaller where the user did not set them.
+
+    The labeled batch is at most the labeled images. If the unlabeled images are too few, the ratio
+    gives way first, down to 1; what is set stays, and the other gives way alone.
+
+    Args:
+      labeled_batch: labeled images a step, at least 1.
+      unlabeled_ratio: unlabeled images a labeled one, at least 1.
+      batch_is_set, ratio_is_set: whether the user set it.
+      num_labeled, num_unlabeled: images that there are; None for any number.
+
+    Returns:
+      (labeled_batch, unlabeled_ratio), both at least 1; they may still be too large where they are
+      set.
+    """
+    labeled = math.inf if num_labeled is None else num_labeled
+    unlabeled = math.inf if num_unlabeled is None else num_unlabeled
+    if not batch_is_set:
+        least = unlabeled_ratio if ratio_is_set else 1
+        labeled_batch = int(max(1, min(labeled_batch, labeled, unlabeled // least)))
+    if not ratio_is_set:
+        unlabeled_ratio = int(max(1, min(unlabeled_ratio, unlabeled // labeled_batch)))
+    return labeled_batch, unlabeled_ratio
 
 
 def _parts(labeled, unlabeled, exclude_labeled, num_classes):
