@@ -192,7 +192,7 @@ def lower(
     def step(batch):
         logs = {}
         # The numbers themselves, in place of Keras metrics, which would sum them up over steps.
-        method.log = lambda **values: logs.update(values)
+        method.log = lambda weight=1.0, **values: logs.update(values)
         method.train_step(batch)
         return {name: tf.convert_to_tensor(value) for name, value in logs.items()}
 

@@ -61,6 +61,7 @@ class Method(Trainer):
       special_metrics: as for Trainer.
 
     Attributes:
+      registered_name: the method's name in `methods.METHODS`; "" of one that is not in it.
       Config: dataclass of its hyperparameters, with help texts and ranges.
       optimizers: the optimizers that `compile` takes.
       unlabeled_views: the unlabeled views in a batch: "weak", "strong", more of them that are drawn
@@ -83,6 +84,7 @@ class Method(Trainer):
       ValueError: a network is not built, or the two share weights or do not fit together.
     """
 
+    registered_name: ClassVar[str] = ""
     Config: ClassVar[type[MethodConfig]] = MethodConfig
     optimizers: ClassVar[tuple[str, ...]] = ("student_optimizer",)
     defaults: ClassVar[Mapping[str, Any]] = MappingProxyType({})
@@ -230,12 +232,9 @@ class Method(Trainer):
         if "hidden_label" in batch:
             hidden = tf.cast(batch["hidden_label"], tf.int64)
             right = tf.cast(tf.equal(tf.argmax(probs, axis=-1), hidden), tf.float32)
-            known = tf.cast(hidden >= 0, tf.float32)
-            self.log(
-                pseudo_label_accuracy=tf.math.divide_no_nan(
-                    tf.reduce_sum(right), tf.reduce_sum(known)
-                )
-            )
+            known = tf.reduce_sum(tf.cast(hidden >= 0, tf.float32))
+            accuracy = tf.math.divide_no_nan(tf.reduce_sum(right), known)
+            self.log(pseudo_label_accuracy=accuracy, weight=known)
 
     def log_mask(self, mask: tf.Tensor, threshold: float) -> None:
         """Logs the share of unlabeled images taught, unless a threshold of 0 lets all pass.
@@ -363,7 +362,10 @@ class Method(Trainer):
             self.network(which),
             filepath,
             class_names,
-            config={"method": type(self).__name__, **dataclasses.asdict(self.config)},
+            config={
+                "method": self.registered_name or type(self).__name__,
+                **dataclasses.asdict(self.config),
+            },
             about={"network": which or self.delivered},
             bfloat16=bfloat16,
         )

@@ -70,8 +70,17 @@ class NamedMeans(keras.metrics.Metric):
         """What has been logged so far, in the order of the first time."""
         return tuple(self._places)
 
-    def update_state(self, **values: tf.Tensor) -> None:
+    def names_with_values(self) -> tuple[str, ...]:
+        """Those of `names` that have a mean: that were logged since the last reset."""
+        counts = keras.ops.convert_to_numpy(self.counts)
+        return tuple(name for name, place in self._places.items() if counts[place])
+
+    def update_state(self, weight: tf.Tensor | float = 1.0, **values: tf.Tensor) -> None:
         """Takes in one scalar for each name.
+
+        Args:
+          weight: how much they count; with 0 they do not.
+          **values: the scalars.
 
         Raises:
           ValueError: there are more names than `capacity`.
@@ -82,8 +91,9 @@ class NamedMeans(keras.metrics.Metric):
             raise ValueError(f"a step may log {self.capacity} values; received {self.names}.")
         places = [[self._places[name]] for name in values]
         scalars = tf.stack([tf.cast(value, tf.float32) for value in values.values()])
-        self.totals.assign_add(tf.scatter_nd(places, scalars, [self.capacity]))
-        self.counts.assign_add(tf.scatter_nd(places, tf.ones_like(scalars), [self.capacity]))
+        weights = tf.ones_like(scalars) * tf.cast(weight, tf.float32)
+        self.totals.assign_add(tf.scatter_nd(places, weights * scalars, [self.capacity]))
+        self.counts.assign_add(tf.scatter_nd(places, weights, [self.capacity]))
 
     def result(self) -> dict[str, tf.Tensor]:
         """dict of name -> mean since the last reset; 0 before the first value."""

@@ -90,8 +90,8 @@ class Trainer(keras.Model):
 
     @property
     def logged(self) -> set[str]:
-        """Names of the training scalars; those of a step are known once it was traced."""
-        return {*self.means.names, *self._special_logged}
+        """Names of the training scalars that have a value since the last reset."""
+        return {*self.means.names_with_values(), *self._special_logged}
 
     @property
     def metrics(self) -> list[keras.metrics.Metric]:
@@ -327,8 +327,13 @@ class Trainer(keras.Model):
             for metric in self.test_metrics[name]:
                 metric.update_state(label, logits, *weight)
 
-    def log(self, **values: tf.Tensor) -> None:
-        """Takes this step's scalars into the means, or other metrics, that bar and files show."""
+    def log(self, weight: tf.Tensor | float = 1.0, **values: tf.Tensor) -> None:
+        """Takes this step's scalars into the means, or other metrics, that bar and files show.
+
+        Args:
+          weight: how much they count in means; with 0 the step has no such value.
+          **values: the scalars.
+        """
         plain = {}
         for name, value in values.items():
             if name in self.special_metrics:
@@ -337,7 +342,7 @@ class Trainer(keras.Model):
             else:
                 plain[name] = value
         if plain:
-            self.means.update_state(**plain)
+            self.means.update_state(weight, **plain)
 
     def update(
         self,

@@ -32,3 +32,5 @@ METHODS: dict[str, type[Method]] = {
     "uda": UDA,
     "vat": VAT,
 }
+for _name, _method in METHODS.items():
+    _method.registered_name = _name  # an export says its method as `--method` takes it

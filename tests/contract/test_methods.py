@@ -175,6 +175,7 @@ def test_it_runs_in_bfloat16_with_microbatches_and_groups_of_steps(name, build):
 
 def test_it_is_a_final_class_of_keras_that_extends_an_abstract_one(name):
     method = METHODS[name]
+    assert method.registered_name == name
     assert method.__final__ and method.__bases__[0] in ABSTRACT
     assert issubclass(method, keras.Model)
 

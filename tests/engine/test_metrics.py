@@ -49,6 +49,20 @@ def test_named_means_are_by_name_in_the_order_of_the_first_time():
     assert [float(value) for value in means.result().values()] == [0.0, 0.0, 0.0]
 
 
+def test_values_count_by_their_weight_and_not_at_all_without():
+    means = metrics.NamedMeans("means")
+    means.update_state(0.0, accuracy=0.0)
+    means.update_state(loss=1.0)
+    assert means.names == ("accuracy", "loss")
+    assert means.names_with_values() == ("loss",)
+    means.update_state(3.0, accuracy=1.0)
+    means.update_state(1.0, accuracy=0.5)
+    assert float(means.result()["accuracy"]) == 3.5 / 4
+    assert means.names_with_values() == ("accuracy", "loss")
+    means.reset_state()
+    assert means.names_with_values() == ()
+
+
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_a_value_that_is_no_number_touches_no_other(value):
     means = metrics.NamedMeans("means")

@@ -89,3 +89,14 @@ def test_a_name_trains_as_the_optimizer_does(linear, random_batch, endless):
     for a, b in zip(*weights, strict=True):
         np.testing.assert_array_equal(a, b)
     assert not np.array_equal(weights[0][0], start[0])
+
+
+def test_batches_without_known_labels_are_no_part_of_the_accuracy_of_pseudo_labels(linear):
+    method = mpl_tf.FixMatch(linear(2, 3))
+    probs = np.eye(3)  # of classes 0, 1 and 2
+    method.log_pseudo_labels(probs, {"hidden_label": np.array([-1, -1, -1])})
+    assert "pseudo_label_accuracy" not in method.logged
+    for hidden in ([0, -1, -1], [1, 1, 0], [-1, -1, -1]):  # 1 of 1, then 1 of 3, right
+        method.log_pseudo_labels(probs, {"hidden_label": np.array(hidden)})
+    assert "pseudo_label_accuracy" in method.logged
+    assert float(method.means.result()["pseudo_label_accuracy"]) == 0.5

@@ -214,5 +214,5 @@ def test_methods_choose_the_network(tmp_path):
     assert path == str(tmp_path / "1")
     assert saved_model.read_asset(path, saved_model.ABOUT)["network"] == "student"
     config = saved_model.read_asset(path, saved_model.CONFIG)
-    assert (config["method"], config["ema_decay"]) == ("Supervised", 0.5)
+    assert (config["method"], config["ema_decay"]) == ("supervised", 0.5)
     assert json.dumps(config)
