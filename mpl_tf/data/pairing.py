@@ -88,6 +88,9 @@ def pair(
         batch, an unknown view, an index of a tf.data.Dataset; nothing was read.
     """
     views = _views(method, views)
+    for name, number in (("seed", seed), ("start", start)):
+        if not isinstance(number, numbers.Integral) or not 0 <= number < 2**63:
+            raise ConfigError(f"{name} must be a whole number from 0 to 2^63; received {number!r}.")
     weak_policy, strong_policy = _policies(weak, strong)
     train, pool = _parts(labeled, unlabeled, exclude_labeled, num_classes)
     for name, view, policy in (("weak", weak, weak_policy), ("strong", strong, strong_policy)):
@@ -130,14 +133,15 @@ def _views(method, views):
 
 def _policies(weak, strong):
     """(weak, strong) policies of the arguments of `pair`."""
-    weak = policies.Crop() if isinstance(weak, str) and weak == "crop" else policies.as_policy(weak)
-    if isinstance(strong, str) and strong == "randaugment":
+    for name, view, default in (("weak", weak, "crop"), ("strong", strong, "randaugment")):
+        if isinstance(view, str) and view != default:
+            raise ConfigError(
+                f"{name} must be {default!r}, None, a Keras layer or a function, such as those of "
+                f"mpl_tf.augment.policies; received {view!r}."
+            )
+    weak = policies.Crop() if isinstance(weak, str) else policies.as_policy(weak)
+    if isinstance(strong, str):
         return weak, policies.Strong(weak, randaugment.RandAugment())
-    if isinstance(strong, str) or isinstance(weak, str):
-        raise ConfigError(
-            f"weak must be 'crop' and strong 'randaugment', or None, a Keras layer or a function; "
-            f"received {weak!r} and {strong!r}."
-        )
     return weak, policies.as_policy(strong)
 
 

@@ -1,6 +1,7 @@
 """The end of a run: test, export, picture, summary."""
 
 import hashlib
+import json
 import os
 from collections.abc import Mapping
 from typing import Any, NotRequired, TypedDict
@@ -12,6 +13,7 @@ import tensorflow as tf
 from mpl_tf import console, files
 from mpl_tf.console import log
 from mpl_tf.data import pipeline
+from mpl_tf.engine.method import Method
 from mpl_tf.engine.roles import ROLES
 from mpl_tf.formulas import measures
 from mpl_tf.options import ConfigError
@@ -55,6 +57,29 @@ def read(path: str) -> dict[str, Any]:
             f"of {', '.join(ROLES)}."
         )
     return results
+
+
+def check_facts(method: Method) -> None:
+    """Refuses facts of a method that results.json could not hold beside what it says of every run.
+
+    Raises:
+      ConfigError: a name is taken, or a value is nothing that JSON has.
+    """
+    facts, name = method.facts(), type(method).__name__
+    reserved = {*Results.__annotations__, "versions", "git_revision", "resumed_at"}
+    reserved = sorted(facts.keys() & reserved)
+    if reserved:
+        raise ConfigError(
+            f"facts() of {name} must not name {', '.join(reserved)}: results of all runs have that."
+        )
+    for key, value in facts.items():
+        try:
+            json.dumps({key: value})
+        except TypeError as error:
+            raise ConfigError(
+                f"facts() of {name} must have texts, numbers, or lists and dicts of them; received "
+                f"{key}={value!r} ({type(value).__name__})."
+            ) from error
 
 
 def finish(experiment: Experiment) -> dict[str, Any]:

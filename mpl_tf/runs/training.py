@@ -67,6 +67,7 @@ def train_and_evaluate(
         _take_part(settings, split, path, strategy)
         return None
     experiment = build(settings, split, path, strategy)  # first: a network may refuse the images
+    results.check_facts(experiment.method)
     images = source.contents()
     of_images = {part: images[part] for part in images if isinstance(getattr(source, part), Images)}
     for leak in duplicates.leaks(of_images):

@@ -16,10 +16,15 @@ def public_functions(body):
     for node in body:
         if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
             yield from public_functions(node.body)
-        elif isinstance(node, ast.FunctionDef) and (
-            not node.name.startswith("_") or node.name in ("__init__", "__call__")
-        ):
-            yield node
+        elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            if not node.name.startswith("_") or node.name in ("__init__", "__call__"):
+                yield node
+        else:  # in a condition, for example
+            yield from public_functions(getattr(node, "body", ()) if is_block(node) else ())
+
+
+def is_block(node):
+    return isinstance(node, ast.If | ast.With | ast.Try)
 
 
 def unannotated(function):

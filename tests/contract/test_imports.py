@@ -45,7 +45,11 @@ def modules():
 def imported(path):
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
+            names = [alias.name for alias in node.names]
+            assert "mpl_tf" not in names, f"{path}: the whole package, which may reach any room"
+            yield from names
+        elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith("import_module"):
+            assert path == PACKAGE / "__init__.py", f"{path}: an import by name"
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}: relative import"
             yield node.module

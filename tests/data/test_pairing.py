@@ -118,9 +118,22 @@ def test_bad_input_is_refused_in_words(images, name):
         data.pair(labeled, unlabeled, num_classes=4, labeled_batch=4)
 
 
-def test_views_must_be_known(images):
-    with pytest.raises(ConfigError, match="weak must be 'crop'"):
-        data.pair((images[:20], LABELS), strong="stronger")
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"strong": "stronger"}, "strong must be 'randaugment', None"),
+        ({"strong": "affine", "weak": None}, "received 'affine'"),
+        ({"weak": "shift"}, "weak must be 'crop', None, .* received 'shift'"),
+        ({"weak": "none"}, "received 'none'"),
+        ({"seed": 1.5}, "seed must be a whole number from 0 to 2.63; received 1.5"),
+        ({"seed": 2**70}, "received 1180591620717411303424"),
+        ({"seed": "a"}, "received 'a'"),
+        ({"start": -1}, "start must be .* received -1"),
+    ],
+)
+def test_views_and_numbers_must_be_known(images, arguments, message):
+    with pytest.raises(ConfigError, match=message):
+        data.pair((images[:20], LABELS), **arguments)
 
 
 def test_a_dataset_starts_at_step_0_alone(images):

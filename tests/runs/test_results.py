@@ -1,9 +1,11 @@
 """What the end of a run computes of its networks."""
 
 import numpy as np
+import pytest
 import tensorflow as tf
 
 import mpl_tf
+from mpl_tf.options import ConfigError
 from mpl_tf.runs import results
 
 
@@ -26,3 +28,23 @@ def test_the_digest_sees_every_bit():
     weights[-1][0] = np.nextafter(weights[-1][0], 1, dtype=np.float32)
     same.set_weights(weights)
     assert digest != results.weights_digest({"a": same})
+
+
+@pytest.mark.parametrize(
+    ("facts", "message"),
+    [
+        ({"dataset": "x", "kind": 1}, "must not name dataset:"),
+        ({"versions": {}}, "must not name versions:"),
+        ({"shares": np.float32(1.5)}, r"received shares=.*1.5.* \(float32\)"),
+    ],
+)
+def test_facts_that_the_results_cannot_hold_are_refused(facts, message):
+    method = mpl_tf.Supervised(mpl_tf.NETWORKS["mlp"](3, (4, 4, 1)))
+    method.facts = lambda: facts
+    with pytest.raises(ConfigError, match=message):
+        results.check_facts(method)
+
+
+def test_facts_of_the_methods_are_fit_for_results():
+    networks = [mpl_tf.NETWORKS["mlp"](3, (4, 4, 1), seed=seed) for seed in (1, 2)]
+    results.check_facts(mpl_tf.MetaPseudoLabels(*networks))
