@@ -32,7 +32,7 @@ def as_text(class_weight: Any) -> str:
             return class_weight
         pairs = [pair.split(":") for pair in class_weight.split(",")]
         try:
-            weights = {int(label): float(weight) for label, weight in pairs}
+            weights: Mapping[Any, Any] = {int(label): float(weight) for label, weight in pairs}
         except ValueError as error:
             raise _refusal(class_weight) from error
         if len(weights) < len(pairs):
@@ -47,11 +47,11 @@ def as_text(class_weight: Any) -> str:
 
 
 def _is_id(label):
-    return isinstance(label, numbers.Integral) and label >= 0
+    return isinstance(label, numbers.Integral) and int(label) >= 0
 
 
 def _is_weight(weight):
-    return isinstance(weight, numbers.Real) and math.isfinite(weight) and weight >= 0
+    return isinstance(weight, numbers.Real) and 0 <= float(weight) < math.inf
 
 
 def _refusal(class_weight):
