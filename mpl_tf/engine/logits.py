@@ -19,7 +19,7 @@ def check_logits(network: keras.Model, role: str) -> None:
     """Refuses a network that does not give logits, as far as its structure shows.
 
     Looked at are the output's rank and type, and the operation that makes it, also in nested
-    models. A subclassed model hides both; it passes.
+    models. A subclassed model inside hides what it applies; it passes.
 
     Args:
       network: any.

@@ -10,7 +10,7 @@ import keras
 import tensorflow as tf
 
 from mpl_tf.console import log
-from mpl_tf.engine import batch_statistics
+from mpl_tf.engine import batch_statistics, devices
 from mpl_tf.engine.class_weights import ClassWeights, as_text
 from mpl_tf.engine.forward import to_float32
 from mpl_tf.engine.label_training import LabelTraining
@@ -18,7 +18,7 @@ from mpl_tf.engine.metrics import ClassShares
 from mpl_tf.engine.panel import Panel
 from mpl_tf.engine.roles import ROLES
 from mpl_tf.engine.trainer import Trainer
-from mpl_tf.engine.user_networks import check_networks, copy_network
+from mpl_tf.engine.user_networks import check_networks, copy_network, follow_trainable
 from mpl_tf.formulas import averages, losses, schedules
 from mpl_tf.options import ConfigError, check, option
 
@@ -103,7 +103,7 @@ class Method(Trainer):
         strategy: tf.distribute.Strategy | None,
         special_metrics: dict[str, type[keras.metrics.Metric]] | None = None,
     ):
-        check_networks(student, teacher)
+        check_networks(student, teacher, strategy or devices.current_strategy())
         super().__init__(strategy, special_metrics, name=type(self).__name__)
         self.config = config
         self.class_weights = ClassWeights(config.class_weight, student.output_shape[-1])
@@ -118,7 +118,7 @@ class Method(Trainer):
             scalar = {"shape": (), "dtype": "int64", "trainable": False}
             self.step = self.add_weight(name="step", initializer="zeros", **scalar)
             self.seed = self.add_weight(name="seed", initializer="zeros", **scalar)
-            self.seed.assign(seed)
+            self.seed.assign(check_seed(seed))
         self.start_statistics(student)
         if teacher is not None and self.joint_training:
             self.start_statistics(teacher)
@@ -145,6 +145,11 @@ class Method(Trainer):
         if which not in self.networks:
             raise ValueError(f"which must be one of {', '.join(self.networks)}; received {which}.")
         return self.networks[which]
+
+    def compile(self, **arguments: Any) -> None:
+        """As Trainer.compile; `ema` has the frozen layers that the student has."""
+        super().compile(**arguments)
+        follow_trainable(self.ema, self.student)
 
     def pretraining_phases(self) -> dict[str, Trainer]:
         """Phase name -> compiled trainer that is to be fitted on labels before this one."""
@@ -369,6 +374,20 @@ class Method(Trainer):
             about={"network": which or self.delivered},
             bfloat16=bfloat16,
         )
+
+
+def check_seed(seed: int) -> int:
+    """A seed, which must be a whole number of 64 bits.
+
+    Raises:
+      ConfigError: it is not.
+    """
+    if not isinstance(seed, numbers.Integral) or not -(2**63) <= int(seed) < 2**63:
+        raise ConfigError(
+            f"seed must be a whole number of 64 bits; received {seed!r}. What a method draws is a "
+            "function of it: for other draws in each run, take another number in each."
+        )
+    return int(seed)
 
 
 def check_num_unlabeled(num_unlabeled: int | None) -> int:

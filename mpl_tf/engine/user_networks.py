@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from mpl_tf.engine.logits import check_logits
 from mpl_tf.options import ConfigError
@@ -12,25 +13,34 @@ from mpl_tf.options import ConfigError
 _TOLERANCE = 1e-3
 
 
-def check_networks(student: keras.Model, teacher: keras.Model | None) -> None:
+def check_networks(
+    student: keras.Model, teacher: keras.Model | None, strategy: tf.distribute.Strategy
+) -> None:
     """Refuses networks that cannot be a method's.
 
     Args:
       student: any.
       teacher: None if the method has none.
+      strategy: of the method.
 
     Raises:
-      ConfigError: a network does not give logits, or has losses of its own, which no method adds to
-        its objective.
+      ConfigError: a network does not take images of one size, does not give logits, has losses of
+        its own, which no method adds to its objective, or was made outside the strategy's scope.
       ValueError: a network is not built, or the two share weights or do not fit together.
     """
     for role, network in (("teacher", teacher), ("student", student)):
         if network is None and role == "teacher":
             continue
         if not isinstance(network, keras.Model) or not network.built:
-            raise ValueError(f"{role} must be a built keras.Model; received {network!r}.")
+            raise ValueError(
+                f"{role} must be a keras.Model that is built, as it is where it begins with "
+                f"keras.Input((height, width, channels)); received {network!r}."
+            )
+        _check_images(network, role)
         check_logits(network, role)
-        _check_losses(network, role)
+        _check_values(network, role)
+        _check_losses(network, role)  # those that a call adds are there after it
+        _check_scope(network, role, strategy)
     if teacher is None:
         return
     if teacher is student:
@@ -50,8 +60,54 @@ def check_networks(student: keras.Model, teacher: keras.Model | None) -> None:
         )
 
 
+def _check_images(network: keras.Model, role: str) -> None:
+    """Raises ConfigError unless a network takes one tensor, of a shape that is known."""
+    remedy = (
+        "Wrap it: inputs = keras.Input((height, width, channels)); "
+        f"{role} = keras.Model(inputs, {role}(inputs))."
+    )
+    inputs = getattr(network, "inputs", None)
+    if not inputs:
+        raise ConfigError(
+            f"{role} must be a functional or Sequential model, which knows the shapes of its "
+            f"images and logits; received {type(network).__name__}, a subclass. {remedy}"
+        )
+    if len(inputs) > 1:
+        raise ConfigError(
+            f"{role} must take one tensor, the images; received a network of {len(inputs)} inputs: "
+            f"{', '.join(each.name for each in inputs)}."
+        )
+    shape = tuple(inputs[0].shape[1:])
+    if None in shape:
+        raise ConfigError(
+            f"{role} must take images of one size, which its export needs too; received {shape}. "
+            f"{remedy}"
+        )
+
+
+def _check_values(network: keras.Model, role: str) -> None:
+    """Raises ConfigError if the values of a network show that they are no logits."""
+    logits = _probe(network)
+    sums = np.sum(logits, axis=-1)
+    if np.min(logits) >= 0 and np.allclose(sums, 1, atol=1e-3):
+        raise ConfigError(
+            f"{role} must give logits; its outputs are probabilities: at least 0, with a sum of 1. "
+            "Leave the softmax out, because the losses take it themselves."
+        )
+
+
+def _check_scope(network: keras.Model, role: str, strategy: tf.distribute.Strategy) -> None:
+    """Raises ConfigError if a network was made for other devices than a method's."""
+    weights = [variable.value for variable in network.variables]
+    if not all(map(strategy.extended.variable_created_in_scope, weights)):
+        raise ConfigError(
+            f"{role} must be made in the scope of the method's strategy, "
+            f"{type(strategy).__name__}: with strategy.scope(): {role} = ...; then, outside of it, "
+            "the method with strategy=strategy."
+        )
+
+
 def _check_losses(network: keras.Model, role: str) -> None:
-    _probe(network)  # losses that a call adds are there after one
     if network.losses:
         layers = [layer.name for layer in _layers(network) if _has_regularizer(layer)]
         raise ConfigError(
@@ -100,16 +156,15 @@ def copy_network(network: keras.Model) -> keras.Model:
     such as that of an adapted keras.layers.Normalization, is the same.
 
     Raises:
-      ConfigError: the copy answers otherwise: a layer keeps a state that Keras does not save.
+      ConfigError: a layer cannot be copied, or the copy answers otherwise: a layer keeps a state
+        that Keras does not save.
     """
-    twin = keras.models.clone_model(network)
+    twin = keras.models.clone_model(network, clone_function=_copy_layer, recursive=True)
     twin.set_weights(network.get_weights())
     for original, layer in zip(_layers(network), _layers(twin), strict=True):
         if hasattr(original, "finalize_state"):  # computed of weights, once
             layer.finalize_state()
     expected, logits = _probe(network), _probe(twin)
-    if expected is None or logits is None:
-        return twin
     difference = np.max(np.abs(logits - expected))
     if not difference <= _TOLERANCE * max(1.0, np.max(np.abs(expected))):
         raise ConfigError(
@@ -120,6 +175,34 @@ def copy_network(network: keras.Model) -> keras.Model:
     return twin
 
 
+def follow_trainable(network: keras.Model, leader: keras.Model) -> None:
+    """Freezes and unfreezes the layers of a copy as those of the network that it is a copy of."""
+    for layer, other in zip(_layers(network), _layers(leader), strict=True):
+        if layer.trainable != other.trainable:
+            layer.trainable = other.trainable  # of a nested model: all of its layers, which follow
+
+
+def _copy_layer(layer: keras.Layer) -> keras.Layer:
+    """A layer like another, with weights of its own."""
+    if isinstance(layer, keras.layers.Lambda):  # Keras makes none of the configuration of a lambda
+        return keras.layers.Lambda(
+            layer.function,
+            output_shape=layer.compute_output_shape,
+            arguments=layer.arguments,
+            name=layer.name,
+            dtype=layer.dtype_policy,
+        )
+    try:
+        return type(layer).from_config(layer.get_config())
+    except Exception as error:  # of whatever kind the class raises
+        raise ConfigError(
+            f"layer {layer.name!r}, a {type(layer).__name__}, cannot be copied, and the moving "
+            "average is a copy of the network. Its class must have a get_config() that returns the "
+            "arguments of its constructor, and a constructor that passes **kwargs on to "
+            f"super().__init__. Keras says: {_first_line(error)}"
+        ) from error
+
+
 def _layers(network: keras.layers.Layer) -> Iterator[keras.layers.Layer]:
     """All layers of a network, those of nested models too."""
     for layer in getattr(network, "layers", ()):
@@ -127,11 +210,18 @@ def _layers(network: keras.layers.Layer) -> Iterator[keras.layers.Layer]:
         yield from _layers(layer)
 
 
-def _probe(network: keras.Model) -> np.ndarray | None:
-    """Logits of two made-up inputs without training; None where the shape is not known."""
-    shape = network.input_shape[1:]
-    if None in shape:
-        return None
-    values = np.linspace(0, 255, 2 * int(np.prod(shape))).reshape(2, *shape)
-    logits = network(values.astype(network.inputs[0].dtype), training=False)
+def _probe(network: keras.Model) -> np.ndarray:
+    """Logits of made-up images without training."""
+    batch, *shape = network.input_shape
+    values = np.linspace(0, 255, (batch or 2) * int(np.prod(shape))).reshape(-1, *shape)
+    try:
+        logits = network(values.astype(network.inputs[0].dtype), training=False)
+    except Exception as error:  # of whatever kind a layer raises
+        raise ConfigError(
+            f"{network.name} fails on images of shape {tuple(shape)}: {_first_line(error)}"
+        ) from error
     return np.asarray(keras.ops.convert_to_numpy(logits), np.float64)
+
+
+def _first_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:200]

@@ -11,7 +11,7 @@ from mpl_tf.engine import devices, replicas, update
 from mpl_tf.engine.fixed_teacher import FixedTeacherMethod
 from mpl_tf.engine.method import MethodConfig
 from mpl_tf.engine.student import Batch, StudentMethod
-from mpl_tf.engine.user_networks import copy_network
+from mpl_tf.engine.user_networks import copy_network, follow_trainable
 from mpl_tf.formulas import averages, losses, thresholds
 from mpl_tf.options import option, redefault
 
@@ -146,6 +146,7 @@ class NoisyStudent(FixedTeacherMethod):
         with self.distribute_strategy.scope():
             student_optimizer = update.get_optimizer(student_optimizer, "student_optimizer")
             for trainer in self._rounds.trainers:
+                follow_trainable(trainer.student, self.student)
                 fresh = keras.optimizers.get(keras.optimizers.serialize(student_optimizer))
                 trainer.compile(student_optimizer=fresh, teacher_optimizer=None, **kwargs)
         super().compile(
