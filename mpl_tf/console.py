@@ -21,6 +21,9 @@ from absl import logging as absl_logging
 log = absl_logging.get_absl_logger().getChild("mpl_tf")
 
 
+_UNITS = (("days", 86_400.0), ("hours", 3600.0), ("minutes", 60.0), ("seconds", 1.0))
+
+
 class _Lines(logging.Handler):
     """Prints records as plain lines: information to standard output, warnings to standard error."""
 
@@ -94,6 +97,14 @@ def table(rows: Sequence[tuple[str, object]]) -> str:
     """Rows of two columns as aligned text, indented by two spaces."""
     width = max(len(name) for name, _ in rows)
     return "\n".join(f"  {name:<{width}}  {value}" for name, value in rows)
+
+
+def duration(seconds: float) -> str:
+    """A time in words, to two digits: "40 seconds", "2.5 hours"."""
+    unit, length = next((u for u in _UNITS if seconds >= u[1]), _UNITS[-1])
+    number = float(f"{seconds / length:.2g}")
+    number = round(seconds / length) if number >= 10 else number
+    return f"{number:g} {unit if number != 1 else unit.removesuffix('s')}"
 
 
 class Terminated(BaseException):

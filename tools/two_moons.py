@@ -45,7 +45,7 @@ from sklearn import datasets
 import mpl_tf
 from arguments import at_least, output_folder
 from mpl_tf.engine.method import Method
-from mpl_tf.runs import callbacks
+from mpl_tf.runs import progress
 
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt
@@ -172,8 +172,9 @@ def fit(method: Method, data: Moons, sigma: float, steps: int) -> None:
     """Trains a method for `steps` steps, before that its teacher if that is a phase of its own."""
 
     def bar(phase):
-        progress = callbacks.Progress(phase, steps)
-        return {"verbose": console.bar_mode(), "callbacks": [progress]}
+        forecast = progress.Forecast(phase, steps)
+        shown = [forecast, progress.Progress(forecast)]
+        return {"verbose": console.bar_mode(), "callbacks": shown}
 
     if method.pretraining_phases():
         method.pretrain(batches(data, sigma), steps=steps, **bar("teacher"))

@@ -3,8 +3,7 @@
 import math
 import statistics
 import time
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
 
 import keras
 import tensorflow as tf
@@ -174,50 +173,6 @@ class LogMetrics(StepCallback):
         values = {k: v for k, v in (logs or {}).items() if k.startswith("val_")}
         if values:
             self.metrics.write(self.phase, self.step, values)
-
-
-def headline(logs: Mapping[str, float], networks: Iterable[str]) -> dict[str, float]:
-    """What has room in one line of a terminal: loss and validation accuracy of each network."""
-    losses = {f"{name}_loss" for name in networks}
-    values = {name: value for name, value in logs.items() if name in losses}
-    for name, value in logs.items():
-        if name.startswith("val_") and name.endswith("_accuracy"):
-            values[name.removeprefix("val_")] = value
-    return values
-
-
-class Progress(keras.callbacks.ProgbarLogger):
-    """Keras's bar with a headline in steps, showing the few values that tell how it goes.
-
-    Args:
-      phase: the headline's first word.
-      total: steps of the whole phase.
-      offset: steps done before this `fit`.
-    """
-
-    def __init__(self, phase: str, total: int, offset: int = 0):
-        super().__init__()
-        self.phase, self.total, self.step = phase, total, offset
-
-    def set_params(self, params: dict[str, Any]) -> None:
-        super().set_params(params)
-        self.epochs = 1  # no "Epoch 1/4": steps are the unit here
-
-    def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
-        if self.verbose:
-            first, last = self.step + 1, self.step + self.target
-            log.info(f"{self.phase}: steps {first} to {last} of {self.total}")
-        super().on_epoch_begin(epoch, logs)
-
-    def on_train_batch_end(self, batch: int, logs: Logs = None) -> None:
-        super().on_train_batch_end(batch, self._headline(logs))
-
-    def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
-        self.step += self.target
-        super().on_epoch_end(epoch, self._headline(logs))
-
-    def _headline(self, logs):
-        return headline(logs or {}, self.model.networks)
 
 
 class SaveCheckpoint(StepCallback):

@@ -13,7 +13,7 @@ from mpl_tf.console import log
 from mpl_tf.data import pipeline
 from mpl_tf.engine import devices
 from mpl_tf.engine.trainer import Trainer
-from mpl_tf.runs import callbacks, collapse, folder, metrics_log
+from mpl_tf.runs import callbacks, collapse, folder, metrics_log, progress
 from mpl_tf.runs.checkpoint import Checkpoints
 from mpl_tf.runs.experiment import Experiment, finetuning_phase
 
@@ -88,6 +88,7 @@ def run_phase(
         if since_evaluation and step % run.log_every:
             continue_row = [callbacks.ContinueWindow(trainer)]
     warning = collapse_warning(experiment, step)  # one for all calls of `fit`: it warns once
+    forecast = progress.Forecast(phase, total, step)
     with _sigterm_held_back(trainer.distribute_strategy) as asked_to_stop:
         for epochs, length in fit_calls(step, total, run.eval_every):
             trainer.fit(
@@ -101,6 +102,7 @@ def run_phase(
                     *continue_row,
                     callbacks.StopOnNonFinite(phase, step),  # waits for the step's numbers
                     *timers,
+                    forecast,
                     callbacks.RenewStatistics(
                         lambda: experiment.batches(phase, total, trainer.unlabeled_views),
                         total,
@@ -108,7 +110,7 @@ def run_phase(
                     ),
                     callbacks.LogMetrics(metrics, phase, run.log_every, step),
                     warning,
-                    callbacks.Progress(phase, total, step),
+                    progress.Progress(forecast),
                     callbacks.SaveCheckpoint(
                         checkpoints,
                         phase,

@@ -31,13 +31,6 @@ def test_weights_that_only_the_evaluation_finds_broken_stop_the_run_too():
         guard.on_epoch_end(0, {"loss": 1.0, "val_ema_cross_entropy": float("nan")})
 
 
-def test_the_bar_shows_the_loss_of_training_not_of_validation():
-    logs = {"student_loss": 1.0, "val_student_accuracy": 0.5, "val_student_cross_entropy": 9.0}
-    logs["pseudo_label_accuracy"] = 0.1
-    line = callbacks.headline(logs, networks=["student", "ema"])
-    assert line == {"student_loss": 1.0, "student_accuracy": 0.5}
-
-
 def test_steps_are_those_that_keras_names_not_its_calls():
     counter = callbacks.StepCallback(offset=100)
     seen = []
