@@ -158,6 +158,17 @@ def test_a_cell_with_damaged_results_fails_in_words(results, capsys, change, mes
     assert message in capsys.readouterr().out
 
 
+def test_accuracy_on_validation_images_is_called_so(results):
+    for part in ("test", "validation"):
+        content = {**results.content, f"{part}_accuracy": results.content["test_accuracy"]}
+        if part == "validation":
+            del content["test_accuracy"]
+        (results.folder / "results.json").write_text(json.dumps(content))
+        assert results.main(results.arguments) == 0
+        table = (results.folder.parents[1] / "table.md").read_text()
+        assert table.startswith(f"{part.capitalize()} accuracy (%) on digits")
+
+
 def test_a_cell_with_a_damaged_log_has_no_curve(results, capsys):
     (results.folder / "results.json").write_text(json.dumps(results.content))
     (results.folder / "metrics.csv").write_bytes(b"\xff")

@@ -51,11 +51,16 @@ def _dots(options: argparse.Namespace, methods: Sequence[str], done: tables.Resu
             all_values += values
             axes.plot(values, [y + 0.15] * len(values), "o", color="gray", alpha=0.5, markersize=4)
             half = tables.interval(values)
-            axes.errorbar(statistics.mean(values), y, xerr=half, fmt="o", capsize=4, color=f"C{y}")
+            mean, style = statistics.mean(values), {"fmt": "o", "capsize": 4}
+            color = f"C{list(methods).index(method) % 10}"  # as in the curves
+            axes.errorbar(mean, y, xerr=half, color=color, **style)
         axes.set_yticks(range(len(rows)), [m.replace(":", "\n") for m in rows], fontsize=8)
         axes.set_ylim(len(rows) - 0.5, -0.5)
         axes.set_xlim(*limits(all_values))
-        axes.set(title=f"{options.dataset}, {n} labels", xlabel="test accuracy (%)")
+        axes.set(
+            title=f"{options.dataset}, {n} labels",
+            xlabel=f"{tables.measured_part(done)} accuracy (%)",
+        )
         axes.grid(axis="x", alpha=0.3)
     figure.supxlabel(
         "grey: one seed; coloured: mean with 95% interval, as far as it fits", fontsize=8
@@ -91,7 +96,8 @@ def _curves(
             of_method = [v for c, v in curves.items() if (c.method, c.num_labeled) == (method, n)]
             style = {"color": f"C{k % 10}", "linestyle": "-" if k < 10 else "--"}
             for steps, values in of_method:
-                axes.plot(steps, values, marker=".", alpha=0.25, linewidth=0.8, **style)
+                marker = "." if len(steps) == 1 else ""
+                axes.plot(steps, values, marker=marker, alpha=0.25, linewidth=0.8, **style)
             length = min((len(steps) for steps, _ in of_method), default=0)
             if length:
                 mean = [statistics.mean(v[i] for _, v in of_method) for i in range(length)]

@@ -28,6 +28,11 @@ def accuracies(results: Mapping[str, Any]) -> dict[str, float | None]:
     return results.get("test_accuracy") or results["validation_accuracy"]
 
 
+def measured_part(done: Results) -> str:
+    """Which images accuracies are of: "test", or "validation" where there are no test images."""
+    return "test" if all(r.get("test_accuracy") for r in done.values()) else "validation"
+
+
 def delivered(results: Mapping[str, Any]) -> float:
     """Accuracy, in percent, of the network that a run delivers."""
     accuracy = accuracies(results)
@@ -132,10 +137,10 @@ def markdown(
     columns, rows = measured_columns(options.num_labeled, groups), _rows(methods, groups)
     base = reference(rows)
     lines = [
-        f"Test accuracy (%) on {options.dataset}: mean ± standard deviation over up to "
-        f"{options.seeds} seeds, of the network that a run delivers after its last step; nothing "
-        "is selected on test images. Bold: the best, where a paired t-test tells it from the "
-        f"second (p < {LEVEL}).",
+        f"{measured_part(done).capitalize()} accuracy (%) on {options.dataset}: mean ± standard "
+        f"deviation over up to {options.seeds} seeds, of the network that a run delivers after its "
+        "last step; nothing is selected on test images. Bold: the best, where a paired t-test "
+        f"tells it from the second (p < {LEVEL}).",
         "",
         "| method | " + " | ".join(f"{n} labels" for n in columns) + " |",
         "|---|" + "---|" * len(columns),
