@@ -56,7 +56,7 @@ def list_images(root: str) -> Listing:
         real_top = os.path.realpath(top)
         # A folder around the root may hold the other parts of a dataset: it is not meant.
         if top != root and (real_top in seen or _holds(real_top, real_root)):
-            ignored["links to folders that are read anyway, or lie above"] += 1
+            ignored["that link back to folders"] += 1
             continue
         for folder, subfolders, names in os.walk(top, onerror=unreadable):
             real = os.path.normpath(os.path.join(real_top, os.path.relpath(folder, top)))

@@ -1,11 +1,16 @@
 """A fully connected network, for images so small that position hardly matters, and for tests."""
 
+import math
+
 import keras
 from keras import layers
 
 from mpl_tf.networks.architecture import Architecture
 from mpl_tf.networks.initializers import layer_seeds
 from mpl_tf.networks.precision import full
+from mpl_tf.options import ConfigError
+
+_MOST_WEIGHTS = 1 << 26
 
 
 def build(
@@ -28,7 +33,17 @@ def build(
 
     Returns:
       keras.Model, images [N, H, W, C] with values 0 to 255 -> logits [N, K].
+
+    Raises:
+      ConfigError: the images are so large that memory might not hold the weights.
     """
+    weights = width * math.prod(input_shape)
+    if weights > _MOST_WEIGHTS:
+        raise ConfigError(
+            f"network=mlp has at most {_MOST_WEIGHTS:,} weights in its first layer; images of "
+            f"{'x'.join(map(str, input_shape))} would need {weights:,}. Take a smaller image_size, "
+            "or a network with convolutions."
+        )
     seeds = layer_seeds(seed)
 
     def dense(units: int, dtype: str | None = None) -> keras.Layer:

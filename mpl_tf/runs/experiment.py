@@ -15,6 +15,7 @@ from mpl_tf.engine.label_training import LabelTraining
 from mpl_tf.engine.method import Method
 from mpl_tf.formulas import schedules
 from mpl_tf.methods import METHODS
+from mpl_tf.runs import footprint
 from mpl_tf.runs.folder import FINETUNE
 
 
@@ -199,11 +200,14 @@ def build(
       output_path: where this process writes; None is the run folder.
 
     Raises:
-      ConfigError: the networks cannot be computed in the way that was asked for.
+      ConfigError: the networks cannot be computed in the way that was asked for, or a step of them
+        does not fit into memory.
     """
     strategy = strategy or devices.current_strategy()
     num_classes, image_shape = len(split.class_names), split.labeled.shape
+    footprint.check_images(settings, image_shape)
     method = build_method(settings, num_classes, image_shape, split.unlabeled.size or 0, strategy)
+    footprint.check_layers(settings, method.student, image_shape)
     policies = views.make(settings.data, image_shape[0])
     return Experiment(settings, split, policies, method, path, output_path or path)
 

@@ -64,7 +64,7 @@ def test_links_are_followed_and_no_folder_is_read_twice(tmp_path):
         "x/3.png",
         "x/er/4.png",
     ]
-    back = "links to folders that are read anyway, or lie above"
+    back = "that link back to folders"
     assert listing.ignored == {back: 5, "without an ending": 1}
     (tmp_path / "link").symlink_to(root)
     assert len(files.list_images(str(tmp_path / "link")).images) == 5

@@ -165,3 +165,8 @@ def test_the_help_has_every_architecture():
     (field,) = (f for f in dataclasses.fields(RunConfig) if f.name == "network")
     for architecture in ARCHITECTURES:
         assert architecture.text in str(field.metadata)
+
+
+def test_an_mlp_of_large_images_is_refused_before_it_is_built():
+    with pytest.raises(ConfigError, match=r"images of 2000x2000x3 would need 1,536,000,000\. Take"):
+        NETWORKS["mlp"](10, (2000, 2000, 3))

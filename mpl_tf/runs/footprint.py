@@ -1,0 +1,81 @@
+"""What a step needs of memory at least, so that a run too large for the machine never starts."""
+
+import contextlib
+import math
+from collections.abc import Iterator
+
+import keras
+import tensorflow as tf
+
+from mpl_tf import config
+from mpl_tf.images import memory
+from mpl_tf.methods import METHODS
+from mpl_tf.options import ConfigError
+
+# Of all that layers compute, some is let go of before the rest is there.
+_SHARE = 0.25
+
+
+def check_images(settings: config.Config, image_shape: tuple[int, int, int]) -> None:
+    """Refuses a run the images of whose step do not fit into memory, one byte a value.
+
+    Args:
+      settings: of the run.
+      image_shape: (height, width, channels).
+
+    Raises:
+      ConfigError: they are more than there is.
+    """
+    _compare(settings, image_shape, _num_images(settings) * math.prod(image_shape))
+
+
+def check_layers(
+    settings: config.Config, network: keras.Model, image_shape: tuple[int, int, int]
+) -> None:
+    """Refuses a run whose step the CPU cannot compute.
+
+    A quarter is counted of what the layers give for the images of a microbatch: a step that passes
+    may still be too large.
+
+    Args:
+      settings: of the run.
+      network: the student.
+      image_shape: (height, width, channels).
+
+    Raises:
+      ConfigError: it is more than there is.
+    """
+    compute = settings.compute
+    if compute.strategy.startswith("tpu") or tf.config.get_visible_devices("GPU"):
+        return  # which say so themselves
+    size = 4 if compute.precision == "float32" else 2
+    values = sum(values_of_layers(network)) * _num_images(settings) / compute.accumulate_steps
+    _compare(settings, image_shape, int(_SHARE * size * values))
+
+
+def _num_images(settings):
+    run = settings.run
+    views = METHODS[run.method].unlabeled_views
+    return run.labeled_batch * (1 + run.unlabeled_ratio * len(views))
+
+
+def _compare(settings, image_shape, least):
+    available = memory.available()
+    if least > available:
+        height, width, channels = image_shape
+        raise ConfigError(
+            f"a step of {_num_images(settings):,} images of {height}x{width}x{channels} needs at "
+            f"least {least / 2**30:,.1f} GiB of memory, and {available / 2**30:,.1f} are there. "
+            "Take a smaller image_size, labeled_batch or unlabeled_ratio, or more accumulate_steps."
+        )
+
+
+def values_of_layers(network: keras.Model) -> Iterator[int]:
+    """How many values each layer gives for an image; layers that do not tell are left out."""
+    for layer in network.layers:
+        if isinstance(layer, keras.Model):
+            yield from values_of_layers(layer)
+            continue
+        with contextlib.suppress(AttributeError, ValueError):  # of layers with several calls
+            for output in keras.tree.flatten(layer.output):
+                yield math.prod(side or 1 for side in output.shape[1:])

@@ -1,0 +1,64 @@
+"""Runs that memory cannot hold are refused before anything of their size is made."""
+
+import keras
+import pytest
+
+import mpl_tf
+from mpl_tf import config
+from mpl_tf.images import memory
+from mpl_tf.options import ConfigError
+from mpl_tf.runs import footprint
+
+# Of supervised learning: 20 images a step.
+SETTINGS = {"method": "supervised", "num_labeled": 20, "labeled_batch": 20, "network": "mlp"}
+
+
+@pytest.fixture
+def there(monkeypatch):
+    """there(number): from now on so many bytes of memory are available."""
+    return lambda number: monkeypatch.setattr(memory, "available", lambda: number)
+
+
+def test_the_images_of_a_step_must_fit(there):
+    settings = config.make(SETTINGS)
+    there(20 * 8 * 8)
+    footprint.check_images(settings, (8, 8, 1))
+    text = "a step of 20 images of 100000x100000x3 needs at least 558.8 GiB .* 0.0 are there"
+    with pytest.raises(ConfigError, match=text):
+        footprint.check_images(settings, (100_000, 100_000, 3))
+    views = config.make(SETTINGS | {"method": "uda", "labeled_batch": 4, "unlabeled_ratio": 2})
+    there(4 * (1 + 2 * 2) * 64 - 1)  # weak and strong
+    with pytest.raises(ConfigError, match="20 images"):
+        footprint.check_images(views, (8, 8, 1))
+
+
+def test_what_layers_give_must_fit(there):
+    network = mpl_tf.NETWORKS["mlp"](10, (8, 8, 1))
+    # input, scaled, flat; two layers and their activations; dropout; logits
+    assert list(footprint.values_of_layers(network)) == [64] * 3 + [128] * 5 + [10]
+    for more, size in (({}, 4), ({"precision": "bfloat16"}, 2), ({"accumulate_steps": 2}, 2)):
+        settings = config.make(SETTINGS | more)
+        there(842 * 20 * size // 4)
+        footprint.check_layers(settings, network, (8, 8, 1))
+        there(842 * 20 * size // 4 - 1)
+        with pytest.raises(ConfigError, match="accumulate_steps"):
+            footprint.check_layers(settings, network, (8, 8, 1))
+
+
+def test_networks_in_networks_are_looked_into():
+    inner = mpl_tf.NETWORKS["mlp"](10, (8, 8, 1))
+    inputs = keras.Input((8, 8, 1))
+    outer = keras.Model(inputs, inner(inputs))
+    assert sum(footprint.values_of_layers(outer)) == 64 + 842
+
+
+def test_memory_is_what_the_container_leaves(tmp_path, monkeypatch):
+    (tmp_path / "max").write_text("5000\n")
+    (tmp_path / "current").write_text("2000\n")
+    monkeypatch.setattr(memory, "_GROUPS", ())
+    assert memory.available() > 1 << 20
+    groups = [(str(tmp_path / "max"), str(tmp_path / "current"))]
+    monkeypatch.setattr(memory, "_GROUPS", groups)
+    assert memory.available() == 3000
+    (tmp_path / "max").write_text("max\n")
+    assert memory.available() > 1 << 20
