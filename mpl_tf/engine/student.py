@@ -123,7 +123,7 @@ class StudentMethod(Method):
         batch = batch | self.targets(batch)
         variables = self.trained.trainable_variables
         with tf.GradientTape() as tape:
-            loss, pseudo_label = self.objective(batch)
+            loss, pseudo_label = _loss_and_label(self.objective(batch))
             scaled = self.student_optimizer.scale_loss(loss)
         self.log(student_loss=loss, student_learning_rate=self.student_optimizer.learning_rate)
         self.update(self.student_optimizer, tape.gradient(scaled, variables), variables)
@@ -131,3 +131,15 @@ class StudentMethod(Method):
         self.step.assign_add(1)
         if pseudo_label is not None:
             self.log_pseudo_labels(pseudo_label, batch)
+
+
+def _loss_and_label(objective):
+    """What `objective` has returned; ValueError unless it is a scalar loss and pseudo labels."""
+    if isinstance(objective, tuple) and len(objective) == 2 and not objective[0].shape.rank:
+        return objective
+    received = objective if not isinstance(objective, tuple) else objective[0]
+    raise ValueError(
+        "objective must return (loss, pseudo_label): a scalar, such as tf.reduce_mean(...), and "
+        f"labels [U, K] or None; received a {type(objective).__name__} whose loss has shape "
+        f"{getattr(received, 'shape', None)}."
+    )

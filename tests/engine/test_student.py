@@ -1,10 +1,12 @@
-"""The optimizers that methods take, and what they refuse."""
+"""The optimizers that methods take, what a method may return and log, and what is refused."""
 
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 import mpl_tf
+from mpl_tf.engine.student import StudentMethod
 
 
 @pytest.fixture
@@ -100,3 +102,60 @@ def test_batches_without_known_labels_are_no_part_of_the_accuracy_of_pseudo_labe
         method.log_pseudo_labels(probs, {"hidden_label": np.array(hidden)})
     assert "pseudo_label_accuracy" in method.logged
     assert float(method.means.result()["pseudo_label_accuracy"]) == 0.5
+
+
+class OfUser(StudentMethod):
+    """A method whose objective and targets a test sets."""
+
+    def targets(self, batch):
+        return self.of_test[0](self, batch)
+
+    def objective(self, batch):
+        return self.of_test[1](self, batch)
+
+
+def loss_of(method, batch):
+    (logits,) = method.forward(method.student, batch["labeled"])
+    return method.label_loss(batch["label"], logits)
+
+
+def log_x(method, batch):
+    method.log(x=1.0)
+    return {}
+
+
+def twice(name):
+    def objective(method, batch):
+        method.log(**{name: 3.0})
+        return tf.reduce_mean(loss_of(method, batch)), None
+
+    return objective
+
+
+@pytest.mark.parametrize(
+    ("targets", "objective", "message"),
+    [
+        (log_x, twice("x"), "OfUser logs x twice"),
+        (log_x, twice("student_loss"), "logs student_loss twice"),
+        (log_x, lambda *a: tf.reduce_mean(loss_of(*a)), r"received a \w*Tensor.* shape \(\)"),
+        (log_x, lambda *a: (loss_of(*a), None), r"received a tuple whose loss has shape \(4,\)"),
+        (log_x, lambda *a: None, "received a NoneType whose loss has shape None"),
+    ],
+)
+def test_what_a_method_returns_and_logs_must_make_sense(
+    linear, random_batch, endless, targets, objective, message
+):
+    method = OfUser(linear(5, 3))
+    method.of_test = targets, objective
+    method.compile("sgd")
+    with pytest.raises(ValueError, match=message):
+        method.fit(endless(random_batch([5])), steps_per_epoch=1, verbose=0)
+
+
+def test_each_step_logs_anew(linear, random_batch, endless):
+    method = OfUser(linear(5, 3))
+    method.of_test = log_x, twice("y")
+    method.compile("sgd", run_eagerly=True)
+    history = method.fit(endless(random_batch([5])), steps_per_epoch=2, epochs=2, verbose=0)
+    assert history.history["x"] == [1.0, 1.0]
+    assert history.history["y"] == [3.0, 3.0]
