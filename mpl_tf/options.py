@@ -122,6 +122,22 @@ def choices(field: dataclasses.Field) -> list[str] | None:
     return None if values is None else sorted(values)
 
 
+def check_fields(config: type) -> None:
+    """Refuses a dataclass that has other fields than options of a type that flags have.
+
+    Raises:
+      TypeError: a field is none; the message names it.
+    """
+    for field in dataclasses.fields(config):
+        if field.type not in _TYPES or "help" not in field.metadata:
+            written = field.type if isinstance(field.type, str) else repr(field.type)
+            raise TypeError(
+                f"{config.__name__}.{field.name} must be an option(...) of type int, float, bool "
+                f"or str; received {written}. Annotations must be types, not their names: leave "
+                "`from __future__ import annotations` out of this file."
+            )
+
+
 def check(*configs: Any) -> None:
     """Checks the values of dataclass instances whose fields are options.
 

@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from mpl_tf.options import ConfigError, check, hint, make, option, redefault
+from mpl_tf.options import ConfigError, check, check_fields, hint, make, option, redefault
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,3 +102,22 @@ def test_zero_may_be_allowed_beside_a_range(side):
 def test_zero_beside_a_range_is_said(side):
     with pytest.raises(ConfigError, match=f"be 0, or at least 4 and at most 9; received {side}"):
         check(Sized(side))
+
+
+@pytest.mark.parametrize(
+    ("annotation", "default", "received"),
+    [
+        ("int", option(1, "A number."), "received int"),  # as postponed annotations are
+        (tuple, option((), "Numbers."), r"received <class 'tuple'>"),
+        (float | None, option(None, "A number."), r"received float \| None"),
+        (int, 3, "received <class 'int'>"),
+    ],
+)
+def test_fields_that_are_no_options_of_flags_are_refused(annotation, default, received):
+    config = dataclasses.make_dataclass("Made", [("x", annotation, default)])
+    with pytest.raises(TypeError, match=rf"Made.x must be an option\(...\) .*{received}"):
+        check_fields(config)
+
+
+def test_options_are_not_refused():
+    check_fields(Other)

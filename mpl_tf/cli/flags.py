@@ -18,6 +18,10 @@ _NUMBERS: dict[Any, flags.ArgumentParser] = {
 }
 
 
+# Of every command, beside those made of fields.
+FLAGS = ("help", "verbosity", "flagfile")
+
+
 def parser(command: Command, options_class: type) -> Callable[[Sequence[str]], tuple]:
     """What parses a command line into a dataclass of options, and the files if it takes some.
 

@@ -45,9 +45,24 @@ class Job:
 
 
 def _all_fields() -> list[dataclasses.Field]:
-    """A field for each flag; those of several methods have the same name and type."""
-    groups = [*GROUPS, *(method.Config for method in METHODS.values()), Launch]
-    return list({f.name: f for group in groups for f in dataclasses.fields(group)}.values())
+    """A field for each flag; methods may share one, of one type.
+
+    Raises:
+      TypeError: a hyperparameter has the name of a general flag, or of another method's
+        hyperparameter of another type.
+    """
+    general = {f.name: f for group in (*GROUPS, Launch) for f in dataclasses.fields(group)}
+    reserved = {*general, *cli.FLAGS}
+    of_methods: dict[str, dataclasses.Field] = {}
+    for method in METHODS.values():
+        for field in dataclasses.fields(method.Config):
+            other = of_methods.setdefault(field.name, field)
+            if field.name in reserved or other.type is not field.type:
+                raise TypeError(
+                    f"{method.Config.__name__}.{field.name} needs another name: a flag that means "
+                    "something else, or has another type, is called so."
+                )
+    return [*general.values(), *of_methods.values()]
 
 
 def _sections(method: str) -> list[tuple[str, Sequence[dataclasses.Field]]]:

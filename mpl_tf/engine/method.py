@@ -20,7 +20,7 @@ from mpl_tf.engine.roles import ROLES
 from mpl_tf.engine.trainer import Trainer
 from mpl_tf.engine.user_networks import check_networks, copy_network, follow_trainable
 from mpl_tf.formulas import averages, losses, schedules
-from mpl_tf.options import ConfigError, check, option
+from mpl_tf.options import ConfigError, check, check_fields, option
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,6 +92,16 @@ class Method(Trainer):
     panels: ClassVar[tuple[Panel, ...]] = ()
     joint_training: ClassVar[bool] = False
     remedies: ClassVar[Mapping[str, str]] = MappingProxyType({})
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Refuses, with TypeError, a class whose options or panels nothing could read later."""
+        super().__init_subclass__(**kwargs)
+        check_fields(cls.Config)
+        if not (isinstance(cls.panels, tuple) and all(isinstance(p, Panel) for p in cls.panels)):
+            raise TypeError(
+                f"{cls.__name__}.panels must be a tuple of Panel, such as (Panel(...),); received "
+                f"{cls.panels!r}."
+            )
 
     def __init__(
         self,

@@ -66,8 +66,8 @@ def check_facts(method: Method) -> None:
       ConfigError: a name is taken, or a value is nothing that JSON has.
     """
     facts, name = method.facts(), type(method).__name__
-    reserved = {*Results.__annotations__, "versions", "git_revision", "resumed_at"}
-    reserved = sorted(facts.keys() & reserved)
+    others = {*Results.__annotations__, "versions", "git_revision", "resumed_at"}
+    reserved = sorted(facts.keys() & others)
     if reserved:
         raise ConfigError(
             f"facts() of {name} must not name {', '.join(reserved)}: results of all runs have that."

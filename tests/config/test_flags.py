@@ -1,6 +1,5 @@
 """The command line."""
 
-import collections
 import dataclasses
 import pathlib
 import re
@@ -10,7 +9,7 @@ import pytest
 from mpl_tf import cli, config
 from mpl_tf.config import flags
 from mpl_tf.methods import METHODS
-from mpl_tf.options import ConfigError
+from mpl_tf.options import ConfigError, option
 
 SMOKE = pathlib.Path(__file__).parents[2] / "flags" / "smoke" / "mpl.flags"
 
@@ -88,9 +87,20 @@ def test_help_has_the_flags_of_its_method_alone_and_their_own_texts(method):
 EVERYWHERE = ("flagfile", "verbosity")
 
 
-def test_flags_of_one_name_have_one_type():
-    types = collections.defaultdict(set)
-    for method in METHODS.values():
-        for field in dataclasses.fields(method.Config):
-            types[field.name].add(field.type)
-    assert {name for name, of_name in types.items() if len(of_name) > 1} == set()
+@pytest.mark.parametrize(
+    ("name", "annotation", "default"),
+    [
+        ("seed", int, 0),
+        ("help", bool, False),
+        ("workdir", str, ""),
+        ("threshold", int, 1),
+        ("feedback", bool, True),
+    ],
+)
+def test_a_hyperparameter_with_the_name_of_another_flag_is_refused(
+    monkeypatch, name, annotation, default
+):
+    options = dataclasses.make_dataclass("Made", [(name, annotation, option(default, "Help."))])
+    monkeypatch.setitem(METHODS, "made", type("Made", (), {"Config": options}))
+    with pytest.raises(TypeError, match=rf"Made.{name} needs another name"):
+        flags.parse([])
