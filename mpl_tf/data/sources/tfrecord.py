@@ -158,7 +158,7 @@ def _first_broken(records):
             image = example.image(records.read([number])[0]).numpy()
             reason = check.verify(image)
         except tf.errors.OpError as error:
-            reason = f"is damaged: {files.reason(error)}"
+            reason = f"is damaged: {stores.fault(error)}"
         if reason:
             return f"record {number} {reason}"
     return "they cannot be read twice"

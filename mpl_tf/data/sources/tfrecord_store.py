@@ -38,17 +38,20 @@ def _described(files, single):
 class RecordStore:
     """Records of several files by their number, which counts through the files in order.
 
+    Attributes:
+      shards: the files, with chunks of one record.
+
     Args:
       files: paths or shards, at least one.
     """
 
     def __init__(self, files: Sequence[str | Shard]):
-        self._shards = _described(files, single=True)
-        owner = np.repeat(np.arange(len(files)), [shard.records for shard in self._shards])
+        self.shards = _described(files, single=True)
+        owner = np.repeat(np.arange(len(files)), [shard.records for shard in self.shards])
         with tf.device("CPU"):
-            self._paths = tf.constant([shard.path for shard in self._shards])
+            self._paths = tf.constant([shard.path for shard in self.shards])
             self._owner = tf.constant(owner, tf.int64)
-            self._offsets = tf.constant(np.concatenate([s.offsets for s in self._shards]))
+            self._offsets = tf.constant(np.concatenate([s.offsets for s in self.shards]))
 
     def __len__(self) -> int:
         return len(self._owner)
@@ -61,7 +64,7 @@ class RecordStore:
           ConfigError: see `tfrecord_labels.read`.
         """
         with concurrent.futures.ThreadPoolExecutor(_THREADS) as threads:
-            labels = threads.map(tfrecord_labels.read, [shard.path for shard in self._shards])
+            labels = threads.map(tfrecord_labels.read, [shard.path for shard in self.shards])
             return np.concatenate(list(labels))
 
     def record(self, index: tf.Tensor) -> tf.Tensor:
@@ -94,6 +97,9 @@ class Stream:
     Of encoded images memory holds five windows at most: one that is being delivered, one that is
     ready, and three copies of one that is being read and shuffled.
 
+    Attributes:
+      shards: the files that hold a record.
+
     Args:
       files: paths or shards.
       window_records: records that are shuffled together.
@@ -114,7 +120,7 @@ class Stream:
         shards = [shard for shard in _described(files, single=False) if shard.records]
         if not shards:
             raise ConfigError("a pool of unlabeled images must hold at least one record.")
-        self._shards, counts = shards, []
+        self.shards, counts = tuple(shards), []
         for shard in shards:
             counts += [shard.records_per_chunk] * len(shard.offsets)
             counts[-1] -= len(shard.offsets) * shard.records_per_chunk - shard.records
@@ -139,10 +145,10 @@ class Stream:
 
     def contents(self) -> Contents:
         """One row a file: its size, number of records, first and last bytes make the digest."""
-        folder = os.path.commonpath([os.path.dirname(shard.path) for shard in self._shards])
-        names = [os.path.relpath(shard.path, folder or ".") for shard in self._shards]
+        folder = os.path.commonpath([os.path.dirname(shard.path) for shard in self.shards])
+        names = [os.path.relpath(shard.path, folder or ".") for shard in self.shards]
         with concurrent.futures.ThreadPoolExecutor(_THREADS) as threads:
-            ends = list(threads.map(tfrecord_format.read_ends, self._shards))
+            ends = list(threads.map(tfrecord_format.read_ends, self.shards))
         with tf.device("CPU"):
             digests = stores.digests_of(tf.constant(ends)).numpy()
         return Contents(np.array(names, str), np.full(len(names), -1), digests)

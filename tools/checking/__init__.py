@@ -1,0 +1,1 @@
+"""What tools/check_data.py reads, says and draws."""
