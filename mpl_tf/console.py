@@ -42,9 +42,13 @@ def start(argv: Sequence[str]) -> None:
     setting, so the file descriptor itself is redirected for that moment. If the import fails,
     what was written is shown.
 
+    What standard output cannot show is written in escapes from here on.
+
     Args:
       argv: the command line; with `--verbosity`, TensorFlow is not silenced.
     """
+    with contextlib.suppress(AttributeError):  # somebody's own stream
+        sys.stdout.reconfigure(errors="backslashreplace")  # as Python does for standard error
     log.addHandler(_LINES)  # once, however often
     log.setLevel(logging.INFO)
     log.propagate = False  # some library may give the root logger a handler
@@ -76,6 +80,40 @@ def _stderr_redirected():
         finally:
             os.dup2(stderr, 2)
             os.close(stderr)
+
+
+@contextlib.contextmanager
+def quiet_decoders() -> Iterator[None]:
+    """While this lasts, nothing but Python writes to standard error, if TensorFlow is silenced.
+
+    The library that decodes JPEGs tells of damage without naming the file, in the middle of a line.
+    """
+    if os.environ.get("TF_CPP_MIN_LOG_LEVEL") != "3":
+        yield
+        return
+    sys.stderr.flush()
+    stream, stderr = sys.stderr, os.dup(2)
+    with contextlib.suppress(AttributeError, OSError, ValueError):  # a stream without a number
+        if stream.fileno() == 2:
+            sys.stderr = os.fdopen(
+                os.dup(2), "w", 1, encoding=stream.encoding, errors="backslashreplace"
+            )
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    os.close(nowhere)
+    try:
+        yield
+    finally:
+        if sys.stderr is not stream:
+            sys.stderr.close()
+            sys.stderr = stream
+        os.dup2(stderr, 2)
+        os.close(stderr)
+
+
+def printable(name: str) -> str:
+    """A name with escapes for what no terminal shows, such as line ends and bytes of no text."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in name)
 
 
 def say(text: str = "") -> None:

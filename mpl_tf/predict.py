@@ -71,9 +71,12 @@ def _predict(options: Options, names: list[str]) -> int:
     files, empty = list_files(names)
     writer = _Writer(options.format, class_names, min(options.top, len(class_names)))
     failed = len(empty)
-    with tqdm.tqdm(total=len(files), unit="file", disable=None, leave=False) as bar:
+    with (
+        console.quiet_decoders(),
+        tqdm.tqdm(total=len(files), unit="file", disable=None, leave=False) as bar,
+    ):
         for folder, reason in empty:
-            bar.write(f"{folder} {reason}", file=sys.stderr)
+            bar.write(f"{console.printable(folder)} {reason}", file=sys.stderr)
         for line in writer.header():
             bar.write(line)
         for first in range(0, len(files), options.batch):
@@ -81,7 +84,7 @@ def _predict(options: Options, names: list[str]) -> int:
             for file, probs, reason in classify(serve, batch):
                 if probs is None:
                     failed += 1
-                    bar.write(f"{file} {reason}", file=sys.stderr)
+                    bar.write(f"{console.printable(file)} {reason}", file=sys.stderr)
                 else:
                     bar.write(writer.line(file, probs))
             bar.update(len(batch))
@@ -122,18 +125,22 @@ def classify(
                 reasons[file] = reason
                 del contents[file]
 
-    def answer():
-        encoded = tf.constant(list(contents.values()), tf.string)
-        return serve(image_bytes=encoded)["probabilities"].numpy()
+    def answers(files: Sequence[str]) -> dict[str, np.ndarray]:
+        encoded = tf.constant([contents[file] for file in files], tf.string)
+        return dict(zip(files, serve(image_bytes=encoded)["probabilities"].numpy(), strict=True))
 
     # A GIF may hold more frames than fit into memory; of all else the export says what is wrong.
     leave_out_broken([f for f, data in contents.items() if header.sniff(data) in (None, "gif")])
     try:
-        probs = answer()
+        rows = answers(list(contents))
     except tf.errors.InvalidArgumentError:
         leave_out_broken(list(contents))
-        probs = answer()
-    rows = dict(zip(contents, probs, strict=True))
+        rows = {}
+        for file in contents:
+            try:
+                rows |= answers([file])
+            except tf.errors.InvalidArgumentError:
+                reasons[file] = "is refused by this export; a newer one may take it"
     for file in files:
         yield file, rows.get(file), reasons.get(file, "")
 
@@ -164,12 +171,17 @@ class _Writer:
         best = np.argsort(-probs, kind="stable")[: self._top]
         top = [{"label": self._class_names[k], "probability": float(probs[k])} for k in best]
         if self._format == "jsonl":
-            return json.dumps({"file": file, **top[0], "top": top}, ensure_ascii=False)
+            answer = {"file": file, **top[0], "top": top}
+            text = json.dumps(answer, ensure_ascii=False)
+            try:
+                text.encode(sys.stdout.encoding or "utf-8")
+            except UnicodeEncodeError:  # JSON has escapes of its own for what cannot be shown
+                return json.dumps(answer)
+            return text
         if self._format == "csv":
             return _csv([file, *(value for entry in top for value in entry.values())])
-        return "  ".join(
-            [*(f"{e['label']:<{self._width}} {e['probability']:6.1%}" for e in top), file]
-        )
+        columns = [f"{e['label']:<{self._width}} {e['probability']:6.1%}" for e in top]
+        return "  ".join([*columns, console.printable(file)])
 
 
 def _csv(row: list[Any]) -> str:

@@ -82,3 +82,35 @@ console.log.warning("another warning")
     process = subprocess.run(command, capture_output=True, text=True, check=True)
     assert process.stdout == "a line\n"
     assert process.stderr == "a warning\nanother warning\n"
+
+
+def test_decoders_are_silenced_and_our_lines_are_not(capfd, monkeypatch):
+    monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", "3")
+    with open(2, "w", closefd=False) as stream:
+        monkeypatch.setattr(sys, "stderr", stream)
+        with console.quiet_decoders():
+            os.write(2, b"Corrupt JPEG data\n")
+            console.complain("ours")
+        assert sys.stderr is stream
+        os.write(2, b"after\n")
+    assert capfd.readouterr().err == "ours\nafter\n"
+
+
+def test_decoders_are_heard_where_tensorflow_is(capfd, monkeypatch):
+    monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", "0")
+    with console.quiet_decoders():
+        os.write(2, b"Corrupt JPEG data\n")
+    assert capfd.readouterr().err == "Corrupt JPEG data\n"
+
+
+def test_what_no_terminal_shows_is_escaped():
+    assert console.printable("a b\u00e9") == "a b\u00e9"
+    assert console.printable("a\n\x1b[2J\udcff") == "a\\n\\x1b[2J\\udcff"
+
+
+def test_standard_output_escapes_what_it_cannot_show():
+    code = r"from mpl_tf import console; console.start([]); console.say('\u00e9 \udcff')"
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    command = [sys.executable, "-c", code]
+    output = subprocess.run(command, capture_output=True, env=environment, check=True).stdout
+    assert output == b"\\xe9 \\udcff\n"

@@ -12,6 +12,7 @@ from typing import Protocol
 import numpy as np
 import tensorflow as tf
 
+from mpl_tf import console
 from mpl_tf.images import decode
 
 # In TensorFlow's messages: its operations on encoded images and records, and our own assertions.
@@ -119,8 +120,9 @@ class EncodedStore:
 
         data = tf.data.Dataset.from_tensor_slices(np.asarray(positions, np.int64))
         data = data.map(load, tf.data.AUTOTUNE, deterministic=True).prefetch(64)
-        for row, (image, digest) in enumerate(data.as_numpy_iterator()):
-            images[row], digests[row] = image, digest
+        with console.quiet_decoders():
+            for row, (image, digest) in enumerate(data.as_numpy_iterator()):
+                images[row], digests[row] = image, digest
         return images, digests
 
     def digests(self, positions: np.ndarray) -> np.ndarray:

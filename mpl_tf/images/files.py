@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 import numpy as np
 import PIL.Image
 
+from mpl_tf import console
 from mpl_tf.images import check, decode, header
 from mpl_tf.options import ConfigError
 
@@ -150,10 +151,11 @@ def check_files(
     """
     reasons: list[str | None] = []
     remaining = iter(progress(paths))
-    with concurrent.futures.ThreadPoolExecutor() as threads:
+    with console.quiet_decoders(), concurrent.futures.ThreadPoolExecutor() as threads:
         while chunk := list(itertools.islice(remaining, _CHECKED_AT_ONCE)):
             reasons += threads.map(check.verify, chunk)
-    broken = [f"{path} {reason}" for path, reason in zip(paths, reasons, strict=True) if reason]
+    names = map(console.printable, paths)
+    broken = [f"{name} {why}" for name, why in zip(names, reasons, strict=True) if why]
     named = "; ".join(broken[:_NAMED]) + ("; ..." if len(broken) > _NAMED else "")
     if broken and not skip_broken:
         raise ConfigError(
