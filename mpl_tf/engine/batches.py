@@ -43,7 +43,7 @@ def check_batch(
     if not isinstance(data, tf.data.Dataset):  # specs of several replicas have no single shape
         return
     _, *classifiers, num_classes = next(iter(networks.values())).output_shape
-    _check_label_spec(batch["label"], classifiers, num_classes)
+    check_label_spec(batch["label"], classifiers, num_classes)
     for view, spec in batch.items():
         if view != "labeled" and not view.startswith(("weak", "strong")):
             continue
@@ -99,8 +99,17 @@ def class_ids(
     return batch | {"label": tf.cast(label, tf.int64)}
 
 
-def _check_label_spec(spec, classifiers, num_classes):
-    """`classifiers` is [] for a network of logits [N, K], and [S] for one of [N, S, K]."""
+def check_label_spec(spec: tf.TensorSpec, classifiers: list[int], num_classes: int) -> None:
+    """Refuses labels that are no class ids by their shape and type.
+
+    Args:
+      spec: of the labels.
+      classifiers: [] for networks of logits [N, K], and [S] for those of [N, S, K].
+      num_classes: K.
+
+    Raises:
+      ValueError: they are one-hot, of another shape, or no numbers.
+    """
     shape, dtype = spec.shape, spec.dtype
     expected = ", ".join(["B", *map(str, classifiers)])
     if shape.rank == 2 + len(classifiers) and shape[-1] == num_classes:
@@ -126,9 +135,14 @@ def _check_labels(data, num_classes):
         return
     for batch in data.take(_LOOKED_AT):
         label = batch["label"].numpy()
-        wrong = label[(label != np.floor(label)) | (label < 0) | (label >= num_classes)]
+        wrong = wrong_labels(label, num_classes)
         if wrong.size:
             raise _out_of_range(wrong.flat[0], num_classes)
+
+
+def wrong_labels(label: np.ndarray, num_classes: int) -> np.ndarray:
+    """Those of the labels that are no whole numbers from 0 to `num_classes` - 1."""
+    return label[(label != np.floor(label)) | (label < 0) | (label >= num_classes)]
 
 
 def _out_of_range(label, num_classes):

@@ -46,10 +46,17 @@ class FixedTeacherMethod(StudentMethod):
         """The network that learns the labels in `pretrain`."""
         return self.teacher
 
-    def compile(self, *, student_optimizer: Any, teacher_optimizer: Any, **kwargs: Any) -> None:
+    def compile(
+        self,
+        *positional: Any,
+        student_optimizer: Any = ...,
+        teacher_optimizer: Any = ...,
+        **kwargs: Any,
+    ) -> None:
         """As Trainer.compile, with the optimizers of both networks.
 
         Args:
+          *positional: optimizers without a name, which are refused.
           student_optimizer: what `keras.optimizers.get` takes.
           teacher_optimizer: likewise; None says that the teacher comes trained, and `pretrain`
             leaves it as it is.
@@ -58,7 +65,9 @@ class FixedTeacherMethod(StudentMethod):
         Raises:
           ValueError: an optimizer cannot be used, or both are one object.
         """
-        check_two_optimizers(student_optimizer, teacher_optimizer)
+        check_two_optimizers(
+            type(self).__name__, positional, student_optimizer, teacher_optimizer, kwargs
+        )
         with self.distribute_strategy.scope():
             student_optimizer = get_optimizer(student_optimizer, "student_optimizer")
         super().compile(student_optimizer=student_optimizer, **kwargs)

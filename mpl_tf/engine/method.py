@@ -10,7 +10,7 @@ import keras
 import tensorflow as tf
 
 from mpl_tf.console import log
-from mpl_tf.engine import batch_statistics, devices
+from mpl_tf.engine import arguments, batch_statistics, devices
 from mpl_tf.engine.class_weights import ClassWeights, as_text
 from mpl_tf.engine.forward import to_float32
 from mpl_tf.engine.label_training import LabelTraining
@@ -199,12 +199,35 @@ class Method(Trainer):
         self, x: Any = None, *args: Any, steps_per_epoch: int | None = None, **kwargs: Any
     ) -> keras.callbacks.History:
         """As Trainer.fit; warns of what the method cannot do in so few steps."""
+        name, group = type(self).__name__, self.steps_per_execution
+        arguments.check_fit(name, args, kwargs, steps_per_epoch, group)
         # Of other data than that of mpl_tf.data.pair the order is not known.
         if steps_per_epoch and self.unlabeled_views and getattr(x, "num_unlabeled", None):
             epochs = kwargs.get("epochs", 1) - kwargs.get("initial_epoch", 0)
             (unlabeled_batch, *_) = x.element_spec[self.unlabeled_views[0]].shape
             self.warn_of_shortfall(int(self.step) + steps_per_epoch * epochs, unlabeled_batch)
         return super().fit(x, *args, steps_per_epoch=steps_per_epoch, **kwargs)
+
+    def predict(self, x: Any, *args: Any, **kwargs: Any) -> Any:
+        """keras.Model.predict: class probabilities [N, K].
+
+        Args:
+          x: images [N,H,W,C], or a tf.data.Dataset of batches of them.
+          *args: for keras.Model.predict.
+          **kwargs: likewise.
+
+        Raises:
+          ValueError: images have another shape than the network takes.
+        """
+        which = {self.delivered: self.network()}
+        images = x.element_spec if isinstance(x, tf.data.Dataset) else x
+        if isinstance(images, dict):
+            raise ValueError(
+                "predict takes images, or a tf.data.Dataset of batches of images; received "
+                f"batches with {', '.join(images)}."
+            )
+        arguments.check_images("predict", images, which, self.trained_on)
+        return super().predict(x, *args, **kwargs)
 
     def call(self, images: tf.Tensor, training: bool = False) -> tf.Tensor:
         """Class probabilities [N, K] of images [N, H, W, C]."""

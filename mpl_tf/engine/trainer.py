@@ -6,7 +6,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from mpl_tf.engine import update
+from mpl_tf.engine import arguments, update
 from mpl_tf.engine.batch_statistics import STATISTICS_BATCHES, PassCounts, normalisations
 from mpl_tf.engine.batches import check_batch, check_pool
 from mpl_tf.engine.class_weights import ClassWeights
@@ -29,6 +29,7 @@ class Trainer(Steps):
       unlabeled_views: the unlabeled views in a batch (see `method.Method`).
       num_unlabeled: images in the pool, if something is kept about each of them; else None.
       class_weights: class_weights.ClassWeights, by which labels count in losses.
+      trained_on: dtype of the images of the last `fit`.
       overflow: overflow.Overflow, which counts what float16 cannot hold.
       pass_counts: of the networks whose batch statistics start anew (`start_statistics`).
     """
@@ -44,6 +45,7 @@ class Trainer(Steps):
     ):
         super().__init__(strategy, special_metrics, **kwargs)
         self.weight_decay, self.pass_counts = 0.0, PassCounts()
+        self.trained_on: tf.DType | None = None
         self._frozen_checks: dict[str, Callable[[], None]] = {}
         self.overflow = Overflow(self.log)
         self.class_weights = ClassWeights()
@@ -81,21 +83,16 @@ class Trainer(Steps):
         Raises:
           ValueError: a value is out of range, or the combination cannot work.
         """
-        if unused:
-            raise ValueError(
-                f"{type(self).__name__}.compile has no use for {', '.join(unused)}: a method has "
-                "its own loss, and reports accuracy and cross entropy of its networks."
-            )
-        if weight_decay < 0 or (clip_norm is not None and clip_norm <= 0):
-            raise ValueError(
-                "weight_decay must be at least 0 and clip_norm greater than 0 or None; "
-                f"received weight_decay={weight_decay!r}, clip_norm={clip_norm!r}."
-            )
-        if min(accumulate_steps, steps_per_execution) < 1:
-            raise ValueError(
-                "accumulate_steps and steps_per_execution must be at least 1; received "
-                f"{accumulate_steps!r}, {steps_per_execution!r}."
-            )
+        settings = {
+            "weight_decay": weight_decay,
+            "clip_norm": clip_norm,
+            "jit_compile": jit_compile,
+            "steps_per_execution": steps_per_execution,
+            "accumulate_steps": accumulate_steps,
+            "recompute": recompute,
+            "run_eagerly": run_eagerly,
+        }
+        arguments.check_compile(type(self).__name__, settings, unused)
         several = self.distribute_strategy.num_replicas_in_sync > 1
         joined = [name for name, network in self.networks.items() if has_synchronized(network)]
         if jit_compile and several and joined:
@@ -163,7 +160,7 @@ class Trainer(Steps):
         Args:
           x: tf.data.Dataset without end of dicts with `labeled` [B,H,W,C] images, `label` [B]
             integer class ids, and the views [U,H,W,C] that `unlabeled_views` names.
-          *args: further arguments of keras.Model.fit.
+          *args: further arguments of keras.Model.fit, which are refused.
           steps_per_epoch: steps until the next evaluation.
           renew_statistics: whether `renew_statistics` is called at the end, with as many batches
             of `x` as there were steps, at most STATISTICS_BATCHES.
@@ -172,16 +169,9 @@ class Trainer(Steps):
         Raises:
           ValueError: a batch lacks a key, or does not fit the networks, replicas or microbatches.
         """
-        if steps_per_epoch is None:
-            raise ValueError(
-                "fit needs steps_per_epoch: the unit of training is the step and the data repeats "
-                "without end. Example: fit(data, steps_per_epoch=500, epochs=4)."
-            )
-        if steps_per_epoch % self.steps_per_execution:
-            raise ValueError(
-                f"steps_per_epoch must be a multiple of steps_per_execution="
-                f"{self.steps_per_execution}; received {steps_per_epoch}."
-            )
+        name, group = type(self).__name__, self.steps_per_execution
+        arguments.check_fit(name, args, kwargs, steps_per_epoch, group)
+        assert steps_per_epoch is not None  # as it says
         parts = self.distribute_strategy.num_replicas_in_sync * self.forward.accumulate_steps
         for check in self._frozen_checks.values():
             check()
@@ -189,13 +179,52 @@ class Trainer(Steps):
         check_pool(x, self.num_unlabeled)
         if self.class_weights.follow(x, next(iter(self.networks.values())).output_shape[-1]):
             self.train_function = None  # it was traced with others
+        self.trained_on = getattr(x.element_spec["labeled"], "dtype", None)
+        self._check_validation(kwargs.get("validation_data"))
         kwargs.setdefault("shuffle", False)  # the data's own order counts
         kwargs["callbacks"] = [self.overflow, *(kwargs.get("callbacks") or ())]
-        history = super().fit(x, *args, steps_per_epoch=steps_per_epoch, **kwargs)
+        history = super().fit(x, steps_per_epoch=steps_per_epoch, **kwargs)
         if renew_statistics:
             steps = steps_per_epoch * len(history.epoch)
             self.renew_statistics(x, steps=min(steps, STATISTICS_BATCHES))
         return history
+
+    def _check_validation(self, data):
+        if data is not None:
+            x, y, *_ = data if isinstance(data, (tuple, list)) else (data, None)
+            arguments.check_labeled("validation_data", x, y, self.networks, self.trained_on)
+
+    def evaluate(self, x: Any = None, y: Any = None, *args: Any, **kwargs: Any) -> Any:
+        """keras.Model.evaluate: accuracy and cross entropy of every network.
+
+        Args:
+          x: images [N,H,W,C], or a tf.data.Dataset of batches (images, label).
+          y: class ids [N]; None of a Dataset.
+          *args: further arguments of keras.Model.evaluate.
+          **kwargs: likewise.
+
+        Raises:
+          ValueError: there are no labels, or they, or images, do not fit the networks.
+        """
+        if "_use_cached_eval_dataset" not in kwargs:  # with it `fit` calls, which has looked at it
+            arguments.check_labeled("evaluate", x, y, self.networks, self.trained_on)
+        return super().evaluate(x, y, *args, **kwargs)
+
+    def get_config(self) -> dict[str, Any]:
+        """What Keras saves of a model: nothing, because networks and optimizers are made in Python.
+
+        Raises:
+          NotImplementedError: always; the message says what is saved, and how.
+        """
+        raise NotImplementedError(
+            f"a {type(self).__name__} is not saved as a .keras file, nor copied. export(folder) "
+            "writes what serves, save_weights('all.weights.h5') all weights of its networks, and "
+            "save of one of its networks, such as student.save('student.keras'), that network."
+        )
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        """As `get_config`, before Keras begins a file."""
+        self.get_config()
 
     def renew_statistics(self, x: Any, *, steps: int) -> None:
         """Computes batch statistics anew where training did not: nowhere, unless a method says so.

@@ -6,6 +6,7 @@ update out. It is handed gradients that were unscaled, averaged, clipped and sca
 clipping needs their true size.
 """
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
@@ -48,8 +49,8 @@ def prepare_optimizer(
 ) -> keras.optimizers.Optimizer:
     """An optimizer for a network, with its slots: made inside a step they crash.
 
-    A network that computes in float16 gets a keras.optimizers.LossScaleOptimizer around it. Call
-    this in the scope of the network's strategy.
+    A network that computes in float16 gets a keras.optimizers.LossScaleOptimizer around it, unless
+    the optimizer has a `loss_scale_factor`. Call this in the scope of the network's strategy.
 
     Args:
       optimizer: what `keras.optimizers.get` takes: an optimizer, its name, or its configuration.
@@ -60,8 +61,8 @@ def prepare_optimizer(
       The optimizer, built.
 
     Raises:
-      ValueError: it is no optimizer, has a setting that acts on each replica alone, or has nothing
-        to train.
+      ValueError: it is no optimizer, was used for another network, has a setting that acts on each
+        replica alone or leaves steps out, or has nothing to train.
     """
     optimizer = get_optimizer(optimizer, name)
     if not network.trainable_variables:
@@ -69,25 +70,62 @@ def prepare_optimizer(
             f"{name} has no weight to train: all layers of {network.name} are frozen. Set "
             "trainable=True on those that are to learn, at least on the last one."
         )
+    inner = inner_optimizer(optimizer)
+    _check_fresh(inner, network, name)
+    if inner.gradient_accumulation_steps:
+        raise ValueError(
+            f"{name} has gradient_accumulation_steps set, by which most steps leave the network as "
+            "it is; a larger labeled_batch with compile(accumulate_steps=...) is one step."
+        )
     for option in _PER_REPLICA:
-        if getattr(inner_optimizer(optimizer), option, None):
+        if getattr(inner, option, None):
             raise ValueError(
                 f"{name} has {option} set, which Keras applies to each replica alone; "
                 "use compile(clip_norm=...) and ema_decay instead."
             )
     narrow = any(layer.compute_dtype == "float16" for layer in network.layers)
-    if narrow and not isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
+    scales = isinstance(optimizer, keras.optimizers.LossScaleOptimizer) or inner.loss_scale_factor
+    if narrow and not scales:
         optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
     optimizer.build(network.trainable_variables)
     return optimizer
 
 
-def check_two_optimizers(student_optimizer: Any, teacher_optimizer: Any) -> None:
-    """Refuses one optimizer object for two networks: each keeps the momentum of its own.
+def _check_fresh(optimizer, network, name):
+    """Raises ValueError if an optimizer keeps the momentum of another network."""
+    variables = getattr(optimizer, "_trainable_variables", None) or ()
+    own = {id(variable) for variable in network.variables}
+    if not all(id(variable) in own for variable in variables):
+        raise ValueError(
+            f"{name} was used for another network, whose momentum it keeps. Make a new optimizer "
+            "for each network, or give its name or configuration."
+        )
+
+
+def check_two_optimizers(
+    caller: str,
+    positional: Sequence[Any],
+    student_optimizer: Any,
+    teacher_optimizer: Any,
+    others: Mapping[str, Any],
+) -> None:
+    """Refuses anything but two optimizers by their names: each keeps the momentum of its network.
+
+    Args:
+      caller: the method's name, for messages.
+      positional: optimizers without a name.
+      student_optimizer, teacher_optimizer: those by name; `...` where there is none.
+      others: further arguments of `compile`.
 
     Raises:
-      ValueError: both are the same object.
+      ValueError: one is missing or has another name, or both are the same object.
     """
+    unnamed = positional or "optimizer" in others
+    if unnamed or student_optimizer is ... or teacher_optimizer is ...:
+        raise ValueError(
+            f"{caller} has two networks, and its compile takes two optimizers by their names: "
+            "compile(student_optimizer=..., teacher_optimizer=...)."
+        )
     one_object = isinstance(student_optimizer, keras.optimizers.Optimizer)
     if one_object and student_optimizer is teacher_optimizer:
         raise ValueError(

@@ -172,10 +172,17 @@ class MetaPseudoLabels(Method):
     def facts(self) -> dict[str, Any]:
         return {"feedback": self.config.feedback}
 
-    def compile(self, *, student_optimizer: Any, teacher_optimizer: Any, **kwargs: Any) -> None:
+    def compile(
+        self,
+        *positional: Any,
+        student_optimizer: Any = ...,
+        teacher_optimizer: Any = ...,
+        **kwargs: Any,
+    ) -> None:
         """As Trainer.compile, with the optimizers of both networks.
 
         Args:
+          *positional: optimizers without a name, which are refused.
           student_optimizer: what `keras.optimizers.get` takes: an optimizer, its name, its
             configuration. `dot` and `exact` need SGD, whose step they differentiate.
           teacher_optimizer: likewise, any.
@@ -184,7 +191,9 @@ class MetaPseudoLabels(Method):
         Raises:
           ValueError: an optimizer cannot be used, or both are one object.
         """
-        check_two_optimizers(student_optimizer, teacher_optimizer)
+        check_two_optimizers(
+            type(self).__name__, positional, student_optimizer, teacher_optimizer, kwargs
+        )
         super().compile(**kwargs)
         self.student_optimizer, self.teacher_optimizer = (
             self.own_optimizer(optimizer, network, name)

@@ -141,8 +141,17 @@ class NoisyStudent(FixedTeacherMethod):
     def first_teacher(self) -> keras.Model:
         return self._rounds.teacher
 
-    def compile(self, *, student_optimizer: Any, teacher_optimizer: Any, **kwargs: Any) -> None:
+    def compile(
+        self,
+        *positional: Any,
+        student_optimizer: Any = ...,
+        teacher_optimizer: Any = ...,
+        **kwargs: Any,
+    ) -> None:
         """As FixedTeacherMethod.compile; each round has an optimizer like `student_optimizer`."""
+        update.check_two_optimizers(
+            type(self).__name__, positional, student_optimizer, teacher_optimizer, kwargs
+        )
         with self.distribute_strategy.scope():
             student_optimizer = update.get_optimizer(student_optimizer, "student_optimizer")
             for trainer in self._rounds.trainers:

@@ -6,6 +6,7 @@ import pytest
 import tensorflow as tf
 
 import mpl_tf
+from mpl_tf import networks
 from mpl_tf.engine.student import StudentMethod
 
 
@@ -51,11 +52,26 @@ def test_other_optimizers_of_one_network_are_refused(fixmatch, optimizers, messa
         fixmatch.compile(**optimizers)
 
 
-def test_two_networks_take_two_optimizers_by_name_alone(mpl):
-    with pytest.raises(TypeError):
-        mpl.compile("sgd", "sgd")
-    with pytest.raises(TypeError, match="teacher_optimizer"):
-        mpl.compile(student_optimizer="sgd")
+@pytest.mark.parametrize("method", ["mpl", "pseudo_label", "noisy_student"])
+@pytest.mark.parametrize(
+    ("positional", "named"),
+    [
+        (["sgd"], {}),
+        (["sgd", "sgd"], {}),
+        ([], {}),
+        ([], {"optimizer": "sgd"}),
+        ([], {"student_optimizer": "sgd"}),
+        ([], {"teacher_optimizer": "sgd"}),
+        (["sgd"], {"student_optimizer": "sgd", "teacher_optimizer": "sgd"}),
+    ],
+)
+def test_two_networks_take_two_optimizers_by_name_alone(linear, method, positional, named):
+    model = mpl_tf.METHODS[method](linear(5, 3), linear(5, 3))
+    with pytest.raises(ValueError, match=r"has two networks.* compile\(student_optimizer=..., te"):
+        model.compile(*positional, **named)
+
+
+def test_the_optimizers_of_two_networks_may_differ(mpl):
     mpl.compile(student_optimizer="sgd", teacher_optimizer=CONFIGURATION)
     assert float(mpl.teacher_optimizer.learning_rate) == 0.25
     assert mpl.student_optimizer is not mpl.teacher_optimizer
@@ -159,3 +175,56 @@ def test_each_step_logs_anew(linear, random_batch, endless):
     history = method.fit(endless(random_batch([5])), steps_per_epoch=2, epochs=2, verbose=0)
     assert history.history["x"] == [1.0, 1.0]
     assert history.history["y"] == [3.0, 3.0]
+
+
+@pytest.mark.parametrize("momentum", [0.0, 0.9])
+def test_an_optimizer_of_another_network_is_refused(linear, momentum, random_batch, endless):
+    optimizer = keras.optimizers.SGD(0.1, momentum=momentum)
+    first = mpl_tf.FixMatch(linear(5, 3))
+    first.compile(optimizer)
+    first.compile(optimizer)  # of the same network
+    with pytest.raises(ValueError, match="optimizer was used for another network, whose momentum"):
+        mpl_tf.UDA(linear(5, 3)).compile(optimizer)
+    tuned = keras.optimizers.SGD(0.1, momentum=momentum)
+    first.finetune(endless(random_batch((5,))), steps=1, optimizer=tuned, verbose=0)
+    with pytest.raises(ValueError, match="was used for another network"):
+        first.finetune(endless(random_batch((5,))), steps=1, optimizer=tuned, verbose=0)
+
+
+def test_an_optimizer_that_leaves_steps_out_is_refused(fixmatch):
+    with pytest.raises(ValueError, match="gradient_accumulation_steps set, by which most steps"):
+        fixmatch.compile(keras.optimizers.SGD(gradient_accumulation_steps=4))
+
+
+@pytest.mark.parametrize("name", ["fixmatch", "mpl"])
+def test_a_loss_scale_factor_changes_no_weight(name, linear, random_batch, endless):
+    """Losses are scaled, and gradients are unscaled before L2, clipping and feedback."""
+    batch, method_class, weights = random_batch((5,)), mpl_tf.METHODS[name], []
+    start = [linear(5, 3).get_weights() for _ in method_class.optimizers]
+    for factor in (None, 1024.0):
+        model = method_class(*(linear(5, 3) for _ in start))
+        trained = [model.teacher, model.student] if name == "mpl" else [model.student]
+        for network, values in zip(trained, start, strict=True):
+            network.set_weights(values)
+        model.compile(
+            **{
+                role: keras.optimizers.SGD(0.5, momentum=0.5, loss_scale_factor=factor)
+                for role in method_class.optimizers
+            },
+            weight_decay=0.1,
+            clip_norm=0.3,
+        )
+        model.fit(endless(batch), steps_per_epoch=3, verbose=0)
+        weights.append([w for network in trained for w in network.get_weights()])
+    for plain, scaled, old in zip(*weights, [v for values in start for v in values], strict=True):
+        np.testing.assert_allclose(scaled, plain, rtol=0, atol=1e-6)
+        assert np.abs(plain - old).max() > 0.01
+
+
+def test_a_loss_scale_factor_is_kept_in_float16():
+    """Keras's optimizer that scales by itself would drop it."""
+    with networks.precision("float16"):
+        network = networks.NETWORKS["mlp"](3, (4, 4, 1))
+    model = mpl_tf.FixMatch(network)
+    model.compile(keras.optimizers.SGD(loss_scale_factor=128.0))
+    assert model.student_optimizer.loss_scale_factor == 128.0
