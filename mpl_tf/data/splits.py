@@ -1,12 +1,12 @@
 """Which images are labeled, unlabeled and for validation: class-balanced, seeded, repeatable."""
 
 import dataclasses
-import json
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 
+from mpl_tf import files
 from mpl_tf.data.dataset import Images, Pool, Source
 from mpl_tf.options import ConfigError
 
@@ -78,23 +78,26 @@ class Split:
         return about | ids
 
 
+class _Ids(TypedDict):
+    """What is read of a split.json."""
+
+    labeled: list[str | int]
+    validation: list[str | int]
+
+
 def read_ids(path: str) -> dict[str, list]:
     """The ids in a split.json: "labeled" and "validation" -> list of ids.
 
     Raises:
-      ConfigError: the file cannot be read or is no such file.
+      ConfigError: the file cannot be read, holds something else, or names no labeled image.
     """
     try:
-        with open(path, encoding="utf-8") as file:
-            content = json.load(file)
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"split_file {path} cannot be read: {error}.") from error
-    names = ("labeled", "validation")
-    if not isinstance(content, dict) or not all(isinstance(content.get(n), list) for n in names):
-        raise ConfigError(f'split_file {path} must hold {{"labeled": [...], "validation": [...]}}.')
+        content = files.read_json(path, _Ids)
+    except ConfigError as error:
+        raise ConfigError(f"split_file {error}") from error
     if not content["labeled"]:
         raise ConfigError(f"split_file {path} names no labeled image.")
-    return {name: content[name] for name in names}
+    return {name: content[name] for name in ("labeled", "validation")}
 
 
 def split(

@@ -1,10 +1,11 @@
 """Exports: SavedModels in the folders of TensorFlow Serving, written and found."""
 
 import json
+import numbers
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypedDict
 
 import keras
@@ -39,7 +40,7 @@ _PARTIAL = ".partial-"
 def export(
     network: keras.Model,
     directory: str,
-    class_names: Sequence[str] | None = None,
+    class_names: Iterable[str | int] | None = None,
     *,
     config: Mapping[str, Any] | None = None,
     about: Mapping[str, Any] | None = None,
@@ -56,7 +57,7 @@ def export(
     Args:
       network: built, of logits; takes images with values 0 to 255.
       directory: the folder of the versions; made if it is not there.
-      class_names: K names; None names the classes "0", "1", ...
+      class_names: K texts or whole numbers; None names the classes "0", "1", ...
       config: what the network was trained with, for `config.json`; JSON can hold it.
       about: further entries of `about.json`, which has the images' shape and the weights' type.
       bfloat16: whether weights are stored with 16 bits: half the size, and answers that
@@ -66,12 +67,12 @@ def export(
       The folder of the version.
 
     Raises:
-      ConfigError: the class names cannot be exported; see `check_class_names`.
+      ConfigError: the class names cannot be exported; see `as_texts` and `check_class_names`.
       OSError: the folder cannot be written.
     """
     directory = local_path("the folder of an export", directory)
     num_classes = network.output_shape[-1]
-    names = [str(i) for i in range(num_classes)] if class_names is None else list(class_names)
+    names = as_texts(range(num_classes) if class_names is None else class_names)
     check_class_names(names, num_classes)
     shape = list(network.input_shape[1:])
     about = {
@@ -93,6 +94,21 @@ def export(
         return _claim(partial, directory)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+
+
+def as_texts(class_names: Iterable[Any]) -> list[str]:
+    """Names of classes as Python's own texts; NumPy has others, and numbers name classes too.
+
+    Raises:
+      ConfigError: they are something else.
+    """
+    if isinstance(class_names, str | bytes):
+        raise ConfigError(f"class_names must be a list, one a class; received {class_names!r}.")
+    names = list(class_names)
+    for name in names:
+        if isinstance(name, bool) or not isinstance(name, str | numbers.Integral):
+            raise ConfigError(f"class_names must be texts or whole numbers; received {name!r}.")
+    return [str(name) for name in names]
 
 
 def check_class_names(names: Sequence[str], num_classes: int) -> None:

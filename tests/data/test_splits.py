@@ -85,7 +85,17 @@ def test_a_split_file_makes_the_same_split_under_another_seed(tmp_path):
     ("content", "message"),
     [
         ("{", "cannot be read"),
-        ("[]", "must hold"),
+        ("[]", "content must be an object"),
+        ('{"labeled": [0]}', "content.validation is missing"),
+        (
+            '{"labeled": [[0, 1]], "validation": []}',
+            r"labeled\[0\] must be a string or a whole number",
+        ),
+        ('{"labeled": [0.5], "validation": []}', r"labeled\[0\] must be .*; received 0.5"),
+        ('{"labeled": [true], "validation": []}', r"labeled\[0\] must be .*; received True"),
+        ('{"labeled": {"0": 1}, "validation": []}', "content.labeled must be a list"),
+        ('{"labeled": null, "validation": []}', "content.labeled must be a list"),
+        ('{"labeled": [0], "validation": "0"}', "content.validation must be a list"),
         ('{"labeled": [], "validation": []}', "names no labeled image"),
         ('{"labeled": [0, 99999], "validation": []}', "1 labeled ids are not among"),
         ('{"labeled": ["a"], "validation": []}', "belongs to another dataset"),

@@ -6,6 +6,7 @@ import random
 import re
 import shutil
 
+import numpy as np
 import pytest
 import tensorflow as tf
 
@@ -128,6 +129,28 @@ def test_a_savedmodel_of_another_program_is_refused(exported, tmp_path):
         shutil.copytree(os.path.join(exported, "assets"), path + "/assets", dirs_exist_ok=True)
         with pytest.raises(ConfigError, match=rf"no export of mpl_tf: .* gives {words}, and no"):
             loading.load(path)
+
+
+@pytest.mark.parametrize(
+    ("names", "texts"),
+    [
+        (np.array(["a", "b"]), ["a", "b"]),
+        (np.arange(2), ["0", "1"]),
+        ((7, "b"), ["7", "b"]),
+        (["a", b"b"], "must be texts or whole numbers; received b'b'"),
+        ([True, False], "must be texts or whole numbers; received True"),
+        ([0.5, 1.5], "must be texts or whole numbers; received 0.5"),
+        ([["a"], "b"], r"must be texts or whole numbers; received \['a'\]"),
+        ("ab", "must be a list, one a class; received 'ab'"),
+    ],
+)
+def test_names_of_classes_are_texts_or_numbers(names, texts):
+    if isinstance(texts, list):
+        assert saved_model.as_texts(names) == texts
+        assert {type(name) for name in saved_model.as_texts(names)} == {str}
+    else:
+        with pytest.raises(ConfigError, match=texts):
+            saved_model.as_texts(names)
 
 
 @pytest.mark.parametrize(
