@@ -40,8 +40,8 @@ class Options:
     )
     dataset: str = option(
         "",
-        "The images, as `python -m mpl_tf.train` takes them; if empty, those of the run. Classes "
-        "are matched by their names.",
+        "The images, as `python -m mpl_tf.train` takes them, or a folder with no other part; if "
+        "empty, those of the run. Classes are matched by their names.",
     )
     data_dir: str = option(
         "",
@@ -94,7 +94,8 @@ def _evaluate(options: Options) -> int:
     files.check_folder(folder, (_MEASURED, _PICTURE))
     real = imagenet_real.read(options.real_labels) if options.real_labels else None
     if options.dataset:
-        data.find(options.dataset, options.data_dir)  # complains before networks are built
+        # Complains before networks are built.
+        data.find_part(options.dataset, options.part, options.data_dir)
     if options.workdir:
         subject = subjects.of_run(options.workdir, options.which)
     else:

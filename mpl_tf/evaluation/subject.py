@@ -89,15 +89,13 @@ def load_images(
     """
     if dataset:
         height, width, _ = subject.image_shape
-        source = _load(
-            dataset,
+        images, class_names = data.find_part(dataset, part, data_dir)(
             DataConfig(
                 data_dir=data_dir,
                 image_size=height if height == width else 0,
                 skip_broken=skip_broken,
-            ),
+            )
         )
-        images, class_names = getattr(source, part), source.class_names
     elif subject.run is None:
         raise ConfigError(f"{subject.name} needs a dataset.")
     else:

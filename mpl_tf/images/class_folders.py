@@ -22,7 +22,7 @@ class ClassFolders:
 
     Attributes:
       path: the folder.
-      class_names: the folders in `labeled`, sorted.
+      class_names: the folders in `labeled`, or in the only part, sorted.
       parts: "labeled", "validation", "test" and "unlabeled", those that have images -> list of
         (file, class id), sorted by class and file; files are named relative to `path`; the id is
         -1 in "unlabeled".
@@ -58,7 +58,7 @@ class ClassFolders:
             parts.setdefault(part, []).append((file, label))
         labels = {label for _, label in parts.get("labeled", ())}
         for label, name in enumerate(self.class_names):
-            if label not in labels:
+            if "labeled" in self.parts and label not in labels:
                 raise ConfigError(f"class {name!r} of {self.path}/labeled has no readable image.")
         return dataclasses.replace(self, parts=parts), left_out
 
@@ -88,6 +88,20 @@ def find(path: str) -> ClassFolders:
     parts["unlabeled"] = [(file, -1) for file in unlabeled]
     parts = {part: images for part, images in parts.items() if images}
     return ClassFolders(path, class_names, parts, ignored + collections.Counter(listing.ignored))
+
+
+def find_part(path: str, part: str) -> ClassFolders:
+    """The image files of one part of a folder, which may hold nothing else, and their classes.
+
+    Args:
+      path: the folder.
+      part: "labeled", "validation" or "test".
+
+    Raises:
+      ConfigError: see `list_classes`.
+    """
+    classes, ignored = list_classes(path, part)
+    return ClassFolders(path, tuple(classes), {part: _with_ids(classes, tuple(classes))}, ignored)
 
 
 def _with_ids(classes, class_names):

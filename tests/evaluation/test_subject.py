@@ -3,12 +3,14 @@
 import dataclasses
 
 import numpy as np
+import PIL.Image
 import pytest
 
 from mpl_tf import config
 from mpl_tf.data.arrays import arrays
 from mpl_tf.data.dataset import Source
 from mpl_tf.evaluation import subject as subjects
+from mpl_tf.options import ConfigError
 from mpl_tf.runs import experiment, provenance, restore
 
 
@@ -45,3 +47,25 @@ def test_validation_images_of_a_run_are_those_that_it_was_not_trained_on(
         np.testing.assert_array_equal(subjects.load_images(subject).ids, source.test.ids)
         assert len(warnings) == warned
     assert warnings[0].endswith(f"was started with: train: 1 removed ({removed})")
+
+
+def test_a_folder_may_hold_the_part_that_is_evaluated_alone(tmp_path, rng):
+    subject = subjects.Subject("x", ("ant", "bee", "cat"), (8, 8, 3), None)
+    for name, count in {"cat": 2, "bee": 1}.items():
+        (tmp_path / "test" / name).mkdir(parents=True)
+        for number in range(count):
+            pixels = rng.integers(0, 256, (9, 12, 3), np.uint8)
+            PIL.Image.fromarray(pixels).save(tmp_path / "test" / name / f"{number}.png")
+    images = subjects.load_images(subject, f"folder:{tmp_path}")
+    assert list(images.ids) == ["test/bee/0.png", "test/cat/0.png", "test/cat/1.png"]
+    assert list(images.labels) == [1, 2, 2]
+    with pytest.raises(ConfigError, match="has no folder validation"):
+        subjects.load_images(subject, f"folder:{tmp_path}", part="validation")
+    (tmp_path / "test" / "bee" / "1.png").write_bytes(b"no image")
+    with pytest.raises(ConfigError, match="1 of 4 files are no readable images"):
+        subjects.load_images(subject, f"folder:{tmp_path}")
+    assert len(subjects.load_images(subject, f"folder:{tmp_path}", skip_broken=True)) == 3
+    (tmp_path / "test" / "dog").mkdir()
+    (tmp_path / "test" / "cat" / "0.png").rename(tmp_path / "test" / "dog" / "0.png")
+    with pytest.raises(ConfigError, match="1 classes that x does not know: dog"):
+        subjects.load_images(subject, f"folder:{tmp_path}", skip_broken=True)

@@ -12,6 +12,7 @@ from mpl_tf.data import stores
 from mpl_tf.data.dataset import Dataset, Images, Source
 from mpl_tf.data.options import DataConfig
 from mpl_tf.images import class_folders, files
+from mpl_tf.options import ConfigError
 from mpl_tf.paths import local_path
 
 _SIDE = 32  # pixels, of images whose size is not set
@@ -62,18 +63,48 @@ def dataset(path: str) -> Dataset:
 def load(path: str, options: DataConfig) -> Source:
     """As `folder`, with a DataConfig."""
     listed = class_folders.find(path)
+    readable = _readable(listed, options)
+    parts = _images(readable, options, "labeled")
+    return Source(
+        parts["labeled"],
+        readable.class_names,
+        parts.get("unlabeled"),
+        parts.get("validation"),
+        parts.get("test"),
+        skipped=_count(listed) - _count(readable),
+    )
+
+
+def load_part(path: str, part: str, options: DataConfig) -> tuple[Images, tuple[str, ...]]:
+    """One part of a folder, "validation" or "test", and its classes; the others may be missing.
+
+    Raises:
+      ConfigError: see `class_folders.list_classes`; or a file is no readable image.
+    """
+    readable = _readable(class_folders.find_part(path, part), options)
+    if not readable.parts:
+        raise ConfigError(f"{os.path.join(path, part)} has no readable image.")
+    return _images(readable, options, part)[part], readable.class_names
+
+
+def _readable(listed, options):
+    """The image files that can be decoded; says what is left out."""
     if listed.ignored:
-        log.info(f"{path}: left out, as no images: {files.in_words(listed.ignored)}")
+        log.info(f"{listed.path}: left out, as no images: {files.in_words(listed.ignored)}")
     readable, left_out = listed.readable(options.skip_broken)
     if left_out:
-        log.info(f"{path}: left out, as broken: {left_out}")
-    labeled_files = [readable.whole_path(file) for file, _ in readable.parts["labeled"]]
-    channels = files.channels_of(labeled_files)
+        log.info(f"{listed.path}: left out, as broken: {left_out}")
+    return readable
 
+
+def _images(readable, options, channels_part):
+    """Part -> its Images, all of one store; in colour unless all of one part are grey."""
     entries = [entry for images in readable.parts.values() for entry in images]
     names = [file for file, _ in entries]
     labels = np.array([label for _, label in entries], np.int64)
     paths = [readable.whole_path(file) for file in names]
+    deciding = [readable.whole_path(file) for file, _ in readable.parts[channels_part]]
+    channels = files.channels_of(deciding)
     store = stores.file_store(paths, options.image_size or _side(paths), channels)
     images = Images(
         stores.in_memory(store, len(paths)), np.arange(len(paths)), labels, np.array(names, str)
@@ -82,14 +113,11 @@ def load(path: str, options: DataConfig) -> Source:
     for part, of_part in readable.parts.items():
         parts[part] = images.take(np.arange(first, first + len(of_part)))
         first += len(of_part)
-    return Source(
-        parts["labeled"],
-        readable.class_names,
-        parts.get("unlabeled"),
-        parts.get("validation"),
-        parts.get("test"),
-        skipped=sum(map(len, listed.parts.values())) - len(entries),
-    )
+    return parts
+
+
+def _count(listed):
+    return sum(map(len, listed.parts.values()))
 
 
 def _side(paths: Sequence[str]) -> int:
