@@ -4,11 +4,12 @@
     python tools/compare.py --dataset=fashion_mnist --methods=all --num_labeled=40,250
 
 A cell is one run of `python -m mpl_tf.train`: one method, one number of labels, one seed. Cells of
-the same seed and number of labels share split, network, number of steps and batches; what else a
-method needs is its own, as in `flags/<dataset>/<method>.flags`. A method that trains several
-students one after the other, Noisy Student, divides the steps among them. Every finished cell is
-kept: start the same command again after an interruption and it continues, in the middle of a cell
-too. `--out` then holds a folder a cell, `table.md`, `table.csv`, `table.png` and `curves.png`.
+the same seed and number of labels share split, network, number of steps, batches and steps of
+finetuning; what else a method needs is its own, as in `flags/<dataset>/<method>.flags`. A method
+that trains several students one after the other, Noisy Student, divides the steps among them. Every
+finished cell is kept: start the same command again after an interruption and it continues, in the
+middle of a cell too. `--out` then holds a folder a cell, `table.md`, `table.csv`, `table.png` and
+`curves.png`.
 """
 
 import argparse

@@ -39,8 +39,9 @@ class PseudoLabel(FixedTeacherMethod):
         S <- optimizer(S, grad_S mean_i [max_k q_ik >= threshold] * CE(smooth(q_i), S(strong_i)))
         ema <- d * ema + (1 - d) * S
 
-    Pham et al. 2021, section 2, equation 1 (soft labels); Lee 2013 has the hard ones. The teacher
-    predicts without noise: no dropout, moving batch statistics, the weak view.
+    Pham et al. 2021, section 2, equation 1 (soft labels). The teacher predicts without noise: no
+    dropout, moving batch statistics, the weak view. Lee 2013 has hard labels, made by the network
+    that learns them, of which the loss on labels stays a part.
 
     Args:
       teacher: built keras.Model of logits [N, K].

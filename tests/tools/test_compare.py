@@ -235,3 +235,17 @@ def test_every_method_sees_as_many_images(compare, dataset):
     assert len(seen) == 1
     arguments = compare.cells.Cell("ict:unlabeled_ratio=3", 250, 0).flags(options)
     assert compare.cells.flags.parse(arguments).config.run.unlabeled_ratio == 3
+
+
+@pytest.mark.parametrize(("dataset", "steps"), [("digits", 200), ("cifar10", 1000)])
+def test_every_method_is_finetuned_alike(compare, dataset, steps):
+    """Also those that end without it by themselves."""
+    methods = importlib.import_module("mpl_tf.methods").METHODS
+    options = compare.parse([f"--dataset={dataset}"])
+
+    def finetuned(name):
+        arguments = compare.cells.Cell(name, 250, 0).flags(options)
+        return compare.cells.flags.parse(arguments).config.run.finetune_steps
+
+    assert {finetuned(name) for name in methods} == {steps}
+    assert finetuned("fixmatch:finetune_steps=0") == 0

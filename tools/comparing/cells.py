@@ -45,8 +45,9 @@ class Cell:
     def flags(self, options: argparse.Namespace) -> list[str]:
         """The flags of this run.
 
-        Students of several rounds share the steps of one, and a step has as many unlabeled images
-        as the dataset's recipe has for Meta Pseudo Labels, whatever the method's paper has.
+        Students of several rounds share the steps of one. Unlabeled images a step and steps of
+        finetuning are those of the dataset's recipe for Meta Pseudo Labels, whatever the method's
+        paper has: every method ends in the same way.
 
         Args:
           options: has `dataset`, `steps` and `flags`.
@@ -58,10 +59,11 @@ class Cell:
         dataset = f"--dataset={options.dataset}"
         of_every_run = [f"--{change}" for change in options.flags.split(",") if change]
         arguments = [dataset, f"--method={method}"]
-        if applies("unlabeled_ratio", method):
-            data_dir = [flag for flag in of_every_run if flag.startswith("--data_dir=")]
-            recipe = flags.parse([dataset, *data_dir]).config.run
-            arguments.append(f"--unlabeled_ratio={recipe.unlabeled_ratio}")
+        data_dir = [flag for flag in of_every_run if flag.startswith("--data_dir=")]
+        recipe = flags.parse([dataset, *data_dir]).config.run
+        for name in ("unlabeled_ratio", "finetune_steps"):
+            if applies(name, method):
+                arguments.append(f"--{name}={getattr(recipe, name)}")
         arguments += [f"--{change}" for change in changes]
         arguments += [f"--num_labeled={self.num_labeled}", f"--seed={self.seed}"]
         arguments += [f"--steps={options.steps}"] if options.steps else []
