@@ -4,6 +4,7 @@ SIGTERM handling: raise at once, or set a flag that is polled after each step.
 """
 
 import contextlib
+import io
 import logging
 import os
 import signal
@@ -47,7 +48,7 @@ def start(argv: Sequence[str]) -> None:
     Args:
       argv: the command line; with `--verbosity`, TensorFlow is not silenced.
     """
-    with contextlib.suppress(AttributeError):  # somebody's own stream
+    if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # as Python does for standard error
     log.addHandler(_LINES)  # once, however often
     log.setLevel(logging.INFO)

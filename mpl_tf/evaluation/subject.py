@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import unicodedata
 from collections.abc import Callable
 
 import numpy as np
@@ -117,14 +118,20 @@ def load_images(
             f"{subject.name} takes images of {_size(subject.image_shape)} pixels; those of "
             f"{dataset} have {_size(images.shape)}."
         )
-    unknown = sorted(set(class_names) - set(subject.class_names))
+    ids = {_composed(name): label for label, name in enumerate(subject.class_names)}
+    unknown = sorted(name for name in class_names if _composed(name) not in ids)
     if unknown:
         raise ConfigError(
             f"{dataset} has {len(unknown)} classes that {subject.name} does not know: "
             f"{', '.join(unknown[:5])}."
         )
-    class_ids = np.array([subject.class_names.index(name) for name in class_names], np.int64)
+    class_ids = np.array([ids[_composed(name)] for name in class_names], np.int64)
     return images.relabel(class_ids[images.labels])
+
+
+def _composed(name):
+    """A name in the one of Unicode's forms in which accents and letters are one character."""
+    return unicodedata.normalize("NFC", name)
 
 
 def _of_run(run: restore.Run, source: Source, part: str) -> Images | None:

@@ -69,3 +69,12 @@ def test_a_folder_may_hold_the_part_that_is_evaluated_alone(tmp_path, rng):
     (tmp_path / "test" / "cat" / "0.png").rename(tmp_path / "test" / "dog" / "0.png")
     with pytest.raises(ConfigError, match="1 classes that x does not know: dog"):
         subjects.load_images(subject, f"folder:{tmp_path}", skip_broken=True)
+
+
+def test_classes_are_matched_in_every_form_of_unicode(source, monkeypatch):
+    composed, apart = "caf\u00e9", "cafe\u0301"
+    source = dataclasses.replace(source, class_names=("tea", apart))
+    monkeypatch.setattr(subjects, "_load", lambda dataset, options: source)
+    subject = subjects.Subject("x", (composed, "tea"), (8, 8, 1), None)
+    labels = subjects.load_images(subject, "y").labels
+    np.testing.assert_array_equal(labels, 1 - source.test.labels)

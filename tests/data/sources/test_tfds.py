@@ -61,6 +61,12 @@ def load(made_up, **options):
     return tfds_source.load("made_up", DataConfig(data_dir=made_up, **options))
 
 
+def test_the_folder_of_sets_may_look_like_a_pattern(made_up, tmp_path):
+    folder = tmp_path / "a[0]*?"
+    os.symlink(made_up, folder)
+    np.testing.assert_array_equal(load(folder).train.images, load(made_up).train.images)
+
+
 def test_all_splits_become_parts(made_up):
     source = load(made_up, image_size=9)
     assert source.class_names == ("ant", "bee", "cat")
