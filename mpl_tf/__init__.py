@@ -1,5 +1,7 @@
 """Meta Pseudo Labels: a classifier from a few labeled and many unlabeled images."""
 
+import os as _os
+import sys as _sys
 from importlib import import_module as _import_module
 from typing import Any as _Any
 
@@ -16,6 +18,25 @@ _PUBLIC = {
 }
 # `mpl_tf.data.pair` and so on, after `import mpl_tf` alone.
 _SUBMODULES = ("augment", "data", "methods", "networks")
+
+
+def _put_keras_on_tensorflow() -> None:
+    """Keras's backend, whatever KERAS_BACKEND and ~/.keras/keras.json say for other programs.
+
+    Raises:
+      ImportError: Keras is imported already, on another backend.
+    """
+    keras = _sys.modules.get("keras")
+    if keras is None:
+        _os.environ["KERAS_BACKEND"] = "tensorflow"
+    elif keras.config.backend() != "tensorflow":
+        raise ImportError(
+            f"mpl_tf needs Keras on TensorFlow; it is imported on {keras.config.backend()}. Import "
+            "mpl_tf before keras, or set KERAS_BACKEND=tensorflow."
+        )
+
+
+_put_keras_on_tensorflow()
 
 
 def __getattr__(name: str) -> _Any:

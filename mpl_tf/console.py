@@ -65,6 +65,15 @@ def start(argv: Sequence[str]) -> None:
     logging.getLogger("absl").setLevel(logging.ERROR)
 
 
+def default_keras() -> None:
+    """Undoes what ~/.keras/keras.json says for other programs: a verb's options say all of it."""
+    import keras
+
+    keras.config.set_floatx("float32")
+    keras.config.set_image_data_format("channels_last")
+    keras.config.set_epsilon(1e-7)
+
+
 @contextlib.contextmanager
 def _stderr_redirected():
     sys.stderr.flush()

@@ -38,6 +38,7 @@ def run(
         with console.raised():
             arguments = parse(argv)
             console.start(argv)
+            console.default_keras()
             return work(*arguments)
     except HelpRequested as request:
         with contextlib.suppress(BrokenPipeError):

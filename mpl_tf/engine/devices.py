@@ -115,11 +115,13 @@ def _cluster(workers, index):
         workers, index = _tf_config()
     else:
         workers = workers.split(",")
+    addresses = [worker.rpartition(":") for worker in workers]
     if len(set(workers)) < len(workers) or not all(
-        host and port.isdigit() for host, _, port in (w.rpartition(":") for w in workers)
+        host and port.isdecimal() and 0 < int(port) < 1 << 16 for host, _, port in addresses
     ):
         raise ConfigError(
-            f"workers must be different host:port, joined by commas; received {workers}."
+            "workers must be different host:port, joined by commas, with ports from 1 to 65535; "
+            f"received {workers}."
         )
     if not 0 <= index < len(workers):
         raise ConfigError(

@@ -37,6 +37,7 @@ def check_networks(
                 f"keras.Input((height, width, channels)); received {network!r}."
             )
         _check_images(network, role)
+        _check_precision(network, role)
         check_logits(network, role)
         _check_values(network, role)
         _check_losses(network, role)  # those that a call adds are there after it
@@ -83,6 +84,17 @@ def _check_images(network: keras.Model, role: str) -> None:
             f"{role} must take images of one size, which its export needs too; received {shape}. "
             f"{remedy}"
         )
+
+
+def _check_precision(network: keras.Model, role: str) -> None:
+    """Raises ConfigError if weights have 16 bits, in which the updates of training are lost."""
+    for weight in network.trainable_variables:
+        if weight.dtype in ("float16", "bfloat16"):
+            raise ConfigError(
+                f"{role} must have weights of float32 or float64; {weight.path} is {weight.dtype}. "
+                "Keras's floatx is for weights (keras.config.set_floatx('float32')); for speed, "
+                f"compute in 16 bits with keras.config.set_dtype_policy('mixed_{weight.dtype}')."
+            )
 
 
 def _check_values(network: keras.Model, role: str) -> None:

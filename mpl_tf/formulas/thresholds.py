@@ -110,7 +110,7 @@ def balance(class_shares: tf.Tensor, limit: float) -> tf.Tensor:
       [K]; `limit` for a class that has no share, 0 if none has.
     """
     mean = tf.reduce_mean(class_shares)
-    return tf.minimum(limit, tf.math.divide_no_nan(mean, tf.maximum(class_shares, mean / limit)))
+    return tf.minimum(tf.math.divide_no_nan(mean, tf.maximum(class_shares, mean / limit)), limit)
 
 
 def remember(learned: tf.Tensor, index: tf.Tensor, label: tf.Tensor) -> tf.Tensor:

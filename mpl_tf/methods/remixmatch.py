@@ -228,7 +228,9 @@ class ReMixMatch(StudentMethod):
             recent = tf.reduce_mean(tf.convert_to_tensor(self.predicted), axis=0)
             probs = losses.align(probs, *(tf.cast(v, probs.dtype) for v in (labels, recent)))
         row = tf.range(_REMEMBERED, dtype=tf.int64)[:, None] == self.step % _REMEMBERED
-        self.predicted.assign(tf.where(row, predicted[None], tf.convert_to_tensor(self.predicted)))
+        remembered = tf.convert_to_tensor(self.predicted)
+        newest = tf.cast(predicted[None], remembered.dtype)
+        self.predicted.assign(tf.where(row, newest, remembered))
         return losses.sharpen(tf.math.log(probs), self.config.temperature)
 
 

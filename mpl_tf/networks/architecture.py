@@ -8,6 +8,8 @@ from typing import Any, Protocol
 
 import keras
 
+from mpl_tf.options import ConfigError
+
 
 class Builder(Protocol):
     """Makes a network of logits.
@@ -54,6 +56,12 @@ class Architecture:
     def __call__(
         self, num_classes: int, input_shape: tuple[int, ...], /, **arguments: Any
     ) -> keras.Model:
+        if keras.config.image_data_format() != "channels_last":
+            raise ConfigError(
+                "networks here take images [N, H, W, C]; Keras's image_data_format is "
+                f"{keras.config.image_data_format()}. Call "
+                "keras.config.set_image_data_format('channels_last')."
+            )
         return self.build(num_classes, input_shape, **arguments)
 
     def matches(self, name: str) -> bool:
@@ -70,7 +78,7 @@ class Architecture:
         if match is None:
             return None
         groups = {key: text for key, text in match.groupdict().items() if text is not None}
-        return functools.partial(self.build, **self.parse(**groups)) if groups else self
+        return functools.partial(self, **self.parse(**groups)) if groups else self
 
     @property
     def text(self) -> str:
