@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from mpl_tf.console import log
 from mpl_tf.engine.batches import check_label_spec, wrong_labels
+from mpl_tf.options import ConfigError
 
 # What Keras's `fit` takes for other data, and what there is here in its place.
 _INSTEAD = {
@@ -185,3 +186,31 @@ def check_images(
 
 def _is_array(x):
     return isinstance(x, (np.ndarray, list, tuple)) or tf.is_tensor(x)
+
+
+def check_seed(seed: int) -> int:
+    """A seed, which must be a whole number of 64 bits.
+
+    Raises:
+      ConfigError: it is not.
+    """
+    if not isinstance(seed, numbers.Integral) or not -(2**63) <= int(seed) < 2**63:
+        raise ConfigError(
+            f"seed must be a whole number of 64 bits; received {seed!r}. What a method draws is a "
+            "function of it: for other draws in each run, take another number in each."
+        )
+    return int(seed)
+
+
+def check_num_unlabeled(num_unlabeled: int | None) -> int:
+    """The size of a pool, which must be a whole number of at least 1; None is what was not said.
+
+    Raises:
+      ConfigError: it is not.
+    """
+    if not isinstance(num_unlabeled, numbers.Integral) or num_unlabeled < 1:
+        raise ConfigError(
+            f"num_unlabeled must be a whole number of at least 1; received {num_unlabeled!r}. "
+            "Pass num_unlabeled=data.num_unlabeled, of data that mpl_tf.data.pair made."
+        )
+    return int(num_unlabeled)

@@ -1,7 +1,6 @@
 """What all methods share: networks, moving average, finetuning, prediction, export."""
 
 import dataclasses
-import numbers
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, ClassVar
@@ -12,15 +11,13 @@ import tensorflow as tf
 from mpl_tf.console import log
 from mpl_tf.engine import arguments, batch_statistics, devices
 from mpl_tf.engine.class_weights import ClassWeights, as_text
-from mpl_tf.engine.forward import to_float32
-from mpl_tf.engine.label_training import LabelTraining
+from mpl_tf.engine.delivery import Delivery
 from mpl_tf.engine.metrics import ClassShares
 from mpl_tf.engine.panel import Panel
-from mpl_tf.engine.roles import ROLES
 from mpl_tf.engine.trainer import Trainer
 from mpl_tf.engine.user_networks import check_networks, copy_network, follow_trainable
 from mpl_tf.formulas import averages, losses, schedules
-from mpl_tf.options import ConfigError, check, check_fields, option
+from mpl_tf.options import check, check_fields, option
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,7 +42,7 @@ class MethodConfig:
         check(self)
 
 
-class Method(Trainer):
+class Method(Delivery):
     """Abstract: trains a `student`, and keeps `ema`, the moving average of its weights.
 
     A concrete method is one file with a Config and a final class. Most extend
@@ -77,7 +74,6 @@ class Method(Trainer):
         training goes wrong: "collapse", most pseudo labels are of one class; "none_pass" and
         "all_pass", the mask lets no unlabeled image pass, or all of them.
       step, seed: int64 variables, training steps taken, and the seed of what a step draws.
-      finetuned: the finetuned copy of `ema`, None before `finetune`.
 
     Raises:
       ConfigError: a network does not give logits, has losses of its own, or cannot be copied.
@@ -117,7 +113,7 @@ class Method(Trainer):
         super().__init__(strategy, special_metrics, name=type(self).__name__)
         self.config = config
         self.class_weights = ClassWeights(config.class_weight, student.output_shape[-1])
-        self.teacher, self.student, self.finetuned = teacher, student, None
+        self.teacher, self.student = teacher, student
         self._looked_at_steps = False
         with self.distribute_strategy.scope():
             self.ema = copy_network(student)
@@ -128,33 +124,10 @@ class Method(Trainer):
             scalar = {"shape": (), "dtype": "int64", "trainable": False}
             self.step = self.add_weight(name="step", initializer="zeros", **scalar)
             self.seed = self.add_weight(name="seed", initializer="zeros", **scalar)
-            self.seed.assign(check_seed(seed))
+            self.seed.assign(arguments.check_seed(seed))
         self.start_statistics(student)
         if teacher is not None and self.joint_training:
             self.start_statistics(teacher)
-
-    @property
-    def networks(self) -> dict[str, keras.Model]:
-        """Those of `roles.ROLES` that exist, by name."""
-        networks = self.teacher, self.student, self.ema, self.finetuned
-        pairs = zip(ROLES, networks, strict=True)
-        return {role: network for role, network in pairs if network is not None}
-
-    @property
-    def delivered(self) -> str:
-        """Which of them `call`, `predict` and `export` use: "finetuned", or "ema" before that."""
-        return "ema" if self.finetuned is None else "finetuned"
-
-    def network(self, which: str | None = None) -> keras.Model:
-        """The network called `which`; None is the delivered one.
-
-        Raises:
-          ValueError: there is no such network, or none yet.
-        """
-        which = which or self.delivered
-        if which not in self.networks:
-            raise ValueError(f"which must be one of {', '.join(self.networks)}; received {which}.")
-        return self.networks[which]
 
     def compile(self, **arguments: Any) -> None:
         """As Trainer.compile; `ema` has the frozen layers that the student has."""
@@ -198,7 +171,10 @@ class Method(Trainer):
     def fit(
         self, x: Any = None, *args: Any, steps_per_epoch: int | None = None, **kwargs: Any
     ) -> keras.callbacks.History:
-        """As Trainer.fit; warns of what the method cannot do in so few steps."""
+        """As Trainer.fit; warns of what the method cannot do in so few steps.
+
+        A finetuned copy of what the networks were before is dropped.
+        """
         name, group = type(self).__name__, self.steps_per_execution
         arguments.check_fit(name, args, kwargs, steps_per_epoch, group)
         # Of other data than that of mpl_tf.data.pair the order is not known.
@@ -206,6 +182,9 @@ class Method(Trainer):
             epochs = kwargs.get("epochs", 1) - kwargs.get("initial_epoch", 0)
             (unlabeled_batch, *_) = x.element_spec[self.unlabeled_views[0]].shape
             self.warn_of_shortfall(int(self.step) + steps_per_epoch * epochs, unlabeled_batch)
+        if self.finetuned is not None:
+            log.warning("Training goes on without the finetuned network: finetune again after it.")
+            self.drop_finetuned()
         return super().fit(x, *args, steps_per_epoch=steps_per_epoch, **kwargs)
 
     def predict(self, x: Any, *args: Any, **kwargs: Any) -> Any:
@@ -228,10 +207,6 @@ class Method(Trainer):
             )
         arguments.check_images("predict", images, which, self.trained_on)
         return super().predict(x, *args, **kwargs)
-
-    def call(self, images: tf.Tensor, training: bool = False) -> tf.Tensor:
-        """Class probabilities [N, K] of images [N, H, W, C]."""
-        return tf.nn.softmax(to_float32(self.network()(images, training=training)))
 
     def label_loss(self, label: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
         """Cross entropy of each labeled image: smoothed, and weighted by its class.
@@ -326,112 +301,3 @@ class Method(Trainer):
           steps: batches to take from it.
         """
         batch_statistics.renew(self, x, steps)
-
-    def finetuning_phase(self, optimizer: Any, **compile_arguments: Any) -> LabelTraining:
-        """A compiled trainer of a fresh copy of `ema`, which becomes `finetuned`.
-
-        Args:
-          optimizer: what `keras.optimizers.get` takes.
-          **compile_arguments: for LabelTraining.compile.
-        """
-        with self.distribute_strategy.scope():
-            self.finetuned = copy_network(self.ema)
-        self.test_function = self.predict_function = None  # both were traced without it
-        tuning = LabelTraining(
-            self.finetuned,
-            "finetuned",
-            class_weight=self.config.class_weight,
-            strategy=self.distribute_strategy,
-            trained_before=True,
-        )
-        tuning.compile(optimizer, **compile_arguments)
-        return tuning
-
-    def finetune(
-        self,
-        x: tf.data.Dataset,
-        *,
-        steps: int,
-        optimizer: Any = None,
-        clip_norm: float | None = None,
-        weight_decay: float = 0.0,
-        **kwargs: Any,
-    ) -> keras.callbacks.History:
-        """Finetunes a copy of `ema` on labeled images; afterwards it is what is predicted with.
-
-        Args:
-          x: tf.data.Dataset without end, of dicts with `labeled` and `label`, as `fit` takes.
-          steps: optimizer steps.
-          optimizer: what `keras.optimizers.get` takes; None is SGD(1e-5), the paper's.
-          clip_norm, weight_decay: as in `compile`.
-          **kwargs: for keras.Model.fit: `callbacks`, `verbose`, `validation_data`.
-        """
-        if optimizer is None:
-            with self.distribute_strategy.scope():
-                optimizer = keras.optimizers.SGD(1e-5)
-        tuning = self.finetuning_phase(optimizer, clip_norm=clip_norm, weight_decay=weight_decay)
-        return tuning.fit(x, steps_per_epoch=steps, epochs=1, **kwargs)
-
-    def export(
-        self,
-        filepath: str,
-        class_names: Any = None,
-        *,
-        which: str | None = None,
-        bfloat16: bool = False,
-    ) -> str:
-        """Writes a network as a SavedModel, in the next free version; see `saved_model.export`.
-
-        Args:
-          filepath: the folder of the versions, as TensorFlow Serving wants it.
-          class_names: sequence of str, one a class; None names them "0", "1", ...
-          which: "teacher", "student", "ema" or "finetuned"; None is the delivered one.
-          bfloat16: whether weights are stored with 16 bits.
-
-        Returns:
-          The folder that was written, `filepath`/<version>.
-
-        Raises:
-          ValueError: there is no such network, or none yet.
-        """
-        from mpl_tf.serving import saved_model
-
-        return saved_model.export(
-            self.network(which),
-            filepath,
-            class_names,
-            config={
-                "method": self.registered_name or type(self).__name__,
-                **dataclasses.asdict(self.config),
-            },
-            about={"network": which or self.delivered},
-            bfloat16=bfloat16,
-        )
-
-
-def check_seed(seed: int) -> int:
-    """A seed, which must be a whole number of 64 bits.
-
-    Raises:
-      ConfigError: it is not.
-    """
-    if not isinstance(seed, numbers.Integral) or not -(2**63) <= int(seed) < 2**63:
-        raise ConfigError(
-            f"seed must be a whole number of 64 bits; received {seed!r}. What a method draws is a "
-            "function of it: for other draws in each run, take another number in each."
-        )
-    return int(seed)
-
-
-def check_num_unlabeled(num_unlabeled: int | None) -> int:
-    """The size of a pool, which must be a whole number of at least 1; None is what was not said.
-
-    Raises:
-      ConfigError: it is not.
-    """
-    if not isinstance(num_unlabeled, numbers.Integral) or num_unlabeled < 1:
-        raise ConfigError(
-            f"num_unlabeled must be a whole number of at least 1; received {num_unlabeled!r}. "
-            "Pass num_unlabeled=data.num_unlabeled, of data that mpl_tf.data.pair made."
-        )
-    return int(num_unlabeled)

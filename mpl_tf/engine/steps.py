@@ -15,7 +15,7 @@ from mpl_tf.engine.metrics import ClassShares, NamedMeans
 class Steps(keras.Model):
     """Abstract: a model whose steps run in replica context and report through Keras metrics.
 
-    Only public hooks of Keras are used. A step returns nothing: it calls `self.log`. Build networks
+    A step returns nothing: it calls `self.log`. Build networks
     and optimizers inside the strategy's scope, the trainer outside.
 
     Args:

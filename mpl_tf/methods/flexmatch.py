@@ -9,7 +9,8 @@ import keras
 import tensorflow as tf
 
 from mpl_tf.engine import replicas
-from mpl_tf.engine.method import MethodConfig, check_num_unlabeled
+from mpl_tf.engine.arguments import check_num_unlabeled
+from mpl_tf.engine.method import MethodConfig
 from mpl_tf.engine.student import Batch, StudentMethod
 from mpl_tf.formulas import losses, thresholds
 from mpl_tf.methods.fixmatch import FixMatch

@@ -1,0 +1,165 @@
+"""What a method delivers: its moving average, or a finetuned copy of it."""
+
+import dataclasses
+import os
+from typing import Any, ClassVar
+
+import h5py
+import keras
+import tensorflow as tf
+
+from mpl_tf.engine.forward import to_float32
+from mpl_tf.engine.label_training import LabelTraining
+from mpl_tf.engine.roles import ROLES
+from mpl_tf.engine.trainer import Trainer
+from mpl_tf.engine.user_networks import copy_network
+
+
+class Delivery(Trainer):
+    """Abstract: a trainer of a student that is predicted with by its moving average.
+
+    Attributes:
+      teacher, student, ema: keras.Model of logits; a method without a teacher has None.
+      finetuned: the finetuned copy of `ema`, None before `finetune` and after more training.
+    """
+
+    registered_name: ClassVar[str] = ""
+    config: Any
+    teacher: keras.Model | None
+    student: keras.Model
+    ema: keras.Model
+    finetuned: keras.Model | None = None
+
+    @property
+    def networks(self) -> dict[str, keras.Model]:
+        """Those of `roles.ROLES` that exist, by name."""
+        networks = self.teacher, self.student, self.ema, self.finetuned
+        pairs = zip(ROLES, networks, strict=True)
+        return {role: network for role, network in pairs if network is not None}
+
+    @property
+    def delivered(self) -> str:
+        """Which of them `call`, `predict` and `export` use: "finetuned", or "ema" before that."""
+        return "ema" if self.finetuned is None else "finetuned"
+
+    def network(self, which: str | None = None) -> keras.Model:
+        """The network called `which`; None is the delivered one.
+
+        Raises:
+          ValueError: there is no such network, or none yet.
+        """
+        which = which or self.delivered
+        if which not in self.networks:
+            raise ValueError(f"which must be one of {', '.join(self.networks)}; received {which}.")
+        return self.networks[which]
+
+    def call(self, images: tf.Tensor, training: bool = False) -> tf.Tensor:
+        """Class probabilities [N, K] of images [N, H, W, C]."""
+        return tf.nn.softmax(to_float32(self.network()(images, training=training)))
+
+    def finetuning_phase(self, optimizer: Any, **compile_arguments: Any) -> LabelTraining:
+        """A compiled trainer of a fresh copy of `ema`, which becomes `finetuned`.
+
+        Args:
+          optimizer: what `keras.optimizers.get` takes.
+          **compile_arguments: for LabelTraining.compile.
+        """
+        self._hold_finetuned()
+        tuning = LabelTraining(
+            self.finetuned,
+            "finetuned",
+            class_weight=self.config.class_weight,
+            strategy=self.distribute_strategy,
+            trained_before=True,
+        )
+        tuning.compile(optimizer, **compile_arguments)
+        return tuning
+
+    def finetune(
+        self,
+        x: tf.data.Dataset,
+        *,
+        steps: int,
+        optimizer: Any = None,
+        clip_norm: float | None = None,
+        weight_decay: float = 0.0,
+        **kwargs: Any,
+    ) -> keras.callbacks.History:
+        """Finetunes a copy of `ema` on labeled images; afterwards it is what is predicted with.
+
+        Args:
+          x: tf.data.Dataset without end, of dicts with `labeled` and `label`, as `fit` takes.
+          steps: optimizer steps.
+          optimizer: what `keras.optimizers.get` takes; None is SGD(1e-5), the paper's.
+          clip_norm, weight_decay: as in `compile`.
+          **kwargs: for keras.Model.fit: `callbacks`, `verbose`, `validation_data`.
+        """
+        if optimizer is None:
+            with self.distribute_strategy.scope():
+                optimizer = keras.optimizers.SGD(1e-5)
+        tuning = self.finetuning_phase(optimizer, clip_norm=clip_norm, weight_decay=weight_decay)
+        return tuning.fit(x, steps_per_epoch=steps, epochs=1, **kwargs)
+
+    def _hold_finetuned(self) -> None:
+        with self.distribute_strategy.scope():
+            self.finetuned = copy_network(self.ema)
+        self.test_function = self.predict_function = None  # both were traced without it
+
+    def drop_finetuned(self) -> None:
+        """Delivers `ema` again, if there is a finetuned copy of what it was before."""
+        if self.finetuned is not None:
+            self._tracker.untrack(self.finetuned)  # which Keras's `del` leaves to the caller
+            del self.finetuned
+            self.test_function = self.predict_function = None
+
+    def load_weights(self, filepath: Any, *args: Any, **kwargs: Any) -> None:
+        """keras.Model.load_weights; afterwards there is a finetuned network if the file has one.
+
+        Args:
+          filepath: of `save_weights`, ending in `.weights.h5`.
+          *args, **kwargs: for keras.Model.load_weights.
+        """
+        if os.path.isfile(filepath) and h5py.is_hdf5(filepath):
+            with h5py.File(filepath) as file:
+                has_finetuned = "finetuned" in file
+            if has_finetuned and self.finetuned is None:
+                self._hold_finetuned()
+            elif not has_finetuned:
+                self.drop_finetuned()
+        super().load_weights(filepath, *args, **kwargs)
+
+    def export(
+        self,
+        filepath: str,
+        class_names: Any = None,
+        *,
+        which: str | None = None,
+        bfloat16: bool = False,
+    ) -> str:
+        """Writes a network as a SavedModel, in the next free version; see `saved_model.export`.
+
+        Args:
+          filepath: the folder of the versions, as TensorFlow Serving wants it.
+          class_names: sequence of str, one a class; None names them "0", "1", ...
+          which: "teacher", "student", "ema" or "finetuned"; None is the delivered one.
+          bfloat16: whether weights are stored with 16 bits.
+
+        Returns:
+          The folder that was written, `filepath`/<version>.
+
+        Raises:
+          ValueError: there is no such network, or none yet.
+        """
+        from mpl_tf.serving import saved_model
+
+        return saved_model.export(
+            self.network(which),
+            filepath,
+            class_names,
+            config={
+                "method": self.registered_name or type(self).__name__,
+                **dataclasses.asdict(self.config),
+            },
+            about={"network": which or self.delivered},
+            bfloat16=bfloat16,
+        )
