@@ -73,8 +73,8 @@ def test_a_folder_may_hold_the_part_that_is_evaluated_alone(tmp_path, rng):
 
 def test_classes_are_matched_in_every_form_of_unicode(source, monkeypatch):
     composed, apart = "caf\u00e9", "cafe\u0301"
-    source = dataclasses.replace(source, class_names=("tea", apart))
-    monkeypatch.setattr(subjects, "_load", lambda dataset, options: source)
+    loaded = source.test, ("tea", apart)
+    monkeypatch.setattr(subjects.data, "find_part", lambda *_: lambda options: loaded)
     subject = subjects.Subject("x", (composed, "tea"), (8, 8, 1), None)
     labels = subjects.load_images(subject, "y").labels
     np.testing.assert_array_equal(labels, 1 - source.test.labels)
