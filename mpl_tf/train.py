@@ -88,8 +88,9 @@ def _reason(error: Exception, workdir: str) -> str:
         return str(error)
     if isinstance(error, tf.errors.OpError) and (fault := stores.fault(error)):
         return (
-            f"an image cannot be read: {fault}.\nRepair or replace it (python tools/check_data.py "
-            "names what is damaged), and the same command continues from the last checkpoint."
+            f"an image cannot be read: {fault}.\npython tools/check_data.py names what is damaged. "
+            "Once that is restored as it was, the same command continues from the last checkpoint; "
+            "a run on other images starts anew, with --overwrite."
         )
     if isinstance(error, OSError | tf.errors.OpError):
         for text in map(os.strerror, _NO_ROOM):  # TensorFlow has only words for it

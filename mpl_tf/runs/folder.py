@@ -49,7 +49,7 @@ ARTIFACTS = (
 )
 
 # Options that follow from the number of images if they are not set.
-_SIZES = {"num_validation", "labeled_batch", "finetune_batch"}
+_SIZES = {"num_validation", "labeled_batch", "unlabeled_ratio", "finetune_batch"}
 
 # What `evaluate` adds to a finished run; it is removed with the run.
 EVALUATION = "evaluation"

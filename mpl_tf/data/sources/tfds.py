@@ -10,9 +10,11 @@ from mpl_tf.data import duplicates, stores
 from mpl_tf.data.dataset import Dataset, Images, Source
 from mpl_tf.data.options import DataConfig
 from mpl_tf.data.sources import tfds_folder, tfrecord_store
+from mpl_tf.files import reason as file_reason
 from mpl_tf.images import decode
 from mpl_tf.options import ConfigError
 
+_AGAIN = "Remove that folder and prepare the set again."
 # Names that sets give to the split of unlabeled images.
 _UNLABELED = ("unlabeled", "unlabelled")
 
@@ -66,19 +68,22 @@ def load(name: str, options: DataConfig) -> Source:
         counts[split] = info.splits[split].num_examples
     total = sum(counts.values())
     shape = (size, size, channels)
+    fits = total * size * size * channels <= stores.MEMORY_LIMIT
+    try:
+        images, labels, digests = _read(files, image_key, label_key, shape if fits else None, total)
+    except tf.errors.OpError as error:
+        reason = stores.fault(error) or file_reason(error)
+        raise ConfigError(f"{folder} is damaged: {reason}. {_AGAIN}") from error
     store: stores.Store
-    if total * size * size * channels <= stores.MEMORY_LIMIT:
-        images, labels, digests = _read(files, image_key, label_key, shape, total)
+    if fits:
         store = stores.ArrayStore(images, digests)
     else:
-        _, labels, digests = _read(files, image_key, label_key, None, total)
         shards = tfrecord_store.RecordStore(files)
         fetch = functools.partial(shards.image, key=image_key)
         store = stores.EncodedStore(fetch, size, channels, digests)
     if len(labels) != total:
-        raise ConfigError(
-            f"{folder} holds {len(labels)} images; its dataset_info.json says {total}."
-        )
+        held = "more images" if len(labels) > total else f"{len(labels)} images"
+        raise ConfigError(f"{folder} holds {held}; its dataset_info.json says {total}. {_AGAIN}")
     parts, first = {}, 0
     for split, count in counts.items():
         at = np.arange(first, first + count)
@@ -179,11 +184,13 @@ def _read(files, image_key, label_key, shape, total):
         return image, example[label_key], stores.digests_of([encoded])[0]
 
     data = tf.data.TFRecordDataset(files).map(parse, tf.data.AUTOTUNE, deterministic=True)
+    data = data.take(total + 1)
     images = np.empty([total, *shape], np.uint8) if shape else None
     labels, digests, first = [], [], 0
     for image_batch, label_batch, digest_batch in data.batch(1000).prefetch(2).as_numpy_iterator():
         if images is not None:
-            images[first : first + len(label_batch)] = image_batch
+            room = images[first : first + len(label_batch)]
+            room[:] = image_batch[: len(room)]
         first += len(label_batch)
         labels.append(label_batch)
         digests.append(digest_batch)

@@ -1,6 +1,7 @@
 """Sets of TensorFlow Datasets: a small made-up one, and real ones where they are."""
 
 import os
+import shutil
 import types
 
 import numpy as np
@@ -123,6 +124,36 @@ def test_a_set_too_large_for_memory_is_read_from_its_files(made_up, monkeypatch)
         a, b = getattr(held, part), getattr(read, part)
         np.testing.assert_array_equal(a.images, b.images)
         np.testing.assert_array_equal(a.labels, b.labels)
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        ("a byte", "is damaged: corrupted record at"),
+        ("an end", "is damaged: truncated record at"),
+        ("fewer", "holds more images; its dataset_info.json says 26. Remove that folder and"),
+        ("more", "holds 27 images; its dataset_info.json says 28. Remove"),
+        ("no file", "is damaged: .*No such file"),
+    ],
+)
+def test_a_damaged_set_is_refused(made_up, damage, message, tmp_path):
+    copy = tmp_path / "tfds"
+    shutil.copytree(made_up, copy)
+    (shard,) = copy.glob("made_up/1.0.0/*train.tfrecord*")
+    info = copy / "made_up" / "1.0.0" / "dataset_info.json"
+    content = bytearray(shard.read_bytes())
+    if damage == "a byte":
+        content[100] ^= 1
+        shard.write_bytes(content)
+    elif damage == "an end":
+        shard.write_bytes(content[:-7])
+    elif damage == "no file":
+        shard.unlink()
+    else:
+        length = {"fewer": "11", "more": "13"}[damage]
+        info.write_text(info.read_text().replace('"12"', f'"{length}"'))
+    with pytest.raises(ConfigError, match=message):
+        load(str(copy), extra=True)
 
 
 def test_a_prepared_set_is_found_by_name(made_up):
