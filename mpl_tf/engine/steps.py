@@ -174,6 +174,10 @@ class Steps(keras.Model):
                     "would be averaged into one number. Take another name."
                 )
             names.update(values)
+        self.add_to_log(weight, **values)
+
+    def add_to_log(self, weight: tf.Tensor | float = 1.0, **values: tf.Tensor) -> None:
+        """As `log`, for what may come several times a step and is averaged over them."""
         plain = {}
         for name, value in values.items():
             if name in self.special_metrics:

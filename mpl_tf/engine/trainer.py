@@ -47,7 +47,7 @@ class Trainer(Steps):
         self.weight_decay, self.pass_counts = 0.0, PassCounts()
         self.trained_on: tf.DType | None = None
         self._frozen_checks: dict[str, Callable[[], None]] = {}
-        self.overflow = Overflow(self.log)
+        self.overflow = Overflow(self.add_to_log)
         self.class_weights = ClassWeights()
         self.clip_norm: float | None = None
 

@@ -65,6 +65,14 @@ def test_overflows_are_counted_and_warned_of(name, hyperparameters, expected, da
         assert any(f"have no effect ({share} is 1)" in message for message in warnings)
 
 
+def test_what_comes_several_times_a_step_is_averaged(data):
+    model = method("float16", "vat", power_iterations=2)  # as many image gradients a step
+    model.student_optimizer.dynamic_scale.assign(TOO_HIGH)
+    values = shares(logs(model, data))
+    # The first leaves the direction at 0, where the second is finite.
+    assert values == {"image_gradients_overflown": 0.5, "student_updates_overflown": 1}
+
+
 def test_nothing_is_counted_without_loss_scaling(data):
     assert not shares(logs(method("float32"), data))
 
