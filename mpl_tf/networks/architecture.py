@@ -2,8 +2,9 @@
 
 import dataclasses
 import functools
+import numbers
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
 import keras
@@ -29,6 +30,9 @@ class Builder(Protocol):
           **arguments: those that every builder takes, with defaults: `seed`, of the initial weights
             and the dropout masks; `dropout` in [0, 1), before the head; `synchronized`, whether
             batch statistics are taken over all replicas. And the builder's further ones.
+
+        Raises:
+          ConfigError: there are fewer than 2 classes, or it is no shape of images.
         """
 
 
@@ -62,7 +66,17 @@ class Architecture:
                 f"{keras.config.image_data_format()}. Call "
                 "keras.config.set_image_data_format('channels_last')."
             )
-        return self.build(num_classes, input_shape, **arguments)
+        if not _is_count(num_classes) or num_classes < 2:
+            raise ConfigError(
+                f"a network needs a whole number of classes, at least 2; received {num_classes!r}."
+            )
+        sizes = tuple(input_shape) if isinstance(input_shape, Iterable) else ()
+        if len(sizes) != 3 or not all(map(_is_count, sizes)):
+            raise ConfigError(
+                "a network needs the shape (height, width, channels) of its images, whole numbers; "
+                f"received {input_shape!r}."
+            )
+        return self.build(int(num_classes), tuple(map(int, sizes)), **arguments)
 
     def matches(self, name: str) -> bool:
         """Whether `name` is one of this architecture's."""
@@ -84,3 +98,7 @@ class Architecture:
     def text(self) -> str:
         """Forms and help, for messages."""
         return f"{' or '.join(self.forms)} ({self.help})"
+
+
+def _is_count(value):
+    return isinstance(value, numbers.Integral) and not isinstance(value, bool) and int(value) >= 1

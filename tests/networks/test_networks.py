@@ -170,3 +170,18 @@ def test_the_help_has_every_architecture():
 def test_an_mlp_of_large_images_is_refused_before_it_is_built():
     with pytest.raises(ConfigError, match=r"images of 2000x2000x3 would need 1,536,000,000\. Take"):
         NETWORKS["mlp"](10, (2000, 2000, 3))
+
+
+@pytest.mark.parametrize("num_classes", [0, 1, 3.0, "3", None, True])
+def test_a_number_of_classes_that_is_none_is_refused(num_classes):
+    with pytest.raises(ConfigError, match="whole number of classes, at least 2; received"):
+        NETWORKS["mlp"](num_classes, (8, 8, 1))
+
+
+@pytest.mark.parametrize(
+    "shape", [(8, 8), (8, -8, 1), (None, None, 3), (8.0, 8, 1), 8, (1, 8, 8, 3)]
+)
+@pytest.mark.parametrize("name", ["mlp", "small_8"])
+def test_what_is_no_shape_of_images_is_refused(name, shape):
+    with pytest.raises(ConfigError, match=r"the shape \(height, width, channels\) of its images"):
+        NETWORKS[name](3, shape)
