@@ -43,6 +43,7 @@ def place(tmp_path, monkeypatch):
         ("to_onnx", ["model", "--to=taken/model.onnx"], "model.onnx in it is a folder, no file"),
         ("to_litert", ["run", "--to=file/below"], "file is a file, no folder"),
         ("export_step", ["--to=file/below"], "file is a file, no folder"),
+        ("prepare_data", ["tfrecord", "x", "--to=file/below"], "file is a file, no folder"),
         ("serving_client", ["--model=m", "--server=http://host:8501", "file"], "without http://"),
         ("serving_client", ["--model=m", "--server=host:85o1", "file"], "must be host:port"),
         ("serving_client", ["--model=m", "--server=host:99999", "file"], "must be host:port"),

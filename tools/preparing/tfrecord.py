@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from arguments import at_least, local_path
+from arguments import at_least, local_path, output_folder
 from mpl_tf import console
 from mpl_tf.options import ConfigError
 
@@ -40,7 +40,7 @@ def define(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--to",
-        type=local_path,
+        type=output_folder,
         metavar="OUT",
         required=True,
         help="folder of the TFRecord files; empty or new",
