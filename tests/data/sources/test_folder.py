@@ -1,6 +1,7 @@
 """A folder of image files as a dataset."""
 
 import io
+import os
 
 import numpy as np
 import pytest
@@ -65,6 +66,28 @@ def test_images_that_do_not_fit_into_memory_are_read_when_wanted(root, monkeypat
     ]
     for name in batches[0]:
         np.testing.assert_array_equal(batches[0][name], batches[1][name])
+
+
+def test_names_of_images_need_not_be_utf_8(root):
+    odd = os.fsdecode(b"\xff.png")
+    save(root / "labeled" / "ant" / odd, 7)
+    source = data.folder(str(root), image_size=10)
+    at = list(source.train.ids).index(f"labeled/ant/{odd}")
+    np.testing.assert_array_equal(source.train.images[at], pixels(7)[:, 1:11])
+
+
+def test_files_left_out_are_counted_by_kind(root, monkeypatch):
+    lines = []
+    monkeypatch.setattr(folder.log, "info", lines.append)
+    (root / "labeled" / "ant" / "scan.TIFF").write_bytes(b"II*\0")
+    (root / "test" / "bee" / "cut.png").write_bytes(b"")
+    data.folder(str(root), skip_broken=True)
+    assert lines[0].endswith(
+        "left out, as no images: 1 ending in .tiff, 1 ending in .txt, 1 hidden"
+    )
+    assert lines[1].endswith(
+        f"left out, as broken: 1 of 20 files: {root}/test/bee/cut.png is empty"
+    )
 
 
 def test_grey_folders_stay_grey(tmp_path):
