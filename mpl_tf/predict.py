@@ -4,6 +4,7 @@ import csv
 import dataclasses
 import io
 import json
+import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -57,7 +58,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _predict(options: Options, names: list[str]) -> int:
     if not options.model:
-        raise ConfigError("--model must be an export or the folder of a run; received none.")
+        meant = f" Did you mean --model={names[0]}?" if os.path.isdir(names[0]) else ""
+        raise ConfigError(
+            f"--model must be an export or the folder of a run; received none.{meant}"
+        )
+    if not os.path.exists(options.model):
+        raise ConfigError(
+            f"--model must be an export or a run; there is nothing at {options.model}."
+        )
     import tqdm
 
     from mpl_tf.images.files import list_files

@@ -87,6 +87,20 @@ def test_a_run_folder_without_its_flag_gets_a_hint(verb, tmp_path, capsys):
     assert f"Did you mean --workdir={tmp_path}?" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["{folder}"], "received none. Did you mean --model={folder}?"),
+        (["x.png"], "--model must be an export or the folder of a run; received none.\n"),
+        (["--model={folder}/none", "x.png"], "there is nothing at {folder}/none."),
+    ],
+)
+def test_predict_says_which_model_is_missing(flags, message, tmp_path, capsys):
+    argv = [flag.format(folder=tmp_path) for flag in flags]
+    assert predict.main(argv) == cli.MISUSED
+    assert message.format(folder=tmp_path) in capsys.readouterr().err
+
+
 def test_a_missing_file_is_named():
     with pytest.raises(ConfigError, match="FILE is missing: walls"):
         parse(command=WITH_FILES)
