@@ -120,11 +120,13 @@ def test_a_run_whose_images_changed_is_refused_and_kept(change, images, tmp_path
 
 def test_images_that_moved_are_accepted_and_the_run_says_where_they_are(images, tmp_path):
     start(images, tmp_path / "run")
-    split = (tmp_path / "run" / "split.json").read_bytes()
+    split_path = tmp_path / "run" / "split.json"
+    split_path.write_text(json.dumps(json.loads(split_path.read_text())))  # on one line
+    split = split_path.read_bytes()
     moved = tmp_path / "elsewhere" / "pictures"
     shutil.move(images, moved)
     start(moved, tmp_path / "run")
-    assert (tmp_path / "run" / "split.json").read_bytes() == split
+    assert split_path.read_bytes() == split
     assert json.loads((tmp_path / "run/config.json").read_text())["dataset"] == f"folder:{moved}"
     assert (tmp_path / "run/run.flags").read_text() == f"--dataset=folder:{moved}\n"
 

@@ -75,7 +75,7 @@ def _feature(path, record):
             f"{example.describe(record)}."
         )
     values = features[name]
-    if len(values) > 1 or type(values[0]) not in _DTYPES:
+    if type(values[0]) not in _DTYPES:
         raise _refused(path, 0, name, values)
     return name, _DTYPES[type(values[0])]
 
