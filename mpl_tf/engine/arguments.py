@@ -117,7 +117,6 @@ def check_labeled(
     Raises:
       ValueError: there are no labels, or they are no class ids, or images have another shape.
     """
-    weight = None
     if isinstance(x, tf.data.Dataset):
         spec = x.element_spec
         if not isinstance(spec, tuple) or len(spec) not in (2, 3):
@@ -138,11 +137,8 @@ def check_labeled(
     _, *classifiers, num_classes = next(iter(networks.values())).output_shape
     check_label_spec(label_spec, classifiers, num_classes)
     if isinstance(x, tf.data.Dataset):
-        _, y, *weight = next(iter(x.take(1)), (None, np.zeros(0)))
-    label = np.asarray(y)
-    if weight:  # rows of weight 0 fill up a batch
-        label = label[np.asarray(weight[0]) > 0]
-    wrong = wrong_labels(label, num_classes)
+        _, y, *_ = next(iter(x.take(1)), (None, np.zeros(0)))
+    wrong = wrong_labels(np.asarray(y), num_classes)
     if wrong.size:
         raise ValueError(
             f"labels must be whole numbers from 0 to {num_classes - 1}, as the networks have "

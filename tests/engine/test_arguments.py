@@ -116,8 +116,7 @@ def test_evaluate_takes_labels_in_their_usual_forms(method):
         np.testing.assert_allclose(method.evaluate(*arguments, verbose=0), expected, rtol=1e-5)
 
 
-def test_rows_that_fill_up_a_batch_need_no_label(method):
-    """A row of weight 0 does not count."""
+def test_rows_of_weight_0_do_not_count(method):
     label = LABELS.copy()
     label[3:5] = 0
     weight = np.ones(12, np.float32)
