@@ -179,7 +179,8 @@ def test_overwriting_starts_again(finished, tmp_path, smoke):
 def test_a_loss_that_is_no_number_stops_the_run(tmp_path, capsys, smoke):
     """The student waits two steps, then leaps: steps 1 and 2 are good, step 3 is not."""
     path = tmp_path / "run"
-    flags = ("--student_learning_rate=1e30", "--student_wait_steps=2", "--eval_every=1")
+    flags = ("--student_learning_rate=1e8", "--weight_decay=1e8", "--teacher_learning_rate=0")
+    flags += ("--student_wait_steps=2", "--eval_every=1")
     assert smoke.run(path, *flags) == cli.FAILED
     output = capsys.readouterr()
     assert "Stopped: train step 3: " in output.err
