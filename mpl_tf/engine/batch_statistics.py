@@ -8,6 +8,7 @@ their layers put out. `renew` computes it.
 """
 
 import contextlib
+import threading
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -20,6 +21,8 @@ from mpl_tf.formulas import averages
 
 # As many batches, or steps if there were fewer, are enough for `renew`.
 STATISTICS_BATCHES = 50
+
+_LOCK = threading.Lock()  # of the momenta of layers
 
 
 def normalisations(network: keras.layers.Layer) -> list[keras.layers.BatchNormalization]:
@@ -51,6 +54,36 @@ class PassCounts:
         return next((count for count in counts if count is not None), None)
 
 
+class _Momentum:
+    """A momentum in place of a layer's own, which each thread sets for itself.
+
+    Strategies trace each replica in a thread, and change threads in the middle of a pass, so that
+    passes of different numbers go through one layer side by side.
+    """
+
+    def __init__(self, layer: keras.layers.BatchNormalization):
+        self.usual, self.layer = layer.momentum, layer
+        self.passes = 0  # that are under way
+        self.of_thread = threading.local()
+
+    def __rmul__(self, value: tf.Tensor) -> tf.Tensor:
+        return value * self.of_thread.decay
+
+    def __rsub__(self, value: float) -> tf.Tensor:
+        return value - self.of_thread.decay
+
+    def enter(self, passes: tf.Tensor) -> None:
+        wide = tf.float64 if self.layer.compute_dtype == "float64" else tf.float32
+        self.of_thread.decay = averages.mean_decay(passes, self.usual, wide)
+        self.passes += 1
+        self.layer.momentum = self
+
+    def leave(self) -> None:
+        self.passes -= 1
+        if not self.passes:
+            self.layer.momentum = self.usual
+
+
 @contextlib.contextmanager
 def averaging(network: keras.Model, passes: tf.Tensor | None) -> Iterator[None]:
     """Inside, a pass moves the statistics of a network as its number asks.
@@ -62,15 +95,19 @@ def averaging(network: keras.Model, passes: tf.Tensor | None) -> Iterator[None]:
       passes: integer scalar, the passes before; None changes nothing.
     """
     layers = [] if passes is None else normalisations(network)
-    momenta = [layer.momentum for layer in layers]
+    with _LOCK:
+        momenta = [
+            layer.momentum if isinstance(layer.momentum, _Momentum) else _Momentum(layer)
+            for layer in layers
+        ]
+        for momentum in momenta:
+            momentum.enter(passes)
     try:
-        for layer, momentum in zip(layers, momenta, strict=True):
-            wide = tf.float64 if layer.compute_dtype == "float64" else tf.float32
-            layer.momentum = averages.mean_decay(passes, momentum, wide)
         yield
     finally:
-        for layer, momentum in zip(layers, momenta, strict=True):
-            layer.momentum = momentum
+        with _LOCK:
+            for momentum in momenta:
+                momentum.leave()
 
 
 def renew(method: Any, data: Iterable[dict[str, tf.Tensor]], steps: int) -> None:
