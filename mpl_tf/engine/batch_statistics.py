@@ -48,6 +48,10 @@ class PassCounts:
         """Has `count`, an int64 scalar from 0 on, count the passes of a network."""
         self._by_layer |= {id(layer): count for layer in normalisations(network)}
 
+    def __len__(self) -> int:
+        """How many counts there are."""
+        return len({id(count) for count in self._by_layer.values()})
+
     def of(self, network: keras.Model) -> keras.Variable | None:
         """The count of a network; None if nothing counts its passes."""
         counts = (self._by_layer.get(id(layer)) for layer in normalisations(network))

@@ -134,6 +134,8 @@ class Trainer(Steps):
             with self.distribute_strategy.scope():
                 name, scalar = f"{network.name}_passes", {"shape": (), "dtype": "int64"}
                 count = self.add_weight(name=name, initializer="zeros", trainable=False, **scalar)
+            # An attribute, because checkpoints hold what attributes lead to.
+            setattr(self, f"passes_{len(self.pass_counts)}", count)
             self.pass_counts.add(network, count)
 
     def compile_arguments(self) -> dict[str, Any]:

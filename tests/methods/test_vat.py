@@ -102,6 +102,7 @@ def test_a_slope_of_0_gives_no_perturbation_and_a_tiny_one_its_direction(linear)
     """Squares of numbers so small are 0 in float32."""
     slope = tf.constant([[0.0, 0.0], [3e-30, 4e-30]])
     model = mpl_tf.VAT(linear(2, 3), perturbation=0.5)
+    model.compile("sgd")
     model.forward = types.SimpleNamespace(gradient_by_images=lambda *_: slope)
     change = model.adversarial(tf.zeros([2, 2]), tf.zeros([2, 3]))
     length = 0.5 * 255 * np.sqrt(2 / 3072)

@@ -84,7 +84,14 @@ def test_nothing_is_left_out(build, endless, tmp_path):
     for variable, value in zip(every_variable(model), saved, strict=True):
         np.testing.assert_array_equal(variable.numpy(), value, err_msg=variable.path)
     names = " ".join(v.path for v in every_variable(model))
-    for part in ("seed_generator_state", "momentum", "feedback_average", "step", "totals"):
+    for part in (
+        "seed_generator_state",
+        "momentum",
+        "passes",
+        "feedback_average",
+        "step",
+        "totals",
+    ):
         assert part in names
 
 

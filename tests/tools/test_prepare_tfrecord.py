@@ -176,7 +176,8 @@ def test_other_files_are_ignored_and_counted(images, convert, capsys):
     (images / "labeled" / "stray.png").write_text("?")
     (images / "labeled" / "cat" / ".hidden.png").write_text("?")
     convert()
-    assert "Ignored 3 files" in capsys.readouterr().out
+    left_out = "Left out, as no images: 1 beside the folders of classes, 1 ending in .txt, 1 hidden"
+    assert left_out in capsys.readouterr().out
 
 
 def test_an_interruption_leaves_no_half_a_file(images, tool, convert, tmp_path, monkeypatch):

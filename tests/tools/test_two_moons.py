@@ -177,7 +177,7 @@ def test_sigma_follows_noise_unless_given(tool, tmp_path):
         ("--noise=-0.1", "must be at least 0; received -0.1"),
         ("--noise=nan", "must be at least 0; received nan"),
         ("--sigma=wide", "invalid float value: 'wide'"),
-        (f"--out={__file__}", "--out cannot be made a folder"),
+        (f"--out={__file__}", "is a file, no folder"),
         ("--what=1", "unrecognized arguments"),
     ],
 )
