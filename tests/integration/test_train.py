@@ -12,6 +12,7 @@ import tensorflow as tf
 
 import mpl_tf
 from mpl_tf import cli, train
+from mpl_tf.engine import batch_statistics
 from mpl_tf.runs import checkpoint, collapse, folder
 
 
@@ -271,3 +272,15 @@ def test_main_can_be_called_from_python(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["train", "--help"])
     assert train.main() == 0
     assert capsys.readouterr().out.startswith("Train a method")
+
+
+def test_statistics_are_computed_anew_before_the_last_checkpoint(tmp_path, smoke, monkeypatch):
+    path, calls = tmp_path / "run", []
+
+    def renew(method, data, steps):
+        written = (path / "checkpoints" / "train" / f"step-{int(method.step)}").exists()
+        calls.append((int(method.step), steps, written))
+
+    monkeypatch.setattr(batch_statistics, "renew", renew)
+    assert smoke.run(path) == cli.DONE
+    assert calls == [(6, 6, False)]

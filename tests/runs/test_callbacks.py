@@ -42,6 +42,22 @@ def test_steps_are_those_that_keras_names_not_its_calls():
     assert seen == [104, 108, 110, 114, 118, 120]
 
 
+@pytest.mark.parametrize(("total", "batches"), [(120, 50), (105, 50), (20, 20)])
+def test_statistics_are_computed_anew_after_the_last_step_alone(total, batches):
+    renewed = []
+    model = types.SimpleNamespace(
+        renew_statistics=lambda data, steps: renewed.append((data, steps))
+    )
+    renewal = callbacks.RenewStatistics(lambda: "data", total, offset=total - 20)
+    renewal.set_model(model)
+    renewal.on_epoch_begin(0)
+    for last in (3, 18):
+        renewal.on_train_batch_end(last)
+    assert not renewed
+    renewal.on_train_batch_end(19)
+    assert renewed == [("data", batches)]
+
+
 class Recorder:
     """A MetricsLog and Checkpoints that remember what they were given."""
 
