@@ -1,0 +1,64 @@
+"""Heads: what makes logits of a backbone's features."""
+
+import re
+
+import keras
+from keras import layers
+
+from mpl_tf.networks.initializers import layer_seeds
+from mpl_tf.networks.parts import HEAD
+from mpl_tf.networks.precision import full
+from mpl_tf.options import ConfigError
+
+FORMS = "linear, or mlp_WIDTH: a hidden layer of WIDTH units with ReLU before it"
+
+
+def build(
+    num_classes: int, num_features: int, seed: int = 0, dropout: float = 0.2, form: str = "linear"
+) -> keras.Model:
+    """A head.
+
+        linear:      logits = W dropout(features) + b
+        mlp_WIDTH:   logits = W dropout(relu(V features + c)) + b
+
+    Args:
+      num_classes: K, at least 2.
+      num_features: F.
+      seed: of the initial weights and the dropout masks.
+      dropout: in [0, 1), before the last layer.
+      form: one of FORMS.
+
+    Returns:
+      keras.Model, features [N, F] -> logits [N, K], called `parts.HEAD`.
+
+    Raises:
+      ConfigError: there is no such form.
+
+    Example:
+        head = build(10, 1280, seed=1, form="mlp_256")
+        logits = head(features)
+    """
+    seeds = layer_seeds(seed)
+    width = hidden_width(form)
+    x = inputs = keras.Input((num_features,))
+    if width:
+        initializer = keras.initializers.HeNormal(seed=next(seeds))
+        x = layers.Dense(width, activation="relu", kernel_initializer=initializer)(x)
+    x = layers.Dropout(dropout, seed=next(seeds))(x)
+    initializer = keras.initializers.GlorotUniform(seed=next(seeds))
+    outputs = layers.Dense(num_classes, kernel_initializer=initializer, dtype=full())(x)
+    return keras.Model(inputs, outputs, name=HEAD)
+
+
+def hidden_width(form: str) -> int:
+    """Units of the hidden layer of a head; 0 of one without.
+
+    Raises:
+      ConfigError: there is no such form.
+    """
+    if form == "linear":
+        return 0
+    match = re.fullmatch(r"mlp_([1-9]\d{0,4})", form)
+    if match is None:
+        raise ConfigError(f"head must be {FORMS}; received {form!r}.")
+    return int(match.group(1))

@@ -1,0 +1,48 @@
+"""Networks of a backbone and a head."""
+
+import keras
+import numpy as np
+import pytest
+
+from mpl_tf.networks import heads, parts
+from mpl_tf.options import ConfigError
+
+
+def backbone():
+    inputs = keras.Input((4, 4, 3))
+    features = keras.layers.Dense(5, activation="tanh")(keras.layers.Flatten()(inputs))
+    return keras.Model(inputs, features, name=parts.BACKBONE)
+
+
+def test_the_network_is_the_head_of_the_features():
+    first, second = backbone(), heads.build(3, 5, seed=1)
+    network = parts.join(first, second)
+    images = np.random.default_rng(0).uniform(size=(2, 4, 4, 3)).astype(np.float32)
+    np.testing.assert_array_equal(network(images), second(first(images)))
+    assert parts.has_parts(network)
+    assert parts.backbone(network) is first
+    assert parts.head(network) is second
+    assert not parts.has_parts(first)
+
+
+def test_parts_that_do_not_fit_are_refused():
+    with pytest.raises(ValueError, match=r"features of shape \(None, 6\); received \(None, 5\)"):
+        parts.join(backbone(), heads.build(3, 6))
+    with pytest.raises(ValueError, match="must be called 'backbone'; received 'head'"):
+        parts.join(heads.build(3, 5), heads.build(3, 5))
+
+
+@pytest.mark.parametrize(("form", "shapes"), [("linear", [(5, 3)]), ("mlp_7", [(5, 7), (7, 3)])])
+def test_a_head_has_its_layers_and_its_seed(form, shapes):
+    head, same, other = (heads.build(3, 5, seed=seed, form=form) for seed in (1, 1, 2))
+    kernels = [w.shape for w in head.get_weights() if w.ndim == 2]
+    assert kernels == shapes
+    for a, b, c in zip(head.get_weights(), same.get_weights(), other.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+        assert a.ndim == 1 or not np.array_equal(a, c)
+
+
+@pytest.mark.parametrize("form", ["", "mlp", "mlp_0", "MLP_3"])
+def test_other_heads_are_refused(form):
+    with pytest.raises(ConfigError, match=f"head must be linear, or mlp_WIDTH.*{form!r}"):
+        heads.build(3, 5, form=form)
