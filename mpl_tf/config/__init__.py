@@ -5,11 +5,13 @@ from mpl_tf.config.config import Config, applies, unused_options
 from mpl_tf.config.groups import ComputeConfig, OptimizerConfig, RunConfig
 from mpl_tf.config.make import make
 from mpl_tf.data.options import DataConfig
+from mpl_tf.networks.options import NetworkConfig
 
 __all__ = [
     "ComputeConfig",
     "Config",
     "DataConfig",
+    "NetworkConfig",
     "OptimizerConfig",
     "RunConfig",
     "applies",

@@ -8,9 +8,10 @@ from mpl_tf.config.groups import ComputeConfig, OptimizerConfig, RunConfig
 from mpl_tf.data.options import DataConfig
 from mpl_tf.engine.method import Method, MethodConfig
 from mpl_tf.methods import METHODS
+from mpl_tf.networks.options import NetworkConfig
 from mpl_tf.options import ConfigError
 
-GROUPS = (RunConfig, DataConfig, ComputeConfig, OptimizerConfig)
+GROUPS = (RunConfig, NetworkConfig, DataConfig, ComputeConfig, OptimizerConfig)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -18,6 +19,7 @@ class Config:
     """One run. Make it with `make.make`."""
 
     run: RunConfig
+    network: NetworkConfig
     data: DataConfig
     compute: ComputeConfig
     optimizer: OptimizerConfig
@@ -25,8 +27,7 @@ class Config:
 
     def flat(self) -> dict[str, Any]:
         """Option name -> value, of the options that the method has a use for."""
-        parts = (self.run, self.data, self.compute, self.optimizer, self.method)
-        values = {k: v for part in parts for k, v in dataclasses.asdict(part).items()}
+        values = {k: v for part in vars(self).values() for k, v in dataclasses.asdict(part).items()}
         return {k: v for k, v in values.items() if applies(k, self.run.method)}
 
     @classmethod

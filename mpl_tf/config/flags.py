@@ -9,6 +9,7 @@ from mpl_tf.config.groups import ComputeConfig, OptimizerConfig, RunConfig
 from mpl_tf.config.make import make
 from mpl_tf.data.options import DataConfig
 from mpl_tf.methods import METHODS
+from mpl_tf.networks.options import NetworkConfig
 from mpl_tf.options import option
 
 
@@ -71,6 +72,7 @@ def _sections(method: str) -> list[tuple[str, Sequence[dataclasses.Field]]]:
     about = (method_class.__doc__ or "").partition("\n")[0]
     groups = [
         ("What to run", RunConfig),
+        ("Networks of a backbone and a head", NetworkConfig),
         ("Images and views", DataConfig),
         ("Devices and precision", ComputeConfig),
         ("Optimizers", OptimizerConfig),

@@ -33,11 +33,6 @@ class RunConfig:
     teacher_network: str = option(
         "", "Network of the teacher, if it is another one.", needs="teacher_optimizer"
     )
-    network_weights: str = option(
-        "",
-        "File of weights that keras:NAME starts from, without its top; if empty, random ones.",
-        path=True,
-    )
     dropout: float = option(0.2, "Dropout before the network's head, in [0, 1).", low=0, below=1)
     seed: int = option(
         0, "Seed of split, initial weights, batches, views and pseudo labels.", low=0, high=2**31

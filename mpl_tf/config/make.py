@@ -1,11 +1,11 @@
 """How the configuration of a run is made from settings, a recipe and defaults."""
 
 import dataclasses
-import os
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from mpl_tf import data, networks, options
+from mpl_tf import data, options
+from mpl_tf.config.check_networks import check_networks
 from mpl_tf.config.checks import check_compute, check_schedule
 from mpl_tf.config.config import GROUPS, Config, applies, fields, group
 from mpl_tf.config.fit import fit_to_run
@@ -98,22 +98,7 @@ def _checked(values: Mapping[str, Any]) -> Config:
     """The configuration of the values; raises ConfigError if it cannot be trained."""
     config = Config.from_flat(values)
     check_name(values["strategy"])
-    for name in {values["network"], values["teacher_network"] or values["network"]}:
-        networks.find(name)
-    _check_weights(values)
     check_schedule(config)
     check_compute(config)
+    check_networks(config)
     return config
-
-
-def _check_weights(values: Mapping[str, Any]) -> None:
-    """Refuses a file of weights that is not there, or that no network would read."""
-    weights = values["network_weights"]
-    names = values["network"], values["teacher_network"]
-    if weights and not any(networks.takes_weights(name) for name in names):
-        raise ConfigError(
-            f"network_weights are for networks of keras.applications (keras:NAME); received "
-            f"network={values['network']}."
-        )
-    if weights and not os.path.isfile(weights):
-        raise ConfigError(f"network_weights {weights} is no file.")

@@ -4,13 +4,14 @@ A network is one file with a builder and its ARCHITECTURE, and an entry in NETWO
 """
 
 import difflib
+import os
 
-from mpl_tf.networks import applications, mlp, small, wide_resnet
+from mpl_tf.networks import applications, mlp, published, small, wide_resnet
 from mpl_tf.networks.architecture import Architecture, Builder
 from mpl_tf.networks.precision import precision
 from mpl_tf.options import ConfigError
 
-__all__ = ["HELP", "NETWORKS", "find", "precision", "takes_weights"]
+__all__ = ["HELP", "NETWORKS", "check", "find", "has_parts", "precision", "takes_weights"]
 
 
 class _Networks(dict[str, Architecture]):
@@ -36,7 +37,7 @@ def find(name: str) -> Builder:
       name: what `HELP` says, such as `small_16` or `keras:ResNet50`.
 
     Returns:
-      A builder; where `takes_weights`, it takes `weights_file`, too.
+      A builder; it takes `head` where `has_parts`, and `weights` where `takes_weights`.
 
     Raises:
       ConfigError: there is no such network; the message lists what there is.
@@ -53,6 +54,32 @@ def find(name: str) -> Builder:
     raise ConfigError(f"network must be one of: {HELP}; received {name!r}.{hint}")
 
 
+def has_parts(name: str) -> bool:
+    """Whether the network called `name` is made of a backbone and a head, and takes `head`."""
+    return any(a.two_parts and a.matches(name) for a in _ARCHITECTURES)
+
+
 def takes_weights(name: str) -> bool:
-    """Whether the builder of the network called `name` takes `weights_file`."""
-    return any(a.takes_weights and a.matches(name) for a in _ARCHITECTURES)
+    """Whether the builder of the network called `name` takes `weights`."""
+    return any(a.fetch is not None and a.matches(name) for a in _ARCHITECTURES)
+
+
+def check(name: str, weights: str, side: int) -> None:
+    """Looks whether a network can start from weights, before any work; downloads published ones.
+
+    Args:
+      name: of a network that `takes_weights`.
+      weights: as its builder takes them.
+      side: height and width of the images; 0 if they are not known yet.
+
+    Raises:
+      ConfigError: they are not there.
+    """
+    if weights == published.IMAGENET:
+        for architecture in _ARCHITECTURES:
+            if architecture.fetch is not None and architecture.matches(name):
+                architecture.fetch(side, **architecture.keywords(name))
+    elif weights and not os.path.isfile(weights):
+        raise ConfigError(
+            f"network_weights must be {published.IMAGENET} or a file; {weights} is no file."
+        )

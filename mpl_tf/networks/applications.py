@@ -10,9 +10,9 @@ import keras
 import numpy as np
 from keras import layers
 
+from mpl_tf.networks import heads, parts, published
 from mpl_tf.networks.architecture import Architecture
 from mpl_tf.networks.initializers import layer_seeds
-from mpl_tf.networks.precision import full
 from mpl_tf.options import ConfigError, hint
 
 _IMAGENET_MEAN = np.array([0.485, 0.456, 0.406])  # of red, green, blue in [0, 1]
@@ -81,11 +81,12 @@ def build(
     seed: int = 0,
     dropout: float = 0.2,
     synchronized: bool = False,
-    weights_file: str = "",
+    weights: str = "",
+    head: str = "linear",
     *,
     name: str,
 ) -> keras.Model:
-    """A network of keras.applications with global average pooling, dropout and a linear head.
+    """A network of two parts: one of keras.applications with global average pooling, and a head.
 
     Every weight is drawn by the initializer that Keras has for it, from `seed`; so are the masks
     of dropout inside the network. Global random states are left as they are.
@@ -98,58 +99,86 @@ def build(
       input_shape: (height, width, channels) of the images: 3 channels, or 1, which is repeated.
         Height and width are at least 32; 71 for Xception, 75 for InceptionV3, InceptionResNetV2.
       seed: of the initial weights and the dropout masks.
-      dropout: in [0, 1), dropout before the head.
+      dropout: in [0, 1), dropout before the head's last layer.
       synchronized: whether batch statistics are taken over all replicas.
-      weights_file: a file with weights of the network without its head, on 3 channels: .h5 as
-        keras.applications publishes it ("notop"), .weights.h5 or .keras; "" keeps random weights.
+      weights: of the backbone. "imagenet": those that Keras publishes and downloads. Or a file with
+        weights of the network without its head, on 3 channels: .h5 as keras.applications publishes
+        it ("notop"), .weights.h5 or .keras. "" keeps random ones.
+      head: one of `heads.FORMS`.
       name: one of `names()`, in upper or lower case.
 
     Returns:
-      keras.Model, images [N, H, W, C] with values 0 to 255 -> logits [N, K].
+      keras.Model, images [N, H, W, C] with values 0 to 255 -> logits [N, K]; see `parts`.
 
     Raises:
       ConfigError: the name is unknown, the images are too small or have another number of
-        channels, the file does not exist or does not fit.
+        channels, the weights are not there or do not fit.
     """
     name = canonical(name)
-    family = _family(name)
     _check_input_shape(name, input_shape)
-    if weights_file:
-        _check_file(weights_file)
+    if weights not in ("", published.IMAGENET):
+        _check_file(weights)
 
     inputs = keras.Input(input_shape)
     x = inputs if input_shape[-1] == 3 else layers.Concatenate()([inputs] * 3)
-    with _unchanged_random_state():  # Keras seeds what has no seed from Python's generator
-        backbone = getattr(keras.applications, name)(
+
+    def make(weights: str | None) -> keras.Model:
+        return getattr(keras.applications, name)(
             include_top=False,
-            weights=None,
-            input_tensor=_scale(x, _SCALING[family]),
+            weights=weights,
+            input_tensor=_scale(x, _SCALING[_family(name)]),
             input_shape=(*input_shape[:2], 3),
             pooling="avg",
         )
-        if weights_file:
-            _load(backbone, weights_file, name)
-        x = layers.Dropout(dropout)(backbone.outputs[0])
-        unseeded = keras.Model(
-            inputs, layers.Dense(num_classes, dtype=full())(x), name=name.lower()
-        )
+
+    with _unchanged_random_state():  # Keras seeds what has no seed from Python's generator
+        if weights == published.IMAGENET:
+            original = published.load(lambda: make(weights), name)
+        else:
+            original = make(None)
+            if weights:
+                _load(original, weights, name)
+        unseeded = keras.Model(inputs, original.outputs[0], name=parts.BACKBONE)
 
     seeds = layer_seeds(seed)
 
     def remake(layer: keras.Layer) -> keras.Layer:
         if isinstance(layer, layers.Normalization) and layer.weights:
-            return _constant_normalization(layer, loaded=bool(weights_file))
+            return _constant_normalization(layer, loaded=bool(weights))
         config = _with_seeds(layer.get_config(), seeds)
         if isinstance(layer, layers.BatchNormalization):
             config["synchronized"] = synchronized
         return type(layer).from_config(config)
 
-    network = keras.models.clone_model(unseeded, clone_function=remake)
-    if weights_file:
-        for layer in backbone.layers:
+    backbone = keras.models.clone_model(unseeded, clone_function=remake)
+    if weights:
+        for layer in original.layers:
             if layer.weights and not isinstance(layer, layers.Normalization):
-                network.get_layer(layer.name).set_weights(layer.get_weights())
-    return network
+                backbone.get_layer(layer.name).set_weights(layer.get_weights())
+    (num_features,) = backbone.output_shape[1:]
+    return parts.join(
+        backbone, heads.draw(num_classes, num_features, seeds, dropout, head), name=name.lower()
+    )
+
+
+def fetch(side: int, *, name: str) -> None:
+    """Has Keras download the weights that it publishes for a network, unless they are there.
+
+    Args:
+      side: height and width of the images, for which some networks have weights of their own; 0 if
+        they are not known yet.
+      name: one of `names()`, in upper or lower case.
+
+    Raises:
+      ConfigError: they are not there, and cannot be had.
+    """
+    name, shape = canonical(name), (side or 224, side or 224, 3)
+    _check_input_shape(name, shape)
+    builder = getattr(keras.applications, name)
+    with _unchanged_random_state():
+        published.load(
+            lambda: builder(include_top=False, weights=published.IMAGENET, input_shape=shape), name
+        )
 
 
 def _check_input_shape(name: str, input_shape: tuple[int, ...]) -> None:
@@ -166,9 +195,12 @@ def _check_input_shape(name: str, input_shape: tuple[int, ...]) -> None:
 
 def _check_file(path: str) -> None:
     if not path.endswith((".h5", ".keras")):
-        raise ConfigError(f"weights_file must end in .h5, .weights.h5 or .keras; received {path}.")
+        raise ConfigError(
+            f"network_weights must be {published.IMAGENET}, or a file that ends in .h5, "
+            f".weights.h5 or .keras; received {path}."
+        )
     if not os.path.isfile(path):
-        raise ConfigError(f"weights_file must be a file; there is none at {path}.")
+        raise ConfigError(f"network_weights {path} is no file.")
 
 
 def _load(backbone: keras.Model, path: str, name: str) -> None:
@@ -177,7 +209,7 @@ def _load(backbone: keras.Model, path: str, name: str) -> None:
     except Exception as error:  # h5py, zipfile and Keras have no common error for a wrong file
         reason = " ".join(str(error).split())[:300]
         raise ConfigError(
-            f"weights_file must hold the weights of keras:{name} without its head "
+            f"network_weights must hold the weights of keras:{name} without its head "
             f"(include_top=False, 3 channels); {path} does not fit: {reason}"
         ) from error
 
@@ -235,5 +267,6 @@ ARCHITECTURE = Architecture(
     ("keras:NAME",),
     "a network of keras.applications in upper or lower case, such as keras:ResNet50",
     lambda name: {"name": canonical(name)},
-    takes_weights=True,
+    two_parts=True,
+    fetch=fetch,
 )

@@ -47,7 +47,10 @@ class Architecture:
       help: what the networks are, with an example of a name.
       parse: makes keywords of `build` from the texts of the groups, all or none of which a name
         has. Raises ConfigError for arguments that are not allowed.
-      takes_weights: whether `build` takes `weights_file`.
+      two_parts: whether `build` makes networks of two parts (`parts`) and takes their `head`.
+      fetch: downloads the published weights of a network, if they are not there, for images of a
+        side and the keywords of `parse`; a `build` with it takes `weights`. Raises ConfigError if
+        they cannot be had. None where there are no such weights, or networks come with them.
     """
 
     build: Callable[..., keras.Model]
@@ -55,7 +58,8 @@ class Architecture:
     forms: tuple[str, ...]
     help: str
     parse: Callable[..., dict[str, Any]] = dict
-    takes_weights: bool = False
+    two_parts: bool = False
+    fetch: Callable[..., None] | None = None
 
     def __call__(
         self, num_classes: int, input_shape: tuple[int, ...], /, **arguments: Any
@@ -88,11 +92,21 @@ class Architecture:
         Raises:
           ConfigError: the name has arguments that are not allowed.
         """
-        match = re.fullmatch(self.pattern, name)
-        if match is None:
+        if not self.matches(name):
             return None
+        keywords = self.keywords(name)
+        return functools.partial(self, **keywords) if keywords else self
+
+    def keywords(self, name: str) -> dict[str, Any]:
+        """What `name`, one of this architecture's, says to `build`.
+
+        Raises:
+          ConfigError: the name has arguments that are not allowed.
+        """
+        match = re.fullmatch(self.pattern, name)
+        assert match is not None  # as it says
         groups = {key: text for key, text in match.groupdict().items() if text is not None}
-        return functools.partial(self, **self.parse(**groups)) if groups else self
+        return self.parse(**groups) if groups else {}
 
     @property
     def text(self) -> str:

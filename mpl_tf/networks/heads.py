@@ -1,6 +1,7 @@
 """Heads: what makes logits of a backbone's features."""
 
 import re
+from collections.abc import Iterator
 
 import keras
 from keras import layers
@@ -38,7 +39,13 @@ def build(
         head = build(10, 1280, seed=1, form="mlp_256")
         logits = head(features)
     """
-    seeds = layer_seeds(seed)
+    return draw(num_classes, num_features, layer_seeds(seed), dropout, form)
+
+
+def draw(
+    num_classes: int, num_features: int, seeds: Iterator[int], dropout: float, form: str
+) -> keras.Model:
+    """`build` with the next seeds of a network in place of a seed."""
     width = hidden_width(form)
     x = inputs = keras.Input((num_features,))
     if width:

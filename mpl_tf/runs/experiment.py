@@ -107,7 +107,9 @@ def network(
     """
     run = settings.run
     name = run.teacher_network if role == "teacher" and run.teacher_network else run.network
-    weights = {"weights_file": run.network_weights} if networks.takes_weights(name) else {}
+    parts = {"head": settings.network.head} if networks.has_parts(name) else {}
+    if networks.takes_weights(name):
+        parts["weights"] = settings.network.network_weights
     with networks.precision(settings.compute.precision):
         return networks.find(name)(
             num_classes,
@@ -115,7 +117,7 @@ def network(
             seed=derived_seed(run.seed, role),
             dropout=run.dropout,
             synchronized=replicas > 1,
-            **weights,
+            **parts,
         )
 
 

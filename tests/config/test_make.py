@@ -11,7 +11,13 @@ from mpl_tf.data import DATASETS
 from mpl_tf.data.options import DataConfig
 from mpl_tf.methods import METHODS
 
-PARTS = (config.RunConfig, DataConfig, config.ComputeConfig, config.OptimizerConfig)
+PARTS = (
+    config.RunConfig,
+    config.NetworkConfig,
+    DataConfig,
+    config.ComputeConfig,
+    config.OptimizerConfig,
+)
 
 
 def test_a_setting_is_never_changed():
@@ -97,7 +103,10 @@ def test_defaults_of_methods_are_options_that_apply_to_them():
         ({"feedback": "up"}, "feedback must be one of dot, exact, none, sampled"),
         ({"network": "wide_resnet_27_2"}, "6n + 4"),
         ({"network_weights": "w.h5"}, "received network=small"),
-        ({"network": "keras:ResNet50", "network_weights": "no.h5"}, "no.h5 is no file"),
+        (
+            {"network": "keras:ResNet50", "network_weights": "no.h5"},
+            "must be imagenet or a file; no.h5 is no file",
+        ),
         ({"strong": "loud"}, "strong must be one of affine, autoaugment"),
         ({"split_file": "/no/file"}, "split_file /no/file cannot be read"),
         ({"strategy": "horovod"}, "strategy must be one of auto, cpu, gpu, mirrored"),

@@ -11,7 +11,13 @@ from mpl_tf.methods import METHODS
 
 
 def test_recipes_name_options():
-    groups = [config.RunConfig, config.DataConfig, config.ComputeConfig, config.OptimizerConfig]
+    groups = [
+        config.RunConfig,
+        config.NetworkConfig,
+        config.DataConfig,
+        config.ComputeConfig,
+        config.OptimizerConfig,
+    ]
     groups += [method.Config for method in METHODS.values()]
     names = {field.name for group in groups for field in dataclasses.fields(group)}
     assert RECIPES.keys() <= DATASETS.keys()

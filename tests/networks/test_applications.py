@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 
 from mpl_tf.engine.logits import check_logits
-from mpl_tf.networks import applications
+from mpl_tf.networks import applications, parts
 from mpl_tf.options import ConfigError
 from mpl_tf.serving import saved_model
 
@@ -43,15 +43,20 @@ def headless(name):
     return build(include_top=False, weights=None, pooling="avg", input_shape=SHAPE)
 
 
+def layers(network):
+    return [*parts.backbone(network).layers, *parts.head(network).layers]
+
+
+def scaled_by(network):
+    """Images as they come out of the network's normalisation."""
+    return keras.Model(parts.backbone(network).input, normalization(network).output)
+
+
 def normalization(network):
-    (layer,) = (x for x in network.layers if isinstance(x, keras.layers.Normalization))
+    (layer,) = (
+        x for x in parts.backbone(network).layers if isinstance(x, keras.layers.Normalization)
+    )
     return layer
-
-
-def features(network):
-    """What the network gives to its head."""
-    head = network.layers[-1]
-    return keras.Model(network.input, head.input)
 
 
 def test_every_network_of_keras_is_there():
@@ -80,7 +85,7 @@ def test_the_same_seed_gives_the_same_weights_and_masks(efficientnet):
     for a, b in zip(efficientnet.get_weights(), same.get_weights(), strict=True):
         np.testing.assert_array_equal(a, b)
     ones, drawn = tf.ones((64, 1, 1, 1)), set()
-    for a, b in zip(efficientnet.layers, same.layers, strict=True):
+    for a, b in zip(*map(layers, (efficientnet, same)), strict=True):
         if isinstance(a, keras.layers.Dropout):
             mask = a(ones, training=True).numpy()
             np.testing.assert_array_equal(mask, b(ones, training=True))
@@ -123,12 +128,12 @@ def test_a_grey_image_counts_as_three_equal_channels(images):
 
 def test_batch_statistics_can_be_synchronized(mobilenet, other_mobilenet):
     for network, expected in ((mobilenet, False), (other_mobilenet, True)):
-        norms = [x for x in network.layers if isinstance(x, keras.layers.BatchNormalization)]
+        norms = [x for x in layers(network) if isinstance(x, keras.layers.BatchNormalization)]
         assert {x.synchronized for x in norms} == {expected}
 
 
 def test_dropout_is_before_the_head(mobilenet):
-    assert mobilenet.layers[-2].rate == 0.2
+    assert parts.head(mobilenet).layers[-2].rate == 0.2
 
 
 def test_the_export_needs_no_code_of_this_package(tmp_path, images):
@@ -141,7 +146,7 @@ def test_the_export_needs_no_code_of_this_package(tmp_path, images):
 
 def test_efficientnet_normalises_with_the_statistics_of_imagenet(efficientnet, images):
     expected = keras.applications.densenet.preprocess_input(images.astype(np.float32))
-    scaled = keras.Model(efficientnet.input, normalization(efficientnet).output)(images)
+    scaled = scaled_by(efficientnet)(images)
     np.testing.assert_allclose(scaled, expected, atol=1e-4)
 
 
@@ -183,18 +188,16 @@ def test_a_weights_file_gives_the_features_of_keras(name, file, channels, images
     pixels = np.broadcast_to(images, (4, *SHAPE)).astype(np.float32)
     if name == "VGG16":
         pixels = keras.applications.vgg16.preprocess_input(pixels)
-    network = applications.build(5, (32, 32, channels), weights_file=path, name=name)
+    network = applications.build(5, (32, 32, channels), weights=path, name=name)
     expected = backbone(pixels)
-    np.testing.assert_allclose(features(network)(images), expected, rtol=1e-3)
+    np.testing.assert_allclose(parts.backbone(network)(images), expected, rtol=1e-3)
     assert np.ptp(expected) > 0
 
 
 def test_the_head_on_a_weights_file_depends_on_the_seed(tmp_path):
     path = str(tmp_path / "vgg.weights.h5")
     headless("VGG16").save_weights(path)
-    networks = (
-        applications.build(5, SHAPE, seed=s, weights_file=path, name="VGG16") for s in (1, 1, 2)
-    )
+    networks = (applications.build(5, SHAPE, seed=s, weights=path, name="VGG16") for s in (1, 1, 2))
     one, same, other = (network.get_weights() for network in networks)
     equal = [np.array_equal(a, b) for a, b in zip(one, other, strict=True)]
     assert all(np.array_equal(a, b) for a, b in zip(one, same, strict=True))
@@ -203,20 +206,21 @@ def test_the_head_on_a_weights_file_depends_on_the_seed(tmp_path):
 
 def test_the_published_statistics_of_efficientnet_are_used(images, tmp_path):
     path = str(tmp_path / "efficientnet_notop.h5")
-    backbone = headless("EfficientNetB0")
+    original = headless("EfficientNetB0")
     # The published files have the standard deviation where Keras takes the variance.
     published = [np.array(IMAGENET_MEAN), np.array(IMAGENET_STD), np.array(0)]
-    normalization(backbone).set_weights(published)
-    write_published(path, backbone)
-    network = applications.build(5, SHAPE, weights_file=path, name="EfficientNetB0")
-    scaled = keras.Model(network.input, normalization(network).output)(images)
+    (layer,) = (x for x in original.layers if isinstance(x, keras.layers.Normalization))
+    layer.set_weights(published)
+    write_published(path, original)
+    network = applications.build(5, SHAPE, weights=path, name="EfficientNetB0")
+    scaled = scaled_by(network)(images)
     expected = (images / 255 - IMAGENET_MEAN) / IMAGENET_STD
     np.testing.assert_allclose(scaled, expected, atol=1e-4)
     assert not normalization(network).weights  # a clone takes the statistics from the config
     for layer in ("stem_conv", "top_bn"):
         for a, b in zip(
-            backbone.get_layer(layer).get_weights(),
-            network.get_layer(layer).get_weights(),
+            original.get_layer(layer).get_weights(),
+            parts.backbone(network).get_layer(layer).get_weights(),
             strict=True,
         ):
             np.testing.assert_array_equal(a, b)
@@ -233,8 +237,8 @@ def test_other_statistics_are_used_as_they_are():
 @pytest.mark.parametrize(
     ("file", "message"),
     [
-        ("none.h5", "must be a file; there is none at"),
-        ("weights.ckpt", r"must end in .h5, .weights.h5 or .keras; received"),
+        ("none.h5", "none.h5 is no file"),
+        ("weights.ckpt", r"imagenet, or a file that ends in .h5, .weights.h5 or .keras; received"),
         ("text.h5", "does not fit"),
         ("text.keras", "does not fit"),
         ("text.weights.h5", "does not fit"),
@@ -244,7 +248,7 @@ def test_what_is_no_weights_file_is_refused(file, message, tmp_path):
     if file.startswith("text"):
         (tmp_path / file).write_text("no weights")
     with pytest.raises(ConfigError, match=message):
-        applications.build(5, SHAPE, weights_file=str(tmp_path / file), name="VGG16")
+        applications.build(5, SHAPE, weights=str(tmp_path / file), name="VGG16")
 
 
 @pytest.mark.parametrize("file", ["other_notop.h5", "other.weights.h5"])
@@ -255,7 +259,7 @@ def test_the_weights_of_another_network_are_refused(file, mobilenet, tmp_path):
     else:
         write_published(path, mobilenet)
     with pytest.raises(ConfigError, match=r"weights of keras:VGG16 without its head.*not fit"):
-        applications.build(5, SHAPE, weights_file=path, name="VGG16")
+        applications.build(5, SHAPE, weights=path, name="VGG16")
 
 
 # What is refused

@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 from mpl_tf.config.groups import RunConfig
-from mpl_tf.networks import NETWORKS, applications, find, takes_weights
+from mpl_tf.networks import NETWORKS, applications, find, has_parts, takes_weights
 from mpl_tf.options import ConfigError
 
 ARCHITECTURES = (*NETWORKS.values(), applications.ARCHITECTURE)
@@ -159,6 +159,11 @@ def test_each_architecture_matches_its_own_names_alone():
 def test_only_networks_of_keras_take_weights():
     assert takes_weights("keras:VGG16") and takes_weights("KERAS:vgg16")
     assert not any(takes_weights(name) for name in (*NETWORKS, *NOBODYS, "small_16"))
+
+
+def test_networks_of_published_weights_have_two_parts():
+    assert has_parts("keras:VGG16")
+    assert not any(has_parts(name) for name in (*NETWORKS, *NOBODYS, "small_16"))
 
 
 def test_the_help_has_every_architecture():
