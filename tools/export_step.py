@@ -148,7 +148,7 @@ def build(
         experiment = experiments.build(settings, experiments.make_split(settings, source), path="")
         return experiment.method, next(experiment.batches(folder.TRAIN, 0).as_numpy_iterator())
     pool = settings.run.labeled_batch * settings.run.unlabeled_ratio  # one batch
-    method = experiments.build_method(settings, num_classes, image_shape, pool)
+    method, _ = experiments.build_method(settings, num_classes, image_shape, pool)
     return method, made_up_batch.make(method, settings.run, num_classes, image_shape)
 
 

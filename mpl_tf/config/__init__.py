@@ -5,12 +5,14 @@ from mpl_tf.config.config import Config, applies, unused_options
 from mpl_tf.config.groups import ComputeConfig, OptimizerConfig, RunConfig
 from mpl_tf.config.make import make
 from mpl_tf.data.options import DataConfig
+from mpl_tf.features.options import FeatureConfig
 from mpl_tf.networks.options import NetworkConfig
 
 __all__ = [
     "ComputeConfig",
     "Config",
     "DataConfig",
+    "FeatureConfig",
     "NetworkConfig",
     "OptimizerConfig",
     "RunConfig",

@@ -7,11 +7,12 @@ from typing import Any, Self
 from mpl_tf.config.groups import ComputeConfig, OptimizerConfig, RunConfig
 from mpl_tf.data.options import DataConfig
 from mpl_tf.engine.method import Method, MethodConfig
+from mpl_tf.features.options import FeatureConfig, is_cached
 from mpl_tf.methods import METHODS
 from mpl_tf.networks.options import NetworkConfig
 from mpl_tf.options import ConfigError
 
-GROUPS = (RunConfig, NetworkConfig, DataConfig, ComputeConfig, OptimizerConfig)
+GROUPS = (RunConfig, NetworkConfig, DataConfig, FeatureConfig, ComputeConfig, OptimizerConfig)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,9 +22,15 @@ class Config:
     run: RunConfig
     network: NetworkConfig
     data: DataConfig
+    features: FeatureConfig
     compute: ComputeConfig
     optimizer: OptimizerConfig
     method: MethodConfig
+
+    @property
+    def is_cached(self) -> bool:
+        """Whether the run trains heads, on cached features of a backbone."""
+        return is_cached(self.features, getattr(self.network, "train", "all"))
 
     def flat(self) -> dict[str, Any]:
         """Option name -> value, of the options that the method has a use for."""

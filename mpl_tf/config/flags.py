@@ -8,6 +8,7 @@ from mpl_tf.config.config import GROUPS, Config
 from mpl_tf.config.groups import ComputeConfig, OptimizerConfig, RunConfig
 from mpl_tf.config.make import make
 from mpl_tf.data.options import DataConfig
+from mpl_tf.features.options import FeatureConfig
 from mpl_tf.methods import METHODS
 from mpl_tf.networks.options import NetworkConfig
 from mpl_tf.options import option
@@ -74,6 +75,7 @@ def _sections(method: str) -> list[tuple[str, Sequence[dataclasses.Field]]]:
         ("What to run", RunConfig),
         ("Networks of a backbone and a head", NetworkConfig),
         ("Images and views", DataConfig),
+        ("Cached features", FeatureConfig),
         ("Devices and precision", ComputeConfig),
         ("Optimizers", OptimizerConfig),
         (f"Method {method}: {about}", method_class.Config),

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from mpl_tf import data, options
+from mpl_tf.config.check_features import check_features
 from mpl_tf.config.check_networks import check_networks
 from mpl_tf.config.checks import check_compute, check_schedule
 from mpl_tf.config.config import GROUPS, Config, applies, fields, group
@@ -101,4 +102,5 @@ def _checked(values: Mapping[str, Any]) -> Config:
     check_schedule(config)
     check_compute(config)
     check_networks(config)
+    check_features(config)
     return config

@@ -18,7 +18,7 @@ class Pool(Protocol):
     """Images as training reads them: in endless shuffled batches, wherever they lie."""
 
     @property
-    def shape(self) -> tuple[int, int, int]:
+    def shape(self) -> tuple[int, ...]:
         """(height, width, channels) of every image."""
 
     @property
@@ -81,8 +81,8 @@ class Images:
         return len(self.labels)
 
     @property
-    def shape(self) -> tuple[int, int, int]:
-        """(height, width, channels) of every image."""
+    def shape(self) -> tuple[int, ...]:
+        """(height, width, channels) of every image; (F,) of features in their place."""
         return self.store.shape
 
     @property

@@ -110,7 +110,7 @@ def training_batches(
         def view(policy, stream, images, batch):
             key = random.key(seed, stream, step)
             seen = policy(images, Draws(key, batch, index * (batch // count), batch // count))
-            return tf.ensure_shape(seen, images.shape)
+            return tf.ensure_shape(seen, [batch // count, *labeled.shape])
 
         images, label, _ = labeled_part
         batch = {"labeled": view(weak, _LABELED_VIEW, images, labeled_batch), "label": label}

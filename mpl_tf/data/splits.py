@@ -54,6 +54,7 @@ class Split:
       unlabeled: whose labels, where known, are for diagnostics alone.
       validation, test: None if there are none.
       class_names: the names of the classes, by id.
+      source: all images of the dataset, of which these are.
     """
 
     labeled: Images
@@ -61,6 +62,7 @@ class Split:
     validation: Images | None
     test: Images | None
     class_names: tuple[str, ...]
+    source: Source
 
     def to_json(self) -> dict[str, Any]:
         """What split.json holds: what the networks answer, and the ids that make this split again.
@@ -149,7 +151,9 @@ def split(
     unlabeled = source.pool(train.relabel(hidden).take(pool))
     if validation is None and len(carved):
         validation = train.take(carved)
-    return Split(train.take(labeled), unlabeled, validation, source.test, source.class_names)
+    return Split(
+        train.take(labeled), unlabeled, validation, source.test, source.class_names, source
+    )
 
 
 def _positions(ids, position, part):

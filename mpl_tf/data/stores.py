@@ -24,7 +24,9 @@ MEMORY_LIMIT = 2 << 30
 class Store(Protocol):
     """Where the pixels of images lie."""
 
-    shape: tuple[int, int, int]
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(height, width, channels) of every image; (F,) of features in their place."""
 
     def read(self, positions: np.ndarray) -> np.ndarray:
         """uint8 [n, H, W, C], the images at `positions` [n]."""

@@ -151,7 +151,7 @@ def _load(dataset: str, options: DataConfig) -> Source:
     return data.find(dataset, options.data_dir).load(options)
 
 
-def _size(shape: tuple[int, int, int]) -> str:
+def _size(shape: tuple[int, ...]) -> str:
     return f"{shape[0]}x{shape[1]}"
 
 

@@ -10,12 +10,18 @@ import tensorflow as tf
 
 from mpl_tf import config, networks
 from mpl_tf.data import dataset, pipeline, splits, views
+from mpl_tf.data.dataset import Images
 from mpl_tf.engine import devices
 from mpl_tf.engine.label_training import LabelTraining
 from mpl_tf.engine.method import Method
+from mpl_tf.features import batches as feature_batches
+from mpl_tf.features.batches import CachedView
+from mpl_tf.features.tables import Features
+from mpl_tf.features.views import STRONG, WEAK
 from mpl_tf.formulas import schedules
 from mpl_tf.methods import METHODS
-from mpl_tf.runs import footprint
+from mpl_tf.networks import parts
+from mpl_tf.runs import cached, footprint
 from mpl_tf.runs.folder import FINETUNE
 
 
@@ -31,6 +37,7 @@ class Experiment:
       path: the run folder.
       output_path: where this process writes: the run folder, or, on a worker that is not the chief,
         a folder that nobody reads.
+      features: what the networks, which are heads, have in place of images; None if they are whole.
     """
 
     config: config.Config
@@ -39,6 +46,20 @@ class Experiment:
     method: Method
     path: str
     output_path: str
+    features: Features | None = None
+
+    def prepare(self) -> None:
+        """Computes the features that are not cached yet; see `Features.prepare`."""
+        if self.features is not None:
+            cached.prepare(self.features, self.split, self.method.unlabeled_views)
+
+    def seen(self, images: Images) -> Images:
+        """Images as the method's networks take them for evaluation: themselves, or features."""
+        return images if self.features is None else feature_batches.plain(self.features, images)
+
+    def whole(self, network: keras.Model) -> keras.Model:
+        """A network of the method, images -> logits: with the backbone, if it is a head."""
+        return network if self.features is None else parts.join(self.features.backbone, network)
 
     def file(self, *names: str) -> str:
         """A path inside the folder that this process writes to."""
@@ -59,15 +80,18 @@ class Experiment:
         if phase == FINETUNE:
             batch = self.config.optimizer.finetune_batch
 
+        views = self.method.unlabeled_views if views is None else views
+        labeled, unlabeled, weak, strong = self._read_by_steps(views)
+
         def shard(index_and_count):
             return pipeline.training_batches(
-                self.split.labeled,
-                self.split.unlabeled,
+                labeled,
+                unlabeled,
                 labeled_batch=batch,
                 unlabeled_batch=run.labeled_batch * run.unlabeled_ratio,
-                views=self.method.unlabeled_views if views is None else views,
-                weak=self.views.weak,
-                strong=self.views.strong,
+                views=views,
+                weak=weak,
+                strong=strong,
                 seed=derived_seed(run.seed, phase),
                 start=start,
                 shard=index_and_count,
@@ -78,6 +102,16 @@ class Experiment:
         labels, classes = self.split.labeled.labels, len(self.split.class_names)
         batches.class_counts = np.bincount(labels, minlength=classes)
         return batches
+
+    def _read_by_steps(self, views):
+        """(labeled, unlabeled, weak, strong): two pools, and two policies of what is in them."""
+        labeled, unlabeled, features = self.split.labeled, self.split.unlabeled, self.features
+        if features is None:
+            return labeled, unlabeled, self.views.weak, self.views.strong
+        weak, strong = (CachedView(features, features.view_set(name)) for name in (WEAK, STRONG))
+        labeled = feature_batches.rows(features, labeled)
+        unlabeled = feature_batches.rows(features, unlabeled) if views else labeled
+        return labeled, unlabeled, weak, strong
 
 
 def derived_seed(seed: int, purpose: str) -> int:
@@ -127,7 +161,7 @@ def build_method(
     image_shape: tuple[int, int, int],
     num_unlabeled: int,
     strategy: tf.distribute.Strategy | None = None,
-) -> Method:
+) -> tuple[Method, keras.Model | None]:
     """The compiled method of a run, with fresh networks and optimizers.
 
     Args:
@@ -136,6 +170,10 @@ def build_method(
       image_shape: (height, width, channels).
       num_unlabeled: images in the unlabeled pool; methods that remember each of them need it.
       strategy: None is the one for a single device.
+
+    Returns:
+      (method, backbone): if features are cached, the method's networks are heads, and the backbone
+      is what makes features of images; else it is None.
 
     Raises:
       ConfigError: the networks cannot be computed in the way that was asked for.
@@ -158,6 +196,10 @@ def build_method(
             role: network(settings, num_classes, image_shape, role, replicas) for role in roles
         }
         optimizers = {f"{role}_optimizer": optimizer(role) for role in roles}
+    backbone = None
+    if settings.is_cached:
+        backbone = parts.backbone(built["student"])
+        built = {role: parts.head(whole) for role, whole in built.items()}
     arguments = dataclasses.asdict(settings.method)
     if method_class.needs_num_unlabeled():
         arguments["num_unlabeled"] = num_unlabeled
@@ -173,7 +215,7 @@ def build_method(
         accumulate_steps=compute.accumulate_steps,
         recompute=compute.recompute,
     )
-    return method
+    return method, backbone
 
 
 def finetuning_phase(settings: config.Config, method: Method) -> LabelTraining:
@@ -206,12 +248,20 @@ def build(
         does not fit into memory.
     """
     strategy = strategy or devices.current_strategy()
-    num_classes, image_shape = len(split.class_names), split.labeled.shape
-    footprint.check_images(settings, image_shape)
-    method = build_method(settings, num_classes, image_shape, split.unlabeled.size or 0, strategy)
-    footprint.check_layers(settings, method.student, image_shape)
-    policies = views.make(settings.data, image_shape[0])
-    return Experiment(settings, split, policies, method, path, output_path or path)
+    num_classes, (height, width, channels) = len(split.class_names), split.labeled.shape
+    image_shape = height, width, channels
+    if not settings.is_cached:
+        footprint.check_images(settings, image_shape)
+    method, backbone = build_method(
+        settings, num_classes, image_shape, split.unlabeled.size or 0, strategy
+    )
+    seen = image_shape if backbone is None else backbone.output_shape[1:]
+    footprint.check_layers(settings, method.student, seen)
+    policies = views.make(settings.data, height)
+    features = None
+    if backbone is not None:
+        features = cached.make(settings, split, policies, backbone, path)
+    return Experiment(settings, split, policies, method, path, output_path or path, features)
 
 
 def make_split(settings: config.Config, source: dataset.Source) -> splits.Split:

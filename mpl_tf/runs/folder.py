@@ -24,6 +24,7 @@ from mpl_tf.options import ConfigError
 
 # What a run writes: docs/run_folder.md says what is in each.
 CONFIG, FLAGS, SPLIT, IMAGES = "config.json", "run.flags", "split.json", "images.npz"
+FEATURES = "features.json"
 VIEWS, METRICS, SHARES = "views.png", "metrics.csv", "pseudo_labels.csv"
 TENSORBOARD, CHECKPOINTS, EXPORT = "tensorboard", "checkpoints", "export"
 RESULTS, REPORT = "results.json", "report.png"
@@ -38,6 +39,7 @@ ARTIFACTS = (
     FLAGS,
     SPLIT,
     IMAGES,
+    FEATURES,
     VIEWS,
     METRICS,
     SHARES,
@@ -233,12 +235,12 @@ def _holder(path):
 
 
 def _without_places(config: dict[str, Any]) -> dict[str, Any]:
-    """A configuration that does not say where the images lie."""
+    """A configuration that does not say where images and cached features lie."""
     places: dict[str, Any] = {}
     for prefix in ("folder:", "tfrecord:"):
         if str(config.get("dataset")).startswith(prefix):
             places["dataset"] = prefix
-    for name in ("data_dir", "split_file"):
+    for name in ("data_dir", "split_file", "cache_dir"):
         if name in config:
             places[name] = bool(config[name]) and name == "split_file"
     return config | places

@@ -1,8 +1,6 @@
 """What a step needs of memory at least, so that a run too large for the machine never starts."""
 
-import contextlib
 import math
-from collections.abc import Iterator
 
 import keras
 import tensorflow as tf
@@ -10,6 +8,7 @@ import tensorflow as tf
 from mpl_tf import config
 from mpl_tf.images import memory
 from mpl_tf.methods import METHODS
+from mpl_tf.networks.sizes import values_of_layers
 from mpl_tf.options import ConfigError
 
 # Of all that layers compute, some is let go of before the rest is there.
@@ -30,7 +29,7 @@ def check_images(settings: config.Config, image_shape: tuple[int, int, int]) -> 
 
 
 def check_layers(
-    settings: config.Config, network: keras.Model, image_shape: tuple[int, int, int]
+    settings: config.Config, network: keras.Model, image_shape: tuple[int, ...]
 ) -> None:
     """Refuses a run whose step the CPU cannot compute.
 
@@ -40,7 +39,7 @@ def check_layers(
     Args:
       settings: of the run.
       network: the student.
-      image_shape: (height, width, channels).
+      image_shape: (height, width, channels), or (F,) of features in the place of images.
 
     Raises:
       ConfigError: it is more than there is.
@@ -62,20 +61,9 @@ def _num_images(settings):
 def _compare(settings, image_shape, least):
     available = memory.available()
     if least > available:
-        height, width, channels = image_shape
+        shape = "x".join(map(str, image_shape))
         raise ConfigError(
-            f"a step of {_num_images(settings):,} images of {height}x{width}x{channels} needs at "
+            f"a step of {_num_images(settings):,} images of {shape} needs at "
             f"least {least / 2**30:,.1f} GiB of memory, and {available / 2**30:,.1f} are there. "
             "Take a smaller image_size, labeled_batch or unlabeled_ratio, or more accumulate_steps."
         )
-
-
-def values_of_layers(network: keras.Model) -> Iterator[int]:
-    """How many values each layer gives for an image; layers that do not tell are left out."""
-    for layer in network.layers:
-        if isinstance(layer, keras.Model):
-            yield from values_of_layers(layer)
-            continue
-        with contextlib.suppress(AttributeError, ValueError):  # of layers with several calls
-            for output in keras.tree.flatten(layer.output):
-                yield math.prod(side or 1 for side in output.shape[1:])

@@ -66,7 +66,9 @@ def run_phase(
       The phase and step it continued from, or None.
     """
     run, images = experiment.config.run, experiment.split.validation
-    validation = pipeline.evaluation_batches(images, padded=True) if images else None
+    validation = None
+    if images:
+        validation = pipeline.evaluation_batches(experiment.seen(images), padded=True)
     checkpoints = Checkpoints(
         trainer,
         os.path.join(experiment.path, folder.CHECKPOINTS, phase),

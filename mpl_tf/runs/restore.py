@@ -10,8 +10,10 @@ from mpl_tf import config, files, options
 from mpl_tf.console import log
 from mpl_tf.engine.method import Method
 from mpl_tf.engine.trainer import Trainer
+from mpl_tf.features import fingerprint
+from mpl_tf.networks import parts
 from mpl_tf.options import ConfigError
-from mpl_tf.runs import folder
+from mpl_tf.runs import cached, folder
 from mpl_tf.runs.checkpoint import CheckpointError, Checkpoints
 from mpl_tf.runs.experiment import build_method, finetuning_phase
 
@@ -86,7 +88,7 @@ def restore(run: Run, which: str = "finetuned") -> tuple[str, keras.Model]:
       ConfigError: the run has no such network, or not yet.
     """
     settings = run.config.run
-    method = build_method(run.config, len(run.class_names), run.image_shape, run.num_unlabeled)
+    method, backbone = _build(run)
     step = _read(method, run.path, folder.TRAIN, settings.steps)
     if not step:
         raise ConfigError(f"{run.path} has no checkpoint of its training yet.")
@@ -104,7 +106,25 @@ def restore(run: Run, which: str = "finetuned") -> tuple[str, keras.Model]:
         )
     if unfinished:
         log.info(f"{run.path} is not finished: {unfinished}")
-    return _network(run, method, which)
+    which, network = _network(run, method, which)
+    return which, network if backbone is None else parts.join(backbone, network)
+
+
+def _build(run: Run) -> tuple[Method, keras.Model | None]:
+    """The method of a run, and the backbone that its networks lack, if its features were cached."""
+    arguments = run.config, len(run.class_names), run.image_shape, run.num_unlabeled
+    if not run.config.is_cached:
+        return build_method(*arguments)
+    try:
+        method, backbone = build_method(*arguments)
+    except ConfigError as error:
+        raise ConfigError(
+            f"the backbone of the run in {run.path} cannot be built: {error} The run's "
+            f"{folder.EXPORT} folder, if it is there, has it whole."
+        ) from error
+    assert backbone is not None
+    cached.check(run.path, fingerprint.of_backbone(backbone), run.config)
+    return method, backbone
 
 
 def _network(run: Run, method: Method, which: str) -> tuple[str, keras.Model]:

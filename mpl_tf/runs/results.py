@@ -15,6 +15,7 @@ from mpl_tf.console import log
 from mpl_tf.data import pipeline
 from mpl_tf.engine.method import Method
 from mpl_tf.engine.roles import ROLES
+from mpl_tf.features.tables import Features
 from mpl_tf.formulas import measures
 from mpl_tf.options import ConfigError
 from mpl_tf.runs import folder, pictures
@@ -95,7 +96,7 @@ def finish(experiment: Experiment) -> dict[str, Any]:
     probs, accuracy = {}, {}
     if images:
         probs = {
-            name: probabilities(network, pipeline.evaluation_batches(images))
+            name: probabilities(network, pipeline.evaluation_batches(experiment.seen(images)))
             for name, network in method.networks.items()
         }
         accuracy = {
@@ -104,7 +105,7 @@ def finish(experiment: Experiment) -> dict[str, Any]:
         }
     saved_model.remove_unfinished(experiment.file(folder.EXPORT))  # if it was killed here before
     saved_model.export(
-        method.network(),
+        experiment.whole(method.network()),
         experiment.file(folder.EXPORT),
         split.class_names,
         config=experiment.config.flat(),
@@ -141,6 +142,7 @@ def finish(experiment: Experiment) -> dict[str, Any]:
 def announce(experiment: Experiment) -> None:
     """Says what is about to run."""
     run, split, method = experiment.config.run, experiment.split, experiment.method
+    features = experiment.features
     parts = {name: getattr(split, name) for name in ("labeled", "unlabeled", "validation", "test")}
     sizes = ", ".join(f"{part.size} {name}" for name, part in parts.items() if part is not None)
     height, width, channels = split.labeled.shape
@@ -149,13 +151,19 @@ def announce(experiment: Experiment) -> None:
         f"{len(split.class_names)} classes"
     )
     log.info(
-        f"Network {run.network}, {method.student.count_params():,} parameters; "
+        f"Network {run.network}, {method.student.count_params():,} parameters"
+        f"{'' if features is None else _beside(features)}; "
         f"{run.steps} steps, then {run.finetune_steps} of finetuning"
     )
     if method.unlabeled_views and split.unlabeled.has_hidden_labels:
         log.info("Hidden labels of unlabeled images: for pseudo_label_accuracy in the log alone")
     method.warn_of_shortfall(run.steps, run.labeled_batch * run.unlabeled_ratio)
     log.info(f"Run folder: {experiment.path}")
+
+
+def _beside(features: Features) -> str:
+    """What there is beside a head, in words."""
+    return f" of its head on {features.size:,} features, {features.backbone.count_params():,} fixed"
 
 
 def summarize(results: Mapping[str, Any], path: str) -> None:

@@ -15,7 +15,7 @@ from mpl_tf.console import log
 from mpl_tf.data import duplicates, splits
 from mpl_tf.data.dataset import Images
 from mpl_tf.engine import devices
-from mpl_tf.runs import folder, metrics_log, phases, provenance, results, views_grid
+from mpl_tf.runs import cached, folder, metrics_log, phases, provenance, results, views_grid
 from mpl_tf.runs.experiment import build, make_split
 from mpl_tf.serving import saved_model
 
@@ -68,6 +68,8 @@ def train_and_evaluate(
         return None
     experiment = build(settings, split, path, strategy)  # first: a network may refuse the images
     results.check_facts(experiment.method)
+    if experiment.features is not None and not overwrite:
+        cached.check(path, experiment.features.digest, settings)
     images = source.contents()
     of_images = {part: images[part] for part in images if isinstance(getattr(source, part), Images)}
     for leak in duplicates.leaks(of_images):
@@ -78,12 +80,15 @@ def train_and_evaluate(
         if folder.prepare(path, flat, flag_lines, overwrite) == "finished":  # in the meantime
             return report_finished(path)
         provenance.keep_images(path, images, split)
+        if experiment.features is not None:
+            cached.keep(path, experiment.features)
         picture = os.path.join(path, folder.VIEWS)
         drawn = views_grid.draw(picture, experiment)
         metrics_log.show_setup(path, flat, picture if drawn else None)
         if source.skipped:
             log.info(f"{source.skipped} broken files were left out")
         results.announce(experiment)
+        experiment.prepare()
         devices.wait_for_all(strategy)
         resumed_at, seconds_per_step = phases.fit(experiment)
         summary = {**results.finish(experiment), "seconds": round(time.time() - start_time, 1)}
@@ -100,6 +105,7 @@ def _take_part(
     """What a worker does that is not the chief: all steps, and nothing that stays on the disk."""
     with tempfile.TemporaryDirectory() as output_path:
         experiment = build(settings, split, path, strategy, output_path)
+        experiment.prepare()
         devices.wait_for_all(strategy)
         with contextlib.suppress(FileNotFoundError):  # decides what is still to be done
             shutil.copy(os.path.join(path, folder.METRICS), output_path)

@@ -17,6 +17,7 @@ LEVELS = (
     ("files", "paths", "augment", "networks"),
     ("images", "cli"),
     ("data", "serving"),
+    ("features",),
     ("engine",),
     ("methods",),
     ("config",),
@@ -27,7 +28,9 @@ LEVELS = (
 # Rooms that must not know each other although one is higher.
 STRANGERS = (
     ("engine", "data"),
+    ("engine", "features"),
     ("methods", "data"),
+    ("methods", "features"),
     ("methods", "networks"),
     ("methods", "serving"),
 )
@@ -123,10 +126,11 @@ def test_a_method_loads_no_data_no_server_and_no_run():
         assert not [m for m in loaded if m == name or m.startswith(f"{name}.")]
 
 
-def test_only_the_run_folder_needs_locks():
+def test_only_run_folders_and_caches_need_locks():
     imports = {name: set(imported(path)) for _, name, path in modules()}
     assert [name for name, names in imports.items() if "filelock" in names] == [
-        "mpl_tf.runs.folder"
+        "mpl_tf.features.cache",
+        "mpl_tf.runs.folder",
     ]
 
 

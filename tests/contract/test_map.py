@@ -8,7 +8,7 @@ import types
 import pytest
 
 ROOT = pathlib.Path(__file__).parents[2]
-SCREEN = 40
+SCREEN = 46
 
 
 @pytest.fixture(scope="module")

@@ -6,6 +6,7 @@ import pytest
 import mpl_tf
 from mpl_tf import config
 from mpl_tf.images import memory
+from mpl_tf.networks.sizes import values_of_layers
 from mpl_tf.options import ConfigError
 from mpl_tf.runs import footprint
 
@@ -35,7 +36,7 @@ def test_the_images_of_a_step_must_fit(there):
 def test_what_layers_give_must_fit(there):
     network = mpl_tf.NETWORKS["mlp"](10, (8, 8, 1))
     # input, scaled, flat; two layers and their activations; dropout; logits
-    assert list(footprint.values_of_layers(network)) == [64] * 3 + [128] * 5 + [10]
+    assert list(values_of_layers(network)) == [64] * 3 + [128] * 5 + [10]
     for more, size in (({}, 4), ({"precision": "bfloat16"}, 2), ({"accumulate_steps": 2}, 2)):
         settings = config.make(SETTINGS | more)
         there(842 * 20 * size // 4)
@@ -49,7 +50,7 @@ def test_networks_in_networks_are_looked_into():
     inner = mpl_tf.NETWORKS["mlp"](10, (8, 8, 1))
     inputs = keras.Input((8, 8, 1))
     outer = keras.Model(inputs, inner(inputs))
-    assert sum(footprint.values_of_layers(outer)) == 64 + 842
+    assert sum(values_of_layers(outer)) == 64 + 842
 
 
 def test_memory_is_what_the_container_leaves(tmp_path, monkeypatch):

@@ -104,7 +104,7 @@ def build(
         }
     )
     shape = (arguments.image_size, arguments.image_size, 3)
-    method = experiment.build_method(made, 10, shape, arguments.labeled * arguments.ratio)
+    method, _ = experiment.build_method(made, 10, shape, arguments.labeled * arguments.ratio)
     batch = made_up_batch.make(method, made.run, 10, shape)
     return method, {name: tf.constant(value) for name, value in batch.items()}
 

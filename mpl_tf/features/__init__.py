@@ -1,0 +1,1 @@
+"""Features of images by a frozen backbone, computed once and kept on the disk."""

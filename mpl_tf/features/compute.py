@@ -1,0 +1,115 @@
+"""The backbone's features of the views of images, chunk after chunk."""
+
+from collections.abc import Iterator, Sequence
+
+import keras
+import numpy as np
+import tensorflow as tf
+import tqdm
+
+from mpl_tf import console
+from mpl_tf.data.dataset import Images
+from mpl_tf.features.cache import Cache
+from mpl_tf.features.views import CHUNK, ViewSet
+from mpl_tf.options import ConfigError
+
+
+def fill(
+    cache: Cache,
+    images: Images,
+    view_set: ViewSet,
+    backbone: keras.Model,
+    chunks: Sequence[int],
+    bar: tqdm.tqdm,
+) -> None:
+    """Computes the chunks of a cache that are missing, if no other process does it meanwhile.
+
+    Args:
+      cache: of these images and views.
+      images: all of the cache.
+      view_set: their views.
+      backbone: images [N, H, W, C] -> features [N, F].
+      chunks: those that must be there at the end.
+      bar: counts views.
+
+    Raises:
+      ConfigError: features are no numbers, or too large for the cache's dtype.
+      cache.CacheError: they could not be written.
+    """
+    with cache.filling() as filling:
+        missing = sorted(cache.missing(chunks))
+        bar.update(view_set.count * (rows_of(chunks, images) - rows_of(missing, images)))
+        for chunk, features in _features(images, view_set, backbone, missing, bar):
+            last = min(CHUNK, len(images) - chunk * CHUNK)
+            filling.write(chunk, _narrowed(features[:last], cache.dtype))
+
+
+def rows_of(chunks: Sequence[int], images: Images) -> int:
+    """How many images there are in chunks."""
+    return sum(min(CHUNK, len(images) - chunk * CHUNK) for chunk in chunks)
+
+
+def _features(
+    images: Images,
+    view_set: ViewSet,
+    backbone: keras.Model,
+    chunks: Sequence[int],
+    bar: tqdm.tqdm,
+) -> Iterator[tuple[int, np.ndarray]]:
+    """(chunk, its features [CHUNK, V, F]) of each; the last images may be there more than once."""
+    run = tf.function(lambda views: backbone(views, training=False), autograph=False)
+    rows: list[np.ndarray] = []
+    with console.quiet_decoders():
+        for number, views in enumerate(pixels(images, view_set, chunks)):
+            rows.append(run(views).numpy())
+            chunk = chunks[number // view_set.count]
+            bar.update(rows_of([chunk], images))
+            if len(rows) == view_set.count:
+                yield chunk, np.stack(rows, axis=1)
+                rows = []
+
+
+def pixels(images: Images, view_set: ViewSet, chunks: Sequence[int]) -> tf.data.Dataset:
+    """What the backbone sees: the views of each chunk in turn.
+
+    Args:
+      images: from which.
+      view_set: of which views.
+      chunks: their numbers, in ascending order.
+
+    Returns:
+      tf.data.Dataset of uint8 [CHUNK, H, W, C]; at the end of `images` the last one is repeated.
+    """
+    with tf.device("CPU"):
+        positions = tf.constant(images.positions)
+    numbers = tf.data.Dataset.from_tensor_slices(np.asarray(chunks, np.int64))
+
+    def of_chunk(chunk):
+        places = tf.minimum(chunk * CHUNK + tf.range(CHUNK, dtype=tf.int64), len(images) - 1)
+        return tf.gather(positions, places)
+
+    def all_views(chunk, read):
+        views = tf.data.Dataset.range(view_set.count)
+        return views.map(
+            lambda number: view_set.make(read, chunk, number), tf.data.AUTOTUNE, deterministic=True
+        )
+
+    options = tf.data.Options()
+    options.deterministic = True
+    read = images.store.batches(numbers.map(of_chunk), CHUNK)
+    data = tf.data.Dataset.zip(numbers, read.prefetch(1)).flat_map(all_views)
+    return data.prefetch(2).with_options(options)
+
+
+def _narrowed(features: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """Features in the dtype of a cache; refuses what is none there."""
+    with np.errstate(over="ignore"):
+        narrow = features.astype(dtype)
+    if np.isfinite(narrow).all():
+        return narrow
+    if np.isfinite(features).all():
+        raise ConfigError(
+            f"features of up to {np.abs(features).max():.3g} are too large for {dtype}: "
+            "--cache_dtype=float32 holds them."
+        )
+    raise ConfigError("the backbone gives features that are NaN or infinite: check its weights.")

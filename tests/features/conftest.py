@@ -1,0 +1,51 @@
+"""A small backbone, and images whose features are cached."""
+
+import keras
+import numpy as np
+import pytest
+
+from mpl_tf.augment import policies, randaugment
+from mpl_tf.data.arrays import arrays
+from mpl_tf.features.options import FeatureConfig
+from mpl_tf.features.tables import Features
+from mpl_tf.features.views import view_sets
+
+SHAPE, SIZE = (8, 8, 3), 5
+WEAK = policies.Crop()
+STRONG = policies.Strong(WEAK, randaugment.RandAugment())
+
+
+@pytest.fixture
+def make_backbone():
+    """make_backbone(seed, **layer): images [N, 8, 8, 3] -> features [N, 5]."""
+
+    def make(seed=0, initial_seed=0, activation="relu", name="backbone"):
+        x = inputs = keras.Input(SHAPE)
+        x = keras.layers.Rescaling(1 / 255)(x)
+        initial = keras.initializers.GlorotUniform(initial_seed)
+        x = keras.layers.Conv2D(SIZE, 3, activation=activation, kernel_initializer=initial)(x)
+        x = keras.layers.Dropout(0.5, seed=seed)(x)
+        return keras.Model(inputs, keras.layers.GlobalAveragePooling2D()(x), name=name)
+
+    return make
+
+
+@pytest.fixture
+def images():
+    """Two parts of one dataset, of 150 and 70 images: three chunks and two."""
+    pixels = np.random.default_rng(0).integers(0, 256, (220, *SHAPE), np.uint8)
+    both = arrays(pixels, np.arange(220) % 3)
+    return {"train": both.take(np.arange(150)), "unlabeled": both.take(np.arange(150, 220))}
+
+
+@pytest.fixture
+def make_features(make_backbone, images, tmp_path):
+    """make_features(backbone, **options): Features of these images in a folder of the test."""
+
+    def make(backbone=None, parts=images, weak=WEAK, strong=STRONG, **options):
+        made = FeatureConfig(**options)
+        sets = view_sets(made, weak, strong)
+        backbone = backbone or make_backbone()
+        return Features(backbone, parts, sets, str(tmp_path / "features"), made.cache_dtype)
+
+    return make
