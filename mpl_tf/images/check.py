@@ -71,6 +71,12 @@ _inspect = tf.function(header.inspect, input_signature=_SIGNATURE)
 _native = tf.function(decode.native, input_signature=_SIGNATURE)
 
 
+def trace() -> None:
+    """Makes the graphs of `verify`; threads that all came first would make one each."""
+    _inspect.get_concrete_function()
+    _native.get_concrete_function()
+
+
 def _gif_pixels(content):
     """Pixels of all frames: TensorFlow unpacks them all, though the first one alone is used."""
     at, pixels = 13, 0

@@ -151,6 +151,7 @@ def check_files(
     """
     reasons: list[str | None] = []
     remaining = iter(progress(paths))
+    check.trace()
     with console.quiet_decoders(), concurrent.futures.ThreadPoolExecutor() as threads:
         while chunk := list(itertools.islice(remaining, _CHECKED_AT_ONCE)):
             reasons += threads.map(check.verify, chunk)
@@ -159,8 +160,8 @@ def check_files(
     named = "; ".join(broken[:_NAMED]) + ("; ..." if len(broken) > _NAMED else "")
     if broken and not skip_broken:
         raise ConfigError(
-            f"{len(broken)} of {len(paths)} files are no readable images ({named}). Remove them, "
-            "or leave them out with --skip_broken."
+            f"{len(broken):,} of {len(paths):,} files cannot be read as images ({named}). Remove "
+            "these files, or leave them out with --skip_broken, from Python skip_broken=True."
         )
     readable = np.array([i for i, reason in enumerate(reasons) if not reason], np.int64)
     return readable, f"{len(broken):,} of {len(paths):,} files: {named}" if broken else ""

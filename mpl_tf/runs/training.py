@@ -85,8 +85,6 @@ def train_and_evaluate(
         picture = os.path.join(path, folder.VIEWS)
         drawn = views_grid.draw(picture, experiment)
         metrics_log.show_setup(path, flat, picture if drawn else None)
-        if source.skipped:
-            log.info(f"{source.skipped} broken files were left out")
         results.announce(experiment)
         experiment.prepare()
         devices.wait_for_all(strategy)

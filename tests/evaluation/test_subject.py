@@ -62,7 +62,7 @@ def test_a_folder_may_hold_the_part_that_is_evaluated_alone(tmp_path, rng):
     with pytest.raises(ConfigError, match="has no folder validation"):
         subjects.load_images(subject, f"folder:{tmp_path}", part="validation")
     (tmp_path / "test" / "bee" / "1.png").write_bytes(b"no image")
-    with pytest.raises(ConfigError, match="1 of 4 files are no readable images"):
+    with pytest.raises(ConfigError, match="1 of 4 files cannot be read as images"):
         subjects.load_images(subject, f"folder:{tmp_path}")
     assert len(subjects.load_images(subject, f"folder:{tmp_path}", skip_broken=True)) == 3
     (tmp_path / "test" / "dog").mkdir()

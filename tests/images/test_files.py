@@ -2,12 +2,13 @@
 
 import io
 import os
+import time
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from mpl_tf.images import check, class_folders, files
+from mpl_tf.images import check, class_folders, files, header
 from mpl_tf.options import ConfigError
 
 IMAGE = tf.io.encode_png(np.zeros([2, 2, 3], np.uint8)).numpy()
@@ -142,6 +143,23 @@ def test_broken_files_are_named_or_left_out(tmp_path):
     readable, left_out = files.check_files(paths, skip_broken=True)
     assert list(readable) == [0, 1]
     assert left_out.startswith(f"13 of 15 files: {paths[2]} is no JPEG")
+
+
+def test_threads_share_the_graphs_of_a_check(tmp_path, monkeypatch):
+    names = [f"{i}.png" for i in range(8)]
+    put(tmp_path, *names)
+    traced = []
+
+    def slowly_traced(content):
+        traced.append(content)
+        time.sleep(0.2)  # time for the other threads to come
+        return header.inspect(content)
+
+    graph = tf.function(slowly_traced, input_signature=[tf.TensorSpec([], tf.string)])
+    monkeypatch.setattr(check, "_inspect", graph)
+    paths = [str(tmp_path / name) for name in names]
+    assert files.check_files(paths, skip_broken=False)[1] == ""
+    assert len(traced) == 1
 
 
 def test_every_path_passes_the_progress(tmp_path):
