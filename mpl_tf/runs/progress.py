@@ -100,7 +100,11 @@ class Progress(keras.callbacks.ProgbarLogger):
             steps, left = self.forecast.step, self.forecast.seconds_left()
             text = f"{self.forecast.phase}: steps {steps + 1} to {steps + self.target} of "
             text += f"{self.forecast.total}"
-            log.info(text if left is None else f"{text}, {console.duration(left)} left")
+            if left is None:  # the time left in Keras's bar counts it in
+                text += "; the first takes longest, it is compiled"
+            else:
+                text += f", {console.duration(left)} left"
+            log.info(text)
         super().on_epoch_begin(epoch, logs)
 
     def on_train_batch_end(self, batch: int, logs: Logs = None) -> None:

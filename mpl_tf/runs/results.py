@@ -176,7 +176,7 @@ def summarize(results: Mapping[str, Any], path: str) -> None:
         (folder.VIEWS, "what the networks see: weak and strong views"),
         (folder.METRICS, f"every logged number by step; {folder.TENSORBOARD}/ has the same"),
         (folder.RESULTS, "these results, package versions, a digest of the weights"),
-        (folder.FLAGS, f"this run again: --flagfile={folder.FLAGS}"),
+        (folder.FLAGS, f"this run again: --flagfile={os.path.join(path, folder.FLAGS)}"),
     ]
     export_versions = saved_model.versions(os.path.join(path, folder.EXPORT))
     if export_versions:

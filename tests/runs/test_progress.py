@@ -78,6 +78,18 @@ def test_steps_that_run_together_share_their_time(run):
     assert forecast.seconds_left() == (1000 - 12) * 0.5
 
 
+def test_the_first_line_says_that_the_first_step_is_compiled(run, messages):
+    forecast = progress.Forecast("train", total=100)
+    bar = progress.Progress(forecast)
+    bar.set_params({"verbose": 2, "epochs": 2, "steps": 50})
+    bar.on_epoch_begin(0)
+    run(forecast, calls=50, seconds=1)
+    bar.on_epoch_begin(1)
+    first, *_, second = messages(logging.INFO).splitlines()
+    assert first == "train: steps 1 to 50 of 100; the first takes longest, it is compiled"
+    assert second == "train: steps 51 to 100 of 100, 50 seconds left"
+
+
 def test_one_step_alone_says_nothing_and_neither_does_a_quiet_process(run, messages):
     forecast = progress.Forecast("train", total=10)
     run(forecast, calls=1, seconds=1)
