@@ -18,7 +18,7 @@ COMMAND = cli.Command(
   python -m mpl_tf.train
   python -m mpl_tf.train --flagfile=flags/digits/mpl.flags --seed=1""",
     failed="failed while training, or no room on the disk",
-    after_stop="The same command continues from the last checkpoint.",
+    after_stop="The same command continues from the last checkpoint, without one from the start.",
 )
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
