@@ -72,7 +72,7 @@ _native = tf.function(decode.native, input_signature=_SIGNATURE)
 
 
 def trace() -> None:
-    """Makes the graphs of `verify`; threads that all came first would make one each."""
+    """Makes the graphs of `verify`: TensorFlow warns threads that come meanwhile of a retracing."""
     _inspect.get_concrete_function()
     _native.get_concrete_function()
 
