@@ -15,7 +15,7 @@ from mpl_tf.options import ConfigError, option
 COMMAND = cli.Command(
     "python -m mpl_tf.evaluate",
     """Measure a network of a run, or an export, on test images: top-1, top-5, each class,
-calibration. Writes evaluation.json and evaluation.png.
+calibration before and after the temperature. Writes evaluation.json and evaluation.png.
 
   python -m mpl_tf.evaluate --workdir=runs/digits-mpl-0 --which=teacher
   python -m mpl_tf.evaluate --model=my_model --dataset=folder:my_images --to=measured""",
@@ -87,7 +87,7 @@ def _evaluate(options: Options) -> int:
     from mpl_tf import data, files
     from mpl_tf.evaluation import imagenet_real
     from mpl_tf.evaluation import subject as subjects
-    from mpl_tf.formulas import measures
+    from mpl_tf.formulas import calibration, measures
     from mpl_tf.runs import folder as run_folder
 
     folder = options.to or os.path.join(options.workdir, run_folder.EVALUATION)
@@ -122,10 +122,15 @@ def _evaluate(options: Options) -> int:
         "images": len(images),
         **measures.measure(probs, images.labels, subject.class_names),
     }
+    before = calibration.uncalibrated(probs, subject.calibration_temperature)
+    measured["calibration_temperature"] = subject.calibration_temperature
+    measured["calibration_error_before"] = measures.calibration_error(before, images.labels)
+    same_images = options.part == "validation" and dataset == subject.dataset
+    measured["held_out"] = not (same_images and subject.calibration_temperature != 1)
     if real is not None:
         measured["real_accuracy"], measured["real_images"] = measures.real_accuracy(probs, real)
     title = f"{subject.name} on {len(images)} {options.part} images of {dataset}"
-    _write(folder, title, measured, probs, images.labels, subject.class_names)
+    _write(folder, title, measured, probs, before, images.labels, subject.class_names)
     _say(title, measured, folder)
     return cli.DONE
 
@@ -135,6 +140,7 @@ def _write(
     title: str,
     measured: dict[str, Any],
     probs: np.ndarray,
+    before: np.ndarray,
     labels: np.ndarray,
     class_names: Sequence[str],
 ) -> None:
@@ -148,6 +154,7 @@ def _write(
             os.path.join(folder, _PICTURE),
             title=f"{title}: {measured['accuracy']:.2%}",
             probs=probs,
+            before=before if measured["calibration_temperature"] != 1 else None,
             labels=labels,
             class_names=class_names,
         )
@@ -156,14 +163,18 @@ def _write(
 
 
 def _say(title: str, measured: dict[str, Any], folder: str) -> None:
+    temperature, before = measured["calibration_temperature"], measured["calibration_error_before"]
     rows = [
         ("top-1 accuracy", measured["accuracy"]),
         ("top-5 accuracy", measured["top_5_accuracy"]),
         ("expected calibration error", measured["calibration_error"]),
+        (f"  before temperature {temperature:.3g}", before if temperature != 1 else None),
         ("accuracy on real labels", measured.get("real_accuracy")),
     ]
     console.say(title)
     console.say(console.table([(name, f"{v:.4f}") for name, v in rows if v is not None]))
+    if not measured["held_out"]:
+        console.say("The temperature was fitted on these images: its error is not held out")
     if measured.get("real_images") == 0:
         console.say("None of the images has a real label")
     classes = [(v, name) for name, v in measured["class_accuracy"].items() if v is not None]

@@ -54,7 +54,7 @@ def _export(options: Options) -> int:
     import tensorflow as tf
 
     from mpl_tf import files
-    from mpl_tf.runs import folder, restore
+    from mpl_tf.runs import calibration, folder, restore
     from mpl_tf.serving import saved_model
 
     run = restore.find(options.workdir)
@@ -69,6 +69,7 @@ def _export(options: Options) -> int:
             config=run.config.flat(),
             about={"network": role},
             bfloat16=options.bfloat16,
+            temperature=calibration.of_run(run.path, role),
         )
     except (OSError, tf.errors.OpError) as error:
         raise ConfigError(f"{directory} cannot be written: {files.reason(error)}.") from error

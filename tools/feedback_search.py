@@ -30,11 +30,11 @@ from scipy import stats
 
 from arguments import at_least, local_path, output_folder
 from mpl_tf import config, data, files
-from mpl_tf.data import pipeline, splits
+from mpl_tf.data import splits
 from mpl_tf.formulas import measures
 from mpl_tf.options import ConfigError
+from mpl_tf.runs import calibration, folder
 from mpl_tf.runs import experiment as experiments
-from mpl_tf.runs import folder, results
 
 COMMAND = cli.Command(
     "python tools/feedback_search.py", __doc__, after_stop="The same command continues."
@@ -149,10 +149,9 @@ class Trainer:
         experiment = dataclasses.replace(self.experiment, config=settings, split=split)
         batches = experiment.batches(folder.TRAIN, 0)
         method.fit(batches, steps_per_epoch=settings.run.steps, verbose=0)
-        test = pipeline.evaluation_batches(split.test)
         return {
-            name: measures.accuracy(results.probabilities(network, test), split.test.labels)
-            for name, network in method.networks.items()
+            name: measures.accuracy(logits, split.test.labels)
+            for name, logits in calibration.logits(method.networks, split.test).items()
         }
 
 

@@ -6,8 +6,11 @@ from typing import Any, ClassVar
 
 import h5py
 import keras
+import numpy as np
 import tensorflow as tf
 
+from mpl_tf.console import log
+from mpl_tf.engine import arguments, calibration
 from mpl_tf.engine.forward import to_float32
 from mpl_tf.engine.label_training import LabelTraining
 from mpl_tf.engine.roles import ROLES
@@ -128,6 +131,43 @@ class Delivery(Trainer):
                 self.drop_finetuned()
         super().load_weights(filepath, *args, **kwargs)
 
+    def fit_temperature(self, x: Any, y: Any = None, *, which: str | None = None) -> float:
+        """The temperature at which a network is as sure as it is right, to be given to `export`.
+
+        Of these images the mean cross entropy of softmax(logits / temperature) is least (Guo et al.
+        2017, section 4.2). It changes no answer, and nothing in the model: `predict` and `evaluate`
+        go on without it.
+
+        Args:
+          x: images [N,H,W,C] that were not trained on, or a tf.data.Dataset of batches (images,
+            label).
+          y: class ids [N]; None of a Dataset.
+          which: "teacher", "student", "ema" or "finetuned"; None is the delivered one.
+
+        Returns:
+          Greater than 1 for a network that is too sure. 1 where the images determine none, because
+          all are answered right or not more than by chance; the log says so.
+
+        Raises:
+          ValueError: there is no such network, or labels or images do not fit it.
+        """
+        which = which or self.delivered
+        network = self.network(which)
+        arguments.check_labeled("fit_temperature", x, y, {which: network}, self.trained_on)
+        if not isinstance(x, tf.data.Dataset):
+            if len(x) != len(y):
+                raise ValueError(f"fit_temperature received {len(x)} images and {len(y)} labels.")
+            x = tf.data.Dataset.from_tensor_slices((x, y)).batch(500)
+        labels = np.concatenate([np.ravel(label) for _, label, *_ in x])
+        if (wrong := arguments.wrong_labels(labels, network.output_shape[-1])).size:
+            raise ValueError(f"labels must be class ids; fit_temperature received {wrong[0]}.")
+        logits = calibration.logits(network, (images for images, *_ in x))
+        logits = logits.reshape(-1, logits.shape[-1])  # of several classifiers at once
+        temperature, reason = calibration.fit(logits, labels.astype(np.int64))
+        if reason:
+            log.warning(f"The temperature stays 1: {reason}")
+        return temperature
+
     def export(
         self,
         filepath: str,
@@ -135,6 +175,7 @@ class Delivery(Trainer):
         *,
         which: str | None = None,
         bfloat16: bool = False,
+        temperature: float = 1.0,
     ) -> str:
         """Writes a network as a SavedModel, in the next free version; see `saved_model.export`.
 
@@ -143,6 +184,7 @@ class Delivery(Trainer):
           class_names: sequence of str, one a class; None names them "0", "1", ...
           which: "teacher", "student", "ema" or "finetuned"; None is the delivered one.
           bfloat16: whether weights are stored with 16 bits.
+          temperature: what the export divides logits by, of `fit_temperature`; 1 changes nothing.
 
         Returns:
           The folder that was written, `filepath`/<version>.
@@ -162,4 +204,5 @@ class Delivery(Trainer):
             },
             about={"network": which or self.delivered},
             bfloat16=bfloat16,
+            temperature=temperature,
         )

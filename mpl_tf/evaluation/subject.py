@@ -16,8 +16,8 @@ from mpl_tf.data.dataset import Images, Source
 from mpl_tf.data.options import DataConfig
 from mpl_tf.images import decode
 from mpl_tf.options import ConfigError
-from mpl_tf.runs import folder, provenance, restore
-from mpl_tf.serving import loading, signatures
+from mpl_tf.runs import calibration, folder, provenance, restore
+from mpl_tf.serving import loading, saved_model, signatures
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,6 +30,9 @@ class Subject:
       image_shape: (height, width, channels).
       classify: uint8 [N, *image_shape] -> float32 [N, K] class probabilities.
       run: the run it comes from; None of an export.
+      calibration_temperature: by which logits are divided in these probabilities.
+      dataset: that it was trained with, on whose validation images the temperature was fitted; ""
+        if that is not known.
     """
 
     name: str
@@ -37,19 +40,24 @@ class Subject:
     image_shape: tuple[int, int, int]
     classify: Callable[[tf.Tensor], tf.Tensor]
     run: restore.Run | None = None
+    calibration_temperature: float = 1.0
+    dataset: str = ""
 
 
 def of_run(path: str, which: str) -> Subject:
     """A network of the run in a folder; see `restore.restore`. It answers as its export would."""
     run = restore.find(path)
     which, network = restore.restore(run, which)
-    module = signatures.classifier(network, run.class_names)
+    temperature = calibration.of_run(path, which)
+    module = signatures.classifier(network, run.class_names, temperature=temperature)
     return Subject(
         f"{which} of {path}",
         run.class_names,
         run.image_shape,
         lambda images: module.serving_default(images)["probabilities"],
         run,
+        temperature,
+        run.config.run.dataset,
     )
 
 
@@ -61,6 +69,8 @@ def of_export(path: str) -> Subject:
         export.class_names,
         export.image_shape,
         lambda images: export.signatures["serving_default"](images=images)["probabilities"],
+        calibration_temperature=export.calibration_temperature,
+        dataset=str(saved_model.read_asset(export.path, saved_model.CONFIG).get("dataset", "")),
     )
 
 

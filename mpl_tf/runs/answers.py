@@ -12,7 +12,13 @@ from mpl_tf.runs.drawing import OTHER_COLORS
 
 
 def draw(
-    path: str, *, title: str, probs: np.ndarray, labels: np.ndarray, class_names: Sequence[str]
+    path: str,
+    *,
+    title: str,
+    probs: np.ndarray,
+    labels: np.ndarray,
+    class_names: Sequence[str],
+    before: np.ndarray | None = None,
 ) -> None:
     """Draws a confusion matrix, and how sure the network is where it is right.
 
@@ -22,6 +28,7 @@ def draw(
       probs: float [N, K], class probabilities.
       labels: integer [N].
       class_names: K of them.
+      before: float [N, K], likewise, before they were calibrated; None if they were not.
     """
 
     def make() -> Figure:
@@ -29,30 +36,37 @@ def draw(
         figure.suptitle(drawing.short(title, 150), fontsize=13)
         left, right = figure.subfigures(1, 2, width_ratios=(1.25, 1), squeeze=False)[0]
         confusion(left, measures.confusion_matrix(probs, labels), class_names)
-        _reliability(right.subplots(), probs, labels)
+        _reliability(right.subplots(), probs, before, labels)
         return figure
 
     drawing.save(path, make)
 
 
-def _reliability(axes, probs, labels):
+def _reliability(axes, probs, before, labels):
     counts, confidence, hits = measures.reliability(probs, labels)
     edges = np.linspace(0, 1, len(counts) + 1)
     width = edges[1] - edges[0]
     axes.bar(edges[:-1], counts / len(labels), width, align="edge", color="lightgray")
     axes.plot([0, 1], [0, 1], "--", color="gray")
+    names = ["share of the images", "as sure as right"]
+    title = f"Expected calibration error {measures.calibration_error(probs, labels):.3f}"
+    if before is not None:
+        counts_before, confidence_before, hits_before = measures.reliability(before, labels)
+        filled = counts_before > 0
+        axes.plot(confidence_before[filled], hits_before[filled], "o:", color=OTHER_COLORS[1])
+        names.append("accuracy by confidence, before calibration")
+        title += f", before calibration {measures.calibration_error(before, labels):.3f}"
     filled = counts > 0
     axes.plot(confidence[filled], hits[filled], "o-", color=OTHER_COLORS[0])
     axes.legend(
         axes.patches[:1] + axes.lines,
-        ["share of the images", "as sure as right", "accuracy by confidence"],
+        [*names, "accuracy by confidence"],
         loc="upper center",
         bbox_to_anchor=(0.5, -0.1),
-        ncols=3,
+        ncols=2,
     )
-    error = measures.calibration_error(probs, labels)
     axes.set(
-        title=f"Expected calibration error {error:.3f}",
+        title=title,
         xlabel="confidence: the greatest class probability",
         xlim=(0, 1),
         ylim=(0, 1.02),

@@ -8,17 +8,17 @@ from typing import Any, NotRequired, TypedDict
 
 import keras
 import numpy as np
-import tensorflow as tf
 
 from mpl_tf import console, files
 from mpl_tf.console import log
-from mpl_tf.data import pipeline
+from mpl_tf.data.dataset import Images
 from mpl_tf.engine.method import Method
 from mpl_tf.engine.roles import ROLES
 from mpl_tf.features.tables import Features
+from mpl_tf.formulas import calibration as formulas
 from mpl_tf.formulas import measures
 from mpl_tf.options import ConfigError
-from mpl_tf.runs import folder, pictures
+from mpl_tf.runs import calibration, folder, pictures
 from mpl_tf.runs.experiment import Experiment
 from mpl_tf.runs.provenance import git_revision, versions
 from mpl_tf.serving import saved_model
@@ -34,6 +34,7 @@ class Results(TypedDict):
     num_labeled: int
     test_accuracy: NotRequired[dict[str, float | None] | None]
     validation_accuracy: NotRequired[dict[str, float | None] | None]
+    calibration: NotRequired[calibration.Calibration]
     weights_digest: str
     seconds: float
     seconds_per_step: float | None
@@ -93,14 +94,16 @@ def finish(experiment: Experiment) -> dict[str, Any]:
     part = "test" if split.test else "validation"
     images = split.test or split.validation
     log.info("Testing, exporting and drawing ...")
-    probs, accuracy = {}, {}
+    logits = _logits(experiment, images)
+    held_out = logits if part == "validation" else _logits(experiment, split.validation)
+    calibrated = calibration.fit(held_out, split.validation)
+    temperature = calibrated["temperatures"][method.delivered]
+    probs, accuracy = None, {}
     if images:
-        probs = {
-            name: probabilities(network, pipeline.evaluation_batches(experiment.seen(images)))
-            for name, network in method.networks.items()
-        }
+        calibrated = calibration.measure(calibrated, logits, images.labels, part == "test")
+        probs = formulas.probabilities(logits[method.delivered], temperature)
         accuracy = {
-            name: measures.accuracy(probs[name], images.labels) if name in probs else None
+            name: measures.accuracy(logits[name], images.labels) if name in logits else None
             for name in ROLES
         }
     saved_model.remove_unfinished(experiment.file(folder.EXPORT))  # if it was killed here before
@@ -110,6 +113,7 @@ def finish(experiment: Experiment) -> dict[str, Any]:
         split.class_names,
         config=experiment.config.flat(),
         about={"network": method.delivered},
+        temperature=temperature,
     )
     facts = method.facts()
     title = f"{run.method} on {run.dataset}, {len(split.labeled)} labels, seed {run.seed}"
@@ -120,7 +124,7 @@ def finish(experiment: Experiment) -> dict[str, Any]:
         panels=method.panels,
         part=part,
         accuracy=accuracy,
-        probs=probs.get(method.delivered),
+        probs=probs,
         images=images,
         labeled=split.labeled,
         class_names=split.class_names,
@@ -133,10 +137,17 @@ def finish(experiment: Experiment) -> dict[str, Any]:
         "steps": run.steps,
         "num_labeled": len(split.labeled),
         f"{part}_accuracy": accuracy or None,
+        "calibration": calibrated,
         "weights_digest": weights_digest(method.networks),
         "versions": versions(),
         "git_revision": git_revision(),
     }
+
+
+def _logits(experiment: Experiment, images: Images | None) -> dict[str, np.ndarray]:
+    """Role -> logits on images [N, K]; without any, [0, K]."""
+    seen = None if images is None else experiment.seen(images)
+    return calibration.logits(experiment.method.networks, seen)
 
 
 def announce(experiment: Experiment) -> None:
@@ -187,20 +198,9 @@ def summarize(results: Mapping[str, Any], path: str) -> None:
         log.info(f"\n{part.capitalize()} accuracy\n{console.table(rows)}")
     else:
         log.info("\nNo test or validation images: nothing to measure accuracy on")
+    if rows and (calibrated := results.get("calibration")):
+        log.info(calibration.text(calibrated, rows[-1][0]))
     log.info(f"{results['seconds']:.0f} seconds. In {path}:\n{console.table(files)}")
-
-
-def probabilities(network: keras.Model, data: tf.data.Dataset) -> np.ndarray:
-    """Class probabilities of a network of logits, float32 [N, K].
-
-    Args:
-      network: images -> logits [N, K].
-      data: (images, labels) batches.
-    """
-    # Not network.predict, in which all workers of a strategy would have to take part.
-    run = tf.function(lambda images: network(images, training=False))
-    logits = [tf.cast(run(images), tf.float32) for images, _ in data]
-    return tf.nn.softmax(tf.concat(logits, 0)).numpy()
 
 
 def weights_digest(networks: Mapping[str, keras.Model]) -> str:

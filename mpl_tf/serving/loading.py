@@ -20,12 +20,14 @@ class Export:
       path: its folder.
       class_names: K names.
       image_shape: (height, width, channels).
+      calibration_temperature: what logits are divided by; 1 of an export that does not say it.
       module: the functions of `signatures.classifier`, and its variables, which live as long.
     """
 
     path: str
     class_names: tuple[str, ...]
     image_shape: tuple[int, int, int]
+    calibration_temperature: float
     module: Any
 
     @property
@@ -46,7 +48,13 @@ def load(path: str) -> Export:
     path = saved_model.find(path)
     _check_files(path)
     class_names = saved_model.read_asset(path, saved_model.CLASS_NAMES)
-    height, width, channels = saved_model.read_asset(path, saved_model.ABOUT)["image_shape"]
+    about = saved_model.read_asset(path, saved_model.ABOUT)
+    height, width, channels = about["image_shape"]
+    try:
+        temperature = saved_model.check_temperature(about.get("calibration_temperature", 1.0))
+    except ConfigError as error:
+        file = os.path.join(path, "assets", saved_model.ABOUT)
+        raise ConfigError(f"{file} is damaged: {error} Export it again.") from error
     try:
         with paths.literal(path) as folder:
             module = tf.saved_model.load(folder)
@@ -55,7 +63,7 @@ def load(path: str) -> Export:
             f"{path} cannot be loaded ({files.reason(error)}): a file of it is missing or "
             "damaged, or another TensorFlow wrote it. Copy it again, or export it again."
         ) from error
-    export = Export(path, tuple(class_names), (height, width, channels), module)
+    export = Export(path, tuple(class_names), (height, width, channels), temperature, module)
     _check_answers(export)
     return export
 

@@ -1,12 +1,13 @@
 """Exports: SavedModels in the folders of TensorFlow Serving, written and found."""
 
 import json
+import math
 import numbers
 import os
 import shutil
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 import keras
 import numpy as np
@@ -29,6 +30,7 @@ class About(TypedDict):
     """The content of `about.json`, beside what else it may hold."""
 
     image_shape: tuple[int, int, int]
+    calibration_temperature: NotRequired[float]
 
 
 _FORMS = {CLASS_NAMES: list[str], CONFIG: dict[str, Any], ABOUT: About}
@@ -45,6 +47,7 @@ def export(
     config: Mapping[str, Any] | None = None,
     about: Mapping[str, Any] | None = None,
     bfloat16: bool = False,
+    temperature: float = 1.0,
 ) -> str:
     """Writes a network of logits as `directory`/<version>, the layout of TensorFlow Serving.
 
@@ -59,28 +62,34 @@ def export(
       directory: the folder of the versions; made if it is not there.
       class_names: K texts or whole numbers; None names the classes "0", "1", ...
       config: what the network was trained with, for `config.json`; JSON can hold it.
-      about: further entries of `about.json`, which has the images' shape and the weights' type.
+      about: further entries of `about.json`, which has the images' shape, the weights' type and the
+        temperature.
       bfloat16: whether weights are stored with 16 bits: half the size, and answers that
         differ in the third digit.
+      temperature: greater than 0, what logits are divided by before the softmax, so that the export
+        is as sure as it is right, of `formulas.calibration.fit_temperature`; 1 changes nothing.
 
     Returns:
       The folder of the version.
 
     Raises:
-      ConfigError: the class names cannot be exported; see `as_texts` and `check_class_names`.
+      ConfigError: the class names cannot be exported, see `as_texts` and `check_class_names`; or
+        the temperature is no number greater than 0.
       OSError: the folder cannot be written.
     """
     directory = local_path("the folder of an export", directory)
     num_classes = network.output_shape[-1]
     names = as_texts(range(num_classes) if class_names is None else class_names)
     check_class_names(names, num_classes)
+    temperature = check_temperature(temperature)
     shape = list(network.input_shape[1:])
     about = {
         "image_shape": shape,
         "weights": "bfloat16" if bfloat16 else "float32",
+        "calibration_temperature": temperature,
         **(about or {}),
     }
-    module = signatures.classifier(network, names, bfloat16=bfloat16)
+    module = signatures.classifier(network, names, bfloat16=bfloat16, temperature=temperature)
     os.makedirs(directory, exist_ok=True)
     # Hidden, and no number, which a server would try to load. Not `files.whole`, which replaces
     # what is at its path: versions are never replaced, and others may export here at once.
@@ -128,6 +137,22 @@ def check_class_names(names: Sequence[str], num_classes: int) -> None:
             name.encode()
         except UnicodeEncodeError as error:
             raise ConfigError(f"class_names must be UTF-8; received {name!a}.") from error
+
+
+def check_temperature(temperature: Any) -> float:
+    """What an export divides logits by, as Python's own number.
+
+    Raises:
+      ConfigError: it is no finite number greater than 0.
+    """
+    if isinstance(temperature, numbers.Real) and not isinstance(temperature, bool):
+        value = float(temperature)
+        if 0 < value < math.inf:
+            return value
+    raise ConfigError(
+        f"temperature must be a finite number greater than 0; received {temperature!r}. 1 leaves "
+        "probabilities as the network gives them."
+    )
 
 
 def _save(module: tf.Module, path: str, assets: Mapping[str, Any]) -> None:

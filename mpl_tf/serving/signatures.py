@@ -10,20 +10,26 @@ from mpl_tf.images import decode, example
 
 
 def classifier(
-    network: keras.Model, class_names: Sequence[str], *, bfloat16: bool = False
+    network: keras.Model,
+    class_names: Sequence[str],
+    *,
+    bfloat16: bool = False,
+    temperature: float = 1.0,
 ) -> tf.Module:
     """What an export holds: weights, and functions of them that need no code of this package.
 
-        probabilities(images)         softmax(network(images)), float32 [N, H, W, C] -> [N, K]
+        logits(images)                network(images), float32 [N, H, W, C] -> [N, K]
+        probabilities(images)         softmax(network(images) / temperature), likewise
         serving_default(images)       uint8 [N, H, W, C] -> answers
         serving_bytes(image_bytes)    string [N], JPEG, PNG, BMP, GIF or WebP files -> answers
         classify(inputs)              string [N], tf.train.Examples with such a file in the feature
                                       `image` or `image/encoded` -> classes and scores
 
-    Answers are a dict of `probabilities` float32 [N, K], `class_ids` int64 [N], the most probable
-    class, and `labels` string [N], its name. Classes and scores, string and float32 [N, K], are all
-    names and their probabilities in the order of the classes. N may be 0, but for `probabilities`,
-    which has no protection against what convolutions make of an empty batch.
+    Answers are a dict of `probabilities` float32 [N, K], `class_ids` int64 [N], the class of the
+    greatest logit, which no temperature changes, and `labels` string [N], its name. Classes and
+    scores, string and float32 [N, K], are all names and their probabilities in the order of the
+    classes. N may be 0, but for `logits` and `probabilities`, which have no protection against what
+    convolutions make of an empty batch.
 
     Everything is computed in float32, which every runtime can, whatever the network was trained in.
     Files are decoded by `images.decode.decode`, as the images that networks are trained on. One
@@ -34,6 +40,7 @@ def classifier(
       network: built, of logits; takes images with values 0 to 255.
       class_names: K names.
       bfloat16: whether weights are stored with 16 bits.
+      temperature: greater than 0, what logits are divided by; see `formulas.calibration`.
 
     Returns:
       Module with these functions. `serving_bytes` and `classify` are not there if the network
@@ -46,24 +53,27 @@ def classifier(
     shape = list(network.input_shape[1:])
     names = tf.constant(list(class_names))
 
-    def forward(images: tf.Tensor) -> tf.Tensor:
+    def logits(images: tf.Tensor) -> tf.Tensor:
         parts = (network.trainable_variables, network.non_trainable_variables)
         variables = [
             [tf.cast(w, v.dtype) for w, v in zip(*pair, strict=True)]
             for pair in zip(stored, parts, strict=True)
         ]
         logits, _ = network.stateless_call(*variables, images, training=False)
-        return tf.nn.softmax(tf.cast(logits, tf.float32))
+        return tf.cast(logits, tf.float32)
+
+    def probabilities(logits: tf.Tensor) -> tf.Tensor:
+        return tf.nn.softmax(logits / temperature)
 
     def answer(images: tf.Tensor) -> dict[str, tf.Tensor]:
         # TensorFlow's convolutions give a wrong shape for an empty batch: it gets a blank image.
         count = tf.shape(images)[0]
         blank = tf.cast(tf.equal(count, 0), tf.int32)
         padded = tf.pad(images, [[0, blank], *[[0, 0]] * len(shape)])
-        probs = module.probabilities(tf.cast(padded, tf.float32))[:count]
-        class_ids = tf.argmax(probs, axis=-1)
+        logits = module.logits(tf.cast(padded, tf.float32))[:count]
+        class_ids = tf.argmax(logits, axis=-1)
         return {
-            "probabilities": probs,
+            "probabilities": probabilities(logits),
             "class_ids": class_ids,
             "labels": tf.gather(names, class_ids),
         }
@@ -78,7 +88,10 @@ def classifier(
         spec = tf.TensorSpec([None, *shape], dtype, name=name)
         return tf.function(work, input_signature=[spec], autograph=False)
 
-    module.probabilities = function(forward, "images", shape, tf.float32)
+    module.logits = function(logits, "images", shape, tf.float32)
+    module.probabilities = function(
+        lambda images: probabilities(module.logits(images)), "images", shape, tf.float32
+    )
     module.serving_default = function(answer, "images", shape, tf.uint8)
     if shape[-1] in (1, 3):
         module.serving_bytes = function(

@@ -155,6 +155,36 @@ def test_evaluate_measures_what_training_measured(finished, tmp_path, capsys, sm
     assert f"{evaluation['calibration_error']:.4f}" in capsys.readouterr().out
 
 
+def test_run_export_and_evaluation_have_one_temperature(finished, test_images, tmp_path, smoke):
+    calibration = smoke.results(finished)["calibration"]
+    assert calibration["held_out"] and calibration["images"] > 0
+    temperature = calibration["temperatures"]["finetuned"]
+    assert temperature != 1
+    about = saved_model.read_asset(str(finished / "export" / "1"), saved_model.ABOUT)
+    assert about["calibration_temperature"] == temperature
+
+    run = shutil.copytree(finished, tmp_path / "run")
+    assert evaluate.main([f"--workdir={run}"]) == 0
+    measured = json.loads((run / "evaluation" / "evaluation.json").read_text())
+    assert (measured["calibration_temperature"], measured["held_out"]) == (temperature, True)
+    for name, ours in (("", "error_after"), ("_before", "error_before")):
+        expected = pytest.approx(calibration[ours]["finetuned"], abs=1e-3)
+        assert measured[f"calibration_error{name}"] == expected
+    subject = subjects.of_run(str(run), "finetuned")
+    np.testing.assert_allclose(
+        subject.classify(tf.constant(test_images.images)),
+        answers(finished / "export" / "1", test_images.images),
+        atol=1e-6,
+    )
+
+
+def test_what_is_measured_on_the_images_of_the_fit_is_not_held_out(finished, tmp_path, capsys):
+    flags = [f"--workdir={finished}", "--part=validation", f"--to={tmp_path}"]
+    assert evaluate.main(flags) == 0
+    assert not json.loads((tmp_path / "evaluation.json").read_text())["held_out"]
+    assert "fitted on these images: its error is not held out" in capsys.readouterr().out
+
+
 @pytest.fixture(scope="module")
 def real_images(finished, test_images, tmp_path_factory):
     """(folder, real.json): twelve digits as a folder of classes 3 and 5, called as ImageNet's are.

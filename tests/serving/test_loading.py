@@ -14,6 +14,7 @@ import mpl_tf
 from mpl_tf.options import ConfigError
 from mpl_tf.serving import loading, saved_model
 
+ABOUT = {"image_shape": [4, 4, 1]}
 DATA, INDEX = "variables/variables.data-00000-of-00001", "variables/variables.index"
 
 
@@ -107,6 +108,16 @@ def test_requests_for_warm_up_may_be_removed(copy):
         (saved_model.ABOUT, {"image_shape": 4}, "image_shape must be a list; received 4"),
         (saved_model.ABOUT, {"image_shape": [4, 4]}, "image_shape must be a list of 3; received 2"),
         (saved_model.ABOUT, {"image_shape": [8, 4, 1]}, "takes images of (4, 4, 1), and its about"),
+        (
+            saved_model.ABOUT,
+            ABOUT | {"calibration_temperature": "2"},
+            "temperature must be a number; received",
+        ),
+        (
+            saved_model.ABOUT,
+            ABOUT | {"calibration_temperature": 0},
+            "finite number greater than 0; received 0",
+        ),
     ],
 )
 def test_assets_of_another_form_are_refused(copy, name, content, message):
@@ -115,6 +126,12 @@ def test_assets_of_another_form_are_refused(copy, name, content, message):
     (copy / "assets" / name).write_text(text)
     with pytest.raises(ConfigError, match=re.escape(message)):
         loading.load(str(copy))
+
+
+def test_an_export_that_says_no_temperature_has_1(copy):
+    (copy / saved_model.DIGESTS).unlink()
+    (copy / "assets" / saved_model.ABOUT).write_text(json.dumps(ABOUT))
+    assert loading.load(str(copy)).calibration_temperature == 1
 
 
 def test_a_savedmodel_of_another_program_is_refused(exported, tmp_path):

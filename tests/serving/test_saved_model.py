@@ -115,7 +115,7 @@ def test_assets_say_what_it_is(exported):
     assert saved_model.read_asset(exported, saved_model.CLASS_NAMES) == NAMES
     assert saved_model.read_asset(exported, saved_model.CONFIG) == {"steps": 3}
     about = saved_model.read_asset(exported, saved_model.ABOUT)
-    assert about == {"image_shape": [8, 6, 3], "weights": "float32"}
+    assert about == {"image_shape": [8, 6, 3], "weights": "float32", "calibration_temperature": 1.0}
     with pytest.raises(ConfigError, match=r"more\.json cannot be read"):
         saved_model.read_asset(exported, "more.json")
 

@@ -144,6 +144,23 @@ def test_arrays_of_another_shape_or_type_are_errors(module):
         module.serving_default(tf.zeros([1, *SHAPE]))
 
 
+@pytest.mark.parametrize("temperature", [1e-6, 0.3, 1.0, 7.0, 1e6])
+def test_no_temperature_changes_the_class_that_is_answered(temperature):
+    """Not even where two logits differ in their last bit, and their probabilities no longer do."""
+    inputs = keras.Input((1, 1, 1))
+    dense = keras.layers.Dense(4)
+    network = keras.Model(inputs, dense(keras.layers.Flatten()(inputs)))
+    least = np.nextafter(np.float32(3), np.float32(4))
+    dense.set_weights([np.array([[0, 0.02, 0, 0]]), np.array([-50, 0, 3, least])])
+    module = signatures.classifier(network, "abcd", temperature=temperature)
+    answers = module.serving_default(np.array([0, 100, 250], np.uint8).reshape(3, 1, 1, 1))
+    assert answers["class_ids"].numpy().tolist() == [3, 3, 1]
+    assert answers["labels"].numpy().tolist() == [b"d", b"d", b"b"]
+    probs = answers["probabilities"].numpy()
+    assert np.all(np.take_along_axis(probs, np.array([[3], [3], [1]]), 1)[:, 0] == probs.max(1))
+    np.testing.assert_allclose(probs.sum(axis=1), 1, rtol=1e-6)
+
+
 @pytest.mark.parametrize("dtype", ["mixed_bfloat16", "mixed_float16", "bfloat16"])
 def test_networks_trained_in_16_bits_answer_in_float32(dtype):
     exact = mpl_tf.NETWORKS["small"](3, SHAPE, seed=1)
