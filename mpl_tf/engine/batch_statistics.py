@@ -9,7 +9,7 @@ their layers put out. `renew` computes it.
 
 import contextlib
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import keras
@@ -132,14 +132,8 @@ def renew(method: Any, data: Iterable[dict[str, tf.Tensor]], steps: int) -> None
     if not steps or not normalisations(ema):
         return
 
-    def step(batch):
-        method.student_passes(class_ids(batch, method.networks))
-        method.step.assign_add(1)  # so that each batch has draws of its own
-
-    def execute(iterator):
-        strategy.run(step, args=(next(iterator),))
-
-    execute = execute if method.run_eagerly else tf.function(execute, autograph=False)
+    if method.passes_function is None:  # traced once, as train_function is
+        method.passes_function = _passes_function(method)
     if isinstance(data, tf.data.Dataset):
         data = strategy.experimental_distribute_dataset(data)
     with _restored_afterwards(method):
@@ -147,9 +141,20 @@ def renew(method: Any, data: Iterable[dict[str, tf.Tensor]], steps: int) -> None
         method.pass_counts.of(student).assign(0)
         iterator = iter(data)
         for _ in range(steps):
-            execute(iterator)
+            method.passes_function(iterator)
         statistics = _values(_statistics(student))
     _assign(_statistics(ema), statistics)
+
+
+def _passes_function(method: Any) -> Callable[[Iterator], None]:
+    def step(batch):
+        method.student_passes(class_ids(batch, method.networks))
+        method.step.assign_add(1)  # so that each batch has draws of its own
+
+    def execute(iterator):
+        method.distribute_strategy.run(step, args=(next(iterator),))
+
+    return execute if method.run_eagerly else tf.function(execute, autograph=False)
 
 
 @contextlib.contextmanager

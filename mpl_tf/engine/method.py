@@ -290,6 +290,10 @@ class Method(Delivery):
         """
         raise NotImplementedError
 
+    @property
+    def has_averaged_statistics(self) -> bool:
+        return bool(batch_statistics.normalisations(self.ema))
+
     def renew_statistics(self, x: Any, *, steps: int) -> None:
         """Computes the batch statistics of `ema` anew, for its own weights.
 

@@ -32,6 +32,7 @@ class Trainer(Steps):
       trained_on: dtype of the images of the last `fit`.
       overflow: overflow.Overflow, which counts what float16 cannot hold.
       pass_counts: of the networks whose batch statistics start anew (`start_statistics`).
+      passes_function: the passes of `renew_statistics`, traced; None before the first.
     """
 
     unlabeled_views: tuple[str, ...] = ()
@@ -45,6 +46,7 @@ class Trainer(Steps):
     ):
         super().__init__(strategy, special_metrics, **kwargs)
         self.weight_decay, self.pass_counts = 0.0, PassCounts()
+        self.passes_function: Callable[[Any], None] | None = None
         self.trained_on: tf.DType | None = None
         self._frozen_checks: dict[str, Callable[[], None]] = {}
         self.overflow = Overflow(self.add_to_log)
@@ -102,6 +104,7 @@ class Trainer(Steps):
                 "it. Leave jit_compile out, or take a network without batch normalisation."
             )
         self.weight_decay, self.clip_norm = weight_decay, clip_norm
+        self.passes_function = None  # it was traced with other arguments
         compiled = jit_compile and several
         self.forward = Forward(accumulate_steps, recompute, compiled, self.pass_counts)
         with self.distribute_strategy.scope():
@@ -227,6 +230,11 @@ class Trainer(Steps):
     def save(self, *args: Any, **kwargs: Any) -> None:
         """As `get_config`, before Keras begins a file."""
         self.get_config()
+
+    @property
+    def has_averaged_statistics(self) -> bool:
+        """Whether there is anything for `renew_statistics` to do."""
+        return False
 
     def renew_statistics(self, x: Any, *, steps: int) -> None:
         """Computes batch statistics anew where training did not: nowhere, unless a method says so.

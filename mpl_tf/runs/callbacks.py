@@ -90,7 +90,7 @@ class RenewStatistics(StepCallback):
 
     def on_train_batch_end(self, batch: int, logs: Logs = None) -> None:
         super().on_train_batch_end(batch, logs)
-        if self.step == self.total:
+        if self.step == self.total and self.model.has_averaged_statistics:
             steps = min(self.total, STATISTICS_BATCHES)
             self.model.renew_statistics(self.data(), steps=steps)
 

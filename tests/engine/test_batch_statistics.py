@@ -137,6 +137,17 @@ def test_fit_renews_them_at_its_end(convolutional, data):
     np.testing.assert_array_equal(moving(method.ema), moving(by_hand.ema))
 
 
+def test_passes_are_traced_once_until_the_method_is_compiled_anew(convolutional, data, batches):
+    method = supervised(convolutional)
+    for _ in range(2):
+        method.fit(data, steps_per_epoch=2, verbose=0)
+    assert method.passes_function.experimental_get_tracing_count() == 1
+    method.compile(keras.optimizers.SGD(0.5), accumulate_steps=2)
+    method.renew_statistics(data, steps=1)
+    parts = [of_batch(method.ema, part) for part in np.split(batches[0], 2)]
+    np.testing.assert_allclose(moving(method.ema), np.mean(parts, 0), rtol=1e-12)
+
+
 def test_a_finetuned_network_goes_on_from_the_statistics_it_starts_with(
     convolutional, data, batches
 ):

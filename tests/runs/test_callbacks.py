@@ -42,11 +42,20 @@ def test_steps_are_those_that_keras_names_not_its_calls():
     assert seen == [104, 108, 110, 114, 118, 120]
 
 
-@pytest.mark.parametrize(("total", "batches"), [(120, 50), (105, 50), (20, 20)])
-def test_statistics_are_computed_anew_after_the_last_step_alone(total, batches):
+@pytest.mark.parametrize(
+    ("total", "averaged", "expected"),
+    [
+        (120, True, [("data", 50)]),
+        (105, True, [("data", 50)]),
+        (20, True, [("data", 20)]),
+        (120, False, []),
+    ],
+)
+def test_statistics_are_computed_anew_after_the_last_step_alone(total, averaged, expected):
     renewed = []
     model = types.SimpleNamespace(
-        renew_statistics=lambda data, steps: renewed.append((data, steps))
+        has_averaged_statistics=averaged,
+        renew_statistics=lambda data, steps: renewed.append((data, steps)),
     )
     renewal = callbacks.RenewStatistics(lambda: "data", total, offset=total - 20)
     renewal.set_model(model)
@@ -55,7 +64,7 @@ def test_statistics_are_computed_anew_after_the_last_step_alone(total, batches):
         renewal.on_train_batch_end(last)
     assert not renewed
     renewal.on_train_batch_end(19)
-    assert renewed == [("data", batches)]
+    assert renewed == expected
 
 
 class Recorder:
