@@ -61,7 +61,9 @@ class DataConfig:
         "resized_crop: 8 to 100% of the area. shift: by up to a sixteenth, black outside.",
         choices=WEAK,
     )
-    flip: bool = option(True, "Mirror half of the images left to right in the weak view.")
+    flip: bool = option(
+        True, "Mirror half of the images left to right in the weak view, and in strong=affine."
+    )
     strong: str = option(
         "randaugment",
         "Strong view. randaugment (the paper's operations), autoaugment, keras_cv (its "
