@@ -1,6 +1,7 @@
 """Shared by all tests: quiet TensorFlow, small networks, and batches for them."""
 
 import contextlib
+import gc
 import json
 import os
 import pathlib
@@ -15,6 +16,12 @@ import numpy as np
 import PIL.Image
 import pytest
 import tensorflow as tf
+
+# Most of a test's time goes into graphs of a few steps, which are not worth optimizing. Processes
+# that tests start have TensorFlow's usual optimizers, as the runs of users have.
+tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
+# What was imported stays: looking for garbage there takes a tenth of the time of tracing.
+gc.freeze()
 
 
 @pytest.fixture
