@@ -55,7 +55,7 @@ def _grid(experiment: Experiment) -> Figure:
 def _joined(cells: np.ndarray) -> tuple[np.ndarray, list[np.ndarray]]:
     """One picture of images [rows, columns, H, W, C], with white between them.
 
-    matplotlib needs seconds for as many axes.
+    One axes a view would take matplotlib several times as long.
 
     Returns:
       (picture, centers): uint8 [height, width, 3], and where rows and columns have their middle.
