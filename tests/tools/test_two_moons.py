@@ -123,18 +123,18 @@ def test_the_table_by_hand(tool, tmp_path):
     z2 = 1.959964**2
     half = (z2 * (2 * 2 / 4 + z2 / 4)) ** 0.5
     low, high = (2 + z2 / 2 - half) / (4 + z2), (2 + z2 / 2 + half) / (4 + z2)
-    assert tool.success(accuracies["a"]) == pytest.approx((0.5, low, high))
-    tool.write_markdown(tmp_path / "t.md", options, accuracies, "command")
+    assert tool.moons_results.success(accuracies["a"]) == pytest.approx((0.5, low, high))
+    tool.moons_results.write_markdown(tmp_path / "t.md", options, accuracies, "command")
     text = (tmp_path / "t.md").read_text()
     assert "| a | 0.860 | 0.50 | 0.15-0.85 |" in text
     assert "| b | 0.825 | 0.00 | 0.00-0.49 |" in text
     assert "10,000 steps, 4 seeds" in text and "`command`" in text
-    tool.write_csv(tmp_path / "t.csv", accuracies)
+    tool.moons_results.write_csv(tmp_path / "t.csv", accuracies)
     with open(tmp_path / "t.csv", newline="") as file:
         rows = [tuple(row.values()) for row in csv.DictReader(file)]
     assert len(rows) == 8 and rows[1] == ("a", "1", "0.9700", "1")
     # In a, seeds 1 and 3 are both 0.00025 from the median; in b, seed 1 is 0.1 from it.
-    assert tool.typical(accuracies) == 3
+    assert tool.moons_results.typical(accuracies) == 3
 
 
 def test_every_row_builds(tool):
