@@ -22,7 +22,7 @@ LEVELS = (
     ("methods",),
     ("config",),
     ("runs",),
-    ("evaluation",),
+    ("evaluation", "auto"),
     ("train", "export", "predict", "evaluate"),
 )
 # Rooms that must not know each other although one is higher.

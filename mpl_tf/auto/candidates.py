@@ -1,0 +1,122 @@
+"""The candidates side by side: a table and a picture, with intervals."""
+
+import dataclasses
+from collections.abc import Sequence
+
+from matplotlib.figure import Figure
+
+from mpl_tf import console
+from mpl_tf.auto import tables
+from mpl_tf.auto.estimates import Difference, Estimate
+from mpl_tf.runs import drawing
+
+_ROW = 0.42  # inches
+
+
+@dataclasses.dataclass(frozen=True)
+class Candidate:
+    """One that was tried.
+
+    Attributes:
+      name: by which it is told from others.
+      estimate: its accuracy on held-out images; None if none could be held out.
+      seconds: that it took.
+      difference: from the one that is delivered, image by image; None of that one itself.
+    """
+
+    name: str
+    estimate: Estimate | None
+    seconds: float
+    difference: Difference | None = None
+
+
+def text(candidates: Sequence[Candidate]) -> str:
+    """A table for the terminal, the delivered one first.
+
+    Args:
+      candidates: at least one, of which the first is delivered.
+    """
+    rows = []
+    for candidate in candidates:
+        words = "delivered" if candidate is candidates[0] else ""
+        if candidate.difference is not None:
+            words = f"{_points(candidate.difference)}: {candidate.difference.words}"
+        accuracy = "not measured"
+        if candidate.estimate is not None:
+            low, high = candidate.estimate.interval
+            accuracy = f"{candidate.estimate.accuracy:6.1%} ({low:.1%} to {high:.1%})"
+        rows.append(
+            (candidate.name, f"{accuracy}  {console.duration(candidate.seconds)}  {words}".rstrip())
+        )
+    return console.table(rows)
+
+
+def _points(difference: Difference) -> str:
+    return f"{100 * difference.mean:+.1f} ± {100 * difference.error:.1f} points"
+
+
+def write(path: str, candidates: Sequence[Candidate]) -> None:
+    """`candidates.csv`: what `text` has, in numbers.
+
+    Raises:
+      OSError: it cannot be written.
+    """
+    header = ("candidate", "accuracy", "standard_error", "images", "low", "high", "seconds")
+    rows = []
+    for candidate in candidates:
+        measured: tuple[object, ...] = ("",) * 5
+        if (estimate := candidate.estimate) is not None:
+            measured = (estimate.accuracy, estimate.error, estimate.images, *estimate.interval)
+        differs: tuple[object, ...] = ("", "", "delivered" if candidate is candidates[0] else "")
+        if candidate.difference is not None:
+            difference = candidate.difference
+            differs = (difference.mean, difference.error, difference.words)
+        rows.append((candidate.name, *measured, float(candidate.seconds), *differs))
+    differences = ("difference", "difference_standard_error", "compared_with_the_delivered")
+    tables.write(path, (*header, *differences), rows)
+
+
+def draw(path: str, title: str, candidates: Sequence[Candidate]) -> bool:
+    """Draws accuracies with their intervals, the delivered candidate first and in colour.
+
+    Args:
+      path: the PNG to write.
+      title: of the picture.
+      candidates: as for `text`; those without an estimate are left out.
+
+    Returns:
+      Whether it was drawn. What cannot be drawn stops nothing.
+
+    Raises:
+      OSError: it was drawn and cannot be written.
+    """
+    return drawing.save(path, lambda: _intervals(title, candidates))
+
+
+def _intervals(title: str, candidates: Sequence[Candidate]) -> Figure:
+    measured = [c for c in candidates if c.estimate is not None]
+    figure = Figure(figsize=(9, 1.4 + _ROW * max(len(measured), 1)), layout="constrained")
+    axes = figure.subplots()
+    axes.set_title(drawing.short(title, 100), fontsize=11)
+    for row, candidate in enumerate(measured):
+        assert candidate.estimate is not None
+        low, high = candidate.estimate.interval
+        color = drawing.NETWORK_COLORS["finetuned"] if candidate is candidates[0] else "gray"
+        axes.plot([100 * low, 100 * high], [row, row], color=color, linewidth=2)
+        accuracy = 100 * candidate.estimate.accuracy
+        axes.plot([accuracy], [row], "o", color=color)
+        axes.annotate(
+            f"{accuracy:.1f}",
+            (accuracy, row),
+            xytext=(0, 6),
+            textcoords="offset points",
+            ha="center",
+            fontsize=9,
+            color=color,
+        )
+    names = [f"{drawing.short(c.name, 40)}  ({console.duration(c.seconds)})" for c in measured]
+    axes.set_yticks(range(len(measured)), names)
+    axes.set_ylim(len(measured) - 0.4, -0.7)
+    axes.set_xlabel("accuracy on held-out labeled images, percent; 95% intervals")
+    axes.grid(axis="x", alpha=0.3)
+    return figure

@@ -1,0 +1,126 @@
+"""How good a candidate is, how far that can be relied on, and whether another is better."""
+
+import dataclasses
+import math
+from collections.abc import Mapping
+
+import numpy as np
+from scipy import stats
+
+# (greatest probability of chance, in words), of a comparison.
+_WORDS = ((0.01, "almost surely"), (0.05, "very likely"), (0.2, "probably"))
+
+
+@dataclasses.dataclass(frozen=True)
+class Estimate:
+    """Accuracy on images that were held out.
+
+    Attributes:
+      accuracy: in [0, 1].
+      error: its standard error.
+      images: that were held out.
+    """
+
+    accuracy: float
+    error: float
+    images: int
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """Two standard errors to either side, inside [0, 1]: it is there 95 times of 100."""
+        return max(0.0, self.accuracy - 2 * self.error), min(1.0, self.accuracy + 2 * self.error)
+
+
+@dataclasses.dataclass(frozen=True)
+class Difference:
+    """The accuracy of a candidate less that of another, image by image.
+
+    Attributes:
+      mean: in [-1, 1].
+      error: its standard error.
+      wins, losses: images that the first alone, or the second alone, answers right.
+      chance: the probability that two equally good candidates differ as much (the sign test).
+    """
+
+    mean: float
+    error: float
+    wins: int
+    losses: int
+    chance: float
+
+    @property
+    def words(self) -> str:
+        """ "very likely better", and so on."""
+        for chance, word in _WORDS:
+            if self.chance <= chance:
+                return f"{word} {'better' if self.mean > 0 else 'worse'}"
+        return "not to be told apart"
+
+
+def estimate(right: np.ndarray, folds: np.ndarray | None = None) -> Estimate:
+    """The accuracy of a candidate with its standard error.
+
+    Over images the error is that of a share, with one right and one wrong image more than there
+    are, so that a few images that are all right do not look like certainty. Images of a fold are
+    answered by one network and are not independent: with folds, it is the greater of that and the
+    standard error over folds.
+
+    Args:
+      right: bool [N], N at least 1, whether each held-out image is answered right.
+      folds: integer [N], the fold of each; None for images that one network answers.
+    """
+    right = np.asarray(right, np.float64)
+    share = (right.sum() + 1) / (len(right) + 2)
+    error = math.sqrt(share * (1 - share) / len(right))
+    if folds is not None and len(numbers := np.unique(folds)) > 1:
+        means = np.array([right[folds == number].mean() for number in numbers])
+        sizes = np.array([np.sum(folds == number) for number in numbers])
+        spread = np.sum(sizes * (means - right.mean()) ** 2) / len(right)
+        error = max(error, math.sqrt(spread / (len(numbers) - 1)))
+    return Estimate(float(right.mean()), error, len(right))
+
+
+def difference(right: np.ndarray, other: np.ndarray) -> Difference:
+    """Compares two candidates on the same held-out images.
+
+    Args:
+      right: bool [N], which of them the first answers right.
+      other: bool [N], which of them the second does.
+    """
+    signs = np.asarray(right, np.int64) - np.asarray(other, np.int64)
+    wins, losses = int(np.sum(signs > 0)), int(np.sum(signs < 0))
+    chance = stats.binomtest(wins, wins + losses).pvalue if wins + losses else 1.0
+    error = float(np.std(signs) / math.sqrt(len(signs)))
+    return Difference(float(np.mean(signs)), error, wins, losses, float(chance))
+
+
+def best(rights: Mapping[str, np.ndarray]) -> str:
+    """The name of the candidate with the most right answers; of equals the first.
+
+    Args:
+      rights: name -> bool [N], on the same images, the simplest candidate first.
+    """
+    return max(rights, key=lambda name: int(np.sum(rights[name])))
+
+
+def verdict(rights: Mapping[str, np.ndarray]) -> str:
+    """Which candidate is delivered, and how sure it is that it beats the next one, in a sentence.
+
+    Args:
+      rights: as for `best`.
+    """
+    winner = best(rights)
+    others = {name: right for name, right in rights.items() if name != winner}
+    if not others:
+        return f"{winner} is delivered: nothing else was finished."
+    second = best(others)
+    compared = difference(rights[winner], others[second])
+    points = f"{100 * compared.mean:+.1f} ± {100 * compared.error:.1f} points"
+    return (
+        f"{winner} is delivered: on {len(rights[winner])} held-out images it is {compared.words} "
+        f"{_FOLLOWS[compared.words.split()[-1]]} {second} ({points}; {compared.wins} images it "
+        f"alone gets right, {compared.losses} the other alone)."
+    )
+
+
+_FOLLOWS = {"better": "than", "worse": "than", "apart": "from"}

@@ -1,0 +1,178 @@
+"""Logistic regression on features: the simplest candidate, and a network's head."""
+
+import dataclasses
+import warnings
+
+import numpy as np
+import threadpoolctl
+from scipy import special
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LogisticRegression
+
+from mpl_tf.auto import folds as folding
+
+# Inverse strengths of the L2 penalty that are tried, for standardised features.
+STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
+_DEFAULT = 1e-2  # where no label can be held out
+_INNER_FOLDS = 3
+_LEAST_SCALE = 1e-6  # of a feature beside the greatest: below it, it is constant
+
+
+@dataclasses.dataclass(frozen=True)
+class Head:
+    """A linear layer: logits = features @ kernel + bias.
+
+    Attributes:
+      kernel: float32 [F, K].
+      bias: float32 [K].
+    """
+
+    kernel: np.ndarray
+    bias: np.ndarray
+
+    def logits(self, features: np.ndarray) -> np.ndarray:
+        """float32 [N, K], of features [N, F] as they are."""
+        return np.asarray(features, np.float32) @ self.kernel + self.bias
+
+    def probabilities(self, features: np.ndarray) -> np.ndarray:
+        """float32 [N, K]."""
+        return special.softmax(self.logits(features), axis=-1)
+
+
+@dataclasses.dataclass(frozen=True)
+class Moments:
+    """By what features are standardised.
+
+    Attributes:
+      mean: float64 [F].
+      scale: float64 [F], standard deviations; infinite for features that are constant.
+    """
+
+    mean: np.ndarray
+    scale: np.ndarray
+
+
+def moments(features: np.ndarray, chunk: int = 4096) -> Moments:
+    """Mean and standard deviation of each feature, of all images: labels are not needed.
+
+    Args:
+      features: floating [N, F], N at least 1, also one that is mapped from a file.
+      chunk: rows that are read at once.
+    """
+    count, total, squares = len(features), 0.0, 0.0
+    center = np.asarray(features[:chunk], np.float64).mean(axis=0)
+    for first in range(0, count, chunk):
+        rows = np.asarray(features[first : first + chunk], np.float64) - center
+        total, squares = total + rows.sum(axis=0), squares + np.square(rows).sum(axis=0)
+    shift = np.asarray(total) / count
+    scale = np.sqrt(np.maximum(np.asarray(squares) / count - np.square(shift), 0))
+    constant = scale <= _LEAST_SCALE * scale.max(initial=0)
+    return Moments(center + shift, np.where(constant, np.inf, scale))
+
+
+def fit(
+    features: np.ndarray,
+    labels: np.ndarray,
+    num_classes: int,
+    strength: float,
+    standard: Moments,
+) -> Head:
+    """Logistic regression, as the head of a network that gives the features as they are.
+
+        min_W  sum_i cross_entropy(label_i, W (x_i - mean) / scale) + |W|^2 / (2 strength)
+
+    Args:
+      features: floating [N, F].
+      labels: integer [N], class ids.
+      num_classes: K, at least 2.
+      strength: inverse strength of the penalty.
+      standard: by which features are standardised, and which the head contains.
+
+    Raises:
+      ValueError: a class has no label.
+    """
+    missing = np.setdiff1d(np.arange(num_classes), labels)
+    if missing.size:
+        raise ValueError(f"each class needs a label; class {missing[0]} has none.")
+    x = (np.asarray(features, np.float64) - standard.mean) / standard.scale
+    basis = None
+    if len(x) < x.shape[1]:  # the penalty keeps W in the span of the images: fewer dimensions
+        basis, triangle = np.linalg.qr(x.T)
+        x = triangle.T
+    model = LogisticRegression(C=strength, max_iter=1000)
+    # The matrices are small: threads would wait for each other, for minutes on a busy machine.
+    with threadpoolctl.threadpool_limits(1), warnings.catch_warnings():
+        # An end that is a little early is none the worse.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        model.fit(x, labels)
+    kernel, bias = model.coef_.T, model.intercept_
+    if num_classes == 2:  # scikit-learn has the logit of class 1 alone
+        kernel, bias = np.hstack([-kernel, kernel]) / 2, np.append(-bias, bias) / 2
+    if basis is not None:
+        kernel = basis @ kernel
+    kernel = kernel / standard.scale[:, None]
+    bias = bias - standard.mean @ kernel
+    return Head(kernel.astype(np.float32), bias.astype(np.float32))
+
+
+def choose_strength(
+    features: np.ndarray, labels: np.ndarray, num_classes: int, seed: int, standard: Moments
+) -> float:
+    """The one of STRENGTHS with the least cross entropy on held-out labels.
+
+    Where no class has two labels none can be held out, and it is the one that mostly serves.
+
+    Args:
+      features, labels, num_classes, standard: as for `fit`.
+      seed: of the folds.
+    """
+    folds = folding.stratified(labels, seed, _INNER_FOLDS)
+    if not folding.count(folds):
+        return _DEFAULT
+    scored = folds != folding.NEVER_HELD_OUT
+
+    def cross_entropy(strength: float) -> float:
+        logits = _held_out(features, labels, num_classes, folds, lambda *_: strength, standard)
+        log_probs = special.log_softmax(logits[scored], axis=-1)
+        return -float(np.mean(np.take_along_axis(log_probs, labels[scored, None], axis=-1)))
+
+    return min(STRENGTHS, key=cross_entropy)
+
+
+def out_of_fold(
+    features: np.ndarray,
+    labels: np.ndarray,
+    num_classes: int,
+    folds: np.ndarray,
+    seed: int,
+    standard: Moments,
+) -> np.ndarray:
+    """Class probabilities of each image by a probe that was fitted without the image's fold.
+
+    The strength is chosen anew in each, from its own images alone.
+
+    Args:
+      features, labels, num_classes, standard: as for `fit`.
+      folds: integer [N], of `folds.stratified`.
+      seed: of the folds in which strengths are chosen.
+
+    Returns:
+      float64 [N, K]; NaN in the rows of images that are never held out.
+    """
+
+    def strength(x: np.ndarray, y: np.ndarray) -> float:
+        return choose_strength(x, y, num_classes, seed, standard)
+
+    logits = _held_out(features, labels, num_classes, folds, strength, standard)
+    return special.softmax(logits, axis=-1)
+
+
+def _held_out(features, labels, num_classes, folds, strength, standard):
+    """Logits [N, K] by probes without the fold; `strength` is a function of features and labels."""
+    logits = np.full([len(labels), num_classes], np.nan)
+    for number in range(folding.count(folds)):
+        inside = folds == number
+        x, y = features[~inside], labels[~inside]
+        head = fit(x, y, num_classes, strength(x, y), standard)
+        logits[inside] = head.logits(features[inside])
+    return logits

@@ -1,0 +1,100 @@
+"""Candidates keep to their time, and an interrupted ladder continues. The clock is a number."""
+
+import json
+import os
+
+import pytest
+
+from mpl_tf.auto.ladder import JOURNAL, Ladder, Rung
+from mpl_tf.options import ConfigError
+
+
+class Clock:
+    def __init__(self):
+        self.now = 1000.0
+
+    def __call__(self):
+        return self.now
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+def climb(ladder, clock, durations, rungs=None, **arguments):
+    """(name, words) of each rung; an attempt takes its duration, or is interrupted if negative."""
+
+    def attempt(name):
+        clock.now += abs(durations[name])
+        if durations[name] < 0:
+            raise KeyboardInterrupt
+        return {"accuracy": len(name)}
+
+    rungs = rungs or [Rung(name, abs(seconds)) for name, seconds in durations.items()]
+    return [(rung.name, words) for rung, words in ladder.climb(rungs, attempt, **arguments)]
+
+
+def test_what_does_not_fit_is_passed_over_and_a_quicker_one_tried(tmp_path, clock):
+    ladder = Ladder(str(tmp_path), "k", 100, reserve=10, clock=clock)
+    tried = climb(ladder, clock, {"a": 30, "slow": 61, "b": 55, "c": 10})
+    assert tried == [
+        ("a", "done"),
+        ("slow", "it takes about 1 minute, and 1 minute are left"),
+        ("b", "done"),
+        ("c", "it takes about 10 seconds, and 5 seconds are left"),
+    ]
+    assert clock.now - 1000 == ladder.spent == 85
+    assert (dict(ladder.seconds), ladder.left) == ({"a": 30, "b": 55}, 5)
+    assert ladder.results["a"] == {"accuracy": 1}
+
+
+def test_nothing_starts_when_the_time_is_over(tmp_path, clock):
+    ladder = Ladder(str(tmp_path), "k", 20, clock=clock)
+    rungs = [Rung("a", 5), Rung("unknown"), Rung("c")]
+    tried = climb(ladder, clock, {"a": 5, "unknown": 40, "c": 1}, rungs)
+    assert tried == [("a", "done"), ("unknown", "done"), ("c", "no time is left")]
+    assert ladder.left == 0
+
+
+def test_what_was_measured_tells_what_to_expect(tmp_path, clock):
+    ladder = Ladder(str(tmp_path), "k", 50, clock=clock)
+    rungs = [Rung("a", 5), Rung("b", 5), Rung("c", 5)]
+
+    def expect(name, seconds):
+        return 2 * seconds["a"] if name == "b" else None
+
+    tried = climb(ladder, clock, {"a": 20, "b": 1, "c": 1}, rungs, expect=expect)
+    assert tried[1] == ("b", "it takes about 40 seconds, and 30 seconds are left")
+    assert tried[2] == ("c", "done")
+
+
+def test_an_interrupted_ladder_continues(tmp_path, clock):
+    durations = {"a": 30, "b": -20, "c": 10}
+    first = Ladder(str(tmp_path), "k", 100, clock=clock)
+    with pytest.raises(KeyboardInterrupt):
+        climb(first, clock, durations)
+    first.tick()  # what a run does from time to time
+    clock.now += 5000
+    again = Ladder(str(tmp_path), "k", 100, clock=clock)
+    assert again.spent == 50 and dict(again.results) == {"a": {"accuracy": 1}}
+    tried = climb(again, clock, durations | {"b": 35})
+    assert tried == [("a", "done before"), ("b", "done"), ("c", "done")]
+    assert again.spent == 95
+    assert list(Ladder(str(tmp_path), "k", 100, clock=clock).results) == ["a", "b", "c"]
+
+
+def test_a_killed_ladder_has_what_it_wrote(tmp_path, clock):
+    climb(Ladder(str(tmp_path), "k", 100, clock=clock), clock, {"a": 30})
+    assert os.listdir(tmp_path) == [JOURNAL]
+    content = json.loads((tmp_path / JOURNAL).read_text())
+    assert content["spent"] == 30 and content["done"]["a"]["seconds"] == 30
+
+
+def test_a_journal_of_something_else_is_refused(tmp_path, clock):
+    Ladder(str(tmp_path), "k", 100, clock=clock).tick()
+    with pytest.raises(ConfigError, match=r"journal.json is of other images or options\. Choose"):
+        Ladder(str(tmp_path), "other", 100, clock=clock)
+    (tmp_path / JOURNAL).write_text('{"key": "k", "spent": "x", "done": {}}')
+    with pytest.raises(ConfigError, match="damaged"):
+        Ladder(str(tmp_path), "k", 100, clock=clock)
