@@ -18,6 +18,7 @@ import tensorflow as tf
 
 from mpl_tf.engine.batches import class_ids
 from mpl_tf.formulas import averages
+from mpl_tf.networks.layers import all_layers
 
 # As many batches, or steps if there were fewer, are enough for `renew`.
 STATISTICS_BATCHES = 50
@@ -26,13 +27,9 @@ _LOCK = threading.Lock()  # of the momenta of layers
 
 
 def normalisations(network: keras.layers.Layer) -> list[keras.layers.BatchNormalization]:
-    """All batch normalisations of a network, those of nested models too."""
-    layers = []
-    for layer in getattr(network, "layers", ()):
-        if isinstance(layer, keras.layers.BatchNormalization):
-            layers.append(layer)
-        layers += normalisations(layer)
-    return layers
+    """All batch normalisations of a network, those inside of other layers too."""
+    layers = all_layers(network)
+    return [layer for layer in layers if isinstance(layer, keras.layers.BatchNormalization)]
 
 
 class PassCounts:

@@ -13,6 +13,7 @@ import keras
 import tensorflow as tf
 
 from mpl_tf.engine import replicas
+from mpl_tf.networks.layers import all_layers
 
 # Parameters of normalisation layers, by the names Keras gives them: no weight decay.
 _NORMALISATION = {"gamma", "beta", "scale"}
@@ -83,7 +84,7 @@ def prepare_optimizer(
                 f"{name} has {option} set, which Keras applies to each replica alone; "
                 "use compile(clip_norm=...) and ema_decay instead."
             )
-    narrow = any(layer.compute_dtype == "float16" for layer in network.layers)
+    narrow = any(layer.compute_dtype == "float16" for layer in all_layers(network))
     scales = isinstance(optimizer, keras.optimizers.LossScaleOptimizer) or inner.loss_scale_factor
     if narrow and not scales:
         optimizer = keras.optimizers.LossScaleOptimizer(optimizer)

@@ -1,12 +1,13 @@
 """What the networks of a method must be, and copies of them that answer alike."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import keras
 import numpy as np
 import tensorflow as tf
 
 from mpl_tf.engine.logits import check_logits
+from mpl_tf.networks.layers import all_layers
 from mpl_tf.options import ConfigError
 
 # Largest difference of a copy's logits, relative to their size: rounding alone is below it.
@@ -121,7 +122,7 @@ def _check_scope(network: keras.Model, role: str, strategy: tf.distribute.Strate
 
 def _check_losses(network: keras.Model, role: str) -> None:
     if network.losses:
-        layers = [layer.name for layer in _layers(network) if _has_regularizer(layer)]
+        layers = [layer.name for layer in all_layers(network) if _has_regularizer(layer)]
         raise ConfigError(
             f"{role} has losses of its own ({', '.join(layers) or 'by add_loss'}), which would "
             "have no effect: methods minimise their paper's objective. compile(weight_decay=...) "
@@ -157,8 +158,8 @@ def check_trainable(network: keras.Model, paths: Sequence[str], name: str) -> No
 
 
 def has_synchronized(network: keras.layers.Layer) -> bool:
-    """Whether a network has batch normalisation over all replicas, in nested models too."""
-    return any(getattr(layer, "synchronized", False) for layer in _layers(network))
+    """Whether a network has batch normalisation over all replicas, inside of layers too."""
+    return any(getattr(layer, "synchronized", False) for layer in all_layers(network))
 
 
 def copy_network(network: keras.Model) -> keras.Model:
@@ -173,9 +174,10 @@ def copy_network(network: keras.Model) -> keras.Model:
     """
     twin = keras.models.clone_model(network, clone_function=_copy_layer, recursive=True)
     twin.set_weights(network.get_weights())
-    for original, layer in zip(_layers(network), _layers(twin), strict=True):
+    for original, layer in zip(all_layers(network), all_layers(twin), strict=True):
         if hasattr(original, "finalize_state"):  # computed of weights, once
             layer.finalize_state()
+    follow_trainable(twin, network)
     expected, logits = _probe(network), _probe(twin)
     difference = np.max(np.abs(logits - expected))
     if not difference <= _TOLERANCE * max(1.0, np.max(np.abs(expected))):
@@ -188,10 +190,13 @@ def copy_network(network: keras.Model) -> keras.Model:
 
 
 def follow_trainable(network: keras.Model, leader: keras.Model) -> None:
-    """Freezes and unfreezes the layers of a copy as those of the network that it is a copy of."""
-    for layer, other in zip(_layers(network), _layers(leader), strict=True):
+    """Freezes and unfreezes layers and weights of a copy as in the network it is a copy of."""
+    for layer, other in zip(all_layers(network), all_layers(leader), strict=True):
         if layer.trainable != other.trainable:
-            layer.trainable = other.trainable  # of a nested model: all of its layers, which follow
+            layer.trainable = other.trainable  # and all layers inside of it, which follow
+    for weight, of_leader in zip(network.weights, leader.weights, strict=True):
+        if weight.trainable != of_leader.trainable:
+            weight.trainable = of_leader.trainable
 
 
 def _copy_layer(layer: keras.Layer) -> keras.Layer:
@@ -213,13 +218,6 @@ def _copy_layer(layer: keras.Layer) -> keras.Layer:
             "arguments of its constructor, and a constructor that passes **kwargs on to "
             f"super().__init__. Keras says: {_first_line(error)}"
         ) from error
-
-
-def _layers(network: keras.layers.Layer) -> Iterator[keras.layers.Layer]:
-    """All layers of a network, those of nested models too."""
-    for layer in getattr(network, "layers", ()):
-        yield layer
-        yield from _layers(layer)
 
 
 def _probe(network: keras.Model) -> np.ndarray:

@@ -7,6 +7,7 @@ import keras
 import tensorflow as tf
 
 from mpl_tf.images import decode, example
+from mpl_tf.networks.layers import all_layers
 
 
 def classifier(
@@ -127,7 +128,7 @@ def pixels(encoded: tf.Tensor, shape: Sequence[int]) -> tf.Tensor:
 
 def _in_float32(network: keras.Model) -> keras.Model:
     """The network, or a copy of it if some of it computes in 16 bits."""
-    if not any(layer.compute_dtype in ("bfloat16", "float16") for layer in network.layers):
+    if not any(layer.compute_dtype in ("bfloat16", "float16") for layer in all_layers(network)):
         return network
 
     def remake(layer: keras.Layer) -> keras.Layer:

@@ -58,6 +58,41 @@ def test_statistics_of_the_first_passes_are_their_plain_mean(convolutional, batc
         assert int(forward.passes.of(network)) == count * parts
 
 
+@keras.saving.register_keras_serializable("tests")
+class Block(keras.layers.Layer):
+    """A layer of layers, as users write them."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.inner = keras.layers.BatchNormalization()
+
+    def build(self, shape):
+        self.inner.build(shape)
+
+    def call(self, x, training=None):
+        return self.inner(x, training=training)
+
+
+@pytest.mark.parametrize(
+    "wrap", [Block, lambda: keras.layers.TimeDistributed(keras.layers.BatchNormalization())]
+)
+def test_statistics_inside_of_other_layers_are_means_too(batches, rng, wrap):
+    inputs = keras.Input((6, 6, 1))
+    method = mpl_tf.Supervised(
+        keras.Model(inputs, keras.layers.Dense(K)(keras.layers.Flatten()(wrap()(inputs))))
+    )
+    method.compile(keras.optimizers.SGD(0.0))
+    labels = rng.integers(K, size=(len(batches), B))
+    data = tf.data.Dataset.from_tensor_slices({"labeled": batches, "label": labels}).repeat()
+    method.fit(data, steps_per_epoch=5, verbose=0)
+    expected = np.mean(batches[:5].mean((1, 2, 3, 4)) if wrap is Block else 0)
+    for network in (method.student, method.ema):
+        (layer,) = normalisations(network)
+        if wrap is Block:
+            np.testing.assert_allclose(layer.moving_mean.numpy(), [expected], rtol=1e-5)
+        assert abs(float(layer.moving_variance[0]) - 4) < 0.5  # not 1, where it starts
+
+
 def test_later_passes_have_the_momentum_of_the_layer(convolutional, batches):
     network = convolutional(0)
     forward = Forward(passes=counted(network))

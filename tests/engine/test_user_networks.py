@@ -239,6 +239,47 @@ def test_some_layers_may_be_frozen():
     assert len(mpl_tf.FixMatch(network(base)).ema.trainable_variables) == 2
 
 
+@keras.saving.register_keras_serializable("tests")
+class Outer(keras.layers.Layer):
+    """A layer with a layer in it."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.inner = keras.layers.Conv2D(2, 3)
+
+    def build(self, shape):
+        self.inner.build(shape)
+
+    def call(self, x):
+        return self.inner(x)
+
+    def compute_output_shape(self, shape):
+        return self.inner.compute_output_shape(shape)
+
+
+@pytest.mark.parametrize("frozen", [lambda layer: layer, lambda layer: layer.kernel])
+def test_a_layer_or_weight_that_is_frozen_inside_of_a_layer_is_not_finetuned(frozen, rng):
+    outer = Outer()
+    images = rng.integers(0, 256, (12, *SHAPE)).astype(np.uint8)
+    data = mpl_tf.data.pair((images, np.arange(12) % K), labeled_batch=3, unlabeled_ratio=1)
+    model = network(outer)
+    frozen(outer.inner).trainable = False
+    method = mpl_tf.FixMatch(model)
+    method.compile("sgd")
+    names = [variable.name for variable in model.trainable_variables]
+    assert [variable.name for variable in method.ema.trainable_variables] == names
+    method.finetune(data, steps=2, optimizer=keras.optimizers.SGD(1.0), verbose=0)
+    (copy,) = [layer for layer in method.finetuned.layers if isinstance(layer, Outer)]
+    np.testing.assert_array_equal(copy.inner.kernel.numpy(), outer.inner.kernel.numpy())
+
+
+def test_float16_inside_of_a_nested_network_scales_losses():
+    inner = keras.Sequential([keras.Input(SHAPE), keras.layers.Conv2D(2, 3, dtype="mixed_float16")])
+    method = mpl_tf.Supervised(network(inner, dtype="float32"))
+    method.compile("sgd")
+    assert isinstance(method.student_optimizer, keras.optimizers.LossScaleOptimizer)
+
+
 @pytest.mark.parametrize("freeze", [True, False])
 def test_layers_frozen_or_unfrozen_after_compile_are_refused(freeze, rng):
     layer = keras.layers.Conv2D(2, 3)
