@@ -23,7 +23,7 @@ class DataConfig:
         0,
         "Side of the images in pixels: the shorter side is resized, the middle is cut out. 0 keeps "
         "images as they are if all are squares of one size (in files, of at most 96 pixels), and "
-        "means 32 otherwise.",
+        "means 32 otherwise, and in TFRecord files.",
         low=4,
         high=4096,
         or_zero=True,

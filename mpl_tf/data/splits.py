@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Any, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 import numpy as np
 
@@ -85,10 +85,14 @@ class _Ids(TypedDict):
 
     labeled: list[str | int]
     validation: list[str | int]
+    class_names: NotRequired[list[str]]
 
 
 def read_ids(path: str) -> dict[str, list]:
-    """The ids in a split.json: "labeled" and "validation" -> list of ids.
+    """What divides images again as in a split.json.
+
+    Returns:
+      "labeled" and "validation" -> list of ids; "class_names" -> list, if they are there.
 
     Raises:
       ConfigError: the file cannot be read, holds something else, or names no labeled image.
@@ -99,7 +103,7 @@ def read_ids(path: str) -> dict[str, list]:
         raise ConfigError(f"split_file {error}") from error
     if not content["labeled"]:
         raise ConfigError(f"split_file {path} names no labeled image.")
-    return {name: content[name] for name in ("labeled", "validation")}
+    return {name: content[name] for name in _Ids.__annotations__ if name in content}
 
 
 def split(
@@ -124,7 +128,8 @@ def split(
 
     Raises:
       ValueError: see `balanced_choice`.
-      ConfigError: an id is not in the source's training images, or is there twice.
+      ConfigError: an id is not in the source's training images, or is there twice; or the ids are
+        those of images of other classes.
     """
     train, validation = source.train, source.validation
     carved = np.array([], np.int64)
@@ -136,6 +141,12 @@ def split(
         if num_labeled:
             labeled = trained_on[balanced_choice(train.labels[trained_on], num_labeled, [seed, 1])]
     else:
+        class_names = ids.get("class_names", list(source.class_names))
+        if class_names != list(source.class_names):
+            raise ConfigError(
+                f"split_file is of images of other classes: {_named(class_names)} there, and "
+                f"{_named(source.class_names)} here."
+            )
         position = {name: i for i, name in enumerate(train.ids.tolist())}
         labeled = _positions(ids["labeled"], position, "labeled")
         if validation is None:
@@ -154,6 +165,10 @@ def split(
     return Split(
         train.take(labeled), unlabeled, validation, source.test, source.class_names, source
     )
+
+
+def _named(class_names):
+    return ", ".join(class_names[:5]) + (", ..." if len(class_names) > 5 else "")
 
 
 def _positions(ids, position, part):

@@ -15,6 +15,8 @@ LAYOUT = (
     f"validation/<class>/* and test/<class>/*; {', '.join(decode.EXTENSIONS)}"
 )
 
+_PARTS = ("labeled", "unlabeled", "validation", "test")
+
 
 @dataclasses.dataclass(frozen=True)
 class ClassFolders:
@@ -72,7 +74,7 @@ def find(path: str) -> ClassFolders:
     labeled, ignored = list_classes(path, "labeled")
     class_names = tuple(labeled)
     parts = {"labeled": _with_ids(labeled, class_names)}
-    for part in ("validation", "test"):
+    for part in _PARTS[2:]:
         if not os.path.isdir(os.path.join(path, part)):
             continue
         classes, ignored_here = list_classes(path, part)
@@ -87,7 +89,16 @@ def find(path: str) -> ClassFolders:
     unlabeled = sorted(os.path.relpath(image, path) for image in listing.images)
     parts["unlabeled"] = [(file, -1) for file in unlabeled]
     parts = {part: images for part, images in parts.items() if images}
+    if others := _other_folders(path):
+        kind = f"folders that are no part of a dataset ({', '.join(others)})"
+        ignored += collections.Counter({kind: len(others)})
     return ClassFolders(path, class_names, parts, ignored + collections.Counter(listing.ignored))
+
+
+def _other_folders(path):
+    """Visible folders that nothing is read from, sorted: of other names than a dataset's parts."""
+    names = {e.name for e in os.scandir(path) if e.is_dir() and not files.is_hidden(e.name)}
+    return sorted(name for name in names - set(_PARTS) if is_utf8(name))
 
 
 def find_part(path: str, part: str) -> ClassFolders:

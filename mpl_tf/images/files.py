@@ -13,6 +13,7 @@ import numpy as np
 import PIL.Image
 
 from mpl_tf import console
+from mpl_tf.console import log
 from mpl_tf.images import check, decode, header
 from mpl_tf.options import ConfigError
 
@@ -121,8 +122,10 @@ def list_files(names: Iterable[str]) -> tuple[list[str], list[tuple[str, str]]]:
         elif os.path.isdir(name):
             listing = list_images(name)
             files += listing.images
-            if not listing.images:
-                others = in_words(listing.ignored)
+            others = in_words({k: n for k, n in listing.ignored.items() if k != "hidden"})
+            if listing.images and others:
+                log.warning(f"{console.printable(name)}: left out, as no images: {others}")
+            elif not listing.images:
                 reason = f"holds no file that ends in {', '.join(decode.EXTENSIONS)}"
                 failed.append((name, reason + (f"; others: {others}" if others else "")))
         else:

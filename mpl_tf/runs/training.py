@@ -8,6 +8,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from mpl_tf import config, data, files
@@ -62,6 +63,10 @@ def train_and_evaluate(
     source = data.find(settings.run.dataset, settings.data.data_dir).load(settings.data)
     config.check_data(settings, source)
     split = make_split(settings, source)
+    absent = np.setdiff1d(np.arange(len(split.class_names)), split.labeled.labels)
+    if len(absent):  # which a split file may do
+        names = ", ".join(split.class_names[k] for k in absent[:5])
+        log.warning(f"no labeled image shows {len(absent)} of the classes, such as {names}")
     saved_model.check_class_names(split.class_names, len(split.class_names))
     if not devices.is_chief(strategy):
         _take_part(settings, split, path, strategy)

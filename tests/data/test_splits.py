@@ -101,6 +101,10 @@ def test_a_split_file_makes_the_same_split_under_another_seed(tmp_path):
         ('{"labeled": ["a"], "validation": []}', "belongs to another dataset"),
         ('{"labeled": [2, 2], "validation": []}', "occur twice"),
         ('{"labeled": [2, 3], "validation": [3]}', "labeled and validation at once"),
+        (
+            '{"labeled": [2, 3], "validation": [4], "class_names": ["cat", "dog"]}',
+            "other classes: cat, dog there, and 0, 1, 2, 3, 4, ... here",
+        ),
     ],
 )
 def test_a_wrong_split_file_is_refused(tmp_path, content, message):

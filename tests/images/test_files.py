@@ -131,6 +131,13 @@ def test_arguments_stand_for_files_folders_and_a_list(tmp_path, monkeypatch):
     assert folder == names[1] and reason.startswith("holds no file that ends in .jpg, ")
 
 
+def test_files_beside_images_of_a_folder_are_named(tmp_path, caplog):
+    put(tmp_path, "a.png", "b.tiff", "c.tiff", ".hidden.png")
+    assert len(files.list_files([str(tmp_path)])[0]) == 1
+    (record,) = caplog.records
+    assert record.message == f"{tmp_path}: left out, as no images: 2 ending in .tiff"
+
+
 def test_broken_files_are_named_or_left_out(tmp_path):
     names = [f"{i:02}.png" for i in range(15)]
     put(tmp_path, *names)

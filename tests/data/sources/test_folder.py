@@ -81,9 +81,12 @@ def test_files_left_out_are_counted_by_kind(root, monkeypatch):
     monkeypatch.setattr(folder.log, "info", lines.append)
     (root / "labeled" / "ant" / "scan.TIFF").write_bytes(b"II*\0")
     (root / "test" / "bee" / "cut.png").write_bytes(b"")
+    for name in ("val", "unlabelled", ".cache"):
+        (root / name).mkdir()
     data.folder(str(root), skip_broken=True)
     assert lines[0].endswith(
-        "left out, as no images: 1 ending in .tiff, 1 ending in .txt, 1 hidden"
+        "left out, as no images: 2 folders that are no part of a dataset (unlabelled, val), "
+        "1 ending in .tiff, 1 ending in .txt, 1 hidden"
     )
     assert lines[1].endswith(
         f"left out, as broken: 1 of 20 files: {root}/test/bee/cut.png is empty"
