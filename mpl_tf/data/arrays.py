@@ -5,6 +5,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import tensorflow as tf
 
+from mpl_tf.console import log
 from mpl_tf.data.dataset import Images
 from mpl_tf.data.stores import ArrayStore
 from mpl_tf.images import ranges
@@ -26,7 +27,7 @@ def arrays(
 
     Args:
       images: uint8 [N, H, W, C] or [N, H, W].
-      labels: integers [N], from -1; None is -1 for all.
+      labels: whole numbers [N] or [N, 1], from -1; None is -1 for all.
       unlabeled: uint8 [M, H, W, C] or [M, H, W], more images, after the first ones; or None.
       num_classes: one more than the greatest label allowed; None allows any.
 
@@ -34,17 +35,20 @@ def arrays(
       ConfigError: a wrong type, rank, length or range.
     """
     images = checked_images(images, "unlabeled" if labels is None else "labeled")
-    labels = np.full(len(images), -1) if labels is None else np.asarray(labels)
-    if labels.ndim != 1 or not np.issubdtype(labels.dtype, np.integer):
-        raise ConfigError(
-            f"labels must be integers of rank 1; received {labels.dtype} of shape {labels.shape}."
-        )
+    labels = np.full(len(images), -1) if labels is None else _class_ids(labels)
     if len(labels) != len(images):
         raise ConfigError(f"received {len(images)} images and {len(labels)} labels.")
     low, high = int(labels.min()), int(labels.max())
     if low < -1 or (num_classes is not None and high >= num_classes):
         limit = "at least -1" if num_classes is None else f"from -1 to {num_classes - 1}"
         raise ConfigError(f"labels must be {limit} (-1: unlabeled); received {low} to {high}.")
+    absent = np.setdiff1d(np.arange(high), labels)
+    if len(absent) and num_classes is None:
+        log.warning(
+            f"labels go up to {high}, and no image has one of {len(absent)} labels below it, such "
+            f"as {absent[0]}: that makes {high + 1} classes. Where that is right, num_classes="
+            f"{high + 1} says so."
+        )
     if unlabeled is not None:
         unlabeled = checked_images(unlabeled, "unlabeled")
         if unlabeled.shape[1:] != images.shape[1:]:
@@ -58,6 +62,30 @@ def arrays(
     return Images(ArrayStore(images), numbers, labels.astype(np.int64), numbers)
 
 
+def _class_ids(labels: Array) -> np.ndarray:
+    """Labels as int64 [N], or a ConfigError that says what is wrong with them."""
+    labels = np.asarray(labels)
+    if labels.ndim == 2 and labels.shape[1] == 1:
+        labels = labels[:, 0]
+    whole = labels.dtype.kind in "iu" or (
+        labels.dtype.kind == "f" and bool((labels == np.floor(labels)).all())
+    )
+    if labels.ndim != 1 or not whole:
+        one_hot = labels.ndim == 2 and labels.dtype.kind in "iufb"
+        raise ConfigError(
+            f"labels must be whole numbers [N]; received {labels.dtype} of shape {labels.shape}."
+            + " Of one-hot labels, labels.argmax(axis=-1) makes class ids." * one_hot
+        )
+    if labels.dtype.kind == "u" and len(labels):
+        greatest, *others = np.unique(labels)[::-1][:2].tolist()
+        if greatest == np.iinfo(labels.dtype).max and greatest - 1 not in others:
+            raise ConfigError(
+                f"labels of {labels.dtype} hold {greatest}, which is what -1 becomes there. Mark "
+                "images without a label by -1 in an array of int64."
+            )
+    return labels.astype(np.int64)
+
+
 def checked_images(images: Array, name: str) -> np.ndarray:
     """`images` as uint8 [N, H, W, C], or a ConfigError that says what is wrong with them."""
     images = np.asarray(images)
@@ -69,6 +97,11 @@ def checked_images(images: Array, name: str) -> np.ndarray:
             f"received shape {images.shape}."
         )
     if images.dtype == np.uint8:
+        if images.max() <= 1:
+            log.warning(
+                f"{name} images have values of at most {images.max()}, of 0 to 255: nearly black. "
+                "Were they scaled to 0 to 1 before? Then scale them back before astype('uint8')."
+            )
         return images
     if np.issubdtype(images.dtype, np.floating) and not np.isfinite(images).all():
         raise ConfigError(f"{name} images hold NaN or infinite values.")
@@ -101,6 +134,10 @@ class ShuffledDataset:
         parts = list(spec) if isinstance(spec, (tuple, list)) else [spec]
         if with_labels and len(parts) != 2:
             raise ConfigError(f"labeled must give (image, label); its elements are {spec}.")
+        if with_labels and not (parts[1].dtype.is_integer or parts[1].dtype.is_floating):
+            raise ConfigError(
+                f"labels must be class ids, whole numbers; received {parts[1].dtype.name}."
+            )
         image = parts[0]
         if not isinstance(image, tf.TensorSpec) or image.shape.rank != 3 or image.dtype != tf.uint8:
             raise ConfigError(
@@ -111,6 +148,8 @@ class ShuffledDataset:
             raise ConfigError(f"images must have one static shape; received {image.shape}.")
         if data.cardinality() == tf.data.INFINITE_CARDINALITY:
             raise ConfigError("a tf.data.Dataset must be finite: it is repeated here.")
+        if data.cardinality() == 0:
+            raise ConfigError("a tf.data.Dataset must have at least one element; it has none.")
         height, width, channels = image.shape
         self.shape: tuple[int, int, int] = (height, width, channels)
 
@@ -149,7 +188,9 @@ class ShuffledDataset:
 
         def element(*parts):
             unknown = tf.constant(-1, tf.int64)
-            label = tf.cast(parts[1], tf.int64) if self._with_labels else unknown
+            label = parts[1] if self._with_labels else unknown
+            if not label.dtype.is_floating:  # what is no whole number must be seen to be none
+                label = tf.cast(label, tf.int64)
             return _image(*parts), label, unknown  # such data need not keep its order
 
         data = self._data.map(element).shuffle(_BUFFER, seed=(seed << 3) + stream).repeat()

@@ -50,7 +50,7 @@ def pair(
 
     Args:
       labeled: one of
-        - (images, labels): uint8 [N, H, W, C] or [N, H, W], and integers [N] from 0; labels of -1
+        - (images, labels): uint8 [N, H, W, C] or [N, H, W], and class ids [N] from 0; labels of -1
           mark unlabeled images, which then need no `unlabeled`;
         - data.dataset.Images, such as the `train` of `mpl_tf.data.folder`;
         - a finite tf.data.Dataset of single (image uint8 [H, W, C], label) elements.
@@ -223,6 +223,7 @@ def _parts(labeled, unlabeled, exclude_labeled, num_classes):
     else:
         images = labeled
         if not isinstance(labeled, Images):
+            _check_no_labels(unlabeled)
             arrays_too = unlabeled is not None and not isinstance(
                 unlabeled, (Pool, tf.data.Dataset)
             )
@@ -250,7 +251,16 @@ def _parts(labeled, unlabeled, exclude_labeled, num_classes):
 def _pool(unlabeled):
     if isinstance(unlabeled, tf.data.Dataset):
         return ShuffledDataset(unlabeled, with_labels=False)
+    _check_no_labels(unlabeled)
     return unlabeled if isinstance(unlabeled, Pool) else arrays(unlabeled)
+
+
+def _check_no_labels(unlabeled):
+    if isinstance(unlabeled, tuple):
+        raise ConfigError(
+            f"unlabeled must be images alone; received a tuple of {len(unlabeled)}. Leave labels "
+            "out: unlabeled=images."
+        )
 
 
 def _with_labeled(pool, train):

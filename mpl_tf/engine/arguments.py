@@ -137,7 +137,9 @@ def check_labeled(
     _, *classifiers, num_classes = next(iter(networks.values())).output_shape
     check_label_spec(label_spec, classifiers, num_classes)
     if isinstance(x, tf.data.Dataset):
-        _, y, *_ = next(iter(x.take(1)), (None, np.zeros(0)))
+        images, y, *_ = next(iter(x.take(1)), (None, np.zeros(0)))
+        if images is not None and trained_on == tf.uint8:
+            _warn_of_range(caller, np.asarray(images))
     wrong = wrong_labels(np.asarray(y), num_classes)
     if wrong.size:
         raise ValueError(
@@ -172,10 +174,51 @@ def check_images(
             raise ValueError(
                 f"{caller} takes images [N, {sizes}], as {role} does; received shape {shape}."
             )
-    floating = isinstance(array, np.ndarray) and np.issubdtype(array.dtype, np.floating)
-    if floating and trained_on == tf.uint8 and array.size and np.max(array) <= 1:
+    if not shape[0] and shape[0] is not None:
+        raise ValueError(f"{caller} takes at least one image; received shape {shape}.")
+    if isinstance(array, np.ndarray) and trained_on == tf.uint8:
+        _warn_of_range(caller, array)
+
+
+def check_dataset(
+    caller: str, data: tf.data.Dataset, networks: Mapping[str, keras.Model], trained_on: Any
+) -> None:
+    """As `check_images`, of a Dataset of batches of images, or of tuples that begin with them.
+
+    Of floating images the first batch is read, for its range.
+    """
+    spec = data.element_spec
+    spec = spec[0] if isinstance(spec, tuple) else spec
+    check_images(caller, spec, networks, trained_on)
+    if isinstance(spec, tf.TensorSpec) and spec.dtype.is_floating and trained_on == tf.uint8:
+        for batch in data.take(1):
+            _warn_of_range(caller, np.asarray(batch[0] if isinstance(batch, tuple) else batch))
+
+
+def range_of(data: Any) -> tuple[float, float] | None:
+    """Least and greatest value of the labeled images in the first batch.
+
+    Args:
+      data: as `fit` takes it.
+
+    Returns:
+      None if images are not floating, or nothing can be read without a strategy.
+    """
+    if isinstance(data, tf.data.Dataset) and data.element_spec["labeled"].dtype.is_floating:
+        for batch in data.take(1):
+            images = batch["labeled"].numpy()
+            return float(images.min()), float(images.max())
+    return None
+
+
+def _warn_of_range(caller: str, images: np.ndarray) -> None:
+    """Says that images are scaled otherwise than from 0 to 255, where their values show it."""
+    if images.dtype.kind not in "buif":
+        return
+    low, high = float(np.min(images)), float(np.max(images))
+    if low < 0 or high > 255 or (high <= 1 and (high or images.dtype.kind == "f")):
         log.warning(
-            f"\nWarning: {caller} received images of values up to {np.max(array):.3g}; the "
+            f"\nWarning: {caller} received images of values from {low:.3g} to {high:.3g}; the "
             "networks were trained on values from 0 to 255, which they scale themselves."
         )
 

@@ -133,11 +133,41 @@ def _check_labels(data, num_classes):
         if wrong.size:
             raise _out_of_range(wrong[0], num_classes)
         return
-    for batch in data.take(_LOOKED_AT):
+    batches = list(data.take(_LOOKED_AT))
+    if not batches:
+        raise ValueError("fit needs data with at least one batch; received none.")
+    for batch in batches:
         label = batch["label"].numpy()
         wrong = wrong_labels(label, num_classes)
         if wrong.size:
             raise _out_of_range(wrong.flat[0], num_classes)
+
+
+def with_checked_labels(data: Any, num_classes: int) -> Any:
+    """Data whose labels are looked at as they come, unless somebody has looked at all of them.
+
+    A label that is no class id would count as an image that shows nothing, without a word.
+
+    Args:
+      data: as for `check_batch`.
+      num_classes: K.
+
+    Returns:
+      The data, or a tf.data.Dataset of the same batches that raises
+      tf.errors.InvalidArgumentError at the first with such a label.
+    """
+    if getattr(data, "class_counts", None) is not None or not isinstance(data, tf.data.Dataset):
+        return data
+
+    def check(batch):
+        label = tf.cast(batch["label"], tf.float64)
+        fit = (label == tf.floor(label)) & (label >= 0) & (label < num_classes)
+        wrong = tf.boolean_mask(label, ~fit)[:1]
+        message = f"label must be whole numbers from 0 to {num_classes - 1}; received"
+        with tf.control_dependencies([tf.debugging.Assert(tf.reduce_all(fit), [message, wrong])]):
+            return batch | {"label": tf.identity(batch["label"])}
+
+    return data.map(check)
 
 
 def wrong_labels(label: np.ndarray, num_classes: int) -> np.ndarray:

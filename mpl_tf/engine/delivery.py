@@ -194,6 +194,13 @@ class Delivery(Trainer):
         """
         from mpl_tf.serving import saved_model
 
+        if self.trained_range and (self.trained_range[0] < 0 or self.trained_range[1] <= 1):
+            low, high = self.trained_range
+            log.warning(
+                f"Warning: the networks were trained on images from {low:.3g} to {high:.3g}; an "
+                "export gives its network values from 0 to 255. Let the network scale them itself: "
+                "begin it with keras.layers.Rescaling, and train on values from 0 to 255."
+            )
         return saved_model.export(
             self.network(which),
             filepath,

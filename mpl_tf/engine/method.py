@@ -40,6 +40,9 @@ class MethodConfig:
     def __post_init__(self) -> None:
         object.__setattr__(self, "class_weight", as_text(self.class_weight))  # of a dict, too
         check(self)
+        for field in dataclasses.fields(self):  # NumPy's numbers have types that JSON lacks
+            option_type: Any = field.type
+            object.__setattr__(self, field.name, option_type(getattr(self, field.name)))
 
 
 class Method(Delivery):
@@ -205,7 +208,10 @@ class Method(Delivery):
                 "predict takes images, or a tf.data.Dataset of batches of images; received "
                 f"batches with {', '.join(images)}."
             )
-        arguments.check_images("predict", images, which, self.trained_on)
+        if isinstance(x, tf.data.Dataset):
+            arguments.check_dataset("predict", x, which, self.trained_on)
+        else:
+            arguments.check_images("predict", x, which, self.trained_on)
         return super().predict(x, *args, **kwargs)
 
     def label_loss(self, label: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:

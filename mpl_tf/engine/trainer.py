@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from mpl_tf.engine import arguments, update
 from mpl_tf.engine.batch_statistics import STATISTICS_BATCHES, PassCounts, normalisations
-from mpl_tf.engine.batches import check_batch, check_pool
+from mpl_tf.engine.batches import check_batch, check_pool, with_checked_labels
 from mpl_tf.engine.class_weights import ClassWeights
 from mpl_tf.engine.forward import Forward
 from mpl_tf.engine.overflow import Overflow
@@ -30,6 +30,7 @@ class Trainer(Steps):
       num_unlabeled: images in the pool, if something is kept about each of them; else None.
       class_weights: class_weights.ClassWeights, by which labels count in losses.
       trained_on: dtype of the images of the last `fit`.
+      trained_range: least and greatest value in its first batch, if they are floating; else None.
       overflow: overflow.Overflow, which counts what float16 cannot hold.
       pass_counts: of the networks whose batch statistics start anew (`start_statistics`).
       passes_function: the passes of `renew_statistics`, traced; None before the first.
@@ -48,6 +49,7 @@ class Trainer(Steps):
         self.weight_decay, self.pass_counts = 0.0, PassCounts()
         self.passes_function: Callable[[Any], None] | None = None
         self.trained_on: tf.DType | None = None
+        self.trained_range: tuple[float, float] | None = None
         self._frozen_checks: dict[str, Callable[[], None]] = {}
         self.overflow = Overflow(self.add_to_log)
         self.class_weights = ClassWeights()
@@ -182,12 +184,15 @@ class Trainer(Steps):
             check()
         check_batch(x, self.unlabeled_views, self.networks, parts)
         check_pool(x, self.num_unlabeled)
-        if self.class_weights.follow(x, next(iter(self.networks.values())).output_shape[-1]):
+        num_classes = next(iter(self.networks.values())).output_shape[-1]
+        if self.class_weights.follow(x, num_classes):
             self.train_function = None  # it was traced with others
         self.trained_on = getattr(x.element_spec["labeled"], "dtype", None)
+        self.trained_range = arguments.range_of(x)
         self._check_validation(kwargs.get("validation_data"))
         kwargs.setdefault("shuffle", False)  # the data's own order counts
         kwargs["callbacks"] = [self.overflow, *(kwargs.get("callbacks") or ())]
+        x = with_checked_labels(x, num_classes)
         history = super().fit(x, steps_per_epoch=steps_per_epoch, **kwargs)
         if renew_statistics:
             steps = steps_per_epoch * len(history.epoch)

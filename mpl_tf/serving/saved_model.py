@@ -6,7 +6,7 @@ import numbers
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from typing import Any, NotRequired, TypedDict
 
 import keras
@@ -73,8 +73,8 @@ def export(
       The folder of the version.
 
     Raises:
-      ConfigError: the class names cannot be exported, see `as_texts` and `check_class_names`; or
-        the temperature is no number greater than 0.
+      ConfigError: the class names cannot be exported, see `as_texts` and `check_class_names`; the
+        temperature is no number greater than 0; or a weight is NaN or infinite.
       OSError: the folder cannot be written.
     """
     directory = local_path("the folder of an export", directory)
@@ -82,6 +82,7 @@ def export(
     names = as_texts(range(num_classes) if class_names is None else class_names)
     check_class_names(names, num_classes)
     temperature = check_temperature(temperature)
+    _check_finite(network)
     shape = list(network.input_shape[1:])
     about = {
         "image_shape": shape,
@@ -111,8 +112,11 @@ def as_texts(class_names: Iterable[Any]) -> list[str]:
     Raises:
       ConfigError: they are something else.
     """
-    if isinstance(class_names, str | bytes):
-        raise ConfigError(f"class_names must be a list, one a class; received {class_names!r}.")
+    if isinstance(class_names, str | bytes | Mapping | Set):
+        raise ConfigError(
+            "class_names must be a list, one a class in the order of the class ids; received "
+            f"{class_names!r}."
+        )
     names = list(class_names)
     for name in names:
         if isinstance(name, bool) or not isinstance(name, str | numbers.Integral):
@@ -153,6 +157,16 @@ def check_temperature(temperature: Any) -> float:
         f"temperature must be a finite number greater than 0; received {temperature!r}. 1 leaves "
         "probabilities as the network gives them."
     )
+
+
+def _check_finite(network: keras.Model) -> None:
+    """Raises ConfigError if a weight is no number: the answers would be none either."""
+    for weight in network.weights:
+        if not np.isfinite(np.asarray(keras.ops.convert_to_numpy(weight), np.float64)).all():
+            raise ConfigError(
+                f"weight {weight.path} holds NaN or infinite values: training has diverged, and "
+                "nothing was exported. A lower learning rate or clip_norm=5 may help."
+            )
 
 
 def _save(module: tf.Module, path: str, assets: Mapping[str, Any]) -> None:

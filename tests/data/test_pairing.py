@@ -96,8 +96,12 @@ def faulty(images):
         "channels": ((images[..., :2], np.zeros(90, int)), None, "C 1 or 3"),
         "none": ((images[:0], LABELS[:0]), None, "N at least 1"),
         "lengths": ((images[:20], LABELS[:5]), None, "20 images and 5 labels"),
-        "float labels": ((images[:20], LABELS / 2), None, "integers of rank 1; received float64"),
-        "one-hot": ((images[:20], np.eye(4, dtype=int)[LABELS]), None, "rank 1"),
+        "float labels": ((images[:20], LABELS / 2), None, r"whole numbers \[N\]; received float64"),
+        "one-hot": (
+            (images[:20], np.eye(4, dtype=int)[LABELS]),
+            None,
+            "labels.argmax.axis=-1. makes",
+        ),
         "too low": ((images[:20], LABELS - 2), None, "received -2 to 1"),
         "too high": ((images[:20], LABELS + 1), None, "from -1 to 3"),
         "unlabeled": ((images[:20], LABELS * 0 - 1), None, "every label is -1"),
@@ -107,6 +111,10 @@ def faulty(images):
         "batched": (unbatched.batch(5), None, "not batches"),
         "endless": (unbatched.repeat(), None, "must be finite"),
         "no labels": (unbatched.map(lambda image, label: image), None, r"\(image, label\)"),
+        "no int": (unbatched.map(lambda i, k: (i, tf.as_string(k))), None, "received string"),
+        "empty": (unbatched.take(0), None, "at least one element"),
+        "labels too": ((images[:20], LABELS), (images, LABELS), "received a tuple of 2"),
+        "255": ((images[:20], np.append(LABELS[1:], -1).astype(np.uint8)), None, "array of int64"),
         "float set": (unbatched.map(lambda i, k: (tf.cast(i, tf.float32), k)), None, "uint8"),
     }
 
@@ -116,6 +124,37 @@ def test_bad_input_is_refused_in_words(images, name):
     labeled, unlabeled, message = faulty(images)[name]
     with pytest.raises(ConfigError, match=message):
         data.pair(labeled, unlabeled, num_classes=4, labeled_batch=4)
+
+
+@pytest.mark.parametrize("labels", [LABELS[:, None], LABELS.astype(float), LABELS.tolist()])
+def test_labels_in_their_usual_forms_are_taken(images, labels):
+    pairs = data.pair((images[:20], labels), labeled_batch=4, unlabeled_ratio=1)
+    assert pairs.class_counts.tolist() == np.bincount(LABELS).tolist()
+
+
+def test_labels_of_a_dataset_that_are_no_whole_numbers_are_not_cut(images):
+    labels = LABELS + np.float32(0.75)
+    streams = [tf.data.Dataset.from_tensor_slices(part) for part in ((images[:20], labels), images)]
+    pairs = data.pair(*streams, labeled_batch=4, unlabeled_ratio=1)
+    assert set(take(pairs, 1)[0]["label"] % 1) == {0.75}
+
+
+@pytest.mark.parametrize(
+    ("images", "labels", "text"),
+    [
+        (
+            np.full([8, 8, 8, 3], 9, np.uint8),
+            [1, 2, 5, 1, 2, 5, 1, -1],
+            "3 labels below it, such as 0",
+        ),
+        (np.ones([8, 8, 8, 3], np.uint8), [0, 1] * 4, "at most 1, of 0 to 255: nearly black"),
+        (np.full([8, 8, 8, 3], 9, np.uint8), [0, 1] * 4, ""),
+    ],
+)
+def test_what_is_likely_a_mistake_is_said(images, labels, text, caplog):
+    data.pair((images, labels), labeled_batch=2, unlabeled_ratio=1)
+    messages = [record.message for record in caplog.records if "mpl_tf" in record.name]
+    assert len(messages) == bool(text) and all(text in message for message in messages)
 
 
 @pytest.mark.parametrize(

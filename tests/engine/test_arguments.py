@@ -169,6 +169,50 @@ def test_images_from_0_to_1_of_networks_that_learned_bytes_are_warned_of(data, c
     assert all("trained on values from 0 to 255" in message for message in warnings_in(caplog))
 
 
+@pytest.mark.parametrize(
+    "images",
+    [
+        IMAGES / 127.5 - 1,
+        (IMAGES - 128.0) / 64,
+        batches((IMAGES / 255.0).astype("float32")),
+        IMAGES.astype(np.uint16) * 257,
+        (IMAGES > 127).astype(np.uint8),
+    ],
+    ids=["signed", "standardised", "dataset", "uint16", "black and white"],
+)
+def test_images_of_other_ranges_are_warned_of(data, images, caplog):
+    model = mpl_tf.Supervised(mpl_tf.NETWORKS["mlp"](K, SHAPE, seed=1))
+    model.compile("sgd")
+    model.fit(data, steps_per_epoch=1, verbose=0)
+    model.predict(batches(IMAGES), verbose=0)
+    assert not warnings_in(caplog)
+    model.predict(images, verbose=0)
+    (message,) = warnings_in(caplog)
+    assert "trained on values from 0 to 255" in message
+
+
+@pytest.mark.parametrize(("scale", "warned"), [(1 / 255, True), (1.0, False)])
+def test_an_export_says_that_it_gives_values_up_to_255(scale, warned, tmp_path, caplog):
+    images = (IMAGES * scale).astype(np.float32)
+    batch = {"labeled": images, "label": LABELS, "weak": images, "strong": images}
+    model = mpl_tf.FixMatch(mpl_tf.NETWORKS["mlp"](K, SHAPE, seed=1))
+    model.compile("sgd")
+    model.fit(tf.data.Dataset.from_tensors(batch).repeat(), steps_per_epoch=1, verbose=0)
+    model.export(str(tmp_path / "model"))
+    assert [m for m in warnings_in(caplog) if "values from 0 to 255" in m] != [] or not warned
+    assert warned or not warnings_in(caplog)
+
+
+def test_numbers_of_numpy_are_hyperparameters(data, tmp_path):
+    model = mpl_tf.Supervised(
+        mpl_tf.NETWORKS["mlp"](K, SHAPE), label_smoothing=np.float32(0.5), ema_decay=np.float64(0.5)
+    )
+    model.compile("sgd")
+    model.fit(data, steps_per_epoch=1, verbose=0)
+    assert model.export(str(tmp_path / "model"))
+    assert type(model.config.label_smoothing) is float
+
+
 def test_saving_says_what_is_saved_and_how(method, tmp_path):
     for save in (
         lambda: method.save(tmp_path / "model.keras"),

@@ -72,6 +72,25 @@ def test_a_label_out_of_range_that_no_early_batch_has_is_refused_too():
         check_batch(data, (), {"student": mpl_tf.NETWORKS["mlp"](K, SHAPE)}, 1)
 
 
+@pytest.mark.parametrize("wrong", [K, -1, 0.5, np.nan])
+def test_a_wrong_label_of_a_later_batch_stops_training(wrong):
+    labels = np.where(np.arange(10)[:, None] < 5, [0.0, 1.0], [0.0, wrong])
+    batches = {"labeled": np.zeros([10, 2, *SHAPE], np.uint8), "label": labels}
+    data = tf.data.Dataset.from_tensor_slices(batches).repeat()
+    method = mpl_tf.Supervised(mpl_tf.NETWORKS["mlp"](K, SHAPE))
+    method.compile("sgd")
+    method.fit(data, steps_per_epoch=5, verbose=0, renew_statistics=False)
+    with pytest.raises(tf.errors.InvalidArgumentError, match="label must be whole numbers from 0"):
+        method.fit(data, steps_per_epoch=6, verbose=0)
+
+
+def test_data_without_a_batch_is_refused():
+    batch = {"labeled": np.zeros([2, *SHAPE], np.uint8), "label": np.array([0, 1])}
+    data = tf.data.Dataset.from_tensors(batch).filter(lambda _: False)
+    with pytest.raises(ValueError, match="at least one batch; received none"):
+        check_batch(data, (), {"student": mpl_tf.NETWORKS["mlp"](K, SHAPE)}, 1)
+
+
 @pytest.mark.parametrize("known", [False, True])
 def test_data_that_says_its_classes_is_not_read_for_them(known):
     reads = []

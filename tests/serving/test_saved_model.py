@@ -181,6 +181,22 @@ def test_a_failed_export_leaves_nothing(network, tmp_path, monkeypatch):
     assert os.listdir(tmp_path) == ["m"] and not os.listdir(tmp_path / "m")
 
 
+@pytest.mark.parametrize(
+    "names", [{0: "a", 1: "b", 2: "c"}, {"c": 2, "a": 0, "b": 1}, {"a", "b", "c"}, "abc"]
+)
+def test_class_names_without_an_order_are_refused(network, tmp_path, names):
+    with pytest.raises(ConfigError, match="must be a list, one a class in the order"):
+        saved_model.export(network, str(tmp_path / "model"), names)
+
+
+def test_a_network_that_has_diverged_is_not_exported(tmp_path):
+    network = mpl_tf.NETWORKS["mlp"](3, (4, 4, 1))
+    network.weights[0].assign(network.weights[0] * np.nan)
+    with pytest.raises(ConfigError, match="holds NaN or infinite values: training has diverged"):
+        saved_model.export(network, str(tmp_path / "model"))
+    assert not (tmp_path / "model").exists()
+
+
 def test_what_is_no_export_is_refused(tmp_path):
     for path in (tmp_path, tmp_path / "1", tmp_path / "none"):
         with pytest.raises(ConfigError, match="must be an export"):
