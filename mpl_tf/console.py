@@ -1,6 +1,6 @@
-"""What the terminal shows, our lines and Keras's bar; and SIGTERM.
+"""What the terminal shows, our lines and Keras's bar; and the signals that ask to stop.
 
-SIGTERM handling: raise at once, or set a flag that is polled after each step.
+SIGTERM, and Ctrl-C: raise at once, or keep in mind what is polled after each step.
 """
 
 import contextlib
@@ -166,33 +166,58 @@ def raised() -> Iterator[None]:
     def handle(number: int, frame: Any) -> None:
         raise Terminated
 
-    with _handler(handle):
+    with _handler(signal.SIGTERM, handle):
         yield
 
 
+class Stop:
+    """Whether a signal has asked to stop.
+
+    Attributes:
+      error: Terminated after SIGTERM, KeyboardInterrupt after Ctrl-C, None before.
+    """
+
+    def __init__(self) -> None:
+        self.error: type[BaseException] | None = None
+
+    def __call__(self) -> bool:
+        return self.error is not None
+
+    def terminate(self, number: int, frame: Any) -> None:
+        """Handles SIGTERM."""
+        self.error = Terminated
+
+    def interrupt(self, number: int, frame: Any) -> None:
+        """Handles Ctrl-C; the second one does not wait."""
+        if self():
+            raise KeyboardInterrupt
+        self.error = KeyboardInterrupt
+        complain("\nStopping after this step; Ctrl-C again stops at once.")
+
+
 @contextlib.contextmanager
-def held_back() -> Iterator[Callable[[], bool]]:
-    """While this lasts, SIGTERM only sets a flag; at the end Terminated is raised if it is set.
+def held_back() -> Iterator[Stop]:
+    """While this lasts, SIGTERM and the first Ctrl-C are kept in mind, and raised at the end.
 
     Yields:
-      What tells whether SIGTERM has come.
+      What tells whether a signal has come.
     """
-    flag = threading.Event()
-    with _handler(lambda number, frame: flag.set()):
-        yield flag.is_set
-    if flag.is_set():
-        raise Terminated
+    stop = Stop()
+    with _handler(signal.SIGTERM, stop.terminate), _handler(signal.SIGINT, stop.interrupt):
+        yield stop
+    if stop.error:
+        raise stop.error
 
 
 @contextlib.contextmanager
-def _handler(function: Callable[[int, Any], None]) -> Iterator[None]:
-    """Installs a handler of SIGTERM for a while; outside the main thread Python allows none."""
+def _handler(number: int, function: Callable[[int, Any], None]) -> Iterator[None]:
+    """Installs a handler of a signal for a while; outside the main thread Python allows none."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGTERM, function)
+    before = signal.signal(number, function)
     try:
         yield
     finally:
         # None: a handler that was not installed from Python and cannot be named.
-        signal.signal(signal.SIGTERM, signal.SIG_DFL if before is None else before)
+        signal.signal(number, signal.SIG_DFL if before is None else before)

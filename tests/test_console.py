@@ -1,4 +1,4 @@
-"""SIGTERM, at once or after the step; and what is printed of the log."""
+"""Signals, at once or after the step; and what is printed of the log."""
 
 import os
 import signal
@@ -11,16 +11,16 @@ import pytest
 from mpl_tf import console
 
 
-def terminate():
-    os.kill(os.getpid(), signal.SIGTERM)
+def terminate(number=signal.SIGTERM):
+    os.kill(os.getpid(), number)
     signal.getsignal(signal.SIGTERM)  # handlers run between two operations of the interpreter
 
 
 @pytest.fixture(autouse=True)
 def unchanged():
-    before = signal.getsignal(signal.SIGTERM)
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     yield
-    assert signal.getsignal(signal.SIGTERM) is before
+    assert {number: signal.getsignal(number) for number in before} == before
 
 
 def test_it_is_raised_at_once():
@@ -43,6 +43,23 @@ def test_it_is_held_back_until_the_end_and_can_be_asked_for():
         with console.held_back() as asked:  # nothing is left over
             seen.append(asked())
     assert seen == [False, True, False]
+
+
+def test_the_first_interrupt_waits_and_the_second_does_not(capsys):
+    after = []
+    with pytest.raises(KeyboardInterrupt), console.held_back() as asked:
+        terminate(signal.SIGINT)
+        after.append(asked())
+    assert after == [True]
+    assert capsys.readouterr().err == "\nStopping after this step; Ctrl-C again stops at once.\n"
+    with pytest.raises(KeyboardInterrupt), console.held_back():
+        terminate(signal.SIGINT)
+        terminate(signal.SIGINT)
+        pytest.fail("not raised")
+    with pytest.raises(KeyboardInterrupt), console.held_back():  # whichever came first
+        terminate(signal.SIGTERM)
+        terminate(signal.SIGINT)
+        pytest.fail("not raised")
 
 
 def test_another_error_is_not_hidden_by_it():

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 import keras
 import tensorflow as tf
 
-from mpl_tf.console import Terminated, log
+from mpl_tf.console import Stop, log
 from mpl_tf.engine.batch_statistics import STATISTICS_BATCHES
 from mpl_tf.engine.trainer import Trainer
 from mpl_tf.runs.checkpoint import Checkpoints
@@ -189,7 +189,7 @@ class SaveCheckpoint(StepCallback):
       total: steps of the whole phase.
       every: steps from one checkpoint to the next; 0 saves after every evaluation.
       offset: steps done before this `fit`.
-      stop: once it returns true, the run is saved after the current step and ends by Terminated.
+      stop: once it is asked to, the run is saved after the current step and ends by its error.
     """
 
     def __init__(
@@ -199,7 +199,7 @@ class SaveCheckpoint(StepCallback):
         total: int,
         every: int = 0,
         offset: int = 0,
-        stop: Callable[[], bool] = lambda: False,
+        stop: Stop | None = None,
     ):
         super().__init__(offset)
         self.checkpoints, self.phase, self.total = checkpoints, phase, total
@@ -224,10 +224,10 @@ class SaveCheckpoint(StepCallback):
         return self.every and self.step % self.every == 0
 
     def _stop_if_asked(self):
-        if self.stop():
+        if self.stop and self.stop.error:
             self._save()
             log.info(f"\n{self.phase}: asked to stop, saved after step {self.step}")
-            raise Terminated
+            raise self.stop.error
 
     def _save(self):
         for weight in self.model.weights:

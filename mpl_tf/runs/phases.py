@@ -2,7 +2,7 @@
 
 import contextlib
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import keras
 import numpy as np
@@ -91,7 +91,7 @@ def run_phase(
             continue_row = [callbacks.ContinueWindow(trainer)]
     warning = collapse_warning(experiment, step)  # one for all calls of `fit`: it warns once
     forecast = progress.Forecast(phase, total, step)
-    with _sigterm_held_back(trainer.distribute_strategy) as asked_to_stop:
+    with _signals_held_back(trainer.distribute_strategy) as asked_to_stop:
         for epochs, length in fit_calls(step, total, run.eval_every):
             trainer.fit(
                 experiment.batches(phase, step, trainer.unlabeled_views),
@@ -128,12 +128,12 @@ def run_phase(
     return f"{phase} step {restored}" if restored else None
 
 
-def _sigterm_held_back(
+def _signals_held_back(
     strategy: tf.distribute.Strategy,
-) -> contextlib.AbstractContextManager[Callable[[], bool]]:
+) -> contextlib.AbstractContextManager[console.Stop]:
     """console.held_back, but on several workers, which would not stop at the same step."""
     if devices.several_workers(strategy):
-        return contextlib.nullcontext(lambda: False)
+        return contextlib.nullcontext(console.Stop())
     return console.held_back()
 
 

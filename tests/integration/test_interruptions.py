@@ -48,7 +48,7 @@ def newest(path, phase):
 
 
 def test_a_run_stopped_once_and_killed_twice_ends_like_one_that_was_not(tmp_path, capsys, smoke):
-    """SIGTERM in training, kill -9 there, kill -9 in finetuning; and all bits are the same."""
+    """Ctrl-C in training, kill -9 there, kill -9 in finetuning; and all bits are the same."""
     assert train.main(["--help"]) == cli.DONE  # imports are done
     straight, path = tmp_path / "straight", tmp_path / "run"
     uninterrupted = smoke.start(*smoke.command(straight, *LONG))
@@ -57,8 +57,9 @@ def test_a_run_stopped_once_and_killed_twice_ends_like_one_that_was_not(tmp_path
     wait_for(first, path, "train", 4)
     assert smoke.run(path, *LONG) == cli.MISUSED
     assert f"in use by another process (process {first.pid} on" in capsys.readouterr().err
-    status, printed = end(first, signal.SIGTERM)
-    assert status == cli.TERMINATED == 143, printed
+    status, printed = end(first, signal.SIGINT)
+    assert status == cli.INTERRUPTED == 130, printed
+    assert "Stopping after this step; Ctrl-C again stops at once." in printed
     stopped = newest(path, "train")
     assert f"train: asked to stop, saved after step {stopped}\n" in printed
     assert "The same command continues" in printed

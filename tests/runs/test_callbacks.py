@@ -11,7 +11,7 @@ import pytest
 import tensorflow as tf
 
 import mpl_tf
-from mpl_tf.console import Terminated
+from mpl_tf.console import Stop, Terminated
 from mpl_tf.runs import callbacks
 
 
@@ -177,17 +177,23 @@ def test_checkpoints_come_when_due_and_at_the_end(model, endless, validation, ev
     assert recorder.saved == expected
 
 
-@pytest.mark.parametrize("when", ["on_train_batch_end", "on_test_batch_end", "on_epoch_end"])
-def test_a_request_to_stop_saves_after_the_step(model, endless, validation, when, messages):
-    recorder, asked, evaluated = Recorder(), [], []
+@pytest.mark.parametrize(
+    ("when", "error"),
+    [
+        ("on_train_batch_end", Terminated),
+        ("on_train_batch_end", KeyboardInterrupt),
+        ("on_test_batch_end", Terminated),
+        ("on_epoch_end", KeyboardInterrupt),
+    ],
+)
+def test_a_request_to_stop_saves_after_the_step(model, endless, validation, when, error, messages):
+    recorder, stop, evaluated = Recorder(), Stop(), []
     request = keras.callbacks.Callback()
     at = {"on_train_batch_end": 2, "on_test_batch_end": 0, "on_epoch_end": 0}[when]
     request.on_test_end = lambda logs=None: evaluated.append(1)
-    setattr(request, when, lambda number, logs=None: number == at and asked.append(1))
-    save = callbacks.SaveCheckpoint(
-        recorder, "train", total=99, every=50, offset=10, stop=lambda: bool(asked)
-    )
-    with pytest.raises(Terminated):
+    setattr(request, when, lambda number, logs=None: number == at and setattr(stop, "error", error))
+    save = callbacks.SaveCheckpoint(recorder, "train", total=99, every=50, offset=10, stop=stop)
+    with pytest.raises(error):
         model().fit(
             endless,
             steps_per_epoch=5,
