@@ -1,1 +1,1 @@
-"""The best classifier of a folder in given minutes: candidates, their comparison, what is told."""
+"""Candidates for the classifier of a folder, how they compare, and what is delivered."""

@@ -39,13 +39,13 @@ def _cell(value: object) -> object:
 
 
 def write_predictions(
-    path: str, names: Sequence[object], probs: np.ndarray, class_names: Sequence[str]
+    path: str, names: np.ndarray, probs: np.ndarray, class_names: Sequence[str]
 ) -> None:
     """`predictions.csv`: each unlabeled image with its class: file, label, probability.
 
     Args:
       path: the file.
-      names: N, as the dataset names its images.
+      names: array [N], as the dataset names its images.
       probs: floating [N, K], class probabilities.
       class_names: K of them.
 
@@ -62,7 +62,7 @@ def write_predictions(
 
 def write_label_next(
     path: str,
-    names: Sequence[object],
+    names: np.ndarray,
     probs: np.ndarray,
     class_names: Sequence[str],
     chosen: np.ndarray,
@@ -87,7 +87,7 @@ def write_label_next(
 
 def write_suspicious(
     path: str,
-    names: Sequence[object],
+    names: np.ndarray,
     labels: np.ndarray,
     probs: np.ndarray,
     class_names: Sequence[str],
@@ -98,7 +98,7 @@ def write_suspicious(
 
     Args:
       path: the file.
-      names: N, of the labeled images.
+      names: array [N], of the labeled images.
       labels: integer [N].
       probs: floating [N, K], out-of-fold.
       class_names: K of them.

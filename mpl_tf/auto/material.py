@@ -1,0 +1,108 @@
+"""What candidates are made of: a dataset's images as features, and how they are held out."""
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+import numpy as np
+
+from mpl_tf.augment import policies
+from mpl_tf.auto import folds as folding
+from mpl_tf.auto import probe
+from mpl_tf.data.dataset import Images, Source
+from mpl_tf.features import tables
+from mpl_tf.features.tables import Features
+from mpl_tf.features.views import PLAIN, ViewSet
+from mpl_tf.options import ConfigError
+
+
+@dataclasses.dataclass(frozen=True)
+class Material:
+    """The images of a dataset and their features.
+
+    Attributes:
+      source: the images; those of `train` are the labeled ones.
+      backbone: images -> features [N, F].
+      features: part of the source -> float32 [N, F].
+      standard: by which features are standardised: those of all images for training.
+      folds: integer, the fold of each labeled image, of `folds.stratified`.
+      seed: of the folds.
+    """
+
+    source: Source
+    backbone: keras.Model
+    features: Mapping[str, np.ndarray]
+    standard: probe.Moments
+    folds: np.ndarray
+    seed: int
+
+    @property
+    def num_classes(self) -> int:
+        """K."""
+        return len(self.source.class_names)
+
+    def held_out(self) -> Images | None:
+        """The images on which candidates are compared; None if there are none.
+
+        Validation images, where the dataset has some, else the labeled ones that are in a fold.
+        """
+        if self.source.validation is not None:
+            return self.source.validation
+        inside = np.flatnonzero(self.folds != folding.NEVER_HELD_OUT)
+        return self.source.train.take(inside) if len(inside) else None
+
+    def folds_of_held_out(self) -> np.ndarray | None:
+        """The fold of each of `held_out`; None of validation images, and of no images."""
+        if self.source.validation is not None or not folding.count(self.folds):
+            return None
+        return self.folds[self.folds != folding.NEVER_HELD_OUT]
+
+
+def prepare(source: Source, backbone: keras.Model, directory: str, seed: int) -> Material:
+    """Looks at the images, and computes features that are not cached yet.
+
+    Args:
+      source: the images.
+      backbone: images -> features [N, F].
+      directory: of cached features.
+      seed: of the folds.
+
+    Raises:
+      ConfigError: a class has no label, unlabeled images have no positions, or there is no room.
+    """
+    missing = np.setdiff1d(np.arange(len(source.class_names)), source.train.labels)
+    if missing.size:
+        raise ConfigError(f"class {source.class_names[missing[0]]} has no labeled image.")
+    images = {"train": source.train}
+    if source.unlabeled is not None:
+        images["unlabeled"] = tables.with_positions(source.unlabeled)
+    for part in ("validation", "test"):
+        if (there := getattr(source, part)) is not None:
+            images[part] = there
+    views = {PLAIN: ViewSet(PLAIN, policies.unchanged, 1, 0)}
+    cached = Features(backbone, images, views, directory)
+    cached.prepare([(PLAIN, part) for part in images.values()])
+    features = {name: cached.plain(part) for name, part in images.items()}
+    standard = probe.moments(
+        np.concatenate([features[part] for part in ("train", "unlabeled") if part in features])
+    )
+    folds = folding.stratified(source.train.labels, seed)
+    return Material(source, backbone, features, standard, folds, seed)
+
+
+def key(source: Source, settings: Mapping[str, Any]) -> str:
+    """A digest of the images and of settings, hexadecimal: what results depend on.
+
+    Args:
+      source: the images.
+      settings: name -> value, as JSON has it.
+    """
+    digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
+    for part, contents in source.contents().items():
+        digest.update(part.encode())
+        digest.update("\0".join(contents.names.tolist()).encode("utf-8", "surrogateescape"))
+        digest.update(contents.labels.tobytes() + contents.digests.tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,45 @@
+"""The options of `python -m mpl_tf.auto`."""
+
+import dataclasses
+
+from mpl_tf.options import option
+
+
+@dataclasses.dataclass(frozen=True)
+class AutoConfig:
+    """Which images, for how long, with which network, and where to."""
+
+    dataset: str = option(
+        "", "The images: folder:PATH, or another dataset as `python -m mpl_tf.train` takes it."
+    )
+    minutes: float = option(
+        10.0, "Minutes for the candidates, all starts together.", above=0, high=10_000
+    )
+    network: str = option(
+        "keras:EfficientNetV2B0",
+        "A network of a backbone and a head; the backbone stays as it is.",
+    )
+    network_weights: str = option(
+        "imagenet",
+        "What the backbone starts from: imagenet, a file of weights, or nothing, where the network "
+        "comes with weights of its own.",
+    )
+    workdir: str = option("", "Folder for what is found; if empty, runs/auto-DATASET.", path=True)
+    data_dir: str = option(
+        "",
+        "Folder of TensorFlow Datasets; if empty, $TFDS_DATA_DIR, else ~/tensorflow_datasets.",
+        path=True,
+    )
+    image_size: int = option(
+        96, "Side of the images in pixels, as `python -m mpl_tf.train` takes it.", low=4, high=4096
+    )
+    skip_broken: bool = option(
+        False, "Count and leave out files that are no readable images, instead of refusing them."
+    )
+    cache_dir: str = option(
+        "", "Folder of cached features; if empty, `features` beside the folder.", path=True
+    )
+    label_next: int = option(
+        100, "Images that are proposed to be labeled next, at most.", low=0, high=100_000
+    )
+    seed: int = option(0, "Of folds and of what is proposed.", low=0, high=2**31 - 1)

@@ -1,0 +1,141 @@
+"""From images to what is delivered, with a made-up backbone: means over squares of the image."""
+
+import csv
+import json
+import os
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from mpl_tf.auto import material, search, tables
+from mpl_tf.data.arrays import arrays
+from mpl_tf.data.dataset import Source
+from mpl_tf.networks import parts
+from mpl_tf.options import ConfigError
+from mpl_tf.serving import loading
+
+CLASSES = ("red", "green", "blue")
+
+
+@pytest.fixture
+def backbone():
+    inputs = keras.Input((9, 9, 3))
+    thirds = keras.layers.AveragePooling2D(3)(inputs)
+    return keras.Model(inputs, keras.layers.Flatten()(thirds), name=parts.BACKBONE)
+
+
+def colored(rng, labels, noise=60):
+    """Images in which one colour is a little brighter."""
+    images = 100 + noise * rng.normal(size=(len(labels), 9, 9, 3))
+    images[..., :] += 40 * np.eye(3)[labels][:, None, None, :]
+    return images.clip(0, 255).astype(np.uint8)
+
+
+@pytest.fixture
+def source(rng):
+    labels = np.arange(30) % 3
+    labels[29] = 0  # which looks blue
+    images = arrays(colored(rng, np.arange(30) % 3), labels)
+    pool = arrays(colored(rng, np.arange(50) % 3), np.full(50, -1))
+    test = arrays(colored(rng, np.arange(60) % 3), np.arange(60) % 3)
+    return Source(images, CLASSES, unlabeled=pool, test=test)
+
+
+def rows(path):
+    with open(path, newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def find(source, backbone, tmp_path, seconds=60.0, key="k"):
+    made = material.prepare(source, backbone, str(tmp_path / "features"), seed=0)
+    folder = tmp_path / "auto"
+    folder.mkdir(exist_ok=True)
+    return made, folder, search.find_best(made, str(folder), key, seconds, 5)
+
+
+def test_what_is_delivered(source, backbone, tmp_path, rng):
+    _, folder, summary = find(source, backbone, tmp_path)
+    assert sorted(os.listdir(folder)) == [
+        "candidates.csv",
+        "candidates.png",
+        "export",
+        "journal.json",
+        "label_next.csv",
+        "label_next.png",
+        "predictions.csv",
+        "predictions.png",
+        "results.json",
+        "suspicious_labels.csv",
+        "suspicious_labels.png",
+    ]
+    assert json.loads((folder / "results.json").read_text()) == summary
+    assert summary["delivered"] == "logistic regression" and summary["accuracy"] > 0.8
+    assert summary["test_accuracy"] > 0.9
+    export = loading.load(str(folder / summary["export"]))
+    assert export.class_names == CLASSES
+    assert export.calibration_temperature == summary["calibration_temperature"]
+    answers = export.signatures["serving_default"](images=tf.constant(source.unlabeled.images))
+    predictions = rows(folder / tables.PREDICTIONS)
+    assert [row["file"] for row in predictions] == [str(name) for name in source.unlabeled.ids]
+    assert [row["label"] for row in predictions] == [
+        label.decode() for label in answers["labels"].numpy()
+    ]
+    np.testing.assert_allclose(
+        [float(row["probability"]) for row in predictions],
+        answers["probabilities"].numpy().max(axis=1),
+        atol=1e-3,
+    )
+    assert len(rows(folder / tables.LABEL_NEXT)) == 5
+    suspicious = rows(folder / tables.SUSPICIOUS)
+    assert [(row["file"], row["label"], row["predicted"]) for row in suspicious[:1]] == [
+        ("29", "red", "blue")
+    ]
+
+
+def test_the_same_command_gives_the_same_again_without_trying_again(source, backbone, tmp_path):
+    _, folder, first = find(source, backbone, tmp_path)
+    journal = (folder / "journal.json").read_text()
+    _, _, second = find(source, backbone, tmp_path)
+    assert second == first
+    assert json.loads((folder / "journal.json").read_text())["done"] == json.loads(journal)["done"]
+    assert os.listdir(folder / "export") == ["1"]
+    with pytest.raises(ConfigError, match="of other images or options"):
+        find(source, backbone, tmp_path, key="other")
+
+
+def test_with_validation_images_candidates_are_compared_on_them(source, backbone, tmp_path, rng):
+    validation = arrays(colored(rng, np.arange(21) % 3), np.arange(21) % 3)
+    source = Source(source.train, CLASSES, unlabeled=source.unlabeled, validation=validation)
+    _, folder, summary = find(source, backbone, tmp_path)
+    (row,) = rows(folder / tables.CANDIDATES)
+    assert row["images"] == "21" and summary["test_accuracy"] is None
+
+
+def test_one_label_a_class_is_delivered_without_an_estimate(source, backbone, tmp_path):
+    source = Source(source.train.take(np.arange(3)), CLASSES, unlabeled=source.unlabeled)
+    _, folder, summary = find(source, backbone, tmp_path)
+    assert summary["accuracy"] is None and summary["calibration_temperature"] == 1
+    assert "not measured: each class has a single label" in summary["verdict"]
+    assert not rows(folder / tables.SUSPICIOUS)
+    assert len(rows(folder / tables.PREDICTIONS)) == 50
+
+
+def test_what_is_too_late_is_delivered_all_the_same(source, backbone, tmp_path):
+    _, _, summary = find(source, backbone, tmp_path, seconds=0.0)
+    assert summary["delivered"] == "logistic regression"
+
+
+def test_a_class_without_labels_is_named(source, backbone, tmp_path):
+    wrong = Source(source.train, (*CLASSES, "grey"), unlabeled=source.unlabeled)
+    with pytest.raises(ConfigError, match="class grey has no labeled image"):
+        find(wrong, backbone, tmp_path)
+
+
+def test_the_key_follows_images_and_settings(source, rng):
+    first = material.key(source, {"seed": 0})
+    assert first == material.key(source, {"seed": 0}) != material.key(source, {"seed": 1})
+    relabeled = Source(source.train.relabel(np.arange(30) % 3), CLASSES, source.unlabeled)
+    fewer = Source(source.train, CLASSES, source.unlabeled.take(slice(49)))
+    assert len({first, *(material.key(s, {"seed": 0}) for s in (relabeled, fewer))}) == 3
