@@ -72,6 +72,7 @@ def _reason(error: Exception, workdir: str) -> str:
 
     from mpl_tf.data import stores
     from mpl_tf.engine import devices
+    from mpl_tf.features import cache
     from mpl_tf.runs import callbacks, checkpoint
 
     if isinstance(error, callbacks.NonFiniteError):
@@ -84,7 +85,7 @@ def _reason(error: Exception, workdir: str) -> str:
             f"another worker is gone ({devices.reason(error)}).\nStart all workers again, and they "
             "continue from the last checkpoint."
         )
-    if isinstance(error, checkpoint.CheckpointError):
+    if isinstance(error, checkpoint.CheckpointError | cache.CacheError):
         return str(error)
     if isinstance(error, tf.errors.OpError) and (fault := stores.fault(error)):
         return (

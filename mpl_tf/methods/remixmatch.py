@@ -47,7 +47,8 @@ class ReMixMatchConfig(MethodConfig):
     )
     rotation_weight: float = option(
         0.5,
-        "Weight of the rotation loss (lambda_r); 0 also takes images that are not square.",
+        "Weight of the rotation loss (lambda_r); 0 also takes images that are not square. Features "
+        "cannot be turned: without effect on them.",
         low=0,
     )
     ramp_steps: int = option(
@@ -85,7 +86,7 @@ class ReMixMatch(StudentMethod):
     What differs: strong views are this project's (RandAugment by default) in place of the learned
     CTAugment; labeled images are seen weakly, not strongly, augmented; an image's turn is given by
     its place in the batch; all parts share one batch, where the authors interleave batches.
-    Partners are drawn from the global batch.
+    Partners are drawn from the global batch. A student of features [N, F] has no rotations.
 
     Defaults of a run that are not theirs: SGD with Nesterov momentum on half a cosine and an L2
     term, where they have Adam at 0.002 throughout and shrink kernels by 4e-5 a step; dropout of 0.2
@@ -137,7 +138,8 @@ class ReMixMatch(StudentMethod):
         self.unlabeled_views = _views(config.strong_views)
         classes = student.output_shape[-1]
         with self.distribute_strategy.scope():
-            self._with_head = self._with_rotation_head(seed) if config.rotation_weight else student
+            self._turns = bool(config.rotation_weight) and len(student.input_shape) != 2
+            self._with_head = self._with_rotation_head(seed) if self._turns else student
             self.label_counts = self.add_weight(
                 name="label_counts", shape=(classes,), initializer="zeros", trainable=False
             )
@@ -185,14 +187,14 @@ class ReMixMatch(StudentMethod):
         )
         anchor = mixup.floating(views[1])
         targets = {"guess": guess, "images": images, "labels": labels, "anchor": anchor}
-        if c.rotation_weight:
+        if self._turns:
             targets["turned"], targets["turns"] = quarter_turns(anchor)
         return targets
 
     def objective(self, batch: Batch) -> tuple[tf.Tensor, tf.Tensor]:
         c, guess, (label, *guesses) = self.config, batch["guess"], batch["labels"]
         parts = [*batch["images"], batch["anchor"]]
-        if c.rotation_weight:
+        if self._turns:
             parts.append(batch["turned"])
         outputs = self.forward(self.trained, *parts)
         classes = guess.shape[-1]
@@ -204,7 +206,7 @@ class ReMixMatch(StudentMethod):
         ramp = self.ramp(schedules.linear_ramp, c.ramp_steps, unlabeled)
         loss = supervised + ramp * (c.unlabeled_weight * unlabeled + c.anchor_weight * anchor)
         self.log(supervised_loss=supervised, unlabeled_loss=unlabeled, anchor_loss=anchor)
-        if c.rotation_weight:
+        if self._turns:
             rotation = tf.reduce_mean(losses.label_loss(batch["turns"], outputs[-1][:, classes:]))
             self.log(rotation_loss=rotation)
             loss += c.rotation_weight * rotation

@@ -1,15 +1,16 @@
 """Supervised learning on the labeled images alone: the baseline of every table."""
 
 import dataclasses
-from typing import final
+from typing import Any, final
 
+import keras
 import tensorflow as tf
 
 from mpl_tf.engine import mixup
 from mpl_tf.engine.method import MethodConfig
 from mpl_tf.engine.student import Batch, StudentMethod
 from mpl_tf.formulas import losses
-from mpl_tf.options import option, redefault
+from mpl_tf.options import ConfigError, option, redefault
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,6 +55,15 @@ class Supervised(StudentMethod):
 
     Config = SupervisedConfig
     config: SupervisedConfig
+
+    def __init__(self, student: keras.Model, **arguments: Any):
+        super().__init__(student, **arguments)
+        if self.config.mix == "cutmix" and len(self.student.input_shape) != 4:
+            raise ConfigError(
+                "mix=cutmix cuts rectangles out of images [N, H, W, C]; the student takes "
+                f"{self.student.input_shape}. mix=mixup mixes features, too."
+            )
+
     passes_per_step = "student B"
 
     def targets(self, batch: Batch) -> Batch:

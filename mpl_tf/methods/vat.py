@@ -21,7 +21,8 @@ class VATConfig(MethodConfig):
         8.0,
         "Length of the adversarial perturbation (the paper's epsilon) of a colour image of 32 x 32 "
         "pixels with values from 0 to 1; of others, in proportion to the root of their size. The "
-        "authors' 8 is for whitened images; 1.9 changes these as much.",
+        "authors' 8 is for whitened images; 1.9 changes these as much. Of features: 8 is 14% of "
+        "their own length, as it is of whitened images.",
         low=0,
     )
     probe: float = option(
@@ -59,7 +60,9 @@ class VAT(StudentMethod):
     entropy. As in the authors' code, unlabeled images go through the network by themselves, in
     training mode and with the same dropout masks each time, and leave no trace in its moving batch
     statistics, which labeled images alone make. Lengths are those of images with values from 0 to
-    1, in proportion to sqrt(H * W * C / 3072).
+    1, in proportion to sqrt(H * W * C / 3072). In place of images there may be features [U, F]:
+    then r_i has the length perturbation * |features_i| / sqrt(3072), which is that of whitened
+    images, whose own length is about sqrt(3072).
 
     Defaults of a run that are not theirs: `perturbation` is their 8, but they whiten images (ZCA),
     of whose length that is 14%, and 60% of the length of images from 0 to 1, where 1.9 is as much
@@ -108,7 +111,7 @@ class VAT(StudentMethod):
         """The perturbation of that length that changes the predictions most, to second order.
 
         Args:
-          images: floating [U,H,W,C].
+          images: floating [U,H,W,C], or features [U,F].
           logits: floating [U, K], the network's on them.
 
         Returns:
@@ -118,7 +121,7 @@ class VAT(StudentMethod):
         index, _ = replicas.replica()
         shape = replicas.shape_on_all(images)
         direction = _unit(random.normal(self.draw_seed(), shape, images.dtype)[index])
-        length = 255 * math.sqrt(math.prod(images.shape[1:]) / 3072)
+        length = _size(images) / math.sqrt(3072)
 
         def divergence(changed, unchanged):
             return tf.reduce_sum(losses.divergence(unchanged, changed))
@@ -127,6 +130,13 @@ class VAT(StudentMethod):
             probe = self.config.probe * length * direction
             direction = _unit(self.image_gradient(images, probe, divergence, logits))
         return self.config.perturbation * length * direction
+
+
+def _size(images: tf.Tensor) -> tf.Tensor | float:
+    """The length of a white image; of features [U, F] their own, [U, 1]."""
+    if images.shape.rank == 2:
+        return tf.norm(images, axis=1, keepdims=True)
+    return 255 * math.sqrt(math.prod(images.shape[1:]))
 
 
 def _unit(directions: tf.Tensor) -> tf.Tensor:

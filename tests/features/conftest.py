@@ -1,10 +1,13 @@
 """A small backbone, and images whose features are cached."""
 
+import logging
+
 import keras
 import numpy as np
 import pytest
 
 from mpl_tf.augment import policies, randaugment
+from mpl_tf.console import log
 from mpl_tf.data.arrays import arrays
 from mpl_tf.features.options import FeatureConfig
 from mpl_tf.features.tables import Features
@@ -17,15 +20,15 @@ STRONG = policies.Strong(WEAK, randaugment.RandAugment())
 
 @pytest.fixture
 def make_backbone():
-    """make_backbone(seed, **layer): images [N, 8, 8, 3] -> features [N, 5]."""
+    """make_backbone(seed, ...): images [N, 8, 8, 3] -> features [N, 5]."""
 
-    def make(seed=0, initial_seed=0, activation="relu", name="backbone"):
+    def make(seed=0, initial_seed=0, activation="relu", dropout=0.5):
         x = inputs = keras.Input(SHAPE)
         x = keras.layers.Rescaling(1 / 255)(x)
         initial = keras.initializers.GlorotUniform(initial_seed)
         x = keras.layers.Conv2D(SIZE, 3, activation=activation, kernel_initializer=initial)(x)
-        x = keras.layers.Dropout(0.5, seed=seed)(x)
-        return keras.Model(inputs, keras.layers.GlobalAveragePooling2D()(x), name=name)
+        x = keras.layers.Dropout(dropout, seed=seed)(x)
+        return keras.Model(inputs, keras.layers.GlobalAveragePooling2D()(x), name="backbone")
 
     return make
 
@@ -49,3 +52,17 @@ def make_features(make_backbone, images, tmp_path):
         return Features(backbone, parts, sets, str(tmp_path / "features"), made.cache_dtype)
 
     return make
+
+
+@pytest.fixture
+def messages(caplog, monkeypatch):
+    """messages(level): what the library has logged at that level since the last call, as text."""
+    monkeypatch.setattr(log, "propagate", True)  # which a verb in this process turns off
+    caplog.set_level(logging.INFO, logger=log.name)
+
+    def read(level):
+        lines = [record.getMessage() for record in caplog.records if record.levelno == level]
+        caplog.clear()
+        return "\n".join(lines)
+
+    return read

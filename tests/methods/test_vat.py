@@ -10,13 +10,8 @@ import tensorflow as tf
 import mpl_tf
 from mpl_tf.formulas import losses, random
 
-# Lengths for two coordinates; and for replicas such that rounding is not magnified.
-CONTRACT = {
-    "moons": {"perturbation": 0.03, "probe": 0.003},
-    "replicas": {"perturbation": 0.01, "probe": 0.001},
-}
-
-LENGTH = 255 * np.sqrt(5 / 3072)  # of vectors of five numbers
+# For replicas such that rounding is not magnified.
+CONTRACT = {"replicas": {"perturbation": 0.01, "probe": 0.001}}
 
 
 def unit(d):
@@ -28,8 +23,8 @@ def test_a_step_by_hand(iterations, parts, linear, vectors, endless, by_hand):
     batch = vectors
     model = mpl_tf.VAT(
         linear(5, 3),
-        perturbation=0.1,
-        probe=0.02,
+        perturbation=10.0,
+        probe=2.0,
         power_iterations=iterations,
         unlabeled_weight=2.0,
         entropy_weight=0.5,
@@ -43,11 +38,12 @@ def test_a_step_by_hand(iterations, parts, linear, vectors, endless, by_hand):
     model.fit(endless(batch), steps_per_epoch=1, verbose=0)
 
     x, direction = batch["weak"], unit(drawn)
+    length = np.linalg.norm(x, axis=1, keepdims=True) / np.sqrt(3072)  # of features
     p = by_hand.softmax(by_hand.logits(x, start))
     for _ in range(iterations):
-        q = by_hand.softmax(by_hand.logits(x + 0.02 * LENGTH * direction, start))
+        q = by_hand.softmax(by_hand.logits(x + 2.0 * length * direction, start))
         direction = unit((q - p) @ start[0].T)  # of KL(p || q), by what was added
-    changed = x + 0.1 * LENGTH * direction
+    changed = x + 10.0 * length * direction
     q = by_hand.softmax(by_hand.logits(changed, start))
     entropy = -(p * np.log(p)).sum(axis=1, keepdims=True)
     label = 0.8 * np.eye(3)[batch["label"]] + 0.2 / 3
@@ -104,6 +100,16 @@ def test_a_slope_of_0_gives_no_perturbation_and_a_tiny_one_its_direction(linear)
     model = mpl_tf.VAT(linear(2, 3), perturbation=0.5)
     model.compile("sgd")
     model.forward = types.SimpleNamespace(gradient_by_images=lambda *_: slope)
-    change = model.adversarial(tf.zeros([2, 2]), tf.zeros([2, 3]))
-    length = 0.5 * 255 * np.sqrt(2 / 3072)
+    change = model.adversarial(tf.constant([[1.0, 2.0], [7.0, 24.0]]), tf.zeros([2, 3]))
+    length = 0.5 * 25 / np.sqrt(3072)
     np.testing.assert_allclose(change, length * np.array([[0, 0], [0.6, 0.8]]), rtol=1e-6)
+
+
+def test_features_are_perturbed_in_proportion_to_their_length(linear, rng):
+    model = mpl_tf.VAT(linear(5, 3))
+    model.compile("sgd")
+    features = tf.constant(rng.normal(size=(6, 5)) * [[1e-3], [1], [1], [1], [1], [1e3]])
+    (logits,) = model.forward(model.student, features, keep_state=True)
+    change = np.linalg.norm(model.adversarial(features, logits), axis=1)
+    share = change / np.linalg.norm(features, axis=1)
+    np.testing.assert_allclose(share, 8 / np.sqrt(3072), rtol=1e-5)
