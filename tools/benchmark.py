@@ -15,6 +15,7 @@ from mpl_tf import cli, console
 BENCHMARKS = (
     "benchmarks.augment",
     "benchmarks.credit",
+    "benchmarks.features",
     "benchmarks.input",
     "benchmarks.serve",
     "benchmarks.step",

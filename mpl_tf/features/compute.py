@@ -1,6 +1,7 @@
 """The backbone's features of the views of images, chunk after chunk."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import TypeAlias
 
 import keras
 import numpy as np
@@ -13,12 +14,20 @@ from mpl_tf.features.cache import Cache
 from mpl_tf.features.views import CHUNK, ViewSet
 from mpl_tf.options import ConfigError
 
+# Images uint8 [CHUNK, H, W, C] -> features [CHUNK, F].
+Forward: TypeAlias = Callable[[tf.Tensor], tf.Tensor]
+
+
+def forward(backbone: keras.Model) -> Forward:
+    """The pass of a backbone that makes features: without dropout, traced once."""
+    return tf.function(lambda images: backbone(images, training=False), autograph=False)
+
 
 def fill(
     cache: Cache,
     images: Images,
     view_set: ViewSet,
-    backbone: keras.Model,
+    run: Forward,
     chunks: Sequence[int],
     bar: tqdm.tqdm,
 ) -> None:
@@ -28,7 +37,7 @@ def fill(
       cache: of these images and views.
       images: all of the cache.
       view_set: their views.
-      backbone: images [N, H, W, C] -> features [N, F].
+      run: by `forward`, of the backbone.
       chunks: those that must be there at the end.
       bar: counts views.
 
@@ -39,7 +48,7 @@ def fill(
     with cache.filling() as filling:
         missing = sorted(cache.missing(chunks))
         bar.update(view_set.count * (rows_of(chunks, images) - rows_of(missing, images)))
-        for chunk, features in _features(images, view_set, backbone, missing, bar):
+        for chunk, features in _features(images, view_set, run, missing, bar):
             last = min(CHUNK, len(images) - chunk * CHUNK)
             filling.write(chunk, _narrowed(features[:last], cache.dtype))
 
@@ -52,12 +61,11 @@ def rows_of(chunks: Sequence[int], images: Images) -> int:
 def _features(
     images: Images,
     view_set: ViewSet,
-    backbone: keras.Model,
+    run: Forward,
     chunks: Sequence[int],
     bar: tqdm.tqdm,
 ) -> Iterator[tuple[int, np.ndarray]]:
     """(chunk, its features [CHUNK, V, F]) of each; the last images may be there more than once."""
-    run = tf.function(lambda views: backbone(views, training=False), autograph=False)
     rows: list[np.ndarray] = []
     with console.quiet_decoders():
         for number, views in enumerate(pixels(images, view_set, chunks)):
@@ -91,7 +99,9 @@ def pixels(images: Images, view_set: ViewSet, chunks: Sequence[int]) -> tf.data.
     def all_views(chunk, read):
         views = tf.data.Dataset.range(view_set.count)
         return views.map(
-            lambda number: view_set.make(read, chunk, number), tf.data.AUTOTUNE, deterministic=True
+            lambda number: view_set.traced(read, chunk, number),
+            tf.data.AUTOTUNE,
+            deterministic=True,
         )
 
     options = tf.data.Options()

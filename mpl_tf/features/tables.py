@@ -45,6 +45,7 @@ class Features:
         dtype: str = "float16",
     ):
         self.backbone, self.digest = backbone, fingerprint.of_backbone(backbone)
+        self._forward = compute.forward(backbone)
         self.size: int = backbone.output_shape[-1]
         self._parts, self._view_sets = list(parts.values()), dict(view_sets)
         self._firsts = np.cumsum([0, *map(len, self._parts)])  # the first row of each part
@@ -98,7 +99,7 @@ class Features:
         ) as bar:
             for (part, view_set), numbers in missing.items():
                 cache, images = self._cache(part, view_set), self._parts[part]
-                compute.fill(cache, images, view_set, self.backbone, numbers, bar)
+                compute.fill(cache, images, view_set, self._forward, numbers, bar)
         seconds = time.perf_counter() - start
         log.info(f"Features computed in {console.duration(seconds)}")
 

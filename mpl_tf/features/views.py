@@ -7,6 +7,8 @@ views draw their own numbers.
 """
 
 import dataclasses
+import functools
+from collections.abc import Callable
 
 import tensorflow as tf
 
@@ -36,6 +38,11 @@ class ViewSet:
     policy: policies.Policy
     count: int
     seed: int
+
+    @functools.cached_property
+    def traced(self) -> Callable[..., tf.Tensor]:
+        """`make` as a graph, which is made once: strong views are many operations."""
+        return tf.function(self.make, autograph=False)
 
     def make(self, images: tf.Tensor, chunk: tf.Tensor, number: tf.Tensor) -> tf.Tensor:
         """One view of each image of a chunk.

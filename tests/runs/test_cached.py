@@ -91,7 +91,7 @@ def test_a_run_its_folder_and_what_is_made_of_it(run, my_images, tmp_path):
     assert results["test_accuracy"]["finetuned"] > 0.6
     kept = json.loads((path / "features.json").read_text())
     assert kept["directory"] == str(tmp_path / "features")
-    assert len(os.listdir(tmp_path / "features")) == 5  # labeled, unlabeled (2), validation, test
+    assert len(os.listdir(tmp_path / "features")) == 6  # weak and strong of both pools, plain
     for name in ("report.png", "views.png", "metrics.csv", "run.flags", "export/1/saved_model.pb"):
         assert (path / name).exists(), name
 
