@@ -32,7 +32,6 @@ SETTINGS = {
     "log_every": 1,
     "student_learning_rate": 10.0,
     "student_warmup_steps": 0,
-    "cached_strong_views": 2,
 }
 ADDED = []  # to every weight of the backbone
 
