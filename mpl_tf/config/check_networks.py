@@ -2,7 +2,8 @@
 
 from mpl_tf import networks
 from mpl_tf.config.config import Config
-from mpl_tf.networks import heads
+from mpl_tf.networks import freezing, heads
+from mpl_tf.networks.options import NetworkConfig
 from mpl_tf.options import ConfigError
 
 
@@ -18,18 +19,49 @@ def check_networks(config: Config) -> None:
     for name in names:
         networks.find(name)
     heads.hidden_width(options.head)
-    if options.head != "linear" and not any(map(networks.has_parts, names)):
+    freezing.check(options.train)
+    _refuse_without_effect(options, names)
+    if options.student_init == "teacher" and len(names) > 1:
         raise ConfigError(
-            f"head={options.head} is for networks of a backbone and a head (keras:NAME); received "
-            f"network={run.network}."
+            "student_init=teacher is for a student of the teacher's layers; received "
+            f"network={run.network} and teacher_network={run.teacher_network}."
         )
-    if not options.network_weights:
-        return
-    takes = [name for name in names if networks.takes_weights(name)]
-    if not takes:
+    for name in names:
+        if options.network_weights and networks.takes_weights(name):
+            networks.check(name, options.network_weights, config.data.image_size)
+
+
+def _refuse_without_effect(options: NetworkConfig, names: list[str]) -> None:
+    """Raises ConfigError if an option is set that none of the networks has a use for."""
+    received = f"received network={' and teacher_network='.join(names)}"
+    if options.head != NetworkConfig.head and not any(map(networks.has_parts, names)):
         raise ConfigError(
-            f"network_weights are for networks of keras.applications (keras:NAME); received "
-            f"network={run.network}."
+            f"head={options.head} is for networks of a backbone and a head: keras:NAME, "
+            f"file:MODEL.keras; {received}."
         )
-    for name in takes:
-        networks.check(name, options.network_weights, config.data.image_size)
+    if options.network_weights and not any(map(networks.takes_weights, names)):
+        raise ConfigError(
+            f"network_weights are for networks of keras.applications (keras:NAME); {received}."
+        )
+    learned = [n for n in names if networks.is_pretrained(n, options.network_weights)]
+    of_parts = [n for n in names if networks.has_parts(n)]
+    if learned and learned != of_parts:
+        raise ConfigError(
+            "networks of a backbone and a head must all start from learned weights, or none; "
+            f"{received}, of which {' and '.join(set(of_parts) - set(learned))} does not."
+        )
+    for name in ("train", "batch_norm", "backbone_rate"):
+        value = getattr(options, name)
+        if value != getattr(NetworkConfig, name) and not learned:
+            raise ConfigError(
+                f"{name}={value} is for networks that start from learned weights: keras:NAME with "
+                f"--network_weights, file:MODEL.keras; {received}."
+            )
+    if options.train == "head":
+        for name in ("batch_norm", "backbone_rate"):
+            value = getattr(options, name)
+            if value not in (getattr(NetworkConfig, name), "frozen"):
+                raise ConfigError(
+                    f"{name}={value} has no effect beside train=head, which leaves the backbone as "
+                    "it is. Leave it out, or set train, too."
+                )

@@ -58,6 +58,8 @@ def _violated(argument, value):
     number = isinstance(value, numbers.Real) and not isinstance(value, bool)
     if argument == "weight_decay":
         return "" if number and value >= 0 else "a number of at least 0"
+    if argument == "backbone_rate":
+        return "" if number and value > 0 else "a number greater than 0"
     if argument == "clip_norm":
         return "" if value is None or (number and value > 0) else "a number greater than 0, or None"
     if argument in ("steps_per_execution", "accumulate_steps"):

@@ -26,10 +26,19 @@ STATISTICS_BATCHES = 50
 _LOCK = threading.Lock()  # of the momenta of layers
 
 
-def normalisations(network: keras.layers.Layer) -> list[keras.layers.BatchNormalization]:
-    """All batch normalisations of a network, those inside of other layers too."""
-    layers = all_layers(network)
-    return [layer for layer in layers if isinstance(layer, keras.layers.BatchNormalization)]
+def normalisations(
+    network: keras.layers.Layer, *, frozen: bool = False
+) -> list[keras.layers.BatchNormalization]:
+    """The batch normalisations of a network whose statistics move, also inside of other layers.
+
+    Args:
+      network: any.
+      frozen: whether frozen ones count as well, whose statistics stay.
+    """
+    norms = filter(
+        lambda layer: isinstance(layer, keras.layers.BatchNormalization), all_layers(network)
+    )
+    return [layer for layer in norms if frozen or layer.trainable]
 
 
 class PassCounts:
@@ -43,14 +52,15 @@ class PassCounts:
 
     def add(self, network: keras.Model, count: keras.Variable) -> None:
         """Has `count`, an int64 scalar from 0 on, count the passes of a network."""
-        self._by_layer |= {id(layer): count for layer in normalisations(network)}
+        layers = normalisations(network, frozen=True)  # which may be unfrozen until `compile`
+        self._by_layer |= {id(layer): count for layer in layers}
 
     def __len__(self) -> int:
         """How many counts there are."""
         return len({id(count) for count in self._by_layer.values()})
 
     def of(self, network: keras.Model) -> keras.Variable | None:
-        """The count of a network; None if nothing counts its passes."""
+        """The count of a network; None if nothing counts its passes, or all is frozen."""
         counts = (self._by_layer.get(id(layer)) for layer in normalisations(network))
         return next((count for count in counts if count is not None), None)
 

@@ -86,6 +86,7 @@ class Delivery(Trainer):
         optimizer: Any = None,
         clip_norm: float | None = None,
         weight_decay: float = 0.0,
+        backbone_rate: float = 1.0,
         **kwargs: Any,
     ) -> keras.callbacks.History:
         """Finetunes a copy of `ema` on labeled images; afterwards it is what is predicted with.
@@ -94,13 +95,18 @@ class Delivery(Trainer):
           x: tf.data.Dataset without end, of dicts with `labeled` and `label`, as `fit` takes.
           steps: optimizer steps.
           optimizer: what `keras.optimizers.get` takes; None is SGD(1e-5), the paper's.
-          clip_norm, weight_decay: as in `compile`.
+          clip_norm, weight_decay, backbone_rate: as in `compile`.
           **kwargs: for keras.Model.fit: `callbacks`, `verbose`, `validation_data`.
         """
         if optimizer is None:
             with self.distribute_strategy.scope():
                 optimizer = keras.optimizers.SGD(1e-5)
-        tuning = self.finetuning_phase(optimizer, clip_norm=clip_norm, weight_decay=weight_decay)
+        tuning = self.finetuning_phase(
+            optimizer,
+            clip_norm=clip_norm,
+            weight_decay=weight_decay,
+            backbone_rate=backbone_rate,
+        )
         return tuning.fit(x, steps_per_epoch=steps, epochs=1, **kwargs)
 
     def _hold_finetuned(self) -> None:

@@ -216,7 +216,9 @@ class Exact(Estimator):
 
     def credit(self, step: StudentStep) -> tf.Tensor:
         after, gradient = step.gradient_after()
-        direction = feedback.through_clipping(gradient, step.reduced, self.method.clip_norm)
+        method = self.method
+        at_rates = method.at_rates(gradient, method.student.trainable_variables)
+        direction = feedback.through_clipping(at_rates, step.reduced, method.clip_norm)
         credit = -_step_factor(step, after.dtype) * step.lesson.credit(direction)
         credit = _finite(step, credit, "credits")  # [U, K]
         gain = -tf.reduce_sum(step.pseudo_label * credit, axis=-1)  # [U], what each lesson brought

@@ -10,6 +10,7 @@ from mpl_tf.engine.label_training import LabelTraining
 from mpl_tf.engine.student import StudentMethod
 from mpl_tf.engine.trainer import Trainer
 from mpl_tf.engine.update import check_two_optimizers, get_optimizer
+from mpl_tf.engine.user_networks import check_same_weights
 
 
 class FixedTeacherMethod(StudentMethod):
@@ -40,6 +41,7 @@ class FixedTeacherMethod(StudentMethod):
     ):
         super().__init__(student, teacher=teacher, seed=seed, strategy=strategy, **hyperparameters)
         self.teacher_optimizer: keras.optimizers.Optimizer | None = None
+        self._starts_from_teacher = False
 
     @property
     def first_teacher(self) -> keras.Model:
@@ -51,6 +53,7 @@ class FixedTeacherMethod(StudentMethod):
         *positional: Any,
         student_optimizer: Any = ...,
         teacher_optimizer: Any = ...,
+        student_init: str = "seed",
         **kwargs: Any,
     ) -> None:
         """As Trainer.compile, with the optimizers of both networks.
@@ -60,17 +63,25 @@ class FixedTeacherMethod(StudentMethod):
           student_optimizer: what `keras.optimizers.get` takes.
           teacher_optimizer: likewise; None says that the teacher comes trained, and `pretrain`
             leaves it as it is.
+          student_init: "seed": the student starts from its own weights. "teacher": from those that
+            its teacher has learned when `fit` begins.
           **kwargs: for Trainer.compile: `weight_decay`, `clip_norm`, `jit_compile`, ...
 
         Raises:
+          ConfigError: the student has other layers than the teacher whose weights it starts from.
           ValueError: an optimizer cannot be used, or both are one object.
         """
+        if student_init not in ("seed", "teacher"):
+            raise ValueError(f"student_init must be seed or teacher; received {student_init!r}.")
         check_two_optimizers(
             type(self).__name__, positional, student_optimizer, teacher_optimizer, kwargs
         )
         with self.distribute_strategy.scope():
             student_optimizer = get_optimizer(student_optimizer, "student_optimizer")
         super().compile(student_optimizer=student_optimizer, **kwargs)
+        self._starts_from_teacher = student_init == "teacher"
+        if self._starts_from_teacher:
+            check_same_weights(self.teacher, self.student)
         self.teacher_optimizer = None
         if teacher_optimizer is not None:
             self.teacher_optimizer = self.own_optimizer(
@@ -124,6 +135,9 @@ class FixedTeacherMethod(StudentMethod):
                 f"{untrained[0]}: call pretrain(data, steps=...) before fit, or, if the teacher "
                 "comes trained, compile with teacher_optimizer=None."
             )
+        if self._starts_from_teacher and not _count(self.step):
+            for network in (self.student, self.ema):
+                network.set_weights(self.teacher.get_weights())
         return super().fit(x, *args, **kwargs)
 
     def earlier_rounds(self) -> dict[str, StudentMethod]:

@@ -15,7 +15,12 @@ from mpl_tf.engine.delivery import Delivery
 from mpl_tf.engine.metrics import ClassShares
 from mpl_tf.engine.panel import Panel
 from mpl_tf.engine.trainer import Trainer
-from mpl_tf.engine.user_networks import check_networks, copy_network, follow_trainable
+from mpl_tf.engine.user_networks import (
+    check_networks,
+    copy_network,
+    follow_trainable,
+    frozen_weights,
+)
 from mpl_tf.formulas import averages, losses, schedules
 from mpl_tf.options import check, check_fields, option
 
@@ -282,11 +287,16 @@ class Method(Delivery):
         return tf.cast(schedule(self.step, steps), like.dtype)
 
     def update_ema(self) -> None:
-        """ema <- d * ema + (1 - d) * student for all weights, batch statistics included."""
+        """ema <- d * ema + (1 - d) * student for all weights, batch statistics included.
+
+        Frozen weights are those of the student, to the last bit.
+        """
         decay = schedules.ema_decay(self.step, self.config.ema_decay)
+        frozen = {id(weight) for weight in frozen_weights(self.student)}
         for average, value in zip(self.ema.weights, self.student.weights, strict=True):
             d = tf.cast(decay, value.dtype)
-            average.assign(averages.moving_average(average, value, d))
+            new = value if id(value) in frozen else averages.moving_average(average, value, d)
+            average.assign(new)
 
     def student_passes(self, batch: dict[str, tf.Tensor]) -> None:
         """Makes the student's passes of a step in training mode, and moves no weight.

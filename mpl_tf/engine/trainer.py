@@ -14,6 +14,7 @@ from mpl_tf.engine.forward import Forward
 from mpl_tf.engine.overflow import Overflow
 from mpl_tf.engine.steps import Steps
 from mpl_tf.engine.user_networks import check_trainable, has_synchronized
+from mpl_tf.networks import parts
 from mpl_tf.options import ConfigError
 
 
@@ -54,12 +55,14 @@ class Trainer(Steps):
         self.overflow = Overflow(self.add_to_log)
         self.class_weights = ClassWeights()
         self.clip_norm: float | None = None
+        self.backbone_rate = 1.0
 
     def compile(
         self,
         *,
         weight_decay: float = 0.0,
         clip_norm: float | None = None,
+        backbone_rate: float = 1.0,
         jit_compile: bool = False,
         steps_per_execution: int = 1,
         accumulate_steps: int = 1,
@@ -74,6 +77,8 @@ class Trainer(Steps):
             of kernels and biases, not of normalisation parameters.
           clip_norm: above 0; gradients of a network are scaled down to this global norm after
             they were averaged over replicas; None never clips.
+          backbone_rate: above 0; what the learning rate is multiplied by for the backbones of
+            networks of two parts (`networks.parts`). Optimizers must be SGD then.
           jit_compile: whether XLA compiles the training step; on several replicas, each pass
             of a network by itself.
           steps_per_execution: at least 1, steps between two returns to Python.
@@ -90,6 +95,7 @@ class Trainer(Steps):
         settings = {
             "weight_decay": weight_decay,
             "clip_norm": clip_norm,
+            "backbone_rate": backbone_rate,
             "jit_compile": jit_compile,
             "steps_per_execution": steps_per_execution,
             "accumulate_steps": accumulate_steps,
@@ -105,8 +111,14 @@ class Trainer(Steps):
                 f"only, because XLA cannot compile its collectives here; {', '.join(joined)} has "
                 "it. Leave jit_compile out, or take a network without batch normalisation."
             )
+        if backbone_rate != 1 and not any(map(parts.has_parts, self.networks.values())):
+            raise ConfigError(
+                f"backbone_rate={backbone_rate} is for networks of a backbone and a head "
+                "(mpl_tf.networks.parts); there is none."
+            )
         self.weight_decay, self.clip_norm = weight_decay, clip_norm
         self.passes_function = None  # it was traced with other arguments
+        self.backbone_rate = backbone_rate
         compiled = jit_compile and several
         self.forward = Forward(accumulate_steps, recompute, compiled, self.pass_counts)
         with self.distribute_strategy.scope():
@@ -127,6 +139,8 @@ class Trainer(Steps):
         """
         with self.distribute_strategy.scope():
             prepared = update.prepare_optimizer(optimizer, network, name)
+        if self.backbone_rate != 1:
+            update.check_rates(prepared, name)
         roles = [role for role, each in self.networks.items() if each is network]
         self.overflow.watch(prepared, roles[0] if roles else "student")  # or one around it
         paths = [variable.path for variable in network.trainable_variables]
@@ -135,7 +149,7 @@ class Trainer(Steps):
 
     def start_statistics(self, network: keras.Model) -> None:
         """Has the moving batch statistics of a network start anew: its first passes count alike."""
-        if normalisations(network):
+        if normalisations(network, frozen=True):
             with self.distribute_strategy.scope():
                 name, scalar = f"{network.name}_passes", {"shape": (), "dtype": "int64"}
                 count = self.add_weight(name=name, initializer="zeros", trainable=False, **scalar)
@@ -148,6 +162,7 @@ class Trainer(Steps):
         return {
             "weight_decay": self.weight_decay,
             "clip_norm": self.clip_norm,
+            "backbone_rate": self.backbone_rate,
             "jit_compile": self.jit_compile,
             "steps_per_execution": self.steps_per_execution,
             "accumulate_steps": self.forward.accumulate_steps,
@@ -255,7 +270,7 @@ class Trainer(Steps):
         gradient: list[tf.Tensor | None],
         variables: list[keras.Variable],
     ) -> None:
-        """One optimizer step, as `compile` set it: unscale, reduce, add L2, clip, apply.
+        """One optimizer step, as `compile` set it: unscale, reduce, add L2, clip, rates, apply.
 
         Args:
           optimizer: as `own_optimizer` returned it.
@@ -264,7 +279,24 @@ class Trainer(Steps):
         """
         gradient = update.unscale(gradient, update.scale_of(optimizer))
         reduced = update.reduce_gradient(gradient, variables, self.weight_decay)
-        self.apply(optimizer, update.clip(reduced, self.clip_norm), variables)
+        clipped = update.clip(reduced, self.clip_norm)
+        self.apply(optimizer, self.at_rates(clipped, variables), variables)
+
+    def at_rates(
+        self, gradient: list[tf.Tensor], variables: list[keras.Variable]
+    ) -> list[tf.Tensor]:
+        """A gradient times `backbone_rate` in the variables of backbones: SGD's step at that rate.
+
+        The velocity is linear in the gradients, so that this is another learning rate exactly.
+        """
+        if self.backbone_rate == 1:
+            return gradient
+        networks = filter(parts.has_parts, self.networks.values())
+        slow = {id(v) for network in networks for v in parts.backbone(network).variables}
+        return [
+            self.backbone_rate * g if id(v) in slow else g
+            for g, v in zip(gradient, variables, strict=True)
+        ]
 
     def apply(
         self,

@@ -135,6 +135,18 @@ def check_two_optimizers(
         )
 
 
+def check_rates(optimizer: keras.optimizers.Optimizer, name: str) -> None:
+    """Raises ValueError unless a multiple of a gradient is a multiple of the optimizer's rate."""
+    inner = inner_optimizer(optimizer)
+    if type(inner) is not keras.optimizers.SGD or inner.weight_decay:
+        received = type(inner).__name__ + (" with weight_decay" if inner.weight_decay else "")
+        raise ValueError(
+            f"backbone_rate scales gradients, which scales the rate of SGD without weight_decay "
+            f"alone; {name} is {received}. Take keras.optimizers.SGD and "
+            "compile(weight_decay=...), or backbone_rate=1."
+        )
+
+
 def inner_optimizer(optimizer: keras.optimizers.Optimizer) -> keras.optimizers.Optimizer:
     """The optimizer that moves the weights, without the one that scales losses around it."""
     return getattr(optimizer, "inner_optimizer", optimizer)

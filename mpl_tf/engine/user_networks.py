@@ -174,6 +174,7 @@ def copy_network(network: keras.Model) -> keras.Model:
     """
     twin = keras.models.clone_model(network, clone_function=_copy_layer, recursive=True)
     twin.set_weights(network.get_weights())
+    _copy_seeds(network, twin)
     for original, layer in zip(all_layers(network), all_layers(twin), strict=True):
         if hasattr(original, "finalize_state"):  # computed of weights, once
             layer.finalize_state()
@@ -210,7 +211,10 @@ def _copy_layer(layer: keras.Layer) -> keras.Layer:
             dtype=layer.dtype_policy,
         )
     try:
-        return type(layer).from_config(layer.get_config())
+        config = layer.get_config()
+        if getattr(layer, "seed_generator", None) is not None and config.get("rate") == 0:
+            config["rate"] = 0.5  # so that it has a generator, too; then it has the layer's rate
+        return type(layer).from_config(config)
     except Exception as error:  # of whatever kind the class raises
         raise ConfigError(
             f"layer {layer.name!r}, a {type(layer).__name__}, cannot be copied, and the moving "
@@ -218,6 +222,41 @@ def _copy_layer(layer: keras.Layer) -> keras.Layer:
             "arguments of its constructor, and a constructor that passes **kwargs on to "
             f"super().__init__. Keras says: {_first_line(error)}"
         ) from error
+
+
+def frozen_weights(network: keras.Model) -> list[keras.Variable]:
+    """The weights that training never moves: of frozen layers, and kernels that LoRA wraps."""
+    frozen = []
+    for layer in all_layers(network):
+        if not layer.trainable:
+            frozen += layer.weights
+        elif getattr(layer, "lora_enabled", False):
+            frozen += layer.non_trainable_weights
+    return frozen
+
+
+def check_same_weights(teacher: keras.Model, student: keras.Model) -> None:
+    """Raises ConfigError unless a student can start from the weights of its teacher."""
+    shapes = [[tuple(weight.shape) for weight in each.weights] for each in (teacher, student)]
+    if shapes[0] != shapes[1]:
+        raise ConfigError(
+            "student_init=teacher needs a student of the teacher's layers; received a teacher of "
+            f"{teacher.count_params():,} weights and a student of {student.count_params():,}."
+        )
+
+
+def _copy_seeds(network: keras.Model, twin: keras.Model) -> None:
+    """Has the layers of a copy draw what those of the network would draw next."""
+    for layer, copy in zip(all_layers(network), all_layers(twin), strict=True):
+        if getattr(layer, "seed_generator", None) is not None and hasattr(layer, "rate"):
+            copy.rate = layer.rate  # 0 in frozen layers, also of a layer inside another one
+    states = [
+        [v for v in each.non_trainable_variables if v.name == "seed_generator_state"]
+        for each in (network, twin)
+    ]
+    if len(states[0]) == len(states[1]):
+        for state, of_copy in zip(*states, strict=True):
+            of_copy.assign(state)
 
 
 def _probe(network: keras.Model) -> np.ndarray:

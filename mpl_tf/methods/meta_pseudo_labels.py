@@ -277,7 +277,7 @@ class MetaPseudoLabels(Method):
             scale_of(optimizer),
         )
         reduced = reduce_gradient(lesson.gradient, variables, self.weight_decay)
-        applied = clip(reduced, self.clip_norm)
+        applied = self.at_rates(clip(reduced, self.clip_norm), variables)
         state = state_of(self.student)
         self.apply(optimizer, applied, variables)
         self.log(student_loss=lesson.loss, student_learning_rate=rate)

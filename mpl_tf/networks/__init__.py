@@ -6,12 +6,23 @@ A network is one file with a builder and its ARCHITECTURE, and an entry in NETWO
 import difflib
 import os
 
-from mpl_tf.networks import applications, mlp, published, small, wide_resnet
+from mpl_tf.networks import applications, mlp, published, saved, small, wide_resnet
 from mpl_tf.networks.architecture import Architecture, Builder
+from mpl_tf.networks.freezing import set_trained
 from mpl_tf.networks.precision import precision
 from mpl_tf.options import ConfigError
 
-__all__ = ["HELP", "NETWORKS", "check", "find", "has_parts", "precision", "takes_weights"]
+__all__ = [
+    "HELP",
+    "NETWORKS",
+    "check",
+    "find",
+    "has_parts",
+    "is_pretrained",
+    "precision",
+    "set_trained",
+    "takes_weights",
+]
 
 
 class _Networks(dict[str, Architecture]):
@@ -26,7 +37,7 @@ NETWORKS = _Networks(
     small=small.ARCHITECTURE,
     wide_resnet=wide_resnet.ARCHITECTURE,
 )
-_ARCHITECTURES = (*NETWORKS.values(), applications.ARCHITECTURE)
+_ARCHITECTURES = (*NETWORKS.values(), applications.ARCHITECTURE, saved.ARCHITECTURE)
 HELP = "; ".join(architecture.text for architecture in _ARCHITECTURES)
 
 
@@ -62,6 +73,19 @@ def has_parts(name: str) -> bool:
 def takes_weights(name: str) -> bool:
     """Whether the builder of the network called `name` takes `weights`."""
     return any(a.fetch is not None and a.matches(name) for a in _ARCHITECTURES)
+
+
+def is_pretrained(name: str, weights: str) -> bool:
+    """Whether the network called `name` starts from weights that were learned elsewhere.
+
+    Args:
+      name: of a network.
+      weights: the `weights` of networks that take them.
+    """
+    architecture = next((a for a in _ARCHITECTURES if a.matches(name)), None)
+    return architecture is not None and (
+        architecture.pretrained or (architecture.fetch is not None and bool(weights))
+    )
 
 
 def check(name: str, weights: str, side: int) -> None:

@@ -4,13 +4,12 @@ import contextlib
 import os
 import random
 from collections.abc import Iterator
-from typing import Any
 
 import keras
 import numpy as np
 from keras import layers
 
-from mpl_tf.networks import heads, parts, published
+from mpl_tf.networks import heads, parts, published, remade
 from mpl_tf.networks.architecture import Architecture
 from mpl_tf.networks.initializers import layer_seeds
 from mpl_tf.options import ConfigError, hint
@@ -142,13 +141,12 @@ def build(
 
     seeds = layer_seeds(seed)
 
+    remake_other = remade.remaker(seeds, synchronized)
+
     def remake(layer: keras.Layer) -> keras.Layer:
         if isinstance(layer, layers.Normalization) and layer.weights:
             return _constant_normalization(layer, loaded=bool(weights))
-        config = _with_seeds(layer.get_config(), seeds)
-        if isinstance(layer, layers.BatchNormalization):
-            config["synchronized"] = synchronized
-        return type(layer).from_config(config)
+        return remake_other(layer)
 
     backbone = keras.models.clone_model(unseeded, clone_function=remake)
     if weights:
@@ -238,18 +236,6 @@ def _constant_normalization(layer: keras.Layer, loaded: bool) -> keras.Layer:
     return layers.Normalization(
         axis=layer.axis, mean=mean.tolist(), variance=variance.tolist(), name=layer.name
     )
-
-
-def _with_seeds(config: Any, seeds: Iterator[int]) -> Any:
-    """A layer's configuration with every `seed` that is None replaced, nested ones included."""
-    if isinstance(config, dict):
-        return {
-            key: next(seeds) if key == "seed" and value is None else _with_seeds(value, seeds)
-            for key, value in config.items()
-        }
-    if isinstance(config, list):
-        return [_with_seeds(value, seeds) for value in config]
-    return config
 
 
 @contextlib.contextmanager

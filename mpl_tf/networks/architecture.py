@@ -51,6 +51,7 @@ class Architecture:
       fetch: downloads the published weights of a network, if they are not there, for images of a
         side and the keywords of `parse`; a `build` with it takes `weights`. Raises ConfigError if
         they cannot be had. None where there are no such weights, or networks come with them.
+      pretrained: whether networks come with weights.
     """
 
     build: Callable[..., keras.Model]
@@ -60,6 +61,7 @@ class Architecture:
     parse: Callable[..., dict[str, Any]] = dict
     two_parts: bool = False
     fetch: Callable[..., None] | None = None
+    pretrained: bool = False
 
     def __call__(
         self, num_classes: int, input_shape: tuple[int, ...], /, **arguments: Any

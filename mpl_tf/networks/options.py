@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from mpl_tf.networks import heads
+from mpl_tf.networks import freezing, heads
 from mpl_tf.options import option
 
 
@@ -18,3 +18,26 @@ class NetworkConfig:
         path=True,
     )
     head: str = option("linear", f"What makes logits of a backbone's features: {heads.FORMS}.")
+    train: str = option(
+        "all",
+        f"What of a network with learned weights is trained: {freezing.FORMS}.",
+    )
+    batch_norm: str = option(
+        "auto",
+        "Batch normalisation of a backbone with learned weights. frozen, as is auto: statistics, "
+        "scale and offset stay as they are. trained: its statistics start anew.",
+        choices=("auto", "frozen", "trained"),
+    )
+    backbone_rate: float = option(
+        0.1,
+        "What the learning rate is multiplied by for a backbone with learned weights.",
+        above=0,
+        high=1000,
+    )
+    student_init: str = option(
+        "seed",
+        "What the student starts from. teacher: from the weights of its teacher, as they are when "
+        "the student's training begins.",
+        choices=("seed", "teacher"),
+        needs="teacher_optimizer",
+    )

@@ -3,6 +3,7 @@
 import dataclasses
 import os
 import zlib
+from typing import Any
 
 import keras
 import numpy as np
@@ -141,18 +142,27 @@ def network(
     """
     run = settings.run
     name = run.teacher_network if role == "teacher" and run.teacher_network else run.network
-    parts = {"head": settings.network.head} if networks.has_parts(name) else {}
+    options = settings.network
+    made_of = {"head": options.head} if networks.has_parts(name) else {}
     if networks.takes_weights(name):
-        parts["weights"] = settings.network.network_weights
+        made_of["weights"] = options.network_weights
     with networks.precision(settings.compute.precision):
-        return networks.find(name)(
+        made = networks.find(name)(
             num_classes,
             image_shape,
             seed=derived_seed(run.seed, role),
             dropout=run.dropout,
             synchronized=replicas > 1,
-            **parts,
+            **made_of,
         )
+        if networks.is_pretrained(name, options.network_weights):
+            networks.set_trained(
+                made,
+                options.train,
+                batch_norm=options.batch_norm == "trained",
+                seed=derived_seed(run.seed, f"lora of {role}"),
+            )
+    return made
 
 
 def build_method(
@@ -196,6 +206,14 @@ def build_method(
             role: network(settings, num_classes, image_shape, role, replicas) for role in roles
         }
         optimizers = {f"{role}_optimizer": optimizer(role) for role in roles}
+    options = settings.network
+    starts: dict[str, Any] = {}
+    if options.train != "head" and networks.is_pretrained(run.network, options.network_weights):
+        starts["backbone_rate"] = options.backbone_rate
+    if options.student_init == "teacher" and method_class.joint_training:
+        built["student"].set_weights(built["teacher"].get_weights())
+    elif options.student_init == "teacher":
+        starts["student_init"] = options.student_init
     backbone = None
     if settings.is_cached:
         backbone = parts.backbone(built["student"])
@@ -214,6 +232,7 @@ def build_method(
         steps_per_execution=compute.steps_per_execution,
         accumulate_steps=compute.accumulate_steps,
         recompute=compute.recompute,
+        **starts,
     )
     return method, backbone
 

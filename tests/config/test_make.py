@@ -103,6 +103,24 @@ def test_defaults_of_methods_are_options_that_apply_to_them():
         ({"feedback": "up"}, "feedback must be one of dot, exact, none, sampled"),
         ({"network": "wide_resnet_27_2"}, "6n + 4"),
         ({"network_weights": "w.h5"}, "received network=small"),
+        ({"head": "mlp"}, "head must be linear, or mlp_WIDTH: a hidden layer"),
+        ({"head": "mlp_64"}, "head=mlp_64 is for networks of a backbone and a head: keras:NAME, "),
+        ({"train": "most"}, "train must be all; head; last_N, the head and"),
+        ({"train": "head"}, "train=head is for networks that start from learned weights: keras:"),
+        (
+            {"network": "keras:VGG16", "train": "lora_4"},
+            "train=lora_4 is for networks that start from learned weights: keras:NAME with --netw",
+        ),
+        ({"batch_norm": "frozen"}, "batch_norm=frozen is for networks that start from learned"),
+        ({"backbone_rate": 0.5}, "backbone_rate=0.5 is for networks that start from learned"),
+        ({"backbone_rate": 0.0}, "backbone_rate must be at most 1,000 and greater than 0; rec"),
+        ({"student_init": "teacher", "method": "fixmatch"}, "fixmatch has no use for student_init"),
+        (
+            {"student_init": "teacher", "teacher_network": "small_16"},
+            "student_init=teacher is for a student of the teacher's layers; received network=small",
+        ),
+        ({"network": "file:no.keras"}, "network=file:no.keras is no file"),
+        ({"network": "file:no.tar"}, "ending in .keras or .h5; received 'no.tar'"),
         (
             {"network": "keras:ResNet50", "network_weights": "no.h5"},
             "must be imagenet or a file; no.h5 is no file",
@@ -269,3 +287,23 @@ def test_batches_that_replicas_cannot_share_are_refused():
     config.check_replicas(made, 1)
     with pytest.raises(options.ConfigError, match=r"4 equal parts \(2 replicas times .*batch=10"):
         config.check_replicas(made, 2)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"train": "head", "batch_norm": "trained"}, "batch_norm=trained has no effect beside tra"),
+        ({"train": "head", "backbone_rate": 0.5}, "backbone_rate=0.5 has no effect beside train="),
+        (
+            {"teacher_network": "keras:VGG16"},
+            "must all start from learned weights, or none; .* of which keras:VGG16 does not",
+        ),
+    ],
+)
+def test_options_of_networks_in_files_that_have_no_effect_are_refused(settings, message, tmp_path):
+    path = tmp_path / "model.keras"
+    path.write_text("looked at when it is read")
+    with pytest.raises(options.ConfigError, match=message):
+        config.make({"network": f"file:{path}", **settings})
+    made = config.make({"network": f"file:{path}", "train": "head"})
+    assert (made.network.train, made.network.backbone_rate) == ("head", 0.1)

@@ -12,6 +12,7 @@ import pytest
 import tensorflow as tf
 
 import mpl_tf
+from mpl_tf.networks import parts
 
 B, U, K = 4, 6, 3
 ONLY_FEEDBACK = {"supervised_weight": 0.0, "uda_weight": 0.0}
@@ -30,7 +31,7 @@ def oracle(
 ):
     """grad_T L_l(theta_S'(theta_T)) for the coming step of `model`, whose state it leaves alone.
 
-    `weights` [B] are those of the labels in L_l.
+    `weights` [B] are those of the labels in L_l. `rate` is a number, or one for each variable.
     """
     teacher, student = model.teacher, model.student
     teacher_weights, student_weights = (values(n.trainable_variables) for n in (teacher, student))
@@ -57,9 +58,10 @@ def oracle(
             norm = tf.sqrt(sum(tf.reduce_sum(g**2) for g in gradient))
             gradient = [g * tf.minimum(clip / norm, 1) for g in gradient]
         moved = []
-        for w, v, g in zip(student_weights, velocity, gradient, strict=True):
-            v = momentum * v - rate * g
-            moved.append(w + momentum * v - rate * g if nesterov else w + v)
+        rates = rate if isinstance(rate, list) else [rate] * len(gradient)
+        for w, v, g, r in zip(student_weights, velocity, gradient, rates, strict=True):
+            v = momentum * v - r * g
+            moved.append(w + momentum * v - r * g if nesterov else w + v)
         logits, _ = student.stateless_call(moved, state, batch["labeled"], training=True)
         target = tf.one_hot(batch["label"], K, dtype=logits.dtype)
         if weights is not None:
@@ -88,7 +90,7 @@ def change_of_teacher(model, batch):
 
 
 def make(teacher, student, form="exact", rate=0.125, momentum=0.0, nesterov=False, **kwargs):
-    names = ("clip_norm", "jit_compile", "weight_decay")
+    names = ("clip_norm", "jit_compile", "weight_decay", "backbone_rate")
     compile_arguments = {k: kwargs.pop(k) for k in names if k in kwargs}
     model = mpl_tf.MetaPseudoLabels(teacher, student, feedback=form, **ONLY_FEEDBACK | kwargs)
     model.compile(
@@ -140,6 +142,46 @@ def test_exact_is_the_second_order_gradient_through_clipping_and_decay(linear, r
     own = expected + 0.01 * flat(teacher.trainable_variables)
     assert np.linalg.norm(own) < 0.2  # ... and the teacher is not
     assert relative_error(change_of_teacher(model, batch), own) < 1e-6
+
+
+@pytest.fixture
+def of_parts(linear):
+    """A student of a backbone and a head, each a dense layer, in float64."""
+
+    def part(name, inside):
+        inputs = keras.Input(inside.input_shape[1:], dtype="float64")
+        return keras.Model(inputs, inside(inputs), name=name)
+
+    return parts.join(part(parts.BACKBONE, linear(5, 4)), part(parts.HEAD, linear(4, K)))
+
+
+@pytest.mark.parametrize("sgd", [SGD, HEAVY_BALL, NESTEROV], ids=["sgd", "heavy", "nesterov"])
+def test_exact_knows_the_rate_of_the_backbone(sgd, of_parts, linear, rng):
+    limits = {"weight_decay": 0.01, "clip_norm": 0.5}
+    model = make(linear(5, K), of_parts, label_smoothing=0.0, backbone_rate=0.25, **limits, **sgd)
+    own = sgd | {"rate": [0.25 * sgd["rate"]] * 2 + [sgd["rate"]] * 2}
+    limits = {"weight_decay": 0.01, "clip": 0.5}
+    for step in range(3):
+        batch = {k: rng.normal(size=(n, 5)) for k, n in (("labeled", B), ("strong", U))}
+        batch |= {"label": rng.integers(K, size=B), "weak": batch["strong"]}
+        decay = 0.01 * flat(model.teacher.trainable_variables)
+        expected = flat(oracle(model, batch, smoothing=0.0, **limits, **own)) + decay
+        assert relative_error(change_of_teacher(model, batch), expected) < 1e-6, step
+
+
+def test_dot_knows_the_rate_of_the_backbone(of_parts, linear, rng):
+    model = make(linear(5, K), of_parts, "dot", backbone_rate=0.25, **SGD)
+    batch = {k: rng.normal(size=(n, 5)) for k, n in (("labeled", B), ("strong", U))}
+    batch |= {"label": rng.integers(K, size=B), "weak": batch["strong"]}
+    before = [w.copy() for w in of_parts.get_weights()]
+    data = tf.data.Dataset.from_tensors(batch).repeat()
+    history = model.fit(data, steps_per_epoch=1, verbose=0)
+    with tf.GradientTape() as tape:
+        logits = of_parts(batch["labeled"])
+        loss = cross_entropy(tf.one_hot(batch["label"], K, dtype="float64"), logits)
+    gradient = tape.gradient(loss, of_parts.trainable_variables)
+    moved = flat(before) - flat(of_parts.get_weights())
+    np.testing.assert_allclose(history.history["feedback"], [flat(gradient) @ moved], rtol=1e-5)
 
 
 def test_exact_is_the_second_order_gradient_of_a_loss_weighted_by_class(linear, rng):

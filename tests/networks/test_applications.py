@@ -2,7 +2,6 @@
 
 import random
 
-import h5py
 import keras
 import numpy as np
 import pytest
@@ -153,19 +152,6 @@ def test_efficientnet_normalises_with_the_statistics_of_imagenet(efficientnet, i
 # Weights files
 
 
-def write_published(path, network):
-    """The HDF5 layout of the files that keras.applications downloads."""
-    with h5py.File(path, "w") as file:
-        file.attrs["layer_names"] = [layer.name.encode() for layer in network.layers]
-        file.attrs["backend"], file.attrs["keras_version"] = b"tensorflow", b"2.4.0"
-        for layer in network.layers:
-            group = file.create_group(layer.name)
-            names = [f"weight_{i}".encode() for i in range(len(layer.weights))]
-            group.attrs["weight_names"] = names
-            for name, value in zip(names, layer.get_weights(), strict=True):
-                group.create_dataset(name.decode(), data=value)
-
-
 @pytest.mark.parametrize(
     ("name", "file", "channels"),
     [
@@ -174,7 +160,9 @@ def write_published(path, network):
         ("VGG16", "vgg_notop.h5", 1),
     ],
 )
-def test_a_weights_file_gives_the_features_of_keras(name, file, channels, images, rng, tmp_path):
+def test_a_weights_file_gives_the_features_of_keras(
+    name, file, channels, images, rng, tmp_path, write_published
+):
     backbone, path = headless(name), str(tmp_path / file)
     for weight in backbone.weights:  # batch statistics, too, are to be told from initial ones
         weight.assign(weight + 0.1 * np.abs(rng.normal(size=weight.shape)))
@@ -204,7 +192,7 @@ def test_the_head_on_a_weights_file_depends_on_the_seed(tmp_path):
     assert equal == [True] * (len(equal) - 2) + [False, True]  # the head's bias is zero
 
 
-def test_the_published_statistics_of_efficientnet_are_used(images, tmp_path):
+def test_the_published_statistics_of_efficientnet_are_used(images, tmp_path, write_published):
     path = str(tmp_path / "efficientnet_notop.h5")
     original = headless("EfficientNetB0")
     # The published files have the standard deviation where Keras takes the variance.
@@ -252,7 +240,7 @@ def test_what_is_no_weights_file_is_refused(file, message, tmp_path):
 
 
 @pytest.mark.parametrize("file", ["other_notop.h5", "other.weights.h5"])
-def test_the_weights_of_another_network_are_refused(file, mobilenet, tmp_path):
+def test_the_weights_of_another_network_are_refused(file, mobilenet, tmp_path, write_published):
     path = str(tmp_path / file)
     if file.endswith(".weights.h5"):
         mobilenet.save_weights(path)

@@ -8,10 +8,10 @@ import pytest
 import tensorflow as tf
 
 from mpl_tf.config.groups import RunConfig
-from mpl_tf.networks import NETWORKS, applications, find, has_parts, takes_weights
+from mpl_tf.networks import NETWORKS, applications, find, has_parts, saved, takes_weights
 from mpl_tf.options import ConfigError
 
-ARCHITECTURES = (*NETWORKS.values(), applications.ARCHITECTURE)
+ARCHITECTURES = (*NETWORKS.values(), applications.ARCHITECTURE, saved.ARCHITECTURE)
 
 
 @pytest.fixture(params=sorted(NETWORKS))
@@ -135,6 +135,7 @@ EXAMPLES = {
     "small": ["small", "small_1", "small_9999"],
     "wide_resnet": ["wide_resnet", "wide_resnet_28_10"],
     "keras:NAME": ["keras:VGG16", "KERAS:", "Keras:nothing"],
+    "file:MODEL.keras": ["file:", "FILE:m.keras", "file:a/b.h5"],
 }
 NOBODYS = [
     "",
@@ -145,6 +146,7 @@ NOBODYS = [
     "wide_resnet_28",
     "keras",
     "keras_VGG16",
+    "m.keras",
 ]
 
 

@@ -1,0 +1,123 @@
+"""Networks in files that Keras has saved, with their weights."""
+
+import os
+
+import keras
+
+from mpl_tf.console import log
+from mpl_tf.networks import classifier_head, heads, parts, remade
+from mpl_tf.networks.architecture import Architecture
+from mpl_tf.networks.initializers import layer_seeds
+from mpl_tf.networks.layers import all_layers
+from mpl_tf.options import ConfigError
+
+_ENDINGS = (".keras", ".h5")
+_SCALING = (keras.layers.Rescaling, keras.layers.Normalization)
+
+
+def build(
+    num_classes: int,
+    input_shape: tuple[int, ...],
+    seed: int = 0,
+    dropout: float = 0.2,
+    synchronized: bool = False,
+    head: str = "linear",
+    *,
+    path: str,
+) -> keras.Model:
+    """A network of two parts whose backbone is a saved model, with its weights.
+
+    The model takes images with values 0 to 255: what it does to them first is part of it. Its
+    classification head, if it has one, is cut; one of as many classes is where a linear head
+    starts. Maps of features are averaged over the places.
+
+    Args:
+      num_classes: number of classes K.
+      input_shape: (height, width, channels) of the images; of 1 channel they are repeated for a
+        model of 3.
+      seed: of the head's initial weights and the dropout masks.
+      dropout: in [0, 1), dropout before the head's last layer.
+      synchronized: whether batch statistics are taken over all replicas.
+      head: one of `heads.FORMS`.
+      path: a file `model.save` has written, .keras or .h5. It is loaded in Keras's safe mode: code
+        in it is not run.
+
+    Returns:
+      keras.Model, images [N, H, W, C] with values 0 to 255 -> logits [N, K]; see `parts`.
+
+    Raises:
+      ConfigError: there is no such file, it holds no model that can be used, or code.
+    """
+    name = f"network=file:{path}"
+    _check_file(path)
+    model = _load(path, name)
+    if not getattr(model, "outputs", None) or len(model.outputs) != 1:
+        raise ConfigError(
+            f"{name} must hold a functional or Sequential model of one output; received a "
+            f"{type(model).__name__}."
+        )
+    cut = classifier_head.cut(model, name)
+    seeds = layer_seeds(seed)
+    backbone = remade.backbone(cut.features, input_shape, seeds, synchronized, name)
+    made = heads.draw(num_classes, backbone.output_shape[-1], seeds, dropout, head)
+    if cut.kernel is not None and cut.kernel.shape[-1] == num_classes and head == "linear":
+        made.layers[-1].set_weights([cut.kernel, cut.bias])
+        log.info(f"{name}: its layer {cut.layer!r} of {num_classes} classes is kept.")
+    elif cut.layer:
+        log.info(f"{name}: its last layer {cut.layer!r} is cut.")
+    if not any(isinstance(layer, _SCALING) for layer in all_layers(backbone)):
+        log.warning(
+            f"{name} has no layer that scales images (Rescaling, Normalization), and is given "
+            "values 0 to 255. If it was trained on others, save it with such a layer after its "
+            "input."
+        )
+    return parts.join(backbone, made, name="file")
+
+
+def _check_file(path: str) -> None:
+    if not path.lower().endswith(_ENDINGS):
+        raise ConfigError(
+            f"network=file:MODEL must name a file of Keras, ending in {' or '.join(_ENDINGS)}; "
+            f"received {path!r}."
+        )
+    if not os.path.isfile(path):
+        raise ConfigError(f"network=file:{path} is no file.")
+    if path.lower().endswith(".weights.h5"):
+        raise ConfigError(
+            f"network=file:{path} holds weights alone. Save the model, model.save('model.keras'); "
+            "weights of a network of keras.applications are for --network=keras:NAME "
+            "--network_weights=FILE."
+        )
+
+
+def _load(path: str, name: str) -> keras.Model:
+    try:
+        model = keras.saving.load_model(path, compile=False, safe_mode=True)
+    except Exception as error:  # h5py, zipfile, Keras and layers have no common error
+        reason = remade.first_line(error)
+        if "ambda" in reason and ("safe_mode" in reason or "unsafe" in reason):
+            raise ConfigError(
+                f"{name} holds code (a Lambda layer), which would run here, and is not loaded. "
+                "Save the model with layers of Keras in place of the Lambda."
+            ) from error
+        raise ConfigError(f"{name} cannot be loaded: {reason}") from error
+    if not isinstance(model, keras.Model):
+        raise ConfigError(f"{name} must hold a keras.Model; received a {type(model).__name__}.")
+    return model
+
+
+def _parse(path: str) -> dict[str, str]:
+    path = os.path.expanduser(path)
+    _check_file(path)
+    return {"path": path}
+
+
+ARCHITECTURE = Architecture(
+    build,
+    r"(?i:file):(?P<path>.*)",
+    ("file:MODEL.keras",),
+    "a model that Keras has saved, with its weights; its classification head is cut",
+    _parse,
+    two_parts=True,
+    pretrained=True,
+)

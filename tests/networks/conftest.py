@@ -1,0 +1,23 @@
+"""Shared by the tests of networks: files of weights as Keras publishes them."""
+
+import h5py
+import pytest
+
+
+@pytest.fixture
+def write_published():
+    """write_published(path, network): a file of a network's weights, as Keras publishes them."""
+
+    def write(path, network):
+        """The HDF5 layout of the files that keras.applications downloads."""
+        with h5py.File(path, "w") as file:
+            file.attrs["layer_names"] = [layer.name.encode() for layer in network.layers]
+            file.attrs["backend"], file.attrs["keras_version"] = b"tensorflow", b"2.4.0"
+            for layer in network.layers:
+                group = file.create_group(layer.name)
+                names = [f"weight_{i}".encode() for i in range(len(layer.weights))]
+                group.attrs["weight_names"] = names
+                for name, value in zip(names, layer.get_weights(), strict=True):
+                    group.create_dataset(name.decode(), data=value)
+
+    return write

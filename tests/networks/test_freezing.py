@@ -1,0 +1,158 @@
+"""What of a backbone is trained: the last layers, LoRA's matrices, batch statistics."""
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+from mpl_tf.console import log
+from mpl_tf.networks import heads, parts, set_trained
+from mpl_tf.options import ConfigError
+
+SHAPE = (6, 6, 3)
+
+
+def network(*extra, classes=3):
+    """A backbone of two convolutions and a dense layer, with batch norm and dropout; a head."""
+    x = inputs = keras.Input(SHAPE)
+    for layer in extra:
+        x = layer(x)
+    for name in ("one", "two"):
+        x = layers.Conv2D(4, 3, padding="same", name=name)(x)
+        x = layers.BatchNormalization(name=f"norm_{name}")(x)
+        x = layers.Dropout(0.5, name=f"drop_{name}")(x)
+    x = layers.Dense(5, name="three")(layers.GlobalAveragePooling2D()(x))
+    backbone = keras.Model(inputs, x, name=parts.BACKBONE)
+    return parts.join(backbone, heads.build(classes, 5, dropout=0.0))
+
+
+def trained(made):
+    names = [v.path.split("/")[-2:] for v in parts.backbone(made).trainable_variables]
+    return sorted({layer for layer, _ in names})
+
+
+@pytest.mark.parametrize(
+    ("train", "batch_norm", "expected"),
+    [
+        ("all", True, ["norm_one", "norm_two", "one", "three", "two"]),
+        ("all", False, ["one", "three", "two"]),
+        ("head", False, []),
+        ("last_1", True, ["three"]),
+        ("last_2", True, ["norm_two", "three", "two"]),
+        ("last_2", False, ["three", "two"]),
+        ("last_3", False, ["one", "three", "two"]),
+        ("lora_2", False, ["one", "three", "two"]),
+    ],
+)
+def test_what_is_trained(train, batch_norm, expected):
+    made = network()
+    set_trained(made, train, batch_norm=batch_norm)
+    assert trained(made) == expected
+    assert len(parts.head(made).trainable_variables) == 2
+
+
+def test_a_frozen_backbone_does_in_training_what_it_does_without(rng):
+    made = network()
+    images = rng.normal(2.0, size=(8, *SHAPE))
+    before = [np.array(w) for w in made.get_weights()]
+    set_trained(made, "head")
+    np.testing.assert_array_equal(made(images, training=True), made(images, training=False))
+    for a, b in zip(before, made.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_dropout_after_the_first_trained_layer_stays():
+    made = network()
+    set_trained(made, "last_2")
+    rates = [parts.backbone(made).get_layer(f"drop_{name}").rate for name in ("one", "two")]
+    assert rates == [0.0, 0.5]
+
+
+@pytest.mark.parametrize("name", ["one", "three"])
+def test_lora_equals_its_formula(name, rng):
+    made, plain = network(), network()
+    plain.set_weights(made.get_weights())
+    images = rng.normal(size=(4, *SHAPE))
+    expected = plain(images)
+    set_trained(made, "lora_2", seed=3)
+    np.testing.assert_array_equal(made(images), expected)  # B is zero
+    layer, other = (parts.backbone(each).get_layer(name) for each in (made, plain))
+    a, b = (v for v in layer.trainable_variables)
+    assert [v.name for v in (a, b)] == ["lora_kernel_a", "lora_kernel_b"]
+    assert np.any(a.numpy()) and not np.any(b.numpy())
+    b.assign(rng.normal(size=b.shape))
+    other.kernel.assign(other.kernel + a.numpy() @ b.numpy())
+    np.testing.assert_allclose(made(images), plain(images), rtol=1e-4, atol=1e-5)
+    assert np.any(made(images) != expected)
+
+
+def test_the_matrices_of_lora_are_a_function_of_the_seed():
+    values = []
+    for seed in (1, 1, 2):
+        made = network()
+        set_trained(made, "lora_2", seed=seed)
+        values.append(parts.backbone(made).get_layer("one").lora_kernel_a.numpy())
+    np.testing.assert_array_equal(values[0], values[1])
+    assert np.any(values[0] != values[2])
+
+
+def test_lora_says_what_it_wraps(caplog):
+    caplog.set_level("INFO", logger=log.name)
+    set_trained(network(), "lora_2")
+    assert "LoRA of rank 2 wraps 3 layers of the backbone (one, two, three) with" in caplog.text
+
+
+@keras.saving.register_keras_serializable("test_freezing")
+class Scaled(layers.Layer):
+    """A layer with a weight of its own and another layer inside."""
+
+    def build(self, shape):
+        self.scale = self.add_weight(name="scale", shape=(), initializer="ones")
+        self.inside = layers.Dense(3, name="inside")
+        self.inside.build(shape)
+
+    def call(self, x):
+        return self.scale * self.inside(x)
+
+
+@pytest.mark.parametrize(
+    ("train", "expected"),
+    [("head", []), ("last_3", ["one", "three", "two"]), ("all", ["inside", "scaled"])],
+)
+def test_layers_with_layers_inside_are_frozen_too(train, expected):
+    made = network(Scaled(name="scaled"))
+    set_trained(made, train, batch_norm=False)
+    assert set(expected) <= set(trained(made)) | {"scaled"}
+    assert train == "all" or trained(made) == expected
+
+
+def _alone(*inside):
+    x = inputs = keras.Input(SHAPE)
+    for layer in inside:
+        x = layer(x)
+    backbone = keras.Model(inputs, layers.GlobalAveragePooling2D()(x), name=parts.BACKBONE)
+    return parts.join(backbone, heads.build(3, backbone.output_shape[-1]))
+
+
+@pytest.mark.parametrize(
+    ("train", "inside", "message"),
+    [
+        ("", (), "train must be all; head; last_N, .*; received ''"),
+        ("last", (), "train must be .*'last'"),
+        ("last_0", (), "train must be .*'last_0'"),
+        ("lora_x", (), "train must be .*'lora_x'"),
+        ("last_4", (), "last_4 needs as many layers with kernels; the backbone has 3"),
+        ("lora_2", (layers.DepthwiseConv2D(3),), "lora_2 would train nothing: the backbone has no"),
+        (
+            "lora_2",
+            (layers.Dense(3, kernel_constraint="non_neg", name="kept"),),
+            "lora_2, layer 'kept': Lora is incompatible with kernel constraints",
+        ),
+        ("head", (layers.RandomFlip(name="flip"),), "'flip', a RandomFlip, draws at random in"),
+        ("all", (layers.ReLU(),), "train=all would train no weight of the backbone; take train="),
+    ],
+)
+def test_what_cannot_be_trained_is_refused(train, inside, message):
+    made = _alone(*inside) if inside else network()
+    with pytest.raises(ConfigError, match=message):
+        set_trained(made, train)
