@@ -73,7 +73,8 @@ def remaker(seeds: Iterator[int], synchronized: bool) -> Callable[[keras.Layer],
         config = with_seeds(layer.get_config(), seeds)
         if isinstance(layer, layers.BatchNormalization):
             config["synchronized"] = synchronized
-        if layer.dtype_policy.name == keras.config.floatx():
+        policy = getattr(layer, "dtype_policy", None)  # operations of keras.ops have none
+        if policy is not None and policy.name == keras.config.floatx():
             config["dtype"] = keras.config.dtype_policy()
         return type(layer).from_config(config)
 
