@@ -15,11 +15,10 @@ def check_features(config: Config) -> None:
     if not config.is_cached:
         return
     run = config.run
-    train = getattr(config.network, "train", "head")
-    if train != "head":
+    if config.network.train != "head":
         raise ConfigError(
             f"features=cache is for train=head, where the backbone does not learn; received "
-            f"train={train}."
+            f"train={config.network.train}."
         )
     if not networks.has_parts(run.network):
         raise ConfigError(

@@ -30,7 +30,7 @@ class Config:
     @property
     def is_cached(self) -> bool:
         """Whether the run trains heads, on cached features of a backbone."""
-        return is_cached(self.features, getattr(self.network, "train", "all"))
+        return is_cached(self.features, self.network.train)
 
     def flat(self) -> dict[str, Any]:
         """Option name -> value, of the options that the method has a use for."""
