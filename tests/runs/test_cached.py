@@ -21,7 +21,7 @@ from mpl_tf.serving import loading
 
 SETTINGS = {
     "network": "two_parts",
-    "features": "cache",
+    "train": "head",
     "method": "fixmatch",
     "steps": 6,
     "eval_every": 3,
@@ -51,7 +51,9 @@ def build(num_classes, input_shape, seed=0, dropout=0.2, synchronized=False, hea
 @pytest.fixture(autouse=True)
 def two_parts(monkeypatch):
     """`--network=two_parts`."""
-    made = Architecture(build, "two_parts", ("two_parts",), "a made-up one", two_parts=True)
+    made = Architecture(
+        build, "two_parts", ("two_parts",), "a made-up one", two_parts=True, pretrained=True
+    )
     known = (*networks._ARCHITECTURES, made)
     monkeypatch.setattr(networks, "_ARCHITECTURES", known)
     ADDED.clear()
@@ -175,7 +177,8 @@ def test_weights_that_changed_while_a_run_was_stopped(run, monkeypatch, tmp_path
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"network": "small"}, r"features=cache is for networks of a backbone and a head"),
+        ({"network": "small"}, r"train=head is for networks that start from learned weights"),
+        ({"features": "cache", "train": "all"}, r"features=cache is for train=head, where the ba"),
         (
             {"method": "mpl", "teacher_network": "small"},
             r"one network, .* network=two_parts, teacher_network=small\. features=off takes two",
