@@ -12,12 +12,13 @@ from mpl_tf.images import memory
 from mpl_tf.networks.sizes import values_of_layers
 from mpl_tf.options import ConfigError
 
+_TENSORFLOW = 256 << 20  # bytes of graphs, threads and kernels
 _LAYERS = 4  # outputs as large as the largest that are there at once, at most
 _IMAGES = 24  # bytes a value of the chunks of images that are read, changed and waiting
 
 
 def memory_of(backbone: keras.Model, views: int) -> int:
-    """Bytes that computing features takes at most, beside TensorFlow itself.
+    """Bytes that computing features takes at most, beside what the process has already.
 
     Args:
       backbone: the network.
@@ -26,7 +27,8 @@ def memory_of(backbone: keras.Model, views: int) -> int:
     largest = max([*values_of_layers(backbone), 1])
     pixels = math.prod(backbone.input_shape[1:])
     weights = sum(math.prod(weight.shape) for weight in backbone.weights)
-    return CHUNK * (4 * _LAYERS * largest + (_IMAGES + views) * pixels) + 8 * weights
+    of_a_chunk = CHUNK * (4 * _LAYERS * largest + (_IMAGES + views) * pixels)
+    return _TENSORFLOW + of_a_chunk + 8 * weights
 
 
 def check(directory: str, on_disk: int, in_memory: int) -> None:

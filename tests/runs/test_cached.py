@@ -3,6 +3,8 @@
 import json
 import os
 import shutil
+import subprocess
+import sys
 
 import keras
 import numpy as np
@@ -10,19 +12,18 @@ import PIL.Image
 import pytest
 import tensorflow as tf
 
-from mpl_tf import config, networks
+from mpl_tf import config
 from mpl_tf.evaluation import subject
-from mpl_tf.features import compute
-from mpl_tf.networks import heads, parts
-from mpl_tf.networks.architecture import Architecture
+from mpl_tf.features import cache, compute
+from mpl_tf.networks import parts
 from mpl_tf.options import ConfigError
 from mpl_tf.runs import callbacks, restore, training
 from mpl_tf.serving import loading
 
 SETTINGS = {
-    "network": "two_parts",
     "train": "head",
     "method": "fixmatch",
+    "image_size": 12,
     "steps": 6,
     "eval_every": 3,
     "labeled_batch": 4,
@@ -33,30 +34,23 @@ SETTINGS = {
     "student_learning_rate": 10.0,
     "student_warmup_steps": 0,
 }
-ADDED = []  # to every weight of the backbone
 
 
-def build(num_classes, input_shape, seed=0, dropout=0.2, synchronized=False, head="linear"):
-    """A network of two parts, its backbone the same for all seeds."""
-    x = inputs = keras.Input(input_shape)
-    x = keras.layers.Rescaling(1 / 255)(x)
-    initial = keras.initializers.GlorotUniform(0)
-    x = keras.layers.Conv2D(6, 3, activation="relu", kernel_initializer=initial)(x)
-    backbone = keras.Model(inputs, keras.layers.GlobalAveragePooling2D()(x), name="backbone")
-    for added in ADDED:
-        backbone.set_weights([value + added for value in backbone.get_weights()])
-    return parts.join(backbone, heads.build(num_classes, 6, seed, dropout, head))
+@pytest.fixture
+def weights(tmp_path):
+    """weights(seed): writes a pretrained network, the same file each time; its path."""
 
+    def write(seed=0):
+        x = inputs = keras.Input((None, None, 3))
+        x = keras.layers.Rescaling(1 / 255)(x)
+        initial = keras.initializers.GlorotUniform(seed)
+        x = keras.layers.Conv2D(6, 3, activation="relu", kernel_initializer=initial)(x)
+        network = keras.Model(inputs, keras.layers.GlobalAveragePooling2D()(x))
+        network.save(tmp_path / "pretrained.keras")
+        return tmp_path / "pretrained.keras"
 
-@pytest.fixture(autouse=True)
-def two_parts(monkeypatch):
-    """`--network=two_parts`."""
-    made = Architecture(
-        build, "two_parts", ("two_parts",), "a made-up one", two_parts=True, pretrained=True
-    )
-    known = (*networks._ARCHITECTURES, made)
-    monkeypatch.setattr(networks, "_ARCHITECTURES", known)
-    ADDED.clear()
+    write()
+    return write
 
 
 @pytest.fixture(scope="module")
@@ -76,17 +70,25 @@ def my_images(tmp_path_factory):
 
 
 @pytest.fixture
-def run(my_images, tmp_path):
+def settings(my_images, weights, tmp_path):
+    """The options of a run on such images, with that network."""
+    assert weights
+    network = f"file:{tmp_path / 'pretrained.keras'}"
+    return {"dataset": f"folder:{my_images}", "network": network, **SETTINGS}
+
+
+@pytest.fixture
+def run(settings, tmp_path):
     """run(name, **settings): results of a run in the folder `name` of the test."""
 
-    def train(name="run", overwrite=False, **more):
-        settings = config.make({"dataset": f"folder:{my_images}", **SETTINGS, **more})
-        return training.train_and_evaluate(settings, str(tmp_path / name), [], overwrite)
+    def train(name="run", **more):
+        made = config.make({**settings, **more})
+        return training.train_and_evaluate(made, str(tmp_path / name), [])
 
     return train
 
 
-def test_a_run_its_folder_and_what_is_made_of_it(run, my_images, tmp_path):
+def test_a_run_its_folder_and_what_is_made_of_it(run, my_images, tmp_path, weights):
     results = run()
     path = tmp_path / "run"
     assert results["test_accuracy"]["finetuned"] > 0.6
@@ -119,9 +121,14 @@ def test_a_run_its_folder_and_what_is_made_of_it(run, my_images, tmp_path):
     assert accuracy == pytest.approx(results["test_accuracy"]["ema"])
 
     # Other weights, or none, are said.
-    ADDED.append(0.5)
+    there = restore.find(str(path))
+    weights(seed=1)
     with pytest.raises(ConfigError, match=r"run was trained on features of a backbone with other"):
-        restore.restore(restore.find(str(path)))
+        restore.restore(there)
+    (tmp_path / "pretrained.keras").unlink()
+    message = rf"the backbone of the run in {path} cannot be built: .*pretrained\.keras"
+    with pytest.raises(ConfigError, match=message):
+        restore.restore(there)
 
 
 def test_an_interrupted_run_ends_as_an_uninterrupted_one(run, tmp_path, monkeypatch):
@@ -165,27 +172,67 @@ def test_runs_share_what_was_computed(run, monkeypatch):
     run("other_head", head="mlp_4", steps=3, finetune_steps=0)
 
 
-def test_weights_that_changed_while_a_run_was_stopped(run, monkeypatch, tmp_path):
+def test_weights_that_changed_while_a_run_was_stopped(run, weights, monkeypatch):
     monkeypatch.setattr("mpl_tf.runs.phases.fit", lambda experiment: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         run()
-    ADDED.append(0.5)
-    with pytest.raises(ConfigError, match="other weights than those of two_parts here"):
+    weights(seed=1)
+    with pytest.raises(ConfigError, match=r"other weights than those of file:.* here"):
         run()
 
 
+def test_two_replicas_train_what_one_does(run, settings, tmp_path):
+    run("one", dropout=0.0)
+    flags = [f"--{name}={value}" for name, value in settings.items()]
+    flags += ["--dropout=0", "--strategy=mirrored", "--replicas=2", f"--workdir={tmp_path / 'two'}"]
+    command = [sys.executable, "-m", "mpl_tf.train", *flags]
+    environment = {**os.environ, "CUDA_VISIBLE_DEVICES": "-1"}
+    subprocess.run(command, check=True, env=environment, capture_output=True)
+    trained = []
+    for name in ("one", "two"):
+        _, network = restore.restore(restore.find(str(tmp_path / name)))
+        trained.append(parts.head(network).get_weights())
+    for one, two in zip(*trained, strict=True):
+        np.testing.assert_allclose(one, two, atol=1e-5)
+
+
 @pytest.mark.parametrize(
-    ("settings", "message"),
+    ("more", "message"),
     [
-        ({"network": "small"}, r"train=head is for networks that start from learned weights"),
-        ({"features": "cache", "train": "all"}, r"features=cache is for train=head, where the ba"),
+        ({"train": "all", "features": "cache"}, r"features=cache is for train=head, .* train=all"),
+        (
+            {"train": "last_1", "features": "cache"},
+            r"features=cache is for train=head, .* train=last_1",
+        ),
+        (
+            {"network": "small", "train": "all", "features": "cache"},
+            r"features=cache is for train=head, .* train=all",
+        ),
+        ({"network": "small", "features": "cache"}, "train=head is for networks that start from"),
+        (
+            {"features": "off", "cached_weak_views": 3},
+            "cached_weak_views has no effect beside features=off",
+        ),
+        ({"cached_weak_views": 0}, "cached_weak_views must be at least 1"),
         (
             {"method": "mpl", "teacher_network": "small"},
-            r"one network, .* network=two_parts, teacher_network=small\. features=off takes two",
+            r"a teacher and a student of one network, .* teacher_network=small\.",
         ),
     ],
 )
-def test_what_cannot_be_cached_is_refused_before_any_work(run, tmp_path, settings, message):
+def test_what_cannot_be_cached_is_refused_before_any_work(run, tmp_path, more, message):
     with pytest.raises(ConfigError, match=message):
-        run(**settings)
+        run(**more)
     assert not (tmp_path / "run").exists()
+
+
+def test_a_full_disk_ends_the_command_in_words(settings, tmp_path, monkeypatch, capsys):
+    from mpl_tf import train
+
+    def full(file):
+        raise OSError(28, os.strerror(28))
+
+    monkeypatch.setattr(cache, "_to_disk", full)
+    flags = [f"--{name}={value}" for name, value in settings.items()]
+    assert train.main([*flags, f"--workdir={tmp_path / 'run'}"]) == 1
+    assert "No space left on device. Make room there" in capsys.readouterr().err

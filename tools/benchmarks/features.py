@@ -27,7 +27,9 @@ def define(parser: argparse.ArgumentParser) -> None:
     """Adds this benchmark's arguments to an argparse parser."""
     parser.add_argument("--network", default="keras:MobileNetV2", help="of two parts [%(default)s]")
     parser.add_argument("--image_size", type=int, default=96, help="pixels [%(default)s]")
-    parser.add_argument("--chunks", type=int, default=4, help=f"times {CHUNK} images [%(default)s]")
+    parser.add_argument(
+        "--chunks", type=int, default=16, help=f"times {CHUNK} images [%(default)s]"
+    )
     parser.add_argument("--repeats", type=int, default=7, help="timings of each sort [%(default)s]")
 
 
