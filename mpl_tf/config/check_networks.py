@@ -37,7 +37,7 @@ def _refuse_without_effect(options: NetworkConfig, names: list[str]) -> None:
     if options.head != NetworkConfig.head and not any(map(networks.has_parts, names)):
         raise ConfigError(
             f"head={options.head} is for networks of a backbone and a head: keras:NAME, "
-            f"file:MODEL.keras; {received}."
+            f"file:MODEL.keras, hub:PRESET; {received}."
         )
     if options.network_weights and not any(map(networks.takes_weights, names)):
         raise ConfigError(
@@ -55,7 +55,8 @@ def _refuse_without_effect(options: NetworkConfig, names: list[str]) -> None:
         if value != getattr(NetworkConfig, name) and not learned:
             raise ConfigError(
                 f"{name}={value} is for networks that start from learned weights: keras:NAME with "
-                f"--network_weights, file:MODEL.keras; {received}."
+                f"--network_weights, file:MODEL.keras, "
+                f"hub:PRESET; {received}."
             )
     if options.train == "head":
         for name in ("batch_norm", "backbone_rate"):

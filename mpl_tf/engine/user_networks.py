@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from mpl_tf.engine.logits import check_logits
-from mpl_tf.networks.layers import all_layers
+from mpl_tf.networks.layers import all_layers, from_config
 from mpl_tf.options import ConfigError
 
 # Largest difference of a copy's logits, relative to their size: rounding alone is below it.
@@ -214,7 +214,7 @@ def _copy_layer(layer: keras.Layer) -> keras.Layer:
         config = layer.get_config()
         if getattr(layer, "seed_generator", None) is not None and config.get("rate") == 0:
             config["rate"] = 0.5  # so that it has a generator, too; then it has the layer's rate
-        return type(layer).from_config(config)
+        return from_config(type(layer), config)
     except Exception as error:  # of whatever kind the class raises
         raise ConfigError(
             f"layer {layer.name!r}, a {type(layer).__name__}, cannot be copied, and the moving "

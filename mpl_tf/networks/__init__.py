@@ -6,7 +6,7 @@ A network is one file with a builder and its ARCHITECTURE, and an entry in NETWO
 import difflib
 import os
 
-from mpl_tf.networks import applications, mlp, published, saved, small, wide_resnet
+from mpl_tf.networks import applications, hub, mlp, published, saved, small, wide_resnet
 from mpl_tf.networks.architecture import Architecture, Builder
 from mpl_tf.networks.freezing import set_trained
 from mpl_tf.networks.precision import precision
@@ -37,7 +37,12 @@ NETWORKS = _Networks(
     small=small.ARCHITECTURE,
     wide_resnet=wide_resnet.ARCHITECTURE,
 )
-_ARCHITECTURES = (*NETWORKS.values(), applications.ARCHITECTURE, saved.ARCHITECTURE)
+_ARCHITECTURES = (
+    *NETWORKS.values(),
+    applications.ARCHITECTURE,
+    saved.ARCHITECTURE,
+    hub.ARCHITECTURE,
+)
 HELP = "; ".join(architecture.text for architecture in _ARCHITECTURES)
 
 

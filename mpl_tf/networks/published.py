@@ -32,7 +32,7 @@ def load(make: Callable[[], keras.Model], name: str) -> keras.Model:
       ConfigError: the weights are not there and cannot be downloaded, or are damaged.
     """
     try:
-        with _impatient(), warnings.catch_warnings():
+        with impatient(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # that weights were learned on images of another size
             return make()
     except Exception as error:  # Keras raises plain Exceptions here, h5py and sockets their own
@@ -48,7 +48,7 @@ def folder() -> str:
 
 
 @contextlib.contextmanager
-def _impatient() -> Iterator[None]:
+def impatient() -> Iterator[None]:
     """Inside, a host that is silent for some seconds counts as one that cannot be reached."""
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(_SECONDS)

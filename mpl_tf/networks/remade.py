@@ -6,7 +6,7 @@ from typing import Any
 import keras
 from keras import layers
 
-from mpl_tf.networks.layers import all_layers
+from mpl_tf.networks.layers import all_layers, from_config
 from mpl_tf.networks.parts import BACKBONE
 from mpl_tf.options import ConfigError
 
@@ -76,7 +76,7 @@ def remaker(seeds: Iterator[int], synchronized: bool) -> Callable[[keras.Layer],
         policy = getattr(layer, "dtype_policy", None)  # operations of keras.ops have none
         if policy is not None and policy.name == keras.config.floatx():
             config["dtype"] = keras.config.dtype_policy()
-        return type(layer).from_config(config)
+        return from_config(type(layer), config)
 
     return remake
 

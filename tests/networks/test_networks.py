@@ -8,10 +8,15 @@ import pytest
 import tensorflow as tf
 
 from mpl_tf.config.groups import RunConfig
-from mpl_tf.networks import NETWORKS, applications, find, has_parts, saved, takes_weights
+from mpl_tf.networks import NETWORKS, applications, find, has_parts, hub, saved, takes_weights
 from mpl_tf.options import ConfigError
 
-ARCHITECTURES = (*NETWORKS.values(), applications.ARCHITECTURE, saved.ARCHITECTURE)
+ARCHITECTURES = (
+    *NETWORKS.values(),
+    applications.ARCHITECTURE,
+    saved.ARCHITECTURE,
+    hub.ARCHITECTURE,
+)
 
 
 @pytest.fixture(params=sorted(NETWORKS))
@@ -136,6 +141,7 @@ EXAMPLES = {
     "wide_resnet": ["wide_resnet", "wide_resnet_28_10"],
     "keras:NAME": ["keras:VGG16", "KERAS:", "Keras:nothing"],
     "file:MODEL.keras": ["file:", "FILE:m.keras", "file:a/b.h5"],
+    "hub:PRESET": ["hub:", "Hub:vit_base", "hub:hf://a/b"],
 }
 NOBODYS = [
     "",
