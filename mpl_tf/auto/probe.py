@@ -10,10 +10,12 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 
 from mpl_tf.auto import folds as folding
+from mpl_tf.engine import calibration
+from mpl_tf.formulas import calibration as formulas
 
 # Inverse strengths of the L2 penalty that are tried, for standardised features.
-STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
-_DEFAULT = 1e-2  # where no label can be held out
+STRENGTHS = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0)
+_DEFAULT = 1e-4  # where no label can be held out
 _INNER_FOLDS = 3
 _LEAST_SCALE = 1e-6  # of a feature beside the greatest: below it, it is constant
 
@@ -118,9 +120,11 @@ def fit(
 def choose_strength(
     features: np.ndarray, labels: np.ndarray, num_classes: int, seed: int, standard: Moments
 ) -> float:
-    """The one of STRENGTHS with the least cross entropy on held-out labels.
+    """The one of STRENGTHS with the least cross entropy on held-out labels, each at its temperature.
 
-    Where no class has two labels none can be held out, and it is the one that mostly serves.
+    How sure a head is follows from the strength, and is set right afterwards: only the order and the
+    proportions of its logits count. Where no class has two labels none can be held out, and it is
+    the strength that mostly serves.
 
     Args:
       features, labels, num_classes, standard: as for `fit`.
@@ -133,8 +137,8 @@ def choose_strength(
 
     def cross_entropy(strength: float) -> float:
         logits = _held_out(features, labels, num_classes, folds, lambda *_: strength, standard)
-        log_probs = special.log_softmax(logits[scored], axis=-1)
-        return -float(np.mean(np.take_along_axis(log_probs, labels[scored, None], axis=-1)))
+        temperature, _ = calibration.fit(logits[scored], labels[scored])
+        return formulas.cross_entropy(logits[scored], labels[scored], temperature)
 
     return min(STRENGTHS, key=cross_entropy)
 
