@@ -78,10 +78,11 @@ def fit(
     num_classes: int,
     strength: float,
     standard: Moments,
+    weights: np.ndarray | None = None,
 ) -> Head:
     """Logistic regression, as the head of a network that gives the features as they are.
 
-        min_W  sum_i cross_entropy(label_i, W (x_i - mean) / scale) + |W|^2 / (2 strength)
+        min_W,b  sum_i w_i cross_entropy(label_i, W (x_i - mean) / scale + b) + |W|^2 / (2 strength)
 
     Args:
       features: floating [N, F].
@@ -89,6 +90,7 @@ def fit(
       num_classes: K, at least 2.
       strength: inverse strength of the penalty.
       standard: by which features are standardised, and which the head contains.
+      weights: floating [N], of the images; None is 1 for each.
 
     Raises:
       ValueError: a class has no label.
@@ -106,7 +108,7 @@ def fit(
     with threadpoolctl.threadpool_limits(1), warnings.catch_warnings():
         # An end that is a little early is none the worse.
         warnings.simplefilter("ignore", ConvergenceWarning)
-        model.fit(x, labels)
+        model.fit(x, labels, weights)
     kernel, bias = model.coef_.T, model.intercept_
     if num_classes == 2:  # scikit-learn has the logit of class 1 alone
         kernel, bias = np.hstack([-kernel, kernel]) / 2, np.append(-bias, bias) / 2
@@ -120,11 +122,11 @@ def fit(
 def choose_strength(
     features: np.ndarray, labels: np.ndarray, num_classes: int, seed: int, standard: Moments
 ) -> float:
-    """The one of STRENGTHS with the least cross entropy on held-out labels, each at its temperature.
+    """The one of STRENGTHS with the least cross entropy on held-out labels, at its temperature.
 
-    How sure a head is follows from the strength, and is set right afterwards: only the order and the
-    proportions of its logits count. Where no class has two labels none can be held out, and it is
-    the strength that mostly serves.
+    How sure a head is follows from the strength, and is set right afterwards: the proportions of
+    its logits alone count. Where no class has two labels none can be held out, and it is the
+    strength that mostly serves.
 
     Args:
       features, labels, num_classes, standard: as for `fit`.
@@ -136,7 +138,7 @@ def choose_strength(
     scored = folds != folding.NEVER_HELD_OUT
 
     def cross_entropy(strength: float) -> float:
-        logits = _held_out(features, labels, num_classes, folds, lambda *_: strength, standard)
+        logits = out_of_fold(features, labels, num_classes, folds, strength, standard)
         temperature, _ = calibration.fit(logits[scored], labels[scored])
         return formulas.cross_entropy(logits[scored], labels[scored], temperature)
 
@@ -148,35 +150,30 @@ def out_of_fold(
     labels: np.ndarray,
     num_classes: int,
     folds: np.ndarray,
-    seed: int,
+    strength: float,
     standard: Moments,
 ) -> np.ndarray:
-    """Class probabilities of each image by a probe that was fitted without the image's fold.
+    """Logits of each image by a probe that was fitted without the image's fold.
 
-    The strength is chosen anew in each, from its own images alone.
+    One strength for all folds makes logits of one scale, that of a probe on all labels: a
+    temperature that is fitted on them is right for it.
 
     Args:
-      features, labels, num_classes, standard: as for `fit`.
+      features, labels, num_classes, strength, standard: as for `fit`.
       folds: integer [N], of `folds.stratified`.
-      seed: of the folds in which strengths are chosen.
 
     Returns:
       float64 [N, K]; NaN in the rows of images that are never held out.
     """
-
-    def strength(x: np.ndarray, y: np.ndarray) -> float:
-        return choose_strength(x, y, num_classes, seed, standard)
-
-    logits = _held_out(features, labels, num_classes, folds, strength, standard)
-    return special.softmax(logits, axis=-1)
-
-
-def _held_out(features, labels, num_classes, folds, strength, standard):
-    """Logits [N, K] by probes without the fold; `strength` is a function of features and labels."""
     logits = np.full([len(labels), num_classes], np.nan)
+    counts = np.bincount(labels, minlength=num_classes)
     for number in range(folding.count(folds)):
         inside = folds == number
         x, y = features[~inside], labels[~inside]
-        head = fit(x, y, num_classes, strength(x, y), standard)
+        # Classes have the shares that they have among all labels. Without this, a class with more
+        # images in the fold has fewer outside, and the bias would speak against what is held out.
+        share = counts / np.maximum(np.bincount(y, minlength=num_classes), 1)
+        weights = share[y] * len(y) / len(labels)
+        head = fit(x, y, num_classes, strength, standard, weights)
         logits[inside] = head.logits(features[inside])
     return logits

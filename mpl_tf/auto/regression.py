@@ -5,9 +5,11 @@ from typing import Any
 import keras
 import numpy as np
 
+from mpl_tf.auto import folds as folding
 from mpl_tf.auto import probe
 from mpl_tf.auto.material import Material
 from mpl_tf.engine import calibration
+from mpl_tf.formulas import calibration as formulas
 from mpl_tf.networks import parts
 
 NAME = "logistic regression"
@@ -19,36 +21,42 @@ def attempt(material: Material) -> tuple[dict[str, Any], np.ndarray]:
     Returns:
       (result, probs): what a journal keeps, `right`, 1 for each of `Material.held_out` that is
       answered right, and `temperature`, fitted on them; and the class probabilities of the labeled
-      images, out of fold, float [N, K].
+      images, out of fold and calibrated, float [N, K].
     """
-    train, seed = material.source.train, material.seed
-    probs = probe.out_of_fold(
+    train = material.source.train
+    logits = probe.out_of_fold(
         material.features["train"],
         train.labels,
         material.num_classes,
         material.folds,
-        seed,
+        strength(material),
         material.standard,
     )
-    held_out = material.held_out()
+    inside = material.folds != folding.NEVER_HELD_OUT
+    temperature, _ = calibration.fit(logits[inside], train.labels[inside])
+    probs = formulas.probabilities(logits, temperature)
+    held_out, answers = material.held_out(), logits[inside]
     if held_out is None:
         return {"right": [], "temperature": 1.0}, probs
-    if material.source.validation is None:
-        answers = probs[~np.isnan(probs[:, 0])]
-    else:
-        answers = head(material).probabilities(material.features["validation"])
+    if material.source.validation is not None:
+        answers = head(material).logits(material.features["validation"])
+        temperature, _ = calibration.fit(answers, held_out.labels)
     right = np.argmax(answers, axis=-1) == held_out.labels
-    tiny = np.finfo(np.float64).tiny
-    temperature, _ = calibration.fit(np.log(np.maximum(answers, tiny)), held_out.labels)
     return {"right": right.astype(int).tolist(), "temperature": temperature}, probs
+
+
+def strength(material: Material) -> float:
+    """Of the penalty, chosen on all labels."""
+    labels, seed = material.source.train.labels, material.seed
+    features, standard = material.features["train"], material.standard
+    return probe.choose_strength(features, labels, material.num_classes, seed, standard)
 
 
 def head(material: Material) -> probe.Head:
     """It, fitted on all labels."""
-    labels, classes = material.source.train.labels, material.num_classes
-    features, standard = material.features["train"], material.standard
-    strength = probe.choose_strength(features, labels, classes, material.seed, standard)
-    return probe.fit(features, labels, classes, strength, standard)
+    labels, features = material.source.train.labels, material.features["train"]
+    chosen, standard = strength(material), material.standard
+    return probe.fit(features, labels, material.num_classes, chosen, standard)
 
 
 def network(backbone: keras.Model, fitted: probe.Head) -> keras.Model:

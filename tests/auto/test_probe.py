@@ -7,6 +7,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from mpl_tf.auto import folds, probe
+from mpl_tf.formulas import calibration as formulas
 
 
 def cluster_features(rng, count, size, classes=3, noise=1.0):
@@ -52,14 +53,13 @@ def test_constant_features_have_no_weight(rng):
     assert not head.kernel.any() and np.all(np.isfinite(head.bias))
 
 
-def test_out_of_fold_probabilities_are_of_probes_that_have_not_seen_the_image(rng):
+def test_out_of_fold_logits_are_of_probes_that_have_not_seen_the_image(rng):
     """Labels that say nothing are not predicted, though a probe could learn them by heart."""
     features, labels = rng.normal(size=(90, 200)), np.arange(90) % 3
     standard = probe.moments(features)
     numbers = folds.stratified(labels, 0)
-    probs = probe.out_of_fold(features, labels, 3, numbers, 0, standard)
-    np.testing.assert_allclose(probs.sum(axis=1), 1)
-    assert np.mean(probs.argmax(axis=1) == labels) < 0.5
+    logits = probe.out_of_fold(features, labels, 3, numbers, 1.0, standard)
+    assert np.mean(logits.argmax(axis=1) == labels) < 0.5
     fitted = probe.fit(features, labels, 3, 1.0, standard).probabilities(features)
     assert np.mean(fitted.argmax(axis=1) == labels) > 0.9
 
@@ -69,15 +69,25 @@ def test_an_image_that_is_never_held_out_has_no_prediction(rng):
     labels = np.minimum(labels, 1)
     labels[30] = 2
     numbers = folds.stratified(labels, 0)
-    probs = probe.out_of_fold(features, labels, 3, numbers, 0, probe.moments(features))
-    assert np.all(np.isnan(probs[30])) and np.all(np.isfinite(probs[:30]))
+    logits = probe.out_of_fold(features, labels, 3, numbers, 1.0, probe.moments(features))
+    assert np.all(np.isnan(logits[30])) and np.all(np.isfinite(logits[:30]))
 
 
-@pytest.mark.parametrize(("noise", "strong"), [(0.05, True), (30.0, False)])
-def test_the_penalty_follows_the_noise(rng, noise, strong):
+@pytest.mark.parametrize("noise", [2.0, 3.0, 4.0])
+def test_the_penalty_is_good_for_other_images_whatever_the_temperature(rng, noise):
     features, labels = cluster_features(rng, 60, 40, noise=noise)
-    strength = probe.choose_strength(features, labels, 3, 0, probe.moments(features))
-    assert (strength >= 0.1) == strong
+    others, truth = cluster_features(rng, 3000, 40, noise=noise)
+    standard = probe.moments(features)
+
+    def cross_entropy(strength):
+        logits = probe.fit(features, labels, 3, strength, standard).logits(others)
+        return formulas.cross_entropy(logits, truth, formulas.fit_temperature(logits, truth))
+
+    of_each = {strength: cross_entropy(strength) for strength in probe.STRENGTHS}
+    chosen = of_each[probe.choose_strength(features, labels, 3, 0, standard)]
+    least, greatest = min(of_each.values()), max(of_each.values())
+    assert greatest > 1.02 * least
+    assert chosen - least < 0.3 * (greatest - least)
 
 
 def test_one_label_a_class_is_enough(rng):
