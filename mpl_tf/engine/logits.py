@@ -79,6 +79,34 @@ def last_operation(tensor: keras.KerasTensor) -> keras.Operation | None:
     return operation
 
 
+def logits_and_features(
+    network: keras.Model,
+) -> tuple[keras.KerasTensor, keras.KerasTensor] | None:
+    """Logits, and the input of the layer that makes them, both symbolic in a network's images.
+
+    Layers after it that pass values on, such as a cast to float32, are no classifiers. A model
+    inside, such as a head, is called once for both.
+
+    Args:
+      network: functional or Sequential.
+
+    Returns:
+      ([N, K], [N, ...]); None where the layer cannot be told.
+    """
+    logits = network.outputs[0]
+    history = logits._keras_history
+    inside = history.operation
+    if not isinstance(inside, keras.Model):
+        operation = last_operation(logits)
+        return None if operation is None else (logits, operation.input)
+    pair = logits_and_features(inside) if getattr(inside, "outputs", None) else None
+    if pair is None:
+        return None
+    images = inside._inbound_nodes[history.node_index].input_tensors
+    logits, features = keras.Model(inside.inputs, list(pair))(images)
+    return logits, features
+
+
 def _passes_values(operation):
     linear = getattr(operation, "activation", None) is keras.activations.linear
     return isinstance(operation, _PASSING) or (

@@ -7,7 +7,7 @@ import keras
 import tensorflow as tf
 
 from mpl_tf.engine import mixup, replicas
-from mpl_tf.engine.logits import last_operation
+from mpl_tf.engine.logits import logits_and_features
 from mpl_tf.engine.method import MethodConfig
 from mpl_tf.engine.student import Batch, StudentMethod
 from mpl_tf.formulas import losses, schedules
@@ -160,14 +160,21 @@ class ReMixMatch(StudentMethod):
                 f"received {type(self.student).__name__} of {self.student.input_shape}. "
                 "rotation_weight=0 leaves turned images out."
             )
-        features = keras.layers.Flatten(dtype=outputs[0].dtype)(_features(self.student))
+        pair = logits_and_features(self.student)
+        if pair is None:
+            raise ConfigError(
+                f"rotation_weight needs a network whose last layer can be told; "
+                f"{self.student.name} hides it. rotation_weight=0 leaves turned images out."
+            )
+        logits, features = pair
+        features = keras.layers.Flatten(dtype=outputs[0].dtype)(features)
         head = keras.layers.Dense(
             _TURNS,
             dtype=outputs[0].dtype,
             kernel_initializer=keras.initializers.GlorotUniform(seed=seed),
             name="rotation",
         )
-        both = keras.layers.Concatenate(dtype=outputs[0].dtype)([outputs[0], head(features)])
+        both = keras.layers.Concatenate(dtype=outputs[0].dtype)([logits, head(features)])
         return keras.Model(self.student.inputs, both, name="student_with_rotation")
 
     @property
@@ -234,20 +241,6 @@ class ReMixMatch(StudentMethod):
         newest = tf.cast(predicted[None], remembered.dtype)
         self.predicted.assign(tf.where(row, newest, remembered))
         return losses.sharpen(tf.math.log(probs), self.config.temperature)
-
-
-def _features(network):
-    """The input of the layer that makes the logits, symbolic [N, ...].
-
-    Layers after it that pass values on, such as a cast to float32, are no classifiers.
-    """
-    operation = last_operation(network.outputs[0])
-    if operation is None:
-        raise ConfigError(
-            f"rotation_weight needs a network whose last layer can be told; {network.name} hides "
-            "it. rotation_weight=0 leaves turned images out."
-        )
-    return operation.input
 
 
 def quarter_turns(images: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

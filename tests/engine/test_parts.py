@@ -181,6 +181,21 @@ def test_lora_is_trained_averaged_finetuned_saved_and_exported(data, rng, tmp_pa
     np.testing.assert_allclose(tf.nn.softmax(loaded(images)), expected, atol=1e-5)
 
 
+def test_the_rotation_head_is_on_the_features_of_the_backbone(random_batch):
+    batch = random_batch(SHAPE)
+    batch |= {"weak": batch["weak"], "strong_2": batch["strong"]}
+    student = network(1)
+    model = mpl_tf.ReMixMatch(student, strong_views=2)
+    images = tf.constant(batch["labeled"], tf.float32)
+    together = model.trained(images)
+    np.testing.assert_allclose(together[:, :3], student(images), rtol=1e-5)
+    (turns,) = (layer for layer in model.trained.layers if layer.name == "rotation")
+    features = parts.backbone(student)(images)
+    np.testing.assert_allclose(together[:, 3:], turns(features), rtol=1e-4, atol=1e-5)
+    seen = [v.name for v in model.trained.trainable_variables]
+    assert len(seen) == len(student.trainable_variables) + 2
+
+
 def _wrapped(network):
     return [layer for layer in parts.backbone(network).layers if hasattr(layer, "enable_lora")]
 
