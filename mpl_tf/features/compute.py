@@ -1,5 +1,7 @@
 """The backbone's features of the views of images, chunk after chunk."""
 
+import collections
+import concurrent.futures
 from collections.abc import Callable, Iterator, Sequence
 from typing import TypeAlias
 
@@ -14,6 +16,7 @@ from mpl_tf.features.cache import Cache
 from mpl_tf.features.views import CHUNK, ViewSet
 from mpl_tf.options import ConfigError
 
+_AHEAD = 2  # passes whose views are made before it is their turn
 # Images uint8 [CHUNK, H, W, C] -> features [CHUNK, F].
 Forward: TypeAlias = Callable[[tf.Tensor], tf.Tensor]
 
@@ -77,16 +80,19 @@ def _features(
                 rows = []
 
 
-def pixels(images: Images, view_set: ViewSet, chunks: Sequence[int]) -> tf.data.Dataset:
+def pixels(images: Images, view_set: ViewSet, chunks: Sequence[int]) -> Iterator[tf.Tensor]:
     """What the backbone sees: the views of each chunk in turn.
+
+    They are made in threads, some passes ahead. Not by tf.data, which prepares the many operations
+    of a strong view anew for each Dataset, in seconds.
 
     Args:
       images: from which.
       view_set: of which views.
       chunks: their numbers, in ascending order.
 
-    Returns:
-      tf.data.Dataset of uint8 [CHUNK, H, W, C]; at the end of `images` the last one is repeated.
+    Yields:
+      uint8 [CHUNK, H, W, C]; at the end of `images` the last one is repeated.
     """
     with tf.device("CPU"):
         positions = tf.constant(images.positions)
@@ -96,19 +102,18 @@ def pixels(images: Images, view_set: ViewSet, chunks: Sequence[int]) -> tf.data.
         places = tf.minimum(chunk * CHUNK + tf.range(CHUNK, dtype=tf.int64), len(images) - 1)
         return tf.gather(positions, places)
 
-    def all_views(chunk, read):
-        views = tf.data.Dataset.range(view_set.count)
-        return views.map(
-            lambda number: view_set.traced(read, chunk, number),
-            tf.data.AUTOTUNE,
-            deterministic=True,
-        )
-
-    options = tf.data.Options()
-    options.deterministic = True
     read = images.store.batches(numbers.map(of_chunk), CHUNK)
-    data = tf.data.Dataset.zip(numbers, read.prefetch(1)).flat_map(all_views)
-    return data.prefetch(2).with_options(options)
+    data = iter(tf.data.Dataset.zip(numbers, read.prefetch(1)))
+    every_view = tf.range(view_set.count, dtype=tf.int64)
+    views = ((seen, chunk, number) for chunk, seen in data for number in every_view)
+    with concurrent.futures.ThreadPoolExecutor(_AHEAD) as pool:
+        under_way: collections.deque[concurrent.futures.Future] = collections.deque()
+        for arguments in views:
+            under_way.append(pool.submit(view_set.traced, *arguments))
+            if len(under_way) > _AHEAD:
+                yield under_way.popleft().result()
+        while under_way:
+            yield under_way.popleft().result()
 
 
 def _narrowed(features: np.ndarray, dtype: np.dtype) -> np.ndarray:

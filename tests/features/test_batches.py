@@ -51,7 +51,7 @@ class Pixels:
         made = []
         for part in images:
             chunks = list(range(-(-len(part) // CHUNK)))
-            seen = np.stack(list(compute.pixels(part, view_set, chunks).as_numpy_iterator()))
+            seen = np.stack(list(compute.pixels(part, view_set, chunks)))
             seen = seen.reshape(len(chunks), view_set.count, *seen.shape[1:])
             seen = np.moveaxis(seen, 1, 2).reshape(-1, view_set.count, *seen.shape[3:])
             made.append(seen[: len(part)])

@@ -20,7 +20,7 @@ def sets():
 
 def seen(images, view_set, chunks):
     """Chunk -> its views uint8 [V, CHUNK, H, W, C]."""
-    batches = list(compute.pixels(images, view_set, chunks).as_numpy_iterator())
+    batches = list(compute.pixels(images, view_set, chunks))
     grouped = np.stack(batches).reshape(len(chunks), view_set.count, *batches[0].shape)
     return dict(zip(chunks, grouped, strict=True))
 
