@@ -79,7 +79,7 @@ def lists(
         classes,
     )
     lines = [
-        (f"labeled {names[train.labels[i]]}", f"predicted {names[k]} {out_of_fold[i, k]:.0%}")
+        (f"labeled {names[train.labels[i]]}", f"predicted {out_of_fold[i, k]:.0%} {names[k]}")
         for i, k in zip(positions, classes, strict=True)
     ]
     _sheet(path, tables.SUSPICIOUS, "Labels that predictions contradict", train, positions, lines)
@@ -89,7 +89,7 @@ def lists(
 def _likeliest(probs: np.ndarray, names: Sequence[str], count: int) -> list[tuple[str, ...]]:
     best = np.argsort(-probs, axis=-1, kind="stable")[:, :count]
     return [
-        tuple(f"{names[k]} {row[k]:.0%}" for k in classes)
+        tuple(f"{row[k]:.0%} {names[k]}" for k in classes)
         for row, classes in zip(probs, best, strict=True)
     ]
 

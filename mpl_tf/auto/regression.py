@@ -20,7 +20,7 @@ def attempt(material: Material) -> tuple[dict[str, Any], np.ndarray]:
 
     Returns:
       (result, probs): what a journal keeps, `right`, 1 for each of `Material.held_out` that is
-      answered right, and `temperature`, fitted on them; and the class probabilities of the labeled
+      answered right, and `calibration_temperature`, fitted on them; and the class probabilities of the labeled
       images, out of fold and calibrated, float [N, K].
     """
     train = material.source.train
@@ -37,12 +37,12 @@ def attempt(material: Material) -> tuple[dict[str, Any], np.ndarray]:
     probs = formulas.probabilities(logits, temperature)
     held_out, answers = material.held_out(), logits[inside]
     if held_out is None:
-        return {"right": [], "temperature": 1.0}, probs
+        return {"right": [], "calibration_temperature": 1.0}, probs
     if material.source.validation is not None:
         answers = head(material).logits(material.features["validation"])
         temperature, _ = calibration.fit(answers, held_out.labels)
     right = np.argmax(answers, axis=-1) == held_out.labels
-    return {"right": right.astype(int).tolist(), "temperature": temperature}, probs
+    return {"right": right.astype(int).tolist(), "calibration_temperature": temperature}, probs
 
 
 def strength(material: Material) -> float:

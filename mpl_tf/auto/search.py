@@ -75,7 +75,7 @@ def find_best(
     title = f"Candidates, on {0 if held_out is None else len(held_out)} held-out images"
     candidates.draw(os.path.join(path, PICTURE), title, tried)
 
-    temperature = results[winner]["temperature"]
+    temperature = results[winner]["calibration_temperature"]
     head = regression.head(material)
     network = regression.network(material.backbone, head)
     exported = delivery.export(path, network, material.source.class_names, temperature)

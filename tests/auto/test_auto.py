@@ -42,7 +42,7 @@ def test_a_folder_of_files_ends_within_its_minutes(image_folder, monkeypatch, ca
     flags += ["--network=keras:MobileNetV3Small", "--network_weights="]
     assert auto.main(flags) == 0
     output = capsys.readouterr().out
-    assert "logistic regression is delivered: nothing else was finished" in output
+    assert "logistic regression is delivered: nothing else was tried" in output
     folder = image_folder / "runs" / "auto-my_images"
     assert json.loads((folder / "journal.json").read_text())["spent"] < 60
     assert (folder / "predictions.csv").read_text().count("\nunlabeled/2026/may/") == 24

@@ -85,4 +85,7 @@ def test_of_equal_candidates_the_simplest_is_delivered():
     assert "than labels (+20.0 ±" in estimates.verdict(
         {"labels": rights(80, 100), "uda": rights(100, 100)}
     )
-    assert "nothing else" in estimates.verdict({"labels": rights(1, 2)})
+    words = estimates.verdict({"labels": rights(72, 98)})
+    assert words.endswith(
+        "nothing else was tried. On 98 held-out images it is right in 73.5% ± 4.5."
+    )
