@@ -20,8 +20,8 @@ def attempt(material: Material) -> tuple[dict[str, Any], np.ndarray]:
 
     Returns:
       (result, probs): what a journal keeps, `right`, 1 for each of `Material.held_out` that is
-      answered right, and `calibration_temperature`, fitted on them; and the class probabilities of the labeled
-      images, out of fold and calibrated, float [N, K].
+      answered right, and `calibration_temperature`, fitted on them; and the class probabilities of
+      the labeled images, out of fold and calibrated, float [N, K].
     """
     train = material.source.train
     logits = probe.out_of_fold(
