@@ -7,6 +7,7 @@ import tensorflow as tf
 
 import mpl_tf
 from mpl_tf.engine import update
+from mpl_tf.engine.batch_statistics import normalisations
 from mpl_tf.engine.label_training import LabelTraining
 from mpl_tf.networks import heads, parts, set_trained
 from mpl_tf.options import ConfigError
@@ -96,6 +97,18 @@ def test_statistics_of_trained_layers_are_renewed_and_those_of_frozen_ones_not(d
     by_id = {id(w): c for w, c in zip(model.ema.weights, changed, strict=True)}
     assert [by_id[id(w)] for w in first.weights] == [False] * 4
     assert [by_id[id(w)] for w in second.weights] == [True] * 4
+
+
+def test_where_all_statistics_are_frozen_no_pass_is_made_to_renew_them(data, monkeypatch):
+    student = network(1)
+    set_trained(student, "head")
+    assert normalisations(student) == []
+    assert len(normalisations(student, frozen=True)) == 2
+    model = mpl_tf.FixMatch(student)
+    model.compile("sgd")
+    assert model.pass_counts.of(student) is None
+    monkeypatch.setattr(mpl_tf.FixMatch, "student_passes", lambda *_: 1 / 0)
+    model.renew_statistics(data, steps=2)
 
 
 @pytest.mark.parametrize(("momentum", "nesterov"), [(0.0, False), (0.9, False), (0.9, True)])
