@@ -173,6 +173,9 @@ def copy_network(network: keras.Model) -> keras.Model:
         that Keras does not save.
     """
     twin = keras.models.clone_model(network, clone_function=_copy_layer, recursive=True)
+    for original, layer in zip(all_layers(network), all_layers(twin), strict=True):
+        if getattr(original, "lora_enabled", False) and not layer.lora_enabled:
+            layer.enable_lora(original.lora_rank)  # of layers inside of one that does not say so
     twin.set_weights(network.get_weights())
     _copy_seeds(network, twin)
     for original, layer in zip(all_layers(network), all_layers(twin), strict=True):

@@ -164,11 +164,12 @@ def test_without_kerashub_the_command_that_installs_it_is_said():
 
 
 @needs_hub
+@pytest.mark.parametrize("train", ["last_1", "lora_2"])
 @pytest.mark.parametrize("family", ["ViT", "DINOV2"])
-def test_copies_of_a_transformer_answer_alike(family, presets, rng):
+def test_copies_of_a_transformer_answer_alike(family, train, presets, rng):
     path, *_ = presets(family)
     network = find(f"hub:{path}")(5, (16, 16, 3))
-    set_trained(network, "last_1")
+    set_trained(network, train)
     copy = copy_network(network)
     images = rng.integers(0, 256, (3, 16, 16, 3)).astype(np.float32)
     np.testing.assert_allclose(copy(images), network(images), rtol=1e-4, atol=1e-5)
