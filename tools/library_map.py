@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
-"""The map of the library in README.md and the table of methods in docs/methods.md, made from code.
+"""The maps of the library in README.md and docs/README.md, and docs/methods.md's table, from code.
 
-    python tools/library_map.py             prints both
+    python tools/library_map.py             prints all
     python tools/library_map.py --write     puts each into its page, between two markers
 
-A room is a folder of `mpl_tf/`; its line is the first line of its docstring. Rooms stand in the
+A room is a folder of `mpl_tf/`; its line is the first line of its docstring, and the map of docs/
+has the names of its modules below it. Rooms stand in the
 order of `LEVELS` in tests/contract/test_imports.py, users above what they use. A method's row has
 the first line of its class's docstring, its `passes_per_step`, and the paper, which is what the
 first line of its module's docstring has in parentheses.
@@ -55,22 +56,27 @@ def entry(name: str, text: str) -> list[str]:
     return textwrap.wrap(text, WIDTH, initial_indent=name, subsequent_indent=indent)
 
 
-def room_entry(folder: pathlib.Path) -> list[str]:
-    """A room: its name and sentence, its modules, and the rooms inside of it."""
+def room_entry(folder: pathlib.Path, with_modules: bool) -> list[str]:
+    """A room: its name and sentence, its modules if they are asked for, and the rooms in it."""
     modules = sorted(path.stem for path in folder.glob("*.py") if path.stem != "__init__")
     lines = entry(f"{folder.relative_to(PACKAGE).as_posix()}/", first_line(folder / "__init__.py"))
-    indent = " " * 4
-    lines += textwrap.wrap(
-        " ".join(modules), WIDTH, initial_indent=indent, subsequent_indent=indent
-    )
+    if with_modules:
+        indent = " " * 4
+        lines += textwrap.wrap(
+            " ".join(modules), WIDTH, initial_indent=indent, subsequent_indent=indent
+        )
     for inner in sorted(folder.iterdir()):
         if (inner / "__init__.py").exists():
-            lines += room_entry(inner)
+            lines += room_entry(inner, with_modules)
     return lines
 
 
-def library_map() -> str:
-    """The map as lines of text, without the markers."""
+def library_map(with_modules: bool = True) -> str:
+    """The map as lines of text, without the markers.
+
+    Args:
+      with_modules: whether rooms have the names of their modules below them.
+    """
     lines = []
     for level in reversed(levels()):
         for name in level:
@@ -78,7 +84,7 @@ def library_map() -> str:
             if module.exists():
                 lines += entry(module.name, first_line(module))
             else:
-                lines += room_entry(PACKAGE / name)
+                lines += room_entry(PACKAGE / name, with_modules)
     return "\n".join(lines)
 
 
@@ -105,7 +111,8 @@ def paper(method: type[Method]) -> str:
 
 # Page -> (what its marker calls the generated part, what makes that part).
 PAGES = {
-    ROOT / "README.md": ("map", lambda: f"```\n{library_map()}\n```"),
+    ROOT / "README.md": ("map", lambda: f"```\n{library_map(with_modules=False)}\n```"),
+    ROOT / "docs" / "README.md": ("map", lambda: f"```\n{library_map()}\n```"),
     ROOT / "docs" / "methods.md": ("table", methods_table),
 }
 

@@ -8,7 +8,7 @@ import types
 import pytest
 
 ROOT = pathlib.Path(__file__).parents[2]
-SCREEN = 46
+SCREEN = 40
 
 
 @pytest.fixture(scope="module")
@@ -46,10 +46,18 @@ def test_a_paper_is_read_from_the_title_of_the_module(tool, title, cell, monkeyp
     assert tool.paper(type("Entropy", (), {"__module__": module.__name__})) == cell
 
 
-def test_the_map_names_every_module_and_fits_on_a_screen(tool):
-    lines = tool.library_map().splitlines()
-    assert len(lines) <= SCREEN
+@pytest.mark.parametrize("with_modules", [False, True])
+def test_the_map_names_every_room_and_the_short_one_fits_on_a_screen(tool, with_modules):
+    lines = tool.library_map(with_modules).splitlines()
+    assert with_modules or len(lines) <= SCREEN
     assert max(map(len, lines)) <= tool.WIDTH
+    words = {line.split()[0] for line in lines}
+    for path in (ROOT / "mpl_tf").rglob("__init__.py"):
+        room = path.parent.relative_to(ROOT / "mpl_tf").as_posix()
+        assert room == "." or f"{room}/" in words, path
+
+
+def test_the_long_map_names_every_module(tool):
     words = tool.library_map().split()
     for path in (ROOT / "mpl_tf").rglob("*.py"):
         if path.name != "__init__.py":
