@@ -18,10 +18,20 @@ import pytest
 import tensorflow as tf
 
 # Most of a test's time goes into graphs of a few steps, which are not worth optimizing. Processes
-# that tests start have TensorFlow's usual optimizers, as the runs of users have.
-tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
+# that tests start have TensorFlow's usual optimizers, as the runs of users have, and so have tests
+# with `optimized_graphs`.
+_AS_THEY_ARE = {"disable_meta_optimizer": True}
+tf.config.optimizer.set_experimental_options(_AS_THEY_ARE)
 # What was imported stays: looking for garbage there takes a tenth of the time of tracing.
 gc.freeze()
+
+
+@pytest.fixture(scope="module")
+def optimized_graphs():
+    """TensorFlow's usual optimizers of graphs: of many steps they are worth it."""
+    tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": False})
+    yield
+    tf.config.optimizer.set_experimental_options(_AS_THEY_ARE)
 
 
 @pytest.fixture

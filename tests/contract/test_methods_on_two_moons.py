@@ -9,6 +9,8 @@ from sklearn import datasets
 from mpl_tf.engine.method import Method
 from mpl_tf.methods import METHODS
 
+pytestmark = pytest.mark.usefixtures("optimized_graphs")
+
 STEPS, BATCH, POINTS = 1200, 125, 1000
 VIEWS = {"weak": 0.05, "weak_2": 0.05, "strong": 0.2, "strong_2": 0.2}  # standard deviations
 

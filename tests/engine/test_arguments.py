@@ -40,7 +40,7 @@ def data():
         ),
         ({"loss": "mse"}, "a method has its own loss"),
         ({"metrics": ["accuracy"], "loss": "mse"}, "a method has its own loss"),
-        ({"auto_scale_loss": True}, "beside optimizers it takes weight_decay, clip_norm, jit_comp"),
+        ({"auto_scale_loss": True}, "beside optimizers it takes weight_decay, clip_norm, backbone"),
         ({"weight_decay": "a"}, "weight_decay must be a number of at least 0; received 'a'"),
         ({"weight_decay": None}, "weight_decay must be a number of at least 0; received None"),
         ({"clip_norm": "1"}, "clip_norm must be a number greater than 0, or None; received '1'"),

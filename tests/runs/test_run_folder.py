@@ -108,7 +108,7 @@ def test_what_a_run_writes_has_these_names():
     assert set(run_folder.ARTIFACTS) == {
         *("config.json", "run.flags", "split.json", "images.npz", "views.png", "metrics.csv"),
         *("pseudo_labels.csv", "tensorboard", "checkpoints", "export", "results.json"),
-        "report.png",
+        *("report.png", "features.json"),
     }
 
 

@@ -47,6 +47,11 @@ def flip(path, seed):
     path.write_bytes(content)
 
 
+def overwrite(path, seed):
+    """Makes nonsense of the beginning."""
+    path.write_bytes(b"\xff" * 64 + path.read_bytes()[64:])
+
+
 def cut(path, seed):
     os.truncate(path, path.stat().st_size // 2)
 
@@ -74,9 +79,13 @@ def test_what_is_not_as_it_was_written_is_named(copy, name, damage):
         loading.load(str(copy))
 
 
-@pytest.mark.parametrize("name", ["saved_model.pb", DATA, INDEX])
 @pytest.mark.parametrize(
-    ("damage", "seed"), [(cut, 0), (empty, 0), *((flip, seed) for seed in range(8))]
+    ("name", "damage", "seed"),
+    [
+        *((name, damage, 0) for name in ("saved_model.pb", DATA, INDEX) for damage in (cut, empty)),
+        ("saved_model.pb", overwrite, 0),  # it has no checksum: not every bit is missed
+        *((name, flip, seed) for name in (DATA, INDEX) for seed in range(8)),
+    ],
 )
 def test_without_digests_tensorflow_finds_the_damage(copy, name, damage, seed):
     (copy / saved_model.DIGESTS).unlink()
@@ -158,7 +167,7 @@ def test_a_savedmodel_of_another_program_is_refused(exported, tmp_path):
         ([True, False], "must be texts or whole numbers; received True"),
         ([0.5, 1.5], "must be texts or whole numbers; received 0.5"),
         ([["a"], "b"], r"must be texts or whole numbers; received \['a'\]"),
-        ("ab", "must be a list, one a class; received 'ab'"),
+        ("ab", "must be a list, one a class in the order of the class ids; received 'ab'"),
     ],
 )
 def test_names_of_classes_are_texts_or_numbers(names, texts):

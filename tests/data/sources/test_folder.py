@@ -155,7 +155,8 @@ def truncated(kind):
 )
 def test_broken_files_are_named_or_left_out(root, name, content):
     (root / "unlabeled" / name).write_bytes(content)
-    with pytest.raises(ConfigError, match=f"1 of 20 files are no readable.*{name}.*--skip_broken"):
+    message = f"1 of 20 files cannot be read as images .*{name}.*--skip_broken"
+    with pytest.raises(ConfigError, match=message):
         data.folder(str(root))
     source = data.folder(str(root), skip_broken=True)
     assert source.skipped == 1
