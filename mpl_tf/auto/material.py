@@ -10,10 +10,9 @@ import keras
 import numpy as np
 
 from mpl_tf.augment import policies
-from mpl_tf.auto import folds as folding
-from mpl_tf.auto import probe
 from mpl_tf.data.dataset import Images, Source
-from mpl_tf.features import tables
+from mpl_tf.features import folds as folding
+from mpl_tf.features import probe, tables
 from mpl_tf.features.tables import Features
 from mpl_tf.features.views import PLAIN, ViewSet
 from mpl_tf.options import ConfigError

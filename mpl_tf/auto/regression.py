@@ -5,11 +5,10 @@ from typing import Any
 import keras
 import numpy as np
 
-from mpl_tf.auto import folds as folding
-from mpl_tf.auto import probe
 from mpl_tf.auto.material import Material
-from mpl_tf.engine import calibration
-from mpl_tf.formulas import calibration as formulas
+from mpl_tf.features import folds as folding
+from mpl_tf.features import probe
+from mpl_tf.formulas import calibration
 from mpl_tf.networks import parts
 
 NAME = "logistic regression"
@@ -33,14 +32,14 @@ def attempt(material: Material) -> tuple[dict[str, Any], np.ndarray]:
         material.standard,
     )
     inside = material.folds != folding.NEVER_HELD_OUT
-    temperature, _ = calibration.fit(logits[inside], train.labels[inside])
-    probs = formulas.probabilities(logits, temperature)
+    temperature, _ = calibration.determined_temperature(logits[inside], train.labels[inside])
+    probs = calibration.probabilities(logits, temperature)
     held_out, answers = material.held_out(), logits[inside]
     if held_out is None:
         return {"right": [], "calibration_temperature": 1.0}, probs
     if material.source.validation is not None:
         answers = head(material).logits(material.features["validation"])
-        temperature, _ = calibration.fit(answers, held_out.labels)
+        temperature, _ = calibration.determined_temperature(answers, held_out.labels)
     right = np.argmax(answers, axis=-1) == held_out.labels
     return {"right": right.astype(int).tolist(), "calibration_temperature": temperature}, probs
 

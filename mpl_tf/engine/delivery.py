@@ -16,6 +16,7 @@ from mpl_tf.engine.label_training import LabelTraining
 from mpl_tf.engine.roles import ROLES
 from mpl_tf.engine.trainer import Trainer
 from mpl_tf.engine.user_networks import copy_network
+from mpl_tf.formulas.calibration import determined_temperature
 
 
 class Delivery(Trainer):
@@ -169,7 +170,7 @@ class Delivery(Trainer):
             raise ValueError(f"labels must be class ids; fit_temperature received {wrong[0]}.")
         logits = calibration.logits(network, (images for images, *_ in x))
         logits = logits.reshape(-1, logits.shape[-1])  # of several classifiers at once
-        temperature, reason = calibration.fit(logits, labels.astype(np.int64))
+        temperature, reason = determined_temperature(logits, labels.astype(np.int64))
         if reason:
             log.warning(f"The temperature stays 1: {reason}")
         return temperature

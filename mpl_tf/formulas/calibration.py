@@ -3,6 +3,9 @@
 import numpy as np
 from scipy import optimize, special
 
+# Temperatures by which float32 can divide logits.
+_LEAST, _GREATEST = 1e-6, 1e6
+
 
 def probabilities(logits: np.ndarray, temperature: float) -> np.ndarray:
     """`softmax(logits / temperature)`.
@@ -94,3 +97,26 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
     while slope(high) < 0:
         high *= 2
     return spread / optimize.brentq(slope, 0.0, high, xtol=1e-12, rtol=1e-12)
+
+
+def determined_temperature(logits: np.ndarray, labels: np.ndarray) -> tuple[float, str]:
+    """`fit_temperature`, or 1 where float32 cannot divide logits by that.
+
+    Args:
+      logits: floating [N, K], of images that the network was not trained on.
+      labels: integer [N].
+
+    Returns:
+      (temperature, reason): where the images determine none, 1 and why, in words that continue
+      "the temperature stays 1:"; else the reason is "".
+    """
+    if not len(labels):
+        return 1.0, "there are no images to fit it on"
+    if not np.all(np.isfinite(logits)):
+        return 1.0, "some logits are no finite numbers"
+    value = fit_temperature(logits, labels)
+    if value < _LEAST:
+        return 1.0, f"all {len(labels)} images to fit it on are answered right"
+    if value > _GREATEST:
+        return 1.0, f"the {len(labels)} images to fit it on are answered no better than by chance"
+    return value, ""

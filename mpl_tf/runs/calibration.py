@@ -70,7 +70,7 @@ def fit(logits: Mapping[str, np.ndarray], validation: Images | None) -> Calibrat
     for role, values in logits.items():
         temperature[role], reason = 1.0, "there are no validation images"
         if validation is not None:
-            temperature[role], reason = calibration.fit(values, validation.labels)
+            temperature[role], reason = formulas.determined_temperature(values, validation.labels)
         if reason:
             log.info(f"The temperature of {role} stays 1: {reason}")
     return {"temperatures": temperature, "images": 0 if validation is None else len(validation)}

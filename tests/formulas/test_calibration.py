@@ -75,3 +75,17 @@ def test_constants_that_logits_share_do_not_matter(rng):
 def test_logits_that_are_no_numbers_are_refused(value):
     with pytest.raises(ValueError, match="finite"):
         calibration.fit_temperature(np.array([[value, 0.0]]), np.array([0]))
+
+
+@pytest.mark.parametrize(
+    ("logits", "labels", "reason"),
+    [
+        (np.zeros((0, 3)), [], "there are no images"),
+        ([[1.0, np.nan]], [0], "no finite numbers"),
+        ([[1.0, 0.0]], [0], "all 1 images to fit it on are answered right"),
+        ([[1.0, 0.0], [1.0, 0.0]], [0, 1], "no better than by chance"),
+    ],
+)
+def test_images_that_determine_no_temperature_leave_it_at_1(logits, labels, reason):
+    temperature, words = calibration.determined_temperature(np.array(logits), np.array(labels, int))
+    assert temperature == 1 and reason in words

@@ -1,4 +1,4 @@
-"""Logistic regression on features: the simplest candidate, and a network's head."""
+"""Logistic regression on features: the simplest classifier, and a network's head."""
 
 import dataclasses
 import warnings
@@ -9,9 +9,8 @@ from scipy import special
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 
-from mpl_tf.auto import folds as folding
-from mpl_tf.engine import calibration
-from mpl_tf.formulas import calibration as formulas
+from mpl_tf.features import folds as folding
+from mpl_tf.formulas import calibration
 
 # Inverse strengths of the L2 penalty that are tried, for standardised features.
 STRENGTHS = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0)
@@ -139,8 +138,8 @@ def choose_strength(
 
     def cross_entropy(strength: float) -> float:
         logits = out_of_fold(features, labels, num_classes, folds, strength, standard)
-        temperature, _ = calibration.fit(logits[scored], labels[scored])
-        return formulas.cross_entropy(logits[scored], labels[scored], temperature)
+        temperature, _ = calibration.determined_temperature(logits[scored], labels[scored])
+        return calibration.cross_entropy(logits[scored], labels[scored], temperature)
 
     return min(STRENGTHS, key=cross_entropy)
 

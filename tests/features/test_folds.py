@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mpl_tf.auto import folds
+from mpl_tf.features import folds
 
 
 @pytest.mark.parametrize("counts", [(5, 5, 5), (2, 9, 3), (1, 4, 2), (1, 1, 2), (40, 2, 1)])

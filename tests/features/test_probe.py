@@ -6,7 +6,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from mpl_tf.auto import folds, probe
+from mpl_tf.features import folds, probe
 from mpl_tf.formulas import calibration as formulas
 
 
