@@ -1,5 +1,6 @@
 """A network of logits as functions from images, files and tf.Examples to classes."""
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -79,8 +80,11 @@ def classifier(
             "labels": tf.gather(names, class_ids),
         }
 
+    def answer_files(image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
+        return module.serving_default(images=_reader(tuple(shape))(image_bytes))
+
     def classify(inputs: tf.Tensor) -> dict[str, tf.Tensor]:
-        probs = answer(pixels(example.image(inputs), shape))["probabilities"]
+        probs = answer_files(example.image(inputs))["probabilities"]
         return {"classes": tf.broadcast_to(names, tf.shape(probs)), "scores": probs}
 
     def function(
@@ -95,9 +99,7 @@ def classifier(
     )
     module.serving_default = function(answer, "images", shape, tf.uint8)
     if shape[-1] in (1, 3):
-        module.serving_bytes = function(
-            lambda image_bytes: answer(pixels(image_bytes, shape)), "image_bytes", [], tf.string
-        )
+        module.serving_bytes = function(answer_files, "image_bytes", [], tf.string)
         module.classify = function(classify, "inputs", [], tf.string)
     return module
 
@@ -124,6 +126,15 @@ def pixels(encoded: tf.Tensor, shape: Sequence[int]) -> tf.Tensor:
     numbers = tf.range(tf.shape(encoded)[0])
     spec = tf.TensorSpec(shape, tf.uint8)
     return tf.map_fn(load, (numbers, encoded), fn_output_signature=spec)
+
+
+@functools.cache
+def _reader(shape: tuple[int, ...]) -> Callable[[tf.Tensor], tf.Tensor]:
+    """`pixels` of a shape, traced once for all signatures and exports of a process."""
+    spec = tf.TensorSpec([None], tf.string)
+    return tf.function(
+        lambda encoded: pixels(encoded, shape), input_signature=[spec], autograph=False
+    )
 
 
 def _in_float32(network: keras.Model) -> keras.Model:
