@@ -85,9 +85,7 @@ def prepare(source: Source, backbone: keras.Model, directory: str, seed: int) ->
     cached = Features(backbone, images, views, directory)
     cached.prepare([(PLAIN, part) for part in images.values()])
     features = {name: cached.plain(part) for name, part in images.items()}
-    standard = probe.moments(
-        np.concatenate([features[part] for part in ("train", "unlabeled") if part in features])
-    )
+    standard = probe.moments(features[part] for part in ("train", "unlabeled") if part in features)
     folds = folding.stratified(source.train.labels, seed)
     return Material(source, backbone, features, standard, folds, seed)
 

@@ -34,10 +34,17 @@ def check_networks(config: Config) -> None:
 def _refuse_without_effect(options: NetworkConfig, names: list[str]) -> None:
     """Raises ConfigError if an option is set that none of the networks has a use for."""
     received = f"received network={' and teacher_network='.join(names)}"
-    if options.head != NetworkConfig.head and not any(map(networks.has_parts, names)):
+    for name in ("head", "head_temperature"):
+        value = getattr(options, name)
+        if value != getattr(NetworkConfig, name) and not any(map(networks.has_parts, names)):
+            raise ConfigError(
+                f"{name}={value} is for networks of a backbone and a head: keras:NAME, "
+                f"file:MODEL.keras, hub:PRESET; {received}."
+            )
+    if options.head_init == "probe" and options.head != "linear":
         raise ConfigError(
-            f"head={options.head} is for networks of a backbone and a head: keras:NAME, "
-            f"file:MODEL.keras, hub:PRESET; {received}."
+            f"head_init=probe is for head=linear, which a logistic regression has the weights of; "
+            f"received head={options.head}."
         )
     if options.network_weights and not any(map(networks.takes_weights, names)):
         raise ConfigError(
@@ -50,7 +57,7 @@ def _refuse_without_effect(options: NetworkConfig, names: list[str]) -> None:
             "networks of a backbone and a head must all start from learned weights, or none; "
             f"{received}, of which {' and '.join(set(of_parts) - set(learned))} does not."
         )
-    for name in ("train", "batch_norm", "backbone_rate"):
+    for name in ("train", "batch_norm", "backbone_rate", "head_init"):
         value = getattr(options, name)
         if value != getattr(NetworkConfig, name) and not learned:
             raise ConfigError(

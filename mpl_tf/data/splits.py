@@ -64,6 +64,11 @@ class Split:
     class_names: tuple[str, ...]
     source: Source
 
+    def images_for_training(self) -> list[Images]:
+        """The labeled images and the unlabeled ones, if these have positions."""
+        parts = self.labeled, self.unlabeled
+        return [part for part in parts if isinstance(part, Images) and len(part)]
+
     def to_json(self) -> dict[str, Any]:
         """What split.json holds: what the networks answer, and the ids that make this split again.
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+from collections.abc import Iterator
 from typing import Any, ClassVar
 
 import h5py
@@ -40,6 +41,13 @@ class Delivery(Trainer):
         networks = self.teacher, self.student, self.ema, self.finetuned
         pairs = zip(ROLES, networks, strict=True)
         return {role: network for role, network in pairs if network is not None}
+
+    def starting_networks(self) -> Iterator[tuple[str, keras.Model]]:
+        """("teacher" or "student", network) of all networks before the first step, copies too."""
+        if self.teacher is not None:
+            yield "teacher", self.teacher
+        yield "student", self.student
+        yield "student", self.ema
 
     @property
     def delivered(self) -> str:

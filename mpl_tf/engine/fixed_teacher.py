@@ -1,5 +1,6 @@
 """Methods whose teacher learns the labels first and then labels images for its student."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import keras
@@ -139,6 +140,12 @@ class FixedTeacherMethod(StudentMethod):
             for network in (self.student, self.ema):
                 network.set_weights(self.teacher.get_weights())
         return super().fit(x, *args, **kwargs)
+
+    def starting_networks(self) -> Iterator[tuple[str, keras.Model]]:
+        yield "teacher", self.first_teacher
+        for each in (*self.earlier_rounds().values(), self):
+            yield "student", each.student
+            yield "student", each.ema
 
     def earlier_rounds(self) -> dict[str, StudentMethod]:
         """Phase name -> method of a student that is trained before this one, and teaches it."""

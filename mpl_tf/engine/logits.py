@@ -84,8 +84,8 @@ def logits_and_features(
 ) -> tuple[keras.KerasTensor, keras.KerasTensor] | None:
     """Logits, and the input of the layer that makes them, both symbolic in a network's images.
 
-    Layers after it that pass values on, such as a cast to float32, are no classifiers. A model
-    inside, such as a head, is called once for both.
+    Layers after it that pass values on or rescale them, such as a cast to float32 or a temperature,
+    are no classifiers. A model inside, such as a head, is called once for both.
 
     Args:
       network: functional or Sequential.
@@ -98,6 +98,8 @@ def logits_and_features(
     inside = history.operation
     if not isinstance(inside, keras.Model):
         operation = last_operation(logits)
+        while isinstance(operation, keras.layers.Rescaling):
+            operation = last_operation(operation.input)
         return None if operation is None else (logits, operation.input)
     pair = logits_and_features(inside) if getattr(inside, "outputs", None) else None
     if pair is None:

@@ -53,7 +53,8 @@ def find(name: str) -> Builder:
       name: what `HELP` says, such as `small_16` or `keras:ResNet50`.
 
     Returns:
-      A builder; it takes `head` where `has_parts`, and `weights` where `takes_weights`.
+      A builder; it takes `head` and `head_temperature` where `has_parts`, and `weights` where
+      `takes_weights`.
 
     Raises:
       ConfigError: there is no such network; the message lists what there is.

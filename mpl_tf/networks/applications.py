@@ -82,6 +82,7 @@ def build(
     synchronized: bool = False,
     weights: str = "",
     head: str = "linear",
+    head_temperature: float = 1.0,
     *,
     name: str,
 ) -> keras.Model:
@@ -104,6 +105,7 @@ def build(
         weights of the network without its head, on 3 channels: .h5 as keras.applications publishes
         it ("notop"), .weights.h5 or .keras. "" keeps random ones.
       head: one of `heads.FORMS`.
+      head_temperature: greater than 0, what the head divides logits by.
       name: one of `names()`, in upper or lower case.
 
     Returns:
@@ -154,9 +156,8 @@ def build(
             if layer.weights and not isinstance(layer, layers.Normalization):
                 backbone.get_layer(layer.name).set_weights(layer.get_weights())
     (num_features,) = backbone.output_shape[1:]
-    return parts.join(
-        backbone, heads.draw(num_classes, num_features, seeds, dropout, head), name=name.lower()
-    )
+    made = heads.draw(num_classes, num_features, seeds, dropout, head, head_temperature)
+    return parts.join(backbone, made, name=name.lower())
 
 
 def fetch(side: int, *, name: str) -> None:

@@ -47,7 +47,8 @@ class Architecture:
       help: what the networks are, with an example of a name.
       parse: makes keywords of `build` from the texts of the groups, all or none of which a name
         has. Raises ConfigError for arguments that are not allowed.
-      two_parts: whether `build` makes networks of two parts (`parts`) and takes their `head`.
+      two_parts: whether `build` makes networks of two parts (`parts`) and takes their `head` and
+        `head_temperature`.
       fetch: downloads the published weights of a network, if they are not there, for images of a
         side and the keywords of `parse`; a `build` with it takes `weights`. Raises ConfigError if
         they cannot be had. None where there are no such weights, or networks come with them.

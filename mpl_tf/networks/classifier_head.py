@@ -15,6 +15,7 @@ _PASSING = (
     layers.Dropout,
     layers.Flatten,
     layers.Identity,
+    layers.Rescaling,
     layers.Reshape,
     layers.Softmax,
 )
@@ -43,7 +44,8 @@ def cut(network: keras.Model, name: str) -> Cut:
     """Cuts the classification head off a network.
 
     The head is the last layer if that is dense, or a 1x1 convolution of an image of one pixel, with
-    no activation, a softmax or a sigmoid. Dropout before it goes with it.
+    no activation, a softmax or a sigmoid. Dropout before it goes with it, and so does a factor of
+    its outputs, in which kernel and bias are.
 
     Args:
       network: functional or Sequential, of one output.
@@ -53,9 +55,11 @@ def cut(network: keras.Model, name: str) -> Cut:
       ConfigError: the head is inside of a model that the network ends with.
     """
     whole = keras.Model(network.inputs, network.outputs)
-    tensor = network.outputs[0]
+    tensor, factor = network.outputs[0], 1.0
     layer = _maker(tensor)
     while isinstance(layer, layers.Layer) and isinstance(layer, _PASSING) and _is_of_head(layer):
+        if isinstance(layer, layers.Rescaling):
+            factor *= layer.scale
         tensor = layer.input
         layer = _maker(tensor)
     if isinstance(layer, keras.Model):
@@ -70,7 +74,7 @@ def cut(network: keras.Model, name: str) -> Cut:
     features = keras.Model(network.inputs, tensor)
     kernel = keras.ops.convert_to_numpy(layer.kernel)
     kernel = kernel.reshape(kernel.shape[-2:])
-    return Cut(features, layer.name, kernel, _bias(layer, kernel))
+    return Cut(features, layer.name, factor * kernel, factor * _bias(layer, kernel))
 
 
 def _of_nested(network: keras.Model, whole: keras.Model, last: keras.Model, name: str) -> Cut:
@@ -102,6 +106,8 @@ def _makes_vectors(tensor: keras.KerasTensor) -> bool:
 
 
 def _is_of_head(layer: keras.Layer) -> bool:
+    if isinstance(layer, layers.Rescaling):
+        return isinstance(layer.scale, float) and layer.offset == 0
     activation = getattr(layer, "activation", None)
     return activation is None or activation.__name__ in _OF_HEADS
 

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator
 
 import keras
+import numpy as np
 from keras import layers
 
 from mpl_tf.networks.initializers import layer_seeds
@@ -15,12 +16,17 @@ FORMS = "linear, or mlp_WIDTH: a hidden layer of WIDTH units with ReLU before it
 
 
 def build(
-    num_classes: int, num_features: int, seed: int = 0, dropout: float = 0.2, form: str = "linear"
+    num_classes: int,
+    num_features: int,
+    seed: int = 0,
+    dropout: float = 0.2,
+    form: str = "linear",
+    temperature: float = 1.0,
 ) -> keras.Model:
     """A head.
 
-        linear:      logits = W dropout(features) + b
-        mlp_WIDTH:   logits = W dropout(relu(V features + c)) + b
+        linear:      logits = (W dropout(features) + b) / temperature
+        mlp_WIDTH:   logits = (W dropout(relu(V features + c)) + b) / temperature
 
     Args:
       num_classes: K, at least 2.
@@ -28,6 +34,7 @@ def build(
       seed: of the initial weights and the dropout masks.
       dropout: in [0, 1), before the last layer.
       form: one of FORMS.
+      temperature: greater than 0.
 
     Returns:
       keras.Model, features [N, F] -> logits [N, K], called `parts.HEAD`.
@@ -39,11 +46,16 @@ def build(
         head = build(10, 1280, seed=1, form="mlp_256")
         logits = head(features)
     """
-    return draw(num_classes, num_features, layer_seeds(seed), dropout, form)
+    return draw(num_classes, num_features, layer_seeds(seed), dropout, form, temperature)
 
 
 def draw(
-    num_classes: int, num_features: int, seeds: Iterator[int], dropout: float, form: str
+    num_classes: int,
+    num_features: int,
+    seeds: Iterator[int],
+    dropout: float,
+    form: str,
+    temperature: float,
 ) -> keras.Model:
     """`build` with the next seeds of a network in place of a seed."""
     width = hidden_width(form)
@@ -54,7 +66,23 @@ def draw(
     x = layers.Dropout(dropout, seed=next(seeds))(x)
     initializer = keras.initializers.GlorotUniform(seed=next(seeds))
     outputs = layers.Dense(num_classes, kernel_initializer=initializer, dtype=full())(x)
+    if temperature != 1:
+        outputs = layers.Rescaling(1 / temperature, dtype=full())(outputs)
     return keras.Model(inputs, outputs, name=HEAD)
+
+
+def set_linear(head: keras.Model, kernel: np.ndarray, bias: np.ndarray) -> None:
+    """Gives a linear head the weights at which `logits = features @ kernel + bias`.
+
+    Args:
+      head: of `build`; its W and b are those times its temperature.
+      kernel: [F, K].
+      bias: [K].
+    """
+    temperature = 1.0
+    if isinstance(head.layers[-1], layers.Rescaling):
+        temperature = 1 / head.layers[-1].scale
+    head.set_weights([temperature * kernel, temperature * bias])
 
 
 def hidden_width(form: str) -> int:

@@ -25,6 +25,7 @@ def build(
     dropout: float = 0.2,
     synchronized: bool = False,
     head: str = "linear",
+    head_temperature: float = 1.0,
     *,
     preset: str,
 ) -> keras.Model:
@@ -41,6 +42,7 @@ def build(
       dropout: in [0, 1), dropout before the head's last layer.
       synchronized: whether batch statistics are taken over all replicas.
       head: one of `heads.FORMS`.
+      head_temperature: greater than 0, what the head divides logits by.
       preset: its name, an address (hf://, kaggle://), or a folder that `save_to_preset` has made.
 
     Returns:
@@ -60,7 +62,8 @@ def build(
     features = _features(original, converter, shape, name)
     seeds = layer_seeds(seed)
     backbone = remade.backbone(features, input_shape, seeds, synchronized, name)
-    made = heads.draw(num_classes, backbone.output_shape[-1], seeds, dropout, head)
+    num_features = backbone.output_shape[-1]
+    made = heads.draw(num_classes, num_features, seeds, dropout, head, head_temperature)
     return parts.join(backbone, made, name="hub")
 
 

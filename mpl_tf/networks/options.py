@@ -18,6 +18,22 @@ class NetworkConfig:
         path=True,
     )
     head: str = option("linear", f"What makes logits of a backbone's features: {heads.FORMS}.")
+    head_init: str = option(
+        "seed",
+        "What a linear head starts from. seed: random weights. probe: a logistic regression on the "
+        "features of the labeled images, as sure as it is right on held-out ones, so that what is "
+        "confident passes thresholds from the first step on. For networks with learned weights.",
+        choices=("seed", "probe"),
+    )
+    head_temperature: float = option(
+        1.0,
+        "What the head divides its logits by, in training and in use. Below 1 it sharpens a "
+        "softmax that is flat on a pretrained network's features, where nothing passes a "
+        "threshold, and its gradient grows alike; with head_init=probe the first logits are the "
+        "same at each.",
+        above=0,
+        high=1000,
+    )
     train: str = option(
         "all",
         f"What of a network with learned weights is trained: {freezing.FORMS}.",

@@ -22,14 +22,15 @@ def build(
     dropout: float = 0.2,
     synchronized: bool = False,
     head: str = "linear",
+    head_temperature: float = 1.0,
     *,
     path: str,
 ) -> keras.Model:
     """A network of two parts whose backbone is a saved model, with its weights.
 
     The model takes images with values 0 to 255: what it does to them first is part of it. Its
-    classification head, if it has one, is cut; one of as many classes is where a linear head
-    starts. Maps of features are averaged over the places.
+    classification head, if it has one, is cut; the weights of one of as many classes are where a
+    linear head starts. Maps of features are averaged over the places.
 
     Args:
       num_classes: number of classes K.
@@ -39,6 +40,7 @@ def build(
       dropout: in [0, 1), dropout before the head's last layer.
       synchronized: whether batch statistics are taken over all replicas.
       head: one of `heads.FORMS`.
+      head_temperature: greater than 0, what the head divides logits by.
       path: a file `model.save` has written, .keras or .h5. It is loaded in Keras's safe mode: code
         in it is not run.
 
@@ -59,9 +61,10 @@ def build(
     cut = classifier_head.cut(model, name)
     seeds = layer_seeds(seed)
     backbone = remade.backbone(cut.features, input_shape, seeds, synchronized, name)
-    made = heads.draw(num_classes, backbone.output_shape[-1], seeds, dropout, head)
+    num_features = backbone.output_shape[-1]
+    made = heads.draw(num_classes, num_features, seeds, dropout, head, head_temperature)
     if cut.kernel is not None and cut.kernel.shape[-1] == num_classes and head == "linear":
-        made.layers[-1].set_weights([cut.kernel, cut.bias])
+        made.set_weights([cut.kernel, cut.bias])
         log.info(f"{name}: its layer {cut.layer!r} of {num_classes} classes is kept.")
     elif cut.layer:
         log.info(f"{name}: its last layer {cut.layer!r} is cut.")

@@ -1,6 +1,7 @@
 """The cached features of a run: where they lie, and which it needs."""
 
 import os
+from collections.abc import Iterable
 from typing import Any, TypedDict
 
 import keras
@@ -53,18 +54,21 @@ def make(
     return Features(backbone, parts, sets, directory, options.cache_dtype)
 
 
-def prepare(features: Features, split: Split, unlabeled_views: tuple[str, ...]) -> None:
+def prepare(
+    features: Features, split: Split, unlabeled_views: tuple[str, ...], plain: Iterable[Images]
+) -> None:
     """Computes what a run needs and is not there yet; see `Features.prepare`.
 
     Args:
       features: of the run.
       split: its images.
       unlabeled_views: of its method.
+      plain: images for training whose plain view is needed, too.
     """
     requests: list[tuple[str, Any]] = [(WEAK, split.labeled)]
     families = {view.partition("_")[0] for view in unlabeled_views}
     requests += [(name, split.unlabeled) for name in (WEAK, STRONG) if name in families]
-    requests += [(PLAIN, part) for part in (split.validation, split.test) if part is not None]
+    requests += [(PLAIN, part) for part in (*plain, split.validation, split.test) if part]
     features.prepare(requests)
 
 

@@ -21,6 +21,12 @@ class CheckpointError(RuntimeError):
     """A checkpoint could not be written, or none could be read; the message says what to do."""
 
 
+def steps(directory: str) -> list[int]:
+    """Those of which there are checkpoints of a phase in a directory, which need not exist."""
+    names = os.listdir(directory) if os.path.isdir(directory) else []
+    return [int(match[1]) for name in names if (match := re.fullmatch(r"step-(\d+)", name))]
+
+
 class Checkpoints:
     """Saves and restores a trainer: weights, optimizers, counters, random states, open log rows.
 
@@ -94,7 +100,7 @@ class Checkpoints:
           CheckpointError: there are checkpoints, and none of them can be read.
         """
         faults = []
-        for step in sorted(self._steps(self._directory), reverse=True):
+        for step in sorted(steps(self._directory), reverse=True):
             fault = self._read(self._path(step, self._directory), step, total)
             if not fault:
                 self._last_step = step
@@ -112,11 +118,6 @@ class Checkpoints:
     @staticmethod
     def _path(step, directory):
         return os.path.join(directory, f"step-{step}")
-
-    @staticmethod
-    def _steps(directory):
-        names = os.listdir(directory) if os.path.isdir(directory) else []
-        return [int(match[1]) for name in names if (match := re.fullmatch(r"step-(\d+)", name))]
 
     def _read(self, path: str, step: int, total: int | None) -> str:
         """Restores from a folder; returns what is wrong with it, "" if nothing is."""
@@ -146,10 +147,10 @@ class Checkpoints:
 
         Later ones could not be read, or the run would have continued from there.
         """
-        steps = self._steps(self._write_to)
-        earlier = sorted(step for step in steps if step <= self._last_step)
+        there = steps(self._write_to)
+        earlier = sorted(step for step in there if step <= (self._last_step or 0))
         with contextlib.suppress(OSError):  # the next save tries again
-            for step in set(steps) - set(earlier[-self._keep :]):
+            for step in set(there) - set(earlier[-self._keep :]):
                 path = self._path(step, self._write_to)
                 files.vanish(path, f"{path}.old.partial")
         for name in os.listdir(self._write_to):  # of a process that was killed

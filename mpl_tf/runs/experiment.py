@@ -52,7 +52,9 @@ class Experiment:
     def prepare(self) -> None:
         """Computes the features that are not cached yet; see `Features.prepare`."""
         if self.features is not None:
-            cached.prepare(self.features, self.split, self.method.unlabeled_views)
+            is_probed = self.config.network.head_init == "probe"
+            plain = self.split.images_for_training() if is_probed else ()
+            cached.prepare(self.features, self.split, self.method.unlabeled_views, plain)
 
     def seen(self, images: Images) -> Images:
         """Images as the method's networks take them for evaluation: themselves, or features."""
@@ -143,7 +145,9 @@ def network(
     run = settings.run
     name = run.teacher_network if role == "teacher" and run.teacher_network else run.network
     options = settings.network
-    made_of = {"head": options.head} if networks.has_parts(name) else {}
+    made_of: dict[str, Any] = {}
+    if networks.has_parts(name):
+        made_of = {"head": options.head, "head_temperature": options.head_temperature}
     if networks.takes_weights(name):
         made_of["weights"] = options.network_weights
     with networks.precision(settings.compute.precision):

@@ -13,7 +13,7 @@ from mpl_tf.console import log
 from mpl_tf.data import pipeline
 from mpl_tf.engine import devices
 from mpl_tf.engine.trainer import Trainer
-from mpl_tf.runs import callbacks, collapse, folder, metrics_log, progress
+from mpl_tf.runs import callbacks, collapse, folder, head_start, metrics_log, progress
 from mpl_tf.runs.checkpoint import Checkpoints
 from mpl_tf.runs.experiment import Experiment, finetuning_phase
 
@@ -89,7 +89,8 @@ def run_phase(
             callbacks.check_finite(phase, step, values)
         if since_evaluation and step % run.log_every:
             continue_row = [callbacks.ContinueWindow(trainer)]
-    warning = collapse_warning(experiment, step)  # one for all calls of `fit`: it warns once
+    # One for all calls of `fit`: it warns once.
+    warning = collapse_warning(experiment, total, step)
     forecast = progress.Forecast(phase, total, step)
     with _signals_held_back(trainer.distribute_strategy) as asked_to_stop:
         for epochs, length in fit_calls(step, total, run.eval_every):
@@ -154,13 +155,15 @@ def fit_calls(step: int, total: int, every: int) -> list[tuple[int, int]]:
     return [pair for pair in ((1, head), (intervals, every), (1, tail)) if all(pair)]
 
 
-def collapse_warning(experiment: Experiment, offset: int) -> collapse.WarnOfCollapse:
-    """The callback that watches this run's pseudo labels, from step `offset` on."""
+def collapse_warning(experiment: Experiment, total: int, offset: int) -> collapse.WarnOfCollapse:
+    """The callback that watches a phase's pseudo labels, from step `offset` to step `total`."""
     settings, class_names = experiment.config, experiment.split.class_names
     counts = np.bincount(experiment.split.labeled.labels, minlength=len(class_names))
     return collapse.WarnOfCollapse(
         settings.run.log_every,
         class_names,
         counts / counts.sum(),
-        offset=offset,
+        total,
+        offset,
+        head_start.remedy(settings),
     )

@@ -16,7 +16,16 @@ from mpl_tf.console import log
 from mpl_tf.data import duplicates, splits
 from mpl_tf.data.dataset import Images
 from mpl_tf.engine import devices
-from mpl_tf.runs import cached, folder, metrics_log, phases, provenance, results, views_grid
+from mpl_tf.runs import (
+    cached,
+    folder,
+    head_start,
+    metrics_log,
+    phases,
+    provenance,
+    results,
+    views_grid,
+)
 from mpl_tf.runs.experiment import build, make_split
 from mpl_tf.serving import saved_model
 
@@ -67,6 +76,7 @@ def train_and_evaluate(
     if len(absent):  # which a split file may do
         names = ", ".join(split.class_names[k] for k in absent[:5])
         log.warning(f"no labeled image shows {len(absent)} of the classes, such as {names}")
+    head_start.check(settings, split)
     saved_model.check_class_names(split.class_names, len(split.class_names))
     if not devices.is_chief(strategy):
         _take_part(settings, split, path, strategy)
@@ -92,6 +102,7 @@ def train_and_evaluate(
         metrics_log.show_setup(path, flat, picture if drawn else None)
         results.announce(experiment)
         experiment.prepare()
+        head_start.start(experiment)
         devices.wait_for_all(strategy)
         resumed_at, seconds_per_step = phases.fit(experiment)
         summary = {**results.finish(experiment), "seconds": round(time.time() - start_time, 1)}
@@ -109,6 +120,7 @@ def _take_part(
     with tempfile.TemporaryDirectory() as output_path:
         experiment = build(settings, split, path, strategy, output_path)
         experiment.prepare()
+        head_start.start(experiment)
         devices.wait_for_all(strategy)
         with contextlib.suppress(FileNotFoundError):  # decides what is still to be done
             shutil.copy(os.path.join(path, folder.METRICS), output_path)

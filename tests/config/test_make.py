@@ -105,6 +105,20 @@ def test_defaults_of_methods_are_options_that_apply_to_them():
         ({"network_weights": "w.h5"}, "received network=small"),
         ({"head": "mlp"}, "head must be linear, or mlp_WIDTH: a hidden layer"),
         ({"head": "mlp_64"}, "head=mlp_64 is for networks of a backbone and a head: keras:NAME, "),
+        (
+            {"head_temperature": 0.5},
+            "head_temperature=0.5 is for networks of a backbone and a head",
+        ),
+        (
+            {"network": "keras:VGG16", "head_temperature": 0.0},
+            "head_temperature must be at most 1,000 and greater than 0; received 0.0",
+        ),
+        ({"head_init": "zeros"}, "head_init must be one of probe, seed; received 'zeros'"),
+        ({"head_init": "probe"}, "head_init=probe is for networks that start from learned weights"),
+        (
+            {"network": "keras:VGG16", "head_init": "probe"},
+            "head_init=probe is for networks that start from learned weights: keras:NAME with --n",
+        ),
         ({"train": "most"}, "train must be all; head; last_N, the head and"),
         ({"train": "head"}, "train=head is for networks that start from learned weights: keras:"),
         (
@@ -293,6 +307,10 @@ def test_batches_that_replicas_cannot_share_are_refused():
     ("settings", "message"),
     [
         ({"train": "head", "batch_norm": "trained"}, "batch_norm=trained has no effect beside tra"),
+        (
+            {"head_init": "probe", "head": "mlp_8"},
+            "head_init=probe is for head=linear, .* head=mlp_8",
+        ),
         ({"train": "head", "backbone_rate": 0.5}, "backbone_rate=0.5 has no effect beside train="),
         (
             {"teacher_network": "keras:VGG16"},

@@ -15,7 +15,7 @@ from mpl_tf.options import ConfigError
 SHAPE = (6, 6, 3)
 
 
-def network(seed=0):
+def network(seed=0, temperature=1.0):
     layers, initializer = keras.layers, keras.initializers.GlorotUniform(seed=seed)
     x = inputs = keras.Input(SHAPE)
     for name in ("one", "two"):
@@ -26,7 +26,7 @@ def network(seed=0):
     for weight in backbone.weights:  # learned elsewhere: no initial values
         if weight.name != "kernel":
             weight.assign(weight + 0.37)
-    return parts.join(backbone, heads.build(3, 4, seed=seed))
+    return parts.join(backbone, heads.build(3, 4, seed=seed, temperature=temperature))
 
 
 @pytest.fixture
@@ -197,7 +197,7 @@ def test_lora_is_trained_averaged_finetuned_saved_and_exported(data, rng, tmp_pa
 def test_the_rotation_head_is_on_the_features_of_the_backbone(random_batch):
     batch = random_batch(SHAPE)
     batch |= {"weak": batch["weak"], "strong_2": batch["strong"]}
-    student = network(1)
+    student = network(1, temperature=0.5)
     model = mpl_tf.ReMixMatch(student, strong_views=2)
     images = tf.constant(batch["labeled"], tf.float32)
     together = model.trained(images)
@@ -207,6 +207,26 @@ def test_the_rotation_head_is_on_the_features_of_the_backbone(random_batch):
     np.testing.assert_allclose(together[:, 3:], turns(features), rtol=1e-4, atol=1e-5)
     seen = [v.name for v in model.trained.trainable_variables]
     assert len(seen) == len(student.trainable_variables) + 2
+
+
+@pytest.mark.parametrize(
+    ("method", "networks", "arguments"),
+    [
+        ("FixMatch", 1, {}),
+        ("MetaPseudoLabels", 2, {}),
+        ("PseudoLabel", 2, {}),
+        ("NoisyStudent", 2, {"rounds": 2}),
+    ],
+)
+def test_starting_networks_are_all_that_learn_and_their_copies(method, networks, arguments):
+    model = getattr(mpl_tf, method)(*(network(seed) for seed in range(networks)), **arguments)
+    names = [name.removesuffix("_optimizer") for name in model.optimizers]
+    model.compile(**{f"{name}_optimizer": keras.optimizers.SGD(0.1) for name in names})
+    there = [*model.starting_networks()]
+    phases = [*model.pretraining_phases().values(), model]
+    expected = {id(each) for phase in phases for each in phase.networks.values()}
+    assert {id(each) for _, each in there} == expected
+    assert {role for role, _ in there} == set(names)
 
 
 def _wrapped(network):

@@ -42,6 +42,22 @@ def test_a_head_has_its_layers_and_its_seed(form, shapes):
         assert a.ndim == 1 or not np.array_equal(a, c)
 
 
+@pytest.mark.parametrize("form", ["linear", "mlp_7"])
+def test_a_head_divides_its_logits_by_its_temperature(form, rng):
+    features = rng.normal(size=(4, 5)).astype(np.float32)
+    plain, cold = (heads.build(3, 5, seed=1, form=form, temperature=t) for t in (1.0, 0.25))
+    np.testing.assert_allclose(cold(features), 4 * np.asarray(plain(features)), rtol=1e-6)
+    assert len(cold.weights) == len(plain.weights)
+
+
+@pytest.mark.parametrize("temperature", [1.0, 0.25])
+def test_a_linear_head_takes_the_weights_of_its_logits(temperature, rng):
+    features, kernel, bias = (rng.normal(size=s).astype(np.float32) for s in ((4, 5), (5, 3), 3))
+    head = heads.build(3, 5, temperature=temperature)
+    heads.set_linear(head, kernel, bias)
+    np.testing.assert_allclose(head(features), features @ kernel + bias, rtol=1e-4, atol=1e-5)
+
+
 @pytest.mark.parametrize("form", ["", "mlp", "mlp_0", "MLP_3"])
 def test_other_heads_are_refused(form):
     with pytest.raises(ConfigError, match=f"head must be linear, or mlp_WIDTH.*{form!r}"):

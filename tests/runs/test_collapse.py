@@ -15,7 +15,7 @@ from mpl_tf.runs import collapse
 
 @pytest.fixture
 def callback():
-    callback = collapse.WarnOfCollapse(2, ["cat", "dog"], np.array([0.5, 0.5]))
+    callback = collapse.WarnOfCollapse(2, ["cat", "dog"], np.array([0.5, 0.5]), 100)
     shares = types.SimpleNamespace(value=[0.5, 0.5], result=lambda: shares.value)
     remedies = mpl_tf.MetaPseudoLabels.remedies
     callback.set_model(types.SimpleNamespace(pseudo_label_shares=shares, remedies=remedies))
@@ -52,6 +52,29 @@ def test_a_mask_that_stays_is_named_once(callback, messages, rate, advice):
     text = messages(logging.WARNING)
     assert text.count("Warning") == 1
     assert advice in text
+
+
+@pytest.mark.parametrize("total", [1, 7])
+def test_a_phase_too_short_for_rows_says_at_its_end_that_nothing_has_passed(
+    callback, messages, total
+):
+    callback.total = total
+    callback.of_network = "a head_temperature below 1"
+    callback.on_epoch_begin(0)
+    for number in range(total):
+        assert messages(logging.WARNING) == ""
+        callback.on_train_batch_end(number, {"mask_rate": 0.0})
+    text = messages(logging.WARNING)
+    assert f"Warning at step {total}: no unlabeled image has passed the confidence" in text
+    assert f"threshold in {total} steps, so they teach nothing there. Try a lower uda" in text
+    assert "uda_threshold, or a head_temperature below 1, or more steps." in text
+
+
+def test_a_short_phase_in_which_something_has_passed_is_fine(callback, messages):
+    callback.total = 6
+    for rate in (0.0, 0.1, 0.0):
+        steps(callback, 2, mask_rate=rate)
+    assert messages(logging.WARNING) == ""
 
 
 def test_a_mask_that_moves_is_fine(callback, messages):
