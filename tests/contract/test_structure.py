@@ -140,10 +140,14 @@ def test_what_is_abstract_is_never_made():
 def test_general_code_names_no_method_and_no_hyperparameter_of_one():
     """Neither as an attribute nor as a string; recipes, and what only one method uses, may.
 
-    The one exception is the method of a run that names none.
+    The one exception is the method of a run that names none. What options of all runs are called,
+    and the values that they choose from, are no method's.
     """
-    shared = (*GROUPS, MethodConfig)
-    shared_names = {field.name for group in shared for field in dataclasses.fields(group)}
+    shared = [field for group in (*GROUPS, MethodConfig) for field in dataclasses.fields(group)]
+    shared_names = {field.name for field in shared}
+    for field in shared:
+        if isinstance(field.metadata["choices"], tuple):
+            shared_names.update(field.metadata["choices"])
     names = {f.name for method in METHODS.values() for f in dataclasses.fields(method.Config)}
     exceptions = {"recipes", "estimators"}
     general = {

@@ -1,10 +1,82 @@
-"""Shared by the tests of runs."""
+"""Shared by the tests of runs: what is logged, and runs on a pretrained network."""
 
 import logging
 
+import keras
+import numpy as np
+import PIL.Image
 import pytest
 
+from mpl_tf import config
 from mpl_tf.console import log
+from mpl_tf.runs import training
+
+SETTINGS = {
+    "train": "head",
+    "method": "fixmatch",
+    "image_size": 12,
+    "steps": 6,
+    "eval_every": 3,
+    "labeled_batch": 4,
+    "unlabeled_ratio": 2,
+    "finetune_steps": 2,
+    "finetune_batch": 4,
+    "log_every": 1,
+    "student_learning_rate": 10.0,
+    "student_warmup_steps": 0,
+}
+
+
+@pytest.fixture
+def weights(tmp_path):
+    """weights(seed): writes a pretrained network, the same file each time; its path."""
+
+    def write(seed=0):
+        x = inputs = keras.Input((None, None, 3))
+        x = keras.layers.Rescaling(1 / 255)(x)
+        initial = keras.initializers.GlorotUniform(seed)
+        x = keras.layers.Conv2D(6, 3, activation="relu", kernel_initializer=initial)(x)
+        network = keras.Model(inputs, keras.layers.GlobalAveragePooling2D()(x))
+        network.save(tmp_path / "pretrained.keras")
+        return tmp_path / "pretrained.keras"
+
+    write()
+    return write
+
+
+@pytest.fixture(scope="module")
+def my_images(tmp_path_factory):
+    """A folder of images whose class is their colour, with all parts."""
+    path = tmp_path_factory.mktemp("data") / "my_images"
+    rng = np.random.default_rng(0)
+    for part, count in (("labeled", 6), ("unlabeled", 40), ("validation", 4), ("test", 6)):
+        for label, name in enumerate(("red", "green", "blue")):
+            folder = path / part / name
+            folder.mkdir(parents=True)
+            for number in range(count):
+                pixels = rng.integers(0, 60, (12, 12, 3))
+                pixels[..., label] += 150
+                PIL.Image.fromarray(pixels.astype(np.uint8)).save(folder / f"{number}.png")
+    return path
+
+
+@pytest.fixture
+def settings(my_images, weights, tmp_path):
+    """The options of a run on such images, with that network."""
+    assert weights
+    network = f"file:{tmp_path / 'pretrained.keras'}"
+    return {"dataset": f"folder:{my_images}", "network": network, **SETTINGS}
+
+
+@pytest.fixture
+def run(settings, tmp_path):
+    """run(name, **settings): results of a run in the folder `name` of the test."""
+
+    def train(name="run", **more):
+        made = config.make({**settings, **more})
+        return training.train_and_evaluate(made, str(tmp_path / name), [])
+
+    return train
 
 
 @pytest.fixture

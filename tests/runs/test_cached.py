@@ -6,90 +6,22 @@ import shutil
 import subprocess
 import sys
 
-import keras
 import numpy as np
 import PIL.Image
 import pytest
 import tensorflow as tf
 
-from mpl_tf import config
 from mpl_tf.evaluation import subject
 from mpl_tf.features import cache, compute
+from mpl_tf.formulas import calibration
 from mpl_tf.networks import parts
 from mpl_tf.options import ConfigError
-from mpl_tf.runs import callbacks, restore, training
+from mpl_tf.runs import callbacks, head_start, restore
 from mpl_tf.serving import loading
-
-SETTINGS = {
-    "train": "head",
-    "method": "fixmatch",
-    "image_size": 12,
-    "steps": 6,
-    "eval_every": 3,
-    "labeled_batch": 4,
-    "unlabeled_ratio": 2,
-    "finetune_steps": 2,
-    "finetune_batch": 4,
-    "log_every": 1,
-    "student_learning_rate": 10.0,
-    "student_warmup_steps": 0,
-}
-
-
-@pytest.fixture
-def weights(tmp_path):
-    """weights(seed): writes a pretrained network, the same file each time; its path."""
-
-    def write(seed=0):
-        x = inputs = keras.Input((None, None, 3))
-        x = keras.layers.Rescaling(1 / 255)(x)
-        initial = keras.initializers.GlorotUniform(seed)
-        x = keras.layers.Conv2D(6, 3, activation="relu", kernel_initializer=initial)(x)
-        network = keras.Model(inputs, keras.layers.GlobalAveragePooling2D()(x))
-        network.save(tmp_path / "pretrained.keras")
-        return tmp_path / "pretrained.keras"
-
-    write()
-    return write
-
-
-@pytest.fixture(scope="module")
-def my_images(tmp_path_factory):
-    """A folder of images whose class is their colour, with all parts."""
-    path = tmp_path_factory.mktemp("data") / "my_images"
-    rng = np.random.default_rng(0)
-    for part, count in (("labeled", 6), ("unlabeled", 40), ("validation", 4), ("test", 6)):
-        for label, name in enumerate(("red", "green", "blue")):
-            folder = path / part / name
-            folder.mkdir(parents=True)
-            for number in range(count):
-                pixels = rng.integers(0, 60, (12, 12, 3))
-                pixels[..., label] += 150
-                PIL.Image.fromarray(pixels.astype(np.uint8)).save(folder / f"{number}.png")
-    return path
-
-
-@pytest.fixture
-def settings(my_images, weights, tmp_path):
-    """The options of a run on such images, with that network."""
-    assert weights
-    network = f"file:{tmp_path / 'pretrained.keras'}"
-    return {"dataset": f"folder:{my_images}", "network": network, **SETTINGS}
-
-
-@pytest.fixture
-def run(settings, tmp_path):
-    """run(name, **settings): results of a run in the folder `name` of the test."""
-
-    def train(name="run", **more):
-        made = config.make({**settings, **more})
-        return training.train_and_evaluate(made, str(tmp_path / name), [])
-
-    return train
 
 
 def test_a_run_its_folder_and_what_is_made_of_it(run, my_images, tmp_path, weights):
-    results = run()
+    results = run(head_temperature=0.5)
     path = tmp_path / "run"
     assert results["test_accuracy"]["finetuned"] > 0.6
     kept = json.loads((path / "features.json").read_text())
@@ -102,13 +34,15 @@ def test_a_run_its_folder_and_what_is_made_of_it(run, my_images, tmp_path, weigh
     which, network = restore.restore(restore.find(str(path)))
     assert which == "finetuned"
     assert parts.has_parts(network)
+    assert parts.head(network).layers[-1].scale == 2  # 1 / head_temperature
     export = loading.load(str(path / "export"))
     files = sorted((my_images / "test").rglob("*.png"))
     answers = export.signatures["serving_bytes"](
         image_bytes=tf.constant([file.read_bytes() for file in files])
     )
     pixels = np.stack([np.array(PIL.Image.open(file)) for file in files])
-    probs = tf.nn.softmax(network(pixels, training=False))
+    logits = network(pixels, training=False)
+    probs = calibration.probabilities(logits, export.calibration_temperature)
     np.testing.assert_allclose(answers["probabilities"], probs, atol=1e-5)
     names = [export.class_names[k] for k in np.argmax(probs, -1)]
     accuracy = np.mean([name == file.parent.name for name, file in zip(names, files, strict=True)])
@@ -132,7 +66,9 @@ def test_a_run_its_folder_and_what_is_made_of_it(run, my_images, tmp_path, weigh
 
 
 def test_an_interrupted_run_ends_as_an_uninterrupted_one(run, tmp_path, monkeypatch):
-    whole = run("whole")
+    """Its heads start from the probe, which is not fitted again."""
+    start = {"head_init": "probe", "head_temperature": 0.5}
+    whole = run("whole", **start)
     real, count = compute.pixels, 0
 
     def stopping(*arguments):
@@ -146,7 +82,7 @@ def test_an_interrupted_run_ends_as_an_uninterrupted_one(run, tmp_path, monkeypa
     monkeypatch.setattr(compute, "pixels", stopping)
     shutil.rmtree(tmp_path / "features")
     with pytest.raises(KeyboardInterrupt):
-        run("stopped")
+        run("stopped", **start)
     monkeypatch.setattr(compute, "pixels", real)
     went_on = callbacks.StopOnNonFinite.on_train_batch_end
 
@@ -157,9 +93,10 @@ def test_an_interrupted_run_ends_as_an_uninterrupted_one(run, tmp_path, monkeypa
 
     monkeypatch.setattr(callbacks.StopOnNonFinite, "on_train_batch_end", stop)
     with pytest.raises(KeyboardInterrupt):
-        run("stopped")
+        run("stopped", **start)
     monkeypatch.setattr(callbacks.StopOnNonFinite, "on_train_batch_end", went_on)
-    continued = run("stopped")
+    monkeypatch.setattr(head_start, "_fit", None)
+    continued = run("stopped", **start)
     assert continued["resumed_at"] == "train step 3"
     assert continued["weights_digest"] == whole["weights_digest"]
     assert continued["test_accuracy"] == whole["test_accuracy"]
