@@ -3,7 +3,11 @@
 import os as _os
 import sys as _sys
 from importlib import import_module as _import_module
+from typing import TYPE_CHECKING as _TYPE_CHECKING
 from typing import Any as _Any
+
+if _TYPE_CHECKING:  # at run time it is a package that can be called
+    from mpl_tf.auto.door import find as auto  # noqa: F401 - for those who read types
 
 __version__ = "0.1.0"
 
@@ -17,7 +21,7 @@ _PUBLIC = {
     "ConfigError": "mpl_tf.options",
 }
 # `mpl_tf.data.pair` and so on, after `import mpl_tf` alone.
-_SUBMODULES = ("augment", "data", "methods", "networks")
+_SUBMODULES = ("augment", "auto", "data", "features", "methods", "networks")
 
 
 def _put_keras_on_tensorflow() -> None:

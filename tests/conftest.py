@@ -3,6 +3,7 @@
 import contextlib
 import gc
 import json
+import logging
 import os
 import pathlib
 import socket
@@ -16,6 +17,8 @@ import numpy as np
 import PIL.Image
 import pytest
 import tensorflow as tf
+
+from mpl_tf.console import log
 
 # Most of a test's time goes into graphs of a few steps, which are not worth optimizing. Processes
 # that tests start have TensorFlow's usual optimizers, as the runs of users have, and so have tests
@@ -37,6 +40,20 @@ def optimized_graphs():
 @pytest.fixture
 def rng():
     return np.random.default_rng(0)
+
+
+@pytest.fixture
+def messages(caplog, monkeypatch):
+    """messages(level): what the library has logged at that level since the last call, as text."""
+    monkeypatch.setattr(log, "propagate", True)  # which a verb in this process turns off
+    caplog.set_level(logging.INFO, logger=log.name)
+
+    def read(level):
+        lines = [record.getMessage() for record in caplog.records if record.levelno == level]
+        caplog.clear()
+        return "\n".join(lines)
+
+    return read
 
 
 @pytest.fixture

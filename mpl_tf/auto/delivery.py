@@ -5,14 +5,66 @@ from collections.abc import Sequence
 
 import keras
 import numpy as np
+import tensorflow as tf
 
-from mpl_tf import files
+from mpl_tf import config, files
 from mpl_tf.auto import label_next, sheets, suspicious, tables
 from mpl_tf.auto.material import Material
+from mpl_tf.config import flags
 from mpl_tf.console import log
-from mpl_tf.data.dataset import Images
-from mpl_tf.runs import folder
+from mpl_tf.data.dataset import Images, Source
+from mpl_tf.engine import calibration as engine
+from mpl_tf.networks import parts
+from mpl_tf.options import ConfigError
+from mpl_tf.runs import calibration, folder, restore, training
 from mpl_tf.serving import saved_model
+
+_ROWS = 4096  # features that a head sees at once
+
+
+def train(settings: config.Config, source: Source, path: str) -> keras.Model:
+    """A run of a candidate on all labels; one that is there is continued, or taken as it is.
+
+    Args:
+      settings: of the candidate.
+      source: the images.
+      path: the run folder. A run of other settings, which was delivered by a start with less time,
+        is replaced.
+
+    Returns:
+      The network that the run delivers, images -> logits.
+
+    Raises:
+      ConfigError: something in the folder is no run.
+      callbacks.NonFiniteError, checkpoint.CheckpointError: as of any run.
+    """
+    replaced = False
+    if folder.is_run(path):
+        try:
+            folder.state(path, settings.flat())
+        except ConfigError:
+            replaced = True
+    lines = flags.to_lines(settings)
+    training.train_and_evaluate(settings, path, lines, overwrite=replaced, source=source)
+    _, network = restore.restore(restore.find(path))
+    return network
+
+
+def logits(network: keras.Model, material: Material, part: str, is_cached: bool) -> np.ndarray:
+    """Logits of the images of a part of the dataset, float32 [n, K].
+
+    Args:
+      network: images -> logits.
+      material: the images.
+      part: "unlabeled", "test" or "validation".
+      is_cached: whether the network has the backbone of the material, whose features are there.
+    """
+    if is_cached:
+        rows = material.features[part]
+        batches = (rows[first : first + _ROWS] for first in range(0, len(rows), _ROWS))
+        return engine.logits(parts.head(network), map(tf.convert_to_tensor, batches))
+    (values,) = calibration.logits({"": network}, getattr(material.source, part)).values()
+    return values
 
 
 def export(path: str, network: keras.Model, class_names: Sequence[str], temperature: float) -> str:
@@ -28,7 +80,7 @@ def export(path: str, network: keras.Model, class_names: Sequence[str], temperat
 
 def lists(
     path: str, material: Material, probs: np.ndarray, out_of_fold: np.ndarray, count: int
-) -> None:
+) -> tuple[np.ndarray, np.ndarray]:
     """Writes predictions, images to label next and suspicious labels, each with a contact sheet.
 
     Args:
@@ -38,11 +90,16 @@ def lists(
       out_of_fold: float [N, K], of the labeled images, each without its label's part in it.
       count: images to label next, at most.
 
+    Returns:
+      (positions of the unlabeled images to label next, those of labeled images with suspicious
+      labels).
+
     Raises:
       OSError: a list cannot be written.
     """
     source, names = material.source, material.source.class_names
     train, unlabeled = source.train, source.unlabeled
+    chosen = np.zeros(0, np.int64)
     if isinstance(unlabeled, Images):
         tables.write_predictions(
             os.path.join(path, tables.PREDICTIONS), unlabeled.ids, probs, names
@@ -84,6 +141,7 @@ def lists(
     ]
     _sheet(path, tables.SUSPICIOUS, "Labels that predictions contradict", train, positions, lines)
     log.info(f"{len(positions)} of {len(train)} labels are suspicious")
+    return chosen, positions
 
 
 def _likeliest(probs: np.ndarray, names: Sequence[str], count: int) -> list[tuple[str, ...]]:

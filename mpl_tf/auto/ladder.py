@@ -1,9 +1,11 @@
 """Candidates under a budget of time, one after the other, and a journal of what is done."""
 
+import contextlib
 import dataclasses
 import os
+import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, TypedDict
 
 from mpl_tf import console, files
@@ -19,10 +21,24 @@ class Rung:
     Attributes:
       name: by which it is told from others.
       seconds: what it is expected to take; None if nothing is known, and it is tried.
+      delivery: seconds after all candidates that it would take to deliver it.
     """
 
     name: str
     seconds: float | None = None
+    delivery: float = 0.0
+
+
+class TooLongError(Exception):
+    """A candidate turns out not to end in time.
+
+    Args:
+      seconds: that it would take in addition.
+    """
+
+    def __init__(self, seconds: float):
+        super().__init__(seconds)
+        self.seconds = seconds
 
 
 class _Entry(TypedDict):
@@ -41,15 +57,15 @@ class Ladder:
 
     What is done is kept in a journal, whole or not at all, so that an interrupted run continues: it
     goes on with the time that is left and the candidates that are not done. The time of a candidate
-    that was interrupted counts, as far as `tick` was called.
+    that was interrupted counts, as far as `tick` was called, which `ticking` does.
 
     Args:
       path: folder of the journal; it must be there.
       key: what the results depend on, such as a digest of the images and of the options. A journal
         of another key is refused.
       budget: seconds, all starts together.
-      reserve: seconds of the budget that are kept for what comes after the candidates.
       clock: gives seconds, of which differences count.
+      start: what the clock said when this start began; None is now.
 
     Raises:
       ConfigError: the journal is damaged, or of another key.
@@ -61,11 +77,11 @@ class Ladder:
         key: str,
         budget: float,
         *,
-        reserve: float = 0.0,
         clock: Callable[[], float] = time.monotonic,
+        start: float | None = None,
     ):
-        self._file = os.path.join(path, JOURNAL)
-        self._budget, self._reserve, self._clock = budget, reserve, clock
+        self._file, self._writing = os.path.join(path, JOURNAL), threading.Lock()
+        self._budget, self._reserve, self._clock = budget, 0.0, clock
         self._content: _Content = {"key": key, "spent": 0.0, "done": {}}
         if os.path.lexists(self._file):
             self._content = files.read_json(self._file, _Content)
@@ -74,7 +90,8 @@ class Ladder:
                     f"{self._file} is of other images or options. Choose another folder, or remove "
                     "what is there."
                 )
-        self._before, self._start = self._content["spent"], clock()
+        self._before = self._content["spent"]
+        self._start = clock() if start is None else start
 
     @property
     def spent(self) -> float:
@@ -83,7 +100,7 @@ class Ladder:
 
     @property
     def left(self) -> float:
-        """Seconds for candidates, at least 0."""
+        """Seconds for candidates, at least 0: delivering what is done has its own."""
         return max(0.0, self._budget - self._reserve - self.spent)
 
     @property
@@ -96,44 +113,49 @@ class Ladder:
         """Name -> seconds that each candidate took that is done."""
         return {name: entry["seconds"] for name, entry in self._content["done"].items()}
 
-    def fits(self, rung: Rung) -> bool:
-        """Whether a candidate can be expected to end in time; some must be left in any case."""
-        return self.left > 0 and (rung.seconds or 0.0) <= self.left
-
     def climb(
-        self,
-        rungs: Sequence[Rung],
-        attempt: Callable[[str], dict[str, Any]],
-        expect: Callable[[str, Mapping[str, float]], float | None] | None = None,
+        self, rungs: Iterable[Rung], attempt: Callable[[str], dict[str, Any]]
     ) -> Iterator[tuple[Rung, str]]:
         """Tries candidates in order; one that does not fit is passed over, for a quicker one may.
 
         Args:
-          rungs: the candidates.
-          attempt: name -> what the journal keeps of it, as JSON has it. What it raises ends the
-            climb, and the candidate is not done.
-          expect: (name, seconds of those that are done) -> what a candidate is expected to take, in
-            place of `Rung.seconds`, or None, which leaves that.
+          rungs: the candidates. Each is asked for once those before it are done, so that what it
+            is expected to take may follow from what they took.
+          attempt: name -> what the journal keeps of it, as JSON has it. It may raise TooLongError,
+            and the candidate is passed over. Anything else that it raises ends the climb, and the
+            candidate is not done.
 
         Yields:
           (candidate, "done", "done before", or why it was passed over), as it happens.
         """
         for rung in rungs:
             if rung.name in self._content["done"]:
+                self._reserve = max(self._reserve, rung.delivery)
                 yield rung, "done before"
                 continue
-            expected = expect(rung.name, self.seconds) if expect else None
-            if expected is not None:
-                rung = dataclasses.replace(rung, seconds=expected)
-            if not self.fits(rung):
+            if self.left <= 0 or self.short_of(rung.seconds or 0.0, rung.delivery):
                 yield rung, self._reason(rung)
                 continue
             begin = self._clock()
-            result = attempt(rung.name)
+            try:
+                result = attempt(rung.name)
+            except TooLongError as error:
+                yield rung, self._reason(dataclasses.replace(rung, seconds=error.seconds))
+                continue
             entry: _Entry = {"seconds": self._clock() - begin, "result": result}
-            self._content["done"][rung.name] = entry
+            self._content["done"] = {**self._content["done"], rung.name: entry}
+            self._reserve = max(self._reserve, rung.delivery)
             self.tick()
             yield rung, "done"
+
+    def short_of(self, seconds: float, delivery: float) -> bool:
+        """Whether there is not enough time for so many seconds and for delivering afterwards.
+
+        Args:
+          seconds: for a candidate.
+          delivery: seconds that it would take to deliver it.
+        """
+        return seconds > self.left - max(0.0, delivery - self._reserve)
 
     def tick(self) -> None:
         """Writes the journal, with the time spent so far.
@@ -141,13 +163,34 @@ class Ladder:
         Raises:
           OSError: it cannot be written.
         """
-        self._content["spent"] = self.spent
-        files.write_json(self._file, self._content)
+        with self._writing:
+            self._content["spent"] = self.spent
+            files.write_json(self._file, self._content)
+
+    @contextlib.contextmanager
+    def ticking(self, every: float = 5.0) -> Iterator[None]:
+        """While this lasts, the journal is written every so many seconds, and at the end."""
+        stop = threading.Event()
+
+        def tick() -> None:
+            while not stop.wait(every):
+                with contextlib.suppress(OSError):  # which the next result would tell
+                    self.tick()
+
+        thread = threading.Thread(target=tick, daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            stop.set()
+            thread.join()
+            with contextlib.suppress(OSError):
+                self.tick()
 
     def _reason(self, rung: Rung) -> str:
-        if not rung.seconds or not self.left:
+        left = self.left - max(0.0, rung.delivery - self._reserve)
+        if not rung.seconds or left <= 0:
             return "no time is left"
-        return (
-            f"it takes about {console.duration(rung.seconds)}, and "
-            f"{console.duration(self.left)} are left"
+        return f"it takes about {console.duration(rung.seconds)}, and " + (
+            f"{console.duration(left)} are left"
         )

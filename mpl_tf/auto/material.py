@@ -43,6 +43,12 @@ class Material:
         """K."""
         return len(self.source.class_names)
 
+    @property
+    def unlabeled_ids(self) -> np.ndarray:
+        """[U], how the dataset names the unlabeled images."""
+        unlabeled = self.source.unlabeled
+        return unlabeled.ids if isinstance(unlabeled, Images) else np.zeros(0, object)
+
     def held_out(self) -> Images | None:
         """The images on which candidates are compared; None if there are none.
 
@@ -58,6 +64,19 @@ class Material:
         if self.source.validation is not None or not folding.count(self.folds):
             return None
         return self.folds[self.folds != folding.NEVER_HELD_OUT]
+
+    @property
+    def trainings(self) -> int:
+        """Networks that answer `held_out`: one a fold, or one for validation images."""
+        return 1 if self.source.validation is not None else folding.count(self.folds)
+
+    @property
+    def least_labels(self) -> int:
+        """Labels in the smallest of these trainings."""
+        if self.source.validation is not None or not folding.count(self.folds):
+            return len(self.source.train)
+        held_out = np.bincount(self.folds[self.folds != folding.NEVER_HELD_OUT])
+        return len(self.source.train) - int(held_out.max())
 
 
 def prepare(source: Source, backbone: keras.Model, directory: str, seed: int) -> Material:

@@ -13,11 +13,13 @@ class AutoConfig:
         "", "The images: folder:PATH, or another dataset as `python -m mpl_tf.train` takes it."
     )
     minutes: float = option(
-        10.0, "Minutes for the candidates, all starts together.", above=0, high=10_000
+        10.0, "Minutes for all that is done, all starts together.", above=0, high=10_000
     )
     network: str = option(
-        "keras:EfficientNetV2B0",
-        "A network of a backbone and a head; the backbone stays as it is.",
+        "",
+        "A network, as `python -m mpl_tf.train` takes it. If empty, the best one whose learned "
+        "weights can be reached, such as keras:EfficientNetV2B0; if none can, a small one that is "
+        "trained from scratch.",
     )
     network_weights: str = option(
         "imagenet",
@@ -31,7 +33,12 @@ class AutoConfig:
         path=True,
     )
     image_size: int = option(
-        96, "Side of the images in pixels, as `python -m mpl_tf.train` takes it.", low=4, high=4096
+        0,
+        "Side of the images in pixels, as `python -m mpl_tf.train` takes it. 0 is 96 for networks "
+        "with learned weights, and 32 for others.",
+        low=4,
+        high=4096,
+        or_zero=True,
     )
     skip_broken: bool = option(
         False, "Count and leave out files that are no readable images, instead of refusing them."
@@ -42,4 +49,4 @@ class AutoConfig:
     label_next: int = option(
         100, "Images that are proposed to be labeled next, at most.", low=0, high=100_000
     )
-    seed: int = option(0, "Of folds and of what is proposed.", low=0, high=2**31 - 1)
+    seed: int = option(0, "Seed of folds, trainings and proposals.", low=0, high=2**31 - 1)

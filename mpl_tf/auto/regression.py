@@ -1,47 +1,32 @@
 """The candidate "logistic regression": how it answers held-out images, and its network."""
 
-from typing import Any
-
 import keras
 import numpy as np
 
 from mpl_tf.auto.material import Material
 from mpl_tf.features import folds as folding
 from mpl_tf.features import probe
-from mpl_tf.formulas import calibration
 from mpl_tf.networks import parts
 
 NAME = "logistic regression"
 
 
-def attempt(material: Material) -> tuple[dict[str, Any], np.ndarray]:
-    """Measures it.
-
-    Returns:
-      (result, probs): what a journal keeps, `right`, 1 for each of `Material.held_out` that is
-      answered right, and `calibration_temperature`, fitted on them; and the class probabilities of
-      the labeled images, out of fold and calibrated, float [N, K].
-    """
-    train = material.source.train
-    logits = probe.out_of_fold(
-        material.features["train"],
-        train.labels,
-        material.num_classes,
-        material.folds,
-        strength(material),
-        material.standard,
-    )
-    inside = material.folds != folding.NEVER_HELD_OUT
-    temperature, _ = calibration.determined_temperature(logits[inside], train.labels[inside])
-    probs = calibration.probabilities(logits, temperature)
-    held_out, answers = material.held_out(), logits[inside]
-    if held_out is None:
-        return {"right": [], "calibration_temperature": 1.0}, probs
+def answers(material: Material) -> np.ndarray:
+    """Logits float [H, K] of `Material.held_out`, by heads that were fitted without them."""
     if material.source.validation is not None:
-        answers = head(material).logits(material.features["validation"])
-        temperature, _ = calibration.determined_temperature(answers, held_out.labels)
-    right = np.argmax(answers, axis=-1) == held_out.labels
-    return {"right": right.astype(int).tolist(), "calibration_temperature": temperature}, probs
+        return head(material).logits(material.features["validation"])
+    return out_of_fold(material)[material.folds != folding.NEVER_HELD_OUT]
+
+
+def out_of_fold(material: Material) -> np.ndarray:
+    """Logits float [N, K] of the labeled images, each by a head that was fitted without its fold.
+
+    Rows of images that are in no fold are NaN.
+    """
+    labels = material.source.train.labels
+    chosen, standard = strength(material), material.standard
+    features, folds = material.features["train"], material.folds
+    return probe.out_of_fold(features, labels, material.num_classes, folds, chosen, standard)
 
 
 def strength(material: Material) -> float:

@@ -1,108 +1,152 @@
 """From the images of a dataset to what is delivered, within given minutes."""
 
 import os
-import time
-from collections.abc import Callable
+from collections.abc import Mapping
 from typing import Any
 
+import keras
 import numpy as np
 
-from mpl_tf import console, files
-from mpl_tf.auto import candidates, delivery, estimates, regression, tables
+from mpl_tf import files
+from mpl_tf.auto import candidates, delivery, estimates, regression, sureness, tables
 from mpl_tf.auto.candidates import Candidate
-from mpl_tf.auto.ladder import Ladder, Rung
+from mpl_tf.auto.contest import Contest, Plan
+from mpl_tf.auto.ladder import Ladder
 from mpl_tf.auto.material import Material
+from mpl_tf.auto.outcome import Outcome
 from mpl_tf.console import log
+from mpl_tf.features import folds as folding
 from mpl_tf.formulas import calibration, measures
 
-RESULTS, PICTURE = "results.json", "candidates.png"
+RESULTS, PICTURE, RUN = "results.json", "candidates.png", "run"
 
 
 def find_best(
     material: Material,
+    plan: Plan,
+    ladder: Ladder,
     path: str,
-    key: str,
-    seconds: float,
     count: int,
-    clock: Callable[[], float] = time.monotonic,
-) -> dict[str, Any]:
+    about: Mapping[str, Any] | None = None,
+) -> Outcome:
     """Tries candidates, compares them on held-out images, and delivers the best.
 
     Args:
       material: the images.
-      path: the folder, which is there.
-      key: of the journal; see `Ladder`.
-      seconds: for the candidates.
+      plan: of the candidates beside logistic regression.
+      ladder: of the time that is left.
+      path: its folder, which is there.
       count: images to label next, at most.
-      clock: gives seconds.
-
-    Returns:
-      The content of results.json.
+      about: further entries of results.json.
 
     Raises:
       ConfigError: the journal is damaged, or of other images or options.
       OSError: the folder cannot be written.
     """
-    ladder = Ladder(path, key, seconds, clock=clock)
-    probs: dict[str, np.ndarray] = {}
-
-    def attempt(name: str) -> dict[str, Any]:
-        log.info(f"{name}: {console.duration(ladder.left)} left")
-        result, probs[name] = regression.attempt(material)
-        return result
-
-    # The simplest candidate takes seconds and is tried whatever the time: something is delivered.
-    for rung, words in ladder.climb([Rung(regression.NAME)], attempt):
-        log.info(f"{rung.name}: {words}")
-    results = dict(ladder.results)
-    if regression.NAME not in results:
-        results[regression.NAME] = attempt(regression.NAME)
-    out_of_fold = probs.get(regression.NAME)
-    if out_of_fold is None:  # an earlier start did it
-        _, out_of_fold = regression.attempt(material)
-    held_out = material.held_out()
-    rights = {name: np.array(result["right"], bool) for name, result in results.items()}
-    winner, verdict = regression.NAME, ""
-    if held_out is None:
-        verdict = (
-            f"{winner} is delivered, and not measured: each class has a single label, so that none "
-            "can be held out. Two labels a class are enough for an estimate."
-        )
-    else:
+    run = os.path.join(path, RUN)
+    contest = Contest(material, plan, ladder, path, run)
+    answers = contest.hold()
+    held_out, folds = material.held_out(), material.folds_of_held_out()
+    labels = np.zeros(0, np.int64) if held_out is None else held_out.labels
+    rights = {name: np.argmax(logits, -1) == labels for name, logits in answers.items()}
+    winner = regression.NAME
+    verdict = (
+        f"{winner} is delivered, and not measured: each class has a single label, so that none "
+        "can be held out. Two labels a class are enough for an estimate."
+    )
+    if held_out is not None:
         winner, verdict = estimates.best(rights), estimates.verdict(rights)
     tried = _candidates(material, rights, ladder.seconds, winner)
     candidates.write(os.path.join(path, tables.CANDIDATES), tried)
-    title = f"Candidates, on {0 if held_out is None else len(held_out)} held-out images"
+    title = f"Candidates, on {len(labels)} held-out images"
     candidates.draw(os.path.join(path, PICTURE), title, tried)
+    log.info(f"\n{candidates.text(tried)}\n{verdict}\n")
 
-    temperature = results[winner]["calibration_temperature"]
-    head = regression.head(material)
-    network = regression.network(material.backbone, head)
+    temperature = sureness.fit(answers[winner], labels)
+    measured = sureness.measure(answers[winner], labels, folds, material.seed)
+    network, logits_of = _deliverable(material, contest, run, winner)
     exported = delivery.export(path, network, material.source.class_names, temperature)
 
-    def answers(part: str) -> np.ndarray:
+    def probabilities(part: str) -> np.ndarray:
         if part not in material.features:
             return np.zeros([0, material.num_classes])
-        return calibration.probabilities(head.logits(material.features[part]), temperature)
+        return calibration.probabilities(logits_of(part), temperature)
 
-    delivery.lists(path, material, answers("unlabeled"), out_of_fold, count)
-    test = material.source.test
+    unlabeled, test = probabilities("unlabeled"), material.source.test
+    chosen, suspected = delivery.lists(
+        path, material, unlabeled, _out_of_fold(material, answers[winner], temperature), count
+    )
+    estimate = tried[0].estimate
     summary = {
-        "key": key,
         "delivered": winner,
         "verdict": verdict,
-        "accuracy": tried[0].estimate and tried[0].estimate.accuracy,
-        "standard_error": tried[0].estimate and tried[0].estimate.error,
-        "test_accuracy": test and measures.accuracy(answers("test"), test.labels),
+        "accuracy": estimate and estimate.accuracy,
+        "standard_error": estimate and estimate.error,
+        "test_accuracy": test and measures.accuracy(probabilities("test"), test.labels),
         "calibration_temperature": temperature,
+        "calibration": measured,
         "export": os.path.relpath(exported, path),
+        "run": None if winner == regression.NAME else RUN,
+        **(about or {}),
     }
     files.write_json(os.path.join(path, RESULTS), summary)
-    log.info(f"\n{candidates.text(tried)}\n{verdict}")
-    return summary
+    if measured is not None:
+        log.info(sureness.text(measured, temperature))
+    return Outcome(
+        winner,
+        verdict,
+        estimate,
+        tuple(tried),
+        network,
+        temperature,
+        material.source.class_names,
+        material.unlabeled_ids,
+        unlabeled,
+        chosen,
+        suspected,
+        path,
+        exported,
+        None if winner == regression.NAME else run,
+    )
 
 
-def _candidates(material, rights, seconds, winner):
+def _deliverable(
+    material: Material, contest: Contest, run: str, winner: str
+) -> tuple[keras.Model, Any]:
+    """(the network, images -> logits; part of the dataset -> logits of its images)."""
+    if winner == regression.NAME:
+        files.vanish(run)  # of another winner, of a start with less time
+        head = regression.head(material)
+        network = regression.network(material.backbone, head)
+        return network, lambda part: head.logits(material.features[part])
+    settings = contest.settings_of(winner)
+    log.info(f"Training {winner} on all {len(material.source.train)} labels, in {run}")
+    network = delivery.train(settings, material.source, run)
+    return network, lambda part: delivery.logits(network, material, part, settings.is_cached)
+
+
+def _out_of_fold(material: Material, answers: np.ndarray, temperature: float) -> np.ndarray:
+    """Class probabilities [N, K] of the labeled images, by who has not seen their labels.
+
+    With validation images all candidates have seen all labels, but for logistic regression, which
+    is fitted in folds for this.
+    """
+    inside = material.folds != folding.NEVER_HELD_OUT
+    if material.source.validation is not None:
+        logits = regression.out_of_fold(material)
+        own = sureness.fit(logits[inside], material.source.train.labels[inside])
+        return calibration.probabilities(logits, own)
+    logits = np.full([len(inside), material.num_classes], np.nan)
+    logits[inside] = answers
+    return calibration.probabilities(logits, temperature)
+
+
+def _candidates(
+    material: Material,
+    rights: Mapping[str, np.ndarray],
+    seconds: Mapping[str, float],
+    winner: str,
+) -> list[Candidate]:
     """Candidates, the delivered one first, then by accuracy."""
     folds = material.folds_of_held_out()
     names = sorted(rights, key=lambda name: (name != winner, -np.sum(rights[name])))

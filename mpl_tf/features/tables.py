@@ -103,6 +103,11 @@ class Features:
         seconds = time.perf_counter() - start
         log.info(f"Features computed in {console.duration(seconds)}")
 
+    def missing(self, requests: Sequence[tuple[str, Images]]) -> int:
+        """Views that `prepare` would have the backbone see."""
+        chunks = self._chunks(requests)
+        return sum(self._passes(at, self._cache(*at).missing(chunks[at])) for at in chunks)
+
     def read(self, view_set: ViewSet, rows: np.ndarray, numbers: np.ndarray) -> np.ndarray:
         """Features [n, F] in the cache's dtype, of images that `prepare` was asked for.
 
@@ -121,7 +126,8 @@ class Features:
 
     def plain(self, images: Images) -> np.ndarray:
         """Features of images as they are read, float32 [n, F]; computes what is missing."""
-        self.prepare([(PLAIN, images)])
+        if self.missing([(PLAIN, images)]):
+            self.prepare([(PLAIN, images)])
         rows = self.rows(images)
         return self.read(self._view_sets[PLAIN], rows, np.zeros_like(rows)).astype(np.float32)
 

@@ -54,22 +54,21 @@ def make(
     return Features(backbone, parts, sets, directory, options.cache_dtype)
 
 
-def prepare(
-    features: Features, split: Split, unlabeled_views: tuple[str, ...], plain: Iterable[Images]
-) -> None:
-    """Computes what a run needs and is not there yet; see `Features.prepare`.
+def requests(
+    split: Split, unlabeled_views: tuple[str, ...], plain: Iterable[Images]
+) -> list[tuple[str, Images]]:
+    """(name of the views, the images) of all that a run reads; see `Features.prepare`.
 
     Args:
-      features: of the run.
       split: its images.
       unlabeled_views: of its method.
       plain: images for training whose plain view is needed, too.
     """
-    requests: list[tuple[str, Any]] = [(WEAK, split.labeled)]
-    families = {view.partition("_")[0] for view in unlabeled_views}
-    requests += [(name, split.unlabeled) for name in (WEAK, STRONG) if name in families]
-    requests += [(PLAIN, part) for part in (*plain, split.validation, split.test) if part]
-    features.prepare(requests)
+    views: list[tuple[str, Any]] = [(WEAK, split.labeled)]
+    families = {name.partition("_")[0] for name in unlabeled_views}
+    views += [(name, split.unlabeled) for name in (WEAK, STRONG) if name in families]
+    views += [(PLAIN, part) for part in (*plain, split.validation, split.test) if part]
+    return views
 
 
 def keep(path: str, features: Features) -> None:

@@ -52,9 +52,13 @@ class Experiment:
     def prepare(self) -> None:
         """Computes the features that are not cached yet; see `Features.prepare`."""
         if self.features is not None:
-            is_probed = self.config.network.head_init == "probe"
-            plain = self.split.images_for_training() if is_probed else ()
-            cached.prepare(self.features, self.split, self.method.unlabeled_views, plain)
+            self.features.prepare(self.requests())
+
+    def requests(self) -> list[tuple[str, Images]]:
+        """(name of the views, the images) of all cached features that the run reads."""
+        is_probed = self.config.network.head_init == "probe"
+        plain = self.split.images_for_training() if is_probed else ()
+        return cached.requests(self.split, self.method.unlabeled_views, plain)
 
     def seen(self, images: Images) -> Images:
         """Images as the method's networks take them for evaluation: themselves, or features."""

@@ -14,7 +14,7 @@ import tensorflow as tf
 from mpl_tf import config, data, files
 from mpl_tf.console import log
 from mpl_tf.data import duplicates, splits
-from mpl_tf.data.dataset import Images
+from mpl_tf.data.dataset import Images, Source
 from mpl_tf.engine import devices
 from mpl_tf.runs import (
     cached,
@@ -37,6 +37,7 @@ def train_and_evaluate(
     overwrite: bool = False,
     workers: str = "",
     worker_index: int = -1,
+    source: Source | None = None,
 ) -> dict[str, Any] | None:
     """Runs, or continues, or reports as finished, the run of a folder.
 
@@ -46,6 +47,7 @@ def train_and_evaluate(
       flag_lines: the configuration as flags, for `run.flags`.
       overwrite: whether to replace a run that is there.
       workers, worker_index: as for devices.make_strategy.
+      source: the images, if they have been read already; None reads them.
 
     Returns:
       The contents of results.json; None on a worker that is not the chief.
@@ -69,7 +71,8 @@ def train_and_evaluate(
         tf.config.experimental.enable_op_determinism()
     strategy = devices.make_strategy(compute.strategy, compute.replicas, workers, worker_index)
     config.check_replicas(settings, strategy.num_replicas_in_sync)
-    source = data.find(settings.run.dataset, settings.data.data_dir).load(settings.data)
+    if source is None:
+        source = data.find(settings.run.dataset, settings.data.data_dir).load(settings.data)
     config.check_data(settings, source)
     split = make_split(settings, source)
     absent = np.setdiff1d(np.arange(len(split.class_names)), split.labeled.labels)

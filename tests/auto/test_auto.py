@@ -1,10 +1,31 @@
-"""`python -m mpl_tf.auto` from its command line."""
+"""`python -m mpl_tf.auto` from its command line, and `mpl_tf.auto(...)` from Python."""
 
+import csv
+import inspect
 import json
+import os
+import pathlib
+import subprocess
+import sys
+import time
 
+import keras
+import numpy as np
+import PIL.Image
 import pytest
+from sklearn.datasets import load_digits
 
+import mpl_tf
 from mpl_tf.auto import __main__ as auto
+from mpl_tf.auto import door, estimates, recipes, starts
+from mpl_tf.auto.options import AutoConfig
+from mpl_tf.networks import published
+from mpl_tf.options import ConfigError
+from mpl_tf.runs import restore
+from mpl_tf.serving import loading
+
+QUICK = {"steps": 8, "labeled_batch": 4, "unlabeled_ratio": 2, "student_learning_rate": 5.0}
+QUICK["strong"] = "none"  # others take seconds to trace
 
 
 @pytest.mark.parametrize(
@@ -16,11 +37,10 @@ from mpl_tf.auto import __main__ as auto
             ["--dataset=folder:my_images", "--minutes=0"],
             "minutes must be at most 10,000 and greater than 0",
         ),
-        (["--dataset=folder:my_images", "--network=small"], "--network must be one of a backbone"),
         (["--dataset=folder:my_images", "--network=smal"], "network must be one of"),
         (
-            ["--dataset=folder:my_images", "--network_weights=none.h5"],
-            "network_weights must be imagenet or a file; none.h5 is no file",
+            ["--dataset=folder:my_images", "--network=keras:MobileNetV2", "--network_weights=n.h5"],
+            "network_weights must be imagenet or a file; n.h5 is no file",
         ),
         (
             ["--dataset=folder:my_images", "--network_weights=", "--workdir=my_images"],
@@ -36,16 +56,190 @@ def test_bad_input_is_refused_before_any_work(image_folder, monkeypatch, capsys,
     assert [path.name for path in image_folder.iterdir()] == ["my_images"]
 
 
-def test_a_folder_of_files_ends_within_its_minutes(image_folder, monkeypatch, capsys):
-    monkeypatch.chdir(image_folder)
-    flags = ["--dataset=folder:my_images", "--image_size=32", "--minutes=1", "--label_next=3"]
-    flags += ["--network=keras:MobileNetV3Small", "--network_weights="]
+@pytest.fixture
+def quick(monkeypatch):
+    """Candidates of few steps."""
+    monkeypatch.setattr(recipes, "HEADS", dict.fromkeys(("supervised", "fixmatch"), QUICK))
+    monkeypatch.setattr(recipes, "WHOLE", {"supervised": QUICK})
+    monkeypatch.setattr(recipes, "DEEPER", QUICK)
+
+
+def rows(path):
+    with open(path, newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_a_method_that_wins_leaves_its_run(
+    colored_folder, tiny_network, tmp_path, monkeypatch, capsys, quick
+):
+    def deliver(name):
+        best = lambda rights: name if name in rights else [*rights][-1]  # noqa: E731
+        monkeypatch.setattr(estimates, "best", best)
+
+    deliver("fixmatch, last layer")
+    flags = [f"--dataset=folder:{colored_folder}", f"--network={tiny_network}", "--image_size=12"]
+    flags += [f"--workdir={tmp_path / 'auto'}", "--label_next=3", "--minutes=100"]
     assert auto.main(flags) == 0
     output = capsys.readouterr().out
-    assert "logistic regression is delivered: nothing else was tried" in output
-    folder = image_folder / "runs" / "auto-my_images"
-    assert json.loads((folder / "journal.json").read_text())["spent"] < 60
-    assert (folder / "predictions.csv").read_text().count("\nunlabeled/2026/may/") == 24
-    assert (folder / "export" / "1" / "saved_model.pb").exists()
+    assert "fixmatch, last layer is delivered" in output
+    assert "supervised, head: " in output and "Expected calibration error" in output
+    folder = tmp_path / "auto"
+    summary = json.loads((folder / "results.json").read_text())
+    assert summary["delivered"] == "fixmatch, last layer" and summary["run"] == "run"
+    for name in ("report.png", "metrics.csv", "checkpoints", "results.json", "run.flags", "export"):
+        assert (folder / "run" / name).exists()
+    names = [row["candidate"] for row in rows(folder / "candidates.csv")]
+    assert len(names) == 5 and names[0] == summary["delivered"]
+    export = loading.load(str(folder / summary["export"]))
+    assert export.calibration_temperature == summary["calibration_temperature"]
+    _, network = restore.restore(restore.find(str(folder / "run")))
+    images = np.random.default_rng(0).integers(0, 256, (5, 12, 12, 3), np.uint8)
+    probs = keras.ops.softmax(network(images) / export.calibration_temperature)
+    answers = export.signatures["serving_default"](images=images)["probabilities"]
+    np.testing.assert_allclose(answers, probs, atol=1e-5)
+    assert len(rows(folder / "predictions.csv")) == 48
+
+    journal = json.loads((folder / "journal.json").read_text())
     assert auto.main(flags) == 0
-    assert "logistic regression: done before" in capsys.readouterr().out
+    output = capsys.readouterr().out
+    assert "fixmatch, head: " in output and "done before" in output
+    assert "This run has finished already" in output
+    again = json.loads((folder / "journal.json").read_text())
+    assert again["done"] == journal["done"] and again["spent"] > journal["spent"]
+    assert json.loads((folder / "results.json").read_text()) == summary
+
+    # Another winner, whose run is another one, and then one without a run.
+    deliver("fixmatch, head")
+    found = mpl_tf.auto(
+        str(colored_folder),
+        network=tiny_network,
+        image_size=12,
+        workdir=str(folder),
+        minutes=100,
+    )
+    assert found.delivered == "fixmatch, head" and found.run == str(folder / "run")
+    assert restore.find(found.run).config.network.train == "head"
+    assert found.labels.shape == (48,) and set(found.labels) <= {"red", "green", "blue"}
+    probs = keras.ops.softmax(found.network(images) / found.temperature)
+    answers = loading.load(found.export).signatures["serving_default"](images=images)
+    np.testing.assert_allclose(answers["probabilities"], probs, atol=1e-5)
+    deliver("logistic regression")
+    assert auto.main(flags) == 0
+    assert not (folder / "run").exists()
+
+
+def test_without_learned_weights_a_small_network_is_trained(
+    colored_folder, tmp_path, monkeypatch, capsys, quick
+):
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
+    tried = []
+
+    def unreachable(name, weights, side):
+        tried.append(name)
+        raise ConfigError(f"the published weights of {name} are not there.")
+
+    monkeypatch.setattr(starts.networks, "check", unreachable)
+    monkeypatch.setattr(starts, "_SMALL", "small_4")
+    flags = [f"--dataset=folder:{colored_folder}", "--image_size=12", "--minutes=100"]
+    flags += [f"--workdir={tmp_path / 'auto'}"]
+    assert auto.main(flags) == 0
+    printed = capsys.readouterr()
+    assert printed.err.startswith("No learned weights are used: networks are trained from scratch")
+    assert "keras:EfficientNetV2B0 are not there" in printed.err
+    summary = json.loads((tmp_path / "auto" / "results.json").read_text())
+    assert summary["network"] == "small_4" and summary["note"].startswith("No learned weights")
+    names = [row["candidate"] for row in rows(tmp_path / "auto" / "candidates.csv")]
+    assert {*names} == {"logistic regression", "supervised, from scratch"}
+    assert tried == ["keras:EfficientNetV2B0"]
+
+
+@pytest.mark.parametrize(
+    ("there", "files", "expected"),
+    [
+        ({"keras:EfficientNetV2B0"}, [], ("keras:EfficientNetV2B0", "imagenet", 96)),
+        ({"keras:MobileNetV2"}, ["m.h5"], ("keras:MobileNetV2", "imagenet", 96)),
+        (set(), ["m.h5"], ("small_32", "", 32)),
+    ],
+)
+def test_the_best_weights_that_can_be_reached(tmp_path, monkeypatch, there, files, expected):
+    monkeypatch.setattr(published, "folder", lambda: str(tmp_path))
+    for name in files:
+        (tmp_path / name).write_bytes(b"")
+
+    def check(name, weights, side):
+        if name not in there:
+            raise ConfigError("not there")
+
+    monkeypatch.setattr(starts.networks, "check", check)
+    start = starts.choose(AutoConfig(dataset="digits"))
+    assert (start.network, start.weights, start.image_size) == expected
+    assert bool(start.note) == (not there) and start.is_pretrained == bool(there)
+
+
+def test_a_network_that_is_asked_for_must_be_there(monkeypatch):
+    def check(name, weights, side):
+        raise ConfigError("not there")
+
+    monkeypatch.setattr(starts.networks, "check", check)
+    with pytest.raises(ConfigError, match="not there"):
+        starts.choose(AutoConfig(network="keras:ResNet50"))
+    start = starts.choose(AutoConfig(network="keras:ResNet50", network_weights=""))
+    assert not start.is_pretrained and not start.note
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "import mpl_tf; call = mpl_tf.auto",
+        "import mpl_tf.auto; call = mpl_tf.auto",
+        "from mpl_tf import auto as call",
+        "import mpl_tf.auto.ladder, mpl_tf; call = mpl_tf.auto",
+    ],
+)
+def test_the_package_is_a_function_too(statement):
+    code = f"import inspect, sys; {statement}; print(inspect.signature(call))"
+    code += "; print('tensorflow' in sys.modules)"
+    command = [sys.executable, "-c", code]
+    printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert printed.splitlines() == [str(inspect.signature(door.find)), "False"]
+
+
+def test_from_python_the_options_are_those_of_the_command():
+    parameters = inspect.signature(mpl_tf.auto).parameters
+    assert [*parameters] == [*vars(AutoConfig())]
+    assert all(
+        parameter.default == getattr(AutoConfig, name)
+        for name, parameter in parameters.items()
+        if name != "dataset"
+    )
+    with pytest.raises(ConfigError, match="minutes must be at most 10,000 and greater than 0"):
+        mpl_tf.auto("digits", minutes=0)
+    with pytest.raises(TypeError, match="minute"):
+        mpl_tf.auto("digits", minute=1)
+
+
+@pytest.mark.slow
+def test_real_images_end_within_their_minutes(tmp_path, monkeypatch, capsys):
+    """Scanned digits, and a network that has learned from photographs."""
+    name = "efficientnet_lite0_imagenet_notop.keras"
+    network = pathlib.Path(os.environ.get("MPL_TF_BACKBONES", ""), name)
+    if not network.exists():
+        pytest.skip(f"$MPL_TF_BACKBONES is no folder with {name}")
+    digits = load_digits()
+    for number, (image, label) in enumerate(zip(digits.images[:300], digits.target, strict=False)):
+        folder = (
+            f"labeled/{label}" if number < 60 else "unlabeled" if number < 200 else f"test/{label}"
+        )
+        path = tmp_path / "my_images" / folder
+        path.mkdir(parents=True, exist_ok=True)
+        PIL.Image.fromarray((15 * image).astype(np.uint8)).resize((32, 32)).save(
+            path / f"{number}.png"
+        )
+    monkeypatch.chdir(tmp_path)
+    flags = ["--dataset=folder:my_images", f"--network=file:{network}", "--image_size=32"]
+    begin = time.monotonic()
+    assert auto.main([*flags, "--minutes=2"]) == 0
+    assert time.monotonic() - begin < 120
+    summary = json.loads((tmp_path / "runs/auto-my_images/results.json").read_text())
+    assert summary["test_accuracy"] > 0.6
+    assert len(rows(tmp_path / "runs/auto-my_images/candidates.csv")) >= 3

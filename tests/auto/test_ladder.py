@@ -2,10 +2,11 @@
 
 import json
 import os
+import time
 
 import pytest
 
-from mpl_tf.auto.ladder import JOURNAL, Ladder, Rung
+from mpl_tf.auto.ladder import JOURNAL, Ladder, Rung, TooLongError
 from mpl_tf.options import ConfigError
 
 
@@ -22,7 +23,7 @@ def clock():
     return Clock()
 
 
-def climb(ladder, clock, durations, rungs=None, **arguments):
+def climb(ladder, clock, durations, rungs=None):
     """(name, words) of each rung; an attempt takes its duration, or is interrupted if negative."""
 
     def attempt(name):
@@ -32,11 +33,11 @@ def climb(ladder, clock, durations, rungs=None, **arguments):
         return {"accuracy": len(name)}
 
     rungs = rungs or [Rung(name, abs(seconds)) for name, seconds in durations.items()]
-    return [(rung.name, words) for rung, words in ladder.climb(rungs, attempt, **arguments)]
+    return [(rung.name, words) for rung, words in ladder.climb(rungs, attempt)]
 
 
 def test_what_does_not_fit_is_passed_over_and_a_quicker_one_tried(tmp_path, clock):
-    ladder = Ladder(str(tmp_path), "k", 100, reserve=10, clock=clock)
+    ladder = Ladder(str(tmp_path), "k", 90, clock=clock)
     tried = climb(ladder, clock, {"a": 30, "slow": 61, "b": 55, "c": 10})
     assert tried == [
         ("a", "done"),
@@ -59,14 +60,63 @@ def test_nothing_starts_when_the_time_is_over(tmp_path, clock):
 
 def test_what_was_measured_tells_what_to_expect(tmp_path, clock):
     ladder = Ladder(str(tmp_path), "k", 50, clock=clock)
-    rungs = [Rung("a", 5), Rung("b", 5), Rung("c", 5)]
 
-    def expect(name, seconds):
-        return 2 * seconds["a"] if name == "b" else None
+    def rungs():
+        yield Rung("a", 5)
+        yield Rung("b", 2 * ladder.seconds["a"])
+        yield Rung("c", 5)
 
-    tried = climb(ladder, clock, {"a": 20, "b": 1, "c": 1}, rungs, expect=expect)
+    tried = climb(ladder, clock, {"a": 20, "b": 1, "c": 1}, rungs())
     assert tried[1] == ("b", "it takes about 40 seconds, and 30 seconds are left")
     assert tried[2] == ("c", "done")
+
+
+def test_there_is_time_to_deliver_each_that_is_done(tmp_path, clock):
+    """Whichever is the best: the time of the slowest is kept."""
+    ladder = Ladder(str(tmp_path), "k", 100, clock=clock)
+    rungs = [Rung("a", 10, 30), Rung("b", 35, 30), Rung("c", 20, 40), Rung("d", 15, 45)]
+    durations = {"a": 10, "b": 35, "c": 20, "d": 15}
+    tried = climb(ladder, clock, durations, rungs)
+    assert tried == [
+        ("a", "done"),
+        ("b", "done"),
+        ("c", "it takes about 20 seconds, and 15 seconds are left"),
+        ("d", "it takes about 15 seconds, and 10 seconds are left"),
+    ]
+    again = Ladder(str(tmp_path), "k", 100, clock=clock)
+    assert again.left == 55
+    assert climb(again, clock, durations, rungs[:1]) == [("a", "done before")]
+    assert again.left == 25 and not again.short_of(25, 30) and again.short_of(20, 40)
+
+
+def test_what_turns_out_to_be_slow_is_given_up(tmp_path, clock):
+    ladder = Ladder(str(tmp_path), "k", 50, clock=clock)
+
+    def attempt(name):
+        clock.now += 10
+        if name == "slow":
+            raise TooLongError(70.0)
+        return {}
+
+    tried = list(ladder.climb([Rung("slow", 5), Rung("a", 5)], attempt))
+    assert [words for _, words in tried] == [
+        "it takes about 1.2 minutes, and 40 seconds are left",
+        "done",
+    ]
+    assert list(ladder.results) == ["a"] and ladder.spent == 20
+
+
+def test_time_counts_while_nothing_ends(tmp_path, clock):
+    """As of a process that is killed while it computes features."""
+    ladder = Ladder(str(tmp_path), "k", 100, clock=clock, start=clock.now - 7)
+    with ladder.ticking(every=0.01):
+        clock.now += 30
+        deadline = time.monotonic() + 5
+        while not (tmp_path / JOURNAL).exists() and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert json.loads((tmp_path / JOURNAL).read_text())["spent"] == 37
+        clock.now += 3
+    assert json.loads((tmp_path / JOURNAL).read_text())["spent"] == 40
 
 
 def test_an_interrupted_ladder_continues(tmp_path, clock):

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from mpl_tf.auto import material, search, tables
+from mpl_tf.auto import contest, material, search, tables
+from mpl_tf.auto.ladder import Ladder
 from mpl_tf.data.arrays import arrays
 from mpl_tf.data.dataset import Source
 from mpl_tf.networks import parts
@@ -52,15 +53,18 @@ def find(source, backbone, tmp_path, seconds=60.0, key="k"):
     made = material.prepare(source, backbone, str(tmp_path / "features"), seed=0)
     folder = tmp_path / "auto"
     folder.mkdir(exist_ok=True)
-    return made, folder, search.find_best(made, str(folder), key, seconds, 5)
+    ladder = Ladder(str(folder), key, seconds)
+    outcome = search.find_best(made, contest.Plan({}, (), False), ladder, str(folder), 5)
+    return folder, outcome, json.loads((folder / search.RESULTS).read_text())
 
 
 def test_what_is_delivered(source, backbone, tmp_path, rng):
-    _, folder, summary = find(source, backbone, tmp_path)
+    folder, outcome, summary = find(source, backbone, tmp_path)
     assert sorted(os.listdir(folder)) == [
         "candidates.csv",
         "candidates.png",
         "export",
+        "held_out",
         "journal.json",
         "label_next.csv",
         "label_next.png",
@@ -70,8 +74,8 @@ def test_what_is_delivered(source, backbone, tmp_path, rng):
         "suspicious_labels.csv",
         "suspicious_labels.png",
     ]
-    assert json.loads((folder / "results.json").read_text()) == summary
     assert summary["delivered"] == "logistic regression" and summary["accuracy"] > 0.8
+    assert summary["run"] is outcome.run is None and summary["accuracy"] == outcome.accuracy
     assert summary["test_accuracy"] > 0.9
     export = loading.load(str(folder / summary["export"]))
     assert export.class_names == CLASSES
@@ -87,6 +91,12 @@ def test_what_is_delivered(source, backbone, tmp_path, rng):
         answers["probabilities"].numpy().max(axis=1),
         atol=1e-3,
     )
+    assert [row["label"] for row in predictions] == outcome.labels.tolist()
+    logits = outcome.network(source.unlabeled.images.astype(np.float32)) / outcome.temperature
+    np.testing.assert_allclose(keras.ops.softmax(logits), outcome.probabilities, atol=1e-3)
+    assert list(outcome.files[outcome.label_next].astype(str)) == [
+        row["file"] for row in rows(folder / tables.LABEL_NEXT)
+    ]
     assert len(rows(folder / tables.LABEL_NEXT)) == 5
     suspicious = rows(folder / tables.SUSPICIOUS)
     assert [(row["file"], row["label"], row["predicted"]) for row in suspicious[:1]] == [
@@ -95,7 +105,7 @@ def test_what_is_delivered(source, backbone, tmp_path, rng):
 
 
 def test_the_same_command_gives_the_same_again_without_trying_again(source, backbone, tmp_path):
-    _, folder, first = find(source, backbone, tmp_path)
+    folder, _, first = find(source, backbone, tmp_path)
     journal = (folder / "journal.json").read_text()
     _, _, second = find(source, backbone, tmp_path)
     assert second == first
@@ -108,15 +118,19 @@ def test_the_same_command_gives_the_same_again_without_trying_again(source, back
 def test_with_validation_images_candidates_are_compared_on_them(source, backbone, tmp_path, rng):
     validation = arrays(colored(rng, np.arange(21) % 3), np.arange(21) % 3)
     source = Source(source.train, CLASSES, unlabeled=source.unlabeled, validation=validation)
-    _, folder, summary = find(source, backbone, tmp_path)
+    folder, _, summary = find(source, backbone, tmp_path)
     (row,) = rows(folder / tables.CANDIDATES)
     assert row["images"] == "21" and summary["test_accuracy"] is None
 
 
 def test_one_label_a_class_is_delivered_without_an_estimate(source, backbone, tmp_path):
     source = Source(source.train.take(np.arange(3)), CLASSES, unlabeled=source.unlabeled)
-    _, folder, summary = find(source, backbone, tmp_path)
-    assert summary["accuracy"] is None and summary["calibration_temperature"] == 1
+    folder, _, summary = find(source, backbone, tmp_path)
+    assert (
+        summary["accuracy"] is None
+        and summary["calibration"] is None
+        and summary["calibration_temperature"] == 1
+    )
     assert "not measured: each class has a single label" in summary["verdict"]
     assert not rows(folder / tables.SUSPICIOUS)
     assert len(rows(folder / tables.PREDICTIONS)) == 50

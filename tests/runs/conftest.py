@@ -1,6 +1,4 @@
-"""Shared by the tests of runs: what is logged, and runs on a pretrained network."""
-
-import logging
+"""Shared by the tests of runs: runs on a pretrained network."""
 
 import keras
 import numpy as np
@@ -8,7 +6,6 @@ import PIL.Image
 import pytest
 
 from mpl_tf import config
-from mpl_tf.console import log
 from mpl_tf.runs import training
 
 SETTINGS = {
@@ -77,17 +74,3 @@ def run(settings, tmp_path):
         return training.train_and_evaluate(made, str(tmp_path / name), [])
 
     return train
-
-
-@pytest.fixture
-def messages(caplog, monkeypatch):
-    """messages(level): what the library has logged at that level since the last call, as text."""
-    monkeypatch.setattr(log, "propagate", True)  # which a verb in this process turns off
-    caplog.set_level(logging.INFO, logger=log.name)
-
-    def read(level):
-        lines = [record.getMessage() for record in caplog.records if record.levelno == level]
-        caplog.clear()
-        return "\n".join(lines)
-
-    return read

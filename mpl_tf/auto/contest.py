@@ -1,0 +1,269 @@
+"""The candidates, one after the other, as long as there is time: what each answers."""
+
+import contextlib
+import dataclasses
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+import tqdm
+
+from mpl_tf import config, console
+from mpl_tf.auto import estimates, forecast, recipes, regression, trial
+from mpl_tf.auto.ladder import Ladder, Rung, TooLongError
+from mpl_tf.auto.material import Material
+from mpl_tf.auto.recipes import Recipe
+from mpl_tf.console import log
+from mpl_tf.data import views
+from mpl_tf.methods import METHODS
+from mpl_tf.networks.layers import all_layers
+from mpl_tf.options import ConfigError
+from mpl_tf.runs import cached, callbacks, experiment
+
+# Folder of what candidates answer.
+ANSWERS = "held_out"
+_FAILED = "failed"  # why, in the journal
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """What candidates there are beside logistic regression.
+
+    Attributes:
+      common: option name -> value, of what all of them share.
+      recipes: those that need nothing of one another, in the order in which they are tried.
+      pretrained: whether the network has learned weights, of which then more is trained.
+    """
+
+    common: Mapping[str, Any]
+    recipes: Sequence[Recipe]
+    pretrained: bool
+
+
+class Contest:
+    """Candidates that answer the same held-out images.
+
+    Args:
+      material: the images.
+      plan: of the candidates.
+      ladder: of the time.
+      path: the folder of the ladder.
+      run: where the run of the one that is delivered is going to lie.
+    """
+
+    def __init__(self, material: Material, plan: Plan, ladder: Ladder, path: str, run: str):
+        self._material, self._plan, self._ladder = material, plan, ladder
+        self._path, self._run = path, run
+        self._recipes: dict[str, Recipe] = {}
+        self._settings: dict[str, config.Config] = {}
+        self._pace: dict[str, float] = {}
+        self._rung: Rung | None = None
+
+    def hold(self) -> dict[str, np.ndarray]:
+        """Tries candidates until the time is over.
+
+        Returns:
+          Name -> logits [H, K] of the held-out images, of those that are done and did not fail, in
+          the order in which they were tried; logistic regression is always the first.
+
+        Raises:
+          ConfigError: the journal is damaged.
+          OSError: the folder cannot be written.
+        """
+        os.makedirs(os.path.join(self._path, ANSWERS), exist_ok=True)
+        for rung, words in self._ladder.climb(self._rungs(), self._attempt):
+            log.info(f"{rung.name}: {self._ending(rung.name, words)}")
+        # The first takes seconds and is tried whatever the time: something is delivered.
+        if regression.NAME not in self._ladder.results:
+            self._attempt(regression.NAME)
+        return self._answers()
+
+    def settings_of(self, name: str) -> config.Config:
+        """The configuration of a candidate that is trained as a run."""
+        return self._settings[name]
+
+    def _answers(self) -> dict[str, np.ndarray]:
+        answers = {regression.NAME: self._read(regression.NAME)}
+        for name, result in self._ladder.results.items():
+            logits = None if _FAILED in result else self._read(name)
+            if logits is not None and (name in self._settings or name == regression.NAME):
+                answers[name] = logits
+        return {name: logits for name, logits in answers.items() if logits is not None}
+
+    def _read(self, name: str) -> np.ndarray | None:
+        logits = trial.read(self._file(name) + ".npy")
+        held_out = self._material.held_out()
+        shape = (0 if held_out is None else len(held_out), self._material.num_classes)
+        if logits is None or logits.shape != shape:
+            if name != regression.NAME:
+                log.warning(f"{self._file(name)}.npy is gone or damaged: {name} is left out")
+                return None
+            logits = regression.answers(self._material)
+            trial.write(self._file(name) + ".npy", logits)
+        return logits
+
+    def _file(self, name: str) -> str:
+        """The path of a candidate's answers, without its ending."""
+        return os.path.join(self._path, ANSWERS, re.sub(r"[^a-z0-9_]+", "-", name))
+
+    def _rungs(self) -> Iterator[Rung]:
+        yield Rung(regression.NAME)
+        if self._material.held_out() is None:
+            return
+        for recipe in self._plan.recipes:
+            yield from self._rung_of(recipe)
+        if self._plan.pretrained:
+            layers = _kernels(self._material.backbone)
+            tried = [name for name in self._answers() if name in self._recipes]
+            rights = {name: self._right(name) for name in tried}
+            for reads_unlabeled in (False, True):
+                of_sort = {
+                    name: right
+                    for name, right in rights.items()
+                    if self._recipes[name].reads_unlabeled == reads_unlabeled
+                }
+                if of_sort:
+                    best = self._recipes[estimates.best(of_sort)]
+                    yield from self._rung_of(recipes.deeper(best, layers))
+
+    def _right(self, name: str) -> np.ndarray:
+        held_out, logits = self._material.held_out(), self._read(name)
+        assert held_out is not None and logits is not None
+        return np.argmax(logits, axis=-1) == held_out.labels
+
+    def _rung_of(self, recipe: Recipe) -> Iterator[Rung]:
+        """The rung of a candidate; none, with a line, if it cannot be trained."""
+        name = recipe.name
+        self._recipes[name] = recipe
+        if self._ladder.left <= 0 and name not in self._ladder.results:
+            yield Rung(name)
+            return
+        source = self._material.source
+        try:
+            settings = recipes.settings_of(
+                recipe,
+                self._plan.common,
+                self._material.least_labels,
+                None if source.unlabeled is None else source.unlabeled.size,
+            )
+            config.check_data(settings, source)
+        except ConfigError as error:
+            log.info(f"{name}: not tried: {error}")
+            return
+        self._settings[name] = settings
+        self._rung = self._forecast(name, settings)
+        yield self._rung
+
+    def _forecast(self, name: str, settings: config.Config) -> Rung:
+        """What a candidate is expected to take."""
+        results, trainings = self._ladder.results, self._material.trainings
+        sizes = {part: len(rows) for part, rows in self._material.features.items()}
+        training = results.get(name, {}).get("seconds_a_fold")
+        if name in results:
+            pace = 0.0 if settings.is_cached else self._seconds_per_image(settings)
+            return Rung(name, None, forecast.of_delivery(settings, training, sizes, pace))
+        if settings.is_cached:
+            done = {
+                other: (self._settings[other], result["seconds_a_fold"])
+                for other, result in results.items()
+                if other in self._settings
+                and self._settings[other].is_cached
+                and result.get("seconds_a_fold")
+            }
+            seconds = forecast.of_heads(settings, trainings, done)
+            if missing := self._missing_views(settings):
+                pace = self._seconds_per_image(settings)
+                seconds += forecast.of_views(missing, pace)
+            pace = 0.0
+        else:
+            pace = self._seconds_per_image(settings)
+            seconds = forecast.of_steps(settings, trainings, pace)
+        training = seconds / trainings
+        return Rung(name, seconds, forecast.of_delivery(settings, training, sizes, pace))
+
+    def _missing_views(self, settings: config.Config) -> int:
+        source = self._material.source
+        split = experiment.make_split(settings, source)
+        policies = views.make(settings.data, split.labeled.shape[0])
+        features = cached.make(settings, split, policies, self._material.backbone, self._run)
+        return features.missing(
+            cached.requests(split, METHODS[settings.run.method].unlabeled_views, ())
+        )
+
+    def _seconds_per_image(self, settings: config.Config) -> float:
+        name = settings.run.network
+        if name not in self._pace:
+            network: keras.Model = self._material.backbone
+            if not self._plan.pretrained:
+                height, width, channels = self._material.source.train.shape
+                network = experiment.network(
+                    settings, self._material.num_classes, (height, width, channels), "student"
+                )
+            self._pace[name] = forecast.seconds_per_image(network)
+        return self._pace[name]
+
+    def _attempt(self, name: str) -> dict[str, Any]:
+        """What the journal keeps of a candidate; what it answers is in a file."""
+        about = ""
+        if self._rung is not None and self._rung.name == name and self._rung.seconds:
+            about = f"about {console.duration(self._rung.seconds)}; "
+        log.info(f"{name}: {about}{console.duration(self._ladder.left)} left")
+        file = self._file(name)
+        if name == regression.NAME:
+            trial.write(f"{file}.npy", regression.answers(self._material))
+            return {}
+        try:
+            with self._paced(name) as pace:
+                result = trial.answer(self._settings[name], self._material, file, pace)
+        except (ConfigError, callbacks.NonFiniteError) as error:
+            return {_FAILED: str(error)}
+        trial.write(f"{file}.npy", result.logits)
+        return {
+            "seconds_a_fold": result.seconds_a_fold,
+            "seconds_of_views": result.seconds_of_views,
+        }
+
+    @contextlib.contextmanager
+    def _paced(self, name: str):
+        """A function that is told how many seconds are to come, and gives up if they are not there.
+
+        A terminal shows a bar meanwhile.
+        """
+        delivery = self._rung.delivery if self._rung is not None else 0.0
+        with tqdm.tqdm(total=100, desc=name, disable=None, leave=False, unit="%") as bar:
+            first: list[float] = []
+
+            def pace(seconds: float) -> None:
+                first.append(seconds)
+                bar.update(max(0.0, 100 * (1 - seconds / max(first[0], 1e-9)) - bar.n))
+                if self._ladder.short_of(seconds, delivery):
+                    raise TooLongError(seconds)
+
+            yield pace
+
+    def _ending(self, name: str, words: str) -> str:
+        """What is said of a candidate at its end, in a line."""
+        if words not in ("done", "done before"):
+            return f"not tried: {words}"
+        if reason := self._ladder.results[name].get(_FAILED):
+            return f"failed: {reason}"
+        seconds = console.duration(self._ladder.seconds[name])
+        logits, held_out = self._read(name), self._material.held_out()
+        if logits is None or held_out is None:
+            return f"{words}, {seconds}"
+        estimate = estimates.estimate(
+            np.argmax(logits, axis=-1) == held_out.labels, self._material.folds_of_held_out()
+        )
+        return (
+            f"{estimate.accuracy:.1%} ± {100 * estimate.error:.1f} of {estimate.images} held-out "
+            f"images, {words} in {seconds}"
+        )
+
+
+def _kernels(backbone: keras.Model) -> int:
+    """Layers of a backbone that have a kernel."""
+    leaves = [layer for layer in all_layers(backbone) if not all_layers(layer)]
+    return sum(any(len(v.shape) > 1 for v in layer.variables) for layer in leaves)

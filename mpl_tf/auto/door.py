@@ -1,0 +1,166 @@
+"""`mpl_tf.auto(...)`: from a folder of images to a classifier, in one call."""
+
+import os
+import time
+from typing import TYPE_CHECKING, Any
+
+from mpl_tf import console, options
+from mpl_tf.auto.options import AutoConfig
+from mpl_tf.options import ConfigError
+
+if TYPE_CHECKING:  # it imports TensorFlow
+    from mpl_tf.auto.outcome import Outcome
+
+# Options that results do not depend on.
+_FREE = ("minutes", "workdir", "cache_dir", "data_dir", "label_next")
+
+
+def find(
+    dataset: str,
+    *,
+    minutes: float = AutoConfig.minutes,
+    network: str = AutoConfig.network,
+    network_weights: str = AutoConfig.network_weights,
+    workdir: str = AutoConfig.workdir,
+    data_dir: str = AutoConfig.data_dir,
+    image_size: int = AutoConfig.image_size,
+    skip_broken: bool = AutoConfig.skip_broken,
+    cache_dir: str = AutoConfig.cache_dir,
+    label_next: int = AutoConfig.label_next,
+    seed: int = AutoConfig.seed,
+) -> "Outcome":
+    """Finds the best classifier of a folder with few labels, within minutes, and writes it.
+
+    What `python -m mpl_tf.auto` does; docs/auto.md has what is written and how it is measured. The
+    same call goes on where an interrupted one has stopped.
+
+    Example:
+        found = mpl_tf.auto("my_images", minutes=10)
+        print(found.delivered, found.accuracy, found.verdict)
+        probabilities = keras.ops.softmax(found.network(images) / found.temperature)
+
+    Args:
+      dataset: a folder with `labeled/<class>/*` and `unlabeled/**`, or what `--dataset` takes.
+      minutes: for all that is done, greater than 0.
+      network: a network, as `--network` takes it; "" takes the best whose weights can be reached.
+      network_weights: "imagenet", a file of weights, or "" for networks that have their own.
+      workdir: the folder for what is found; "" is `runs/auto-DATASET`.
+      data_dir: of TensorFlow Datasets.
+      image_size: side of the images in pixels; 0 is 96 with learned weights, and 32 without.
+      skip_broken: whether files that are no readable images are left out.
+      cache_dir: folder of cached features; "" is `features` beside the folder.
+      label_next: images that are proposed to be labeled next, at most.
+      seed: of folds, trainings and proposals.
+
+    Returns:
+      The classifier, its estimated accuracy, the candidates, and predictions as arrays.
+
+    Raises:
+      ConfigError: a value cannot be used, or the images cannot.
+    """
+    values = {name: value for name, value in locals().items() if name != "values"}
+    chosen = AutoConfig(**values)
+    options.check(chosen)
+    return run(chosen, time.monotonic())
+
+
+def run(chosen: AutoConfig, start: float) -> "Outcome":
+    """The same from options.
+
+    Args:
+      chosen: the options, checked.
+      start: what `time.monotonic()` was when the minutes began.
+
+    Raises:
+      ConfigError: an option cannot be used, or the images cannot.
+      OSError: the folder cannot be written.
+    """
+    if not chosen.dataset:
+        raise ConfigError("--dataset must say which images, such as folder:my_images.")
+    from mpl_tf import data
+    from mpl_tf.auto import material, recipes, search, starts
+    from mpl_tf.auto.contest import Plan
+    from mpl_tf.auto.ladder import Ladder
+    from mpl_tf.data.options import DataConfig
+    from mpl_tf.runs import folder
+
+    name = _dataset(chosen.dataset)
+    dataset = data.find(name, chosen.data_dir)
+    path = chosen.workdir or os.path.join("runs", f"auto-{_short(name)}")
+    check_folder(path)
+    first = starts.choose(chosen)
+    if first.note:
+        console.log.warning(f"{first.note}\n")
+    images = DataConfig(
+        data_dir=chosen.data_dir, image_size=first.image_size, skip_broken=chosen.skip_broken
+    )
+    source = dataset.load(images)
+    height, width, channels = source.train.shape
+    shape = height, width, channels
+    backbone = starts.backbone(first, len(source.class_names), shape, chosen.seed)
+    beside = os.path.join(os.path.dirname(os.path.abspath(path)), "features")
+    cache = os.path.abspath(chosen.cache_dir) if chosen.cache_dir else beside
+    common: dict[str, Any] = {
+        "dataset": name,
+        "data_dir": images.data_dir,
+        "image_size": images.image_size,
+        "skip_broken": images.skip_broken,
+        "network": first.network,
+        "seed": chosen.seed,
+    }
+    if first.weights:
+        common["network_weights"] = first.weights
+    if first.is_pretrained:
+        common["cache_dir"] = cache
+    settings = {k: v for k, v in vars(chosen).items() if k not in _FREE} | vars(first)
+    del settings["note"]
+    settings["dataset"] = name
+    key = material.key(source, settings)
+    with folder.lock(path):
+        ladder = Ladder(path, key, 60 * chosen.minutes, start=start)
+        with ladder.ticking():
+            candidates = recipes.quick(first.is_pretrained, source.unlabeled is not None)
+            made = material.prepare(source, backbone, cache, chosen.seed)
+            return search.find_best(
+                made,
+                Plan(common, candidates, first.is_pretrained),
+                ladder,
+                path,
+                chosen.label_next,
+                {"network": first.network, "network_weights": first.weights, "note": first.note},
+            )
+
+
+def _dataset(name: str) -> str:
+    """A dataset's name; a folder that is no dataset stands for `folder:` and itself."""
+    from mpl_tf import data
+
+    if ":" not in name and name not in data.DATASETS and os.path.isdir(os.path.expanduser(name)):
+        return f"folder:{name}"
+    return name
+
+
+def _short(name: str) -> str:
+    return os.path.basename(os.path.normpath(name.partition(":")[2] or name))
+
+
+def check_folder(path: str) -> None:
+    """Refuses a folder that holds something else than what this command writes.
+
+    Args:
+      path: the folder, which need not be there.
+
+    Raises:
+      ConfigError: it does, or cannot be written.
+    """
+    from mpl_tf import files
+    from mpl_tf.auto.ladder import JOURNAL
+    from mpl_tf.runs import folder
+
+    files.check_folder(path)
+    there = os.listdir(path) if os.path.isdir(path) else []
+    if JOURNAL not in there and (others := sorted(set(there) - {folder.LOCK})):
+        raise ConfigError(
+            f"{path} has no {JOURNAL} and holds something else ({', '.join(others[:3])}); choose "
+            "another --workdir."
+        )

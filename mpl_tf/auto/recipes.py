@@ -1,0 +1,154 @@
+"""The candidates that are trained: which methods, with which settings, in which order."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from mpl_tf import config
+from mpl_tf.data import pairing
+from mpl_tf.methods import METHODS
+
+# Method -> settings, in the order in which they are tried: the quickest first.
+# Heads on cached features of a network with learned weights.
+HEADS: Mapping[str, Mapping[str, Any]] = {
+    "supervised": {"steps": 300, "student_learning_rate": 4.0},
+    "fixmatch": {"steps": 300, "student_learning_rate": 4.0, "threshold": 0.7},
+    "flexmatch": {"steps": 300, "student_learning_rate": 4.0, "threshold": 0.7},
+    "uda": {"steps": 300, "student_learning_rate": 4.0, "threshold": 0.6},
+    "mpl": {
+        "steps": 300,
+        "student_learning_rate": 4.0,
+        "teacher_learning_rate": 4.0,
+        "finetune_steps": 0,
+    },
+}
+# The last layers of such a network, too. A step takes seconds: the batches are small.
+LAYERS = 20
+DEEPER: Mapping[str, Any] = {"steps": 60, "labeled_batch": 16, "unlabeled_ratio": 3}
+# Networks without learned weights, as a whole.
+WHOLE: Mapping[str, Mapping[str, Any]] = {
+    "supervised": {"steps": 400, "student_learning_rate": 0.8},
+    "fixmatch": {"steps": 400, "student_learning_rate": 0.8},
+    "flexmatch": {"steps": 400, "student_learning_rate": 0.8},
+    "uda": {"steps": 400, "student_learning_rate": 0.8},
+    "mpl": {
+        "steps": 400,
+        "student_learning_rate": 0.8,
+        "teacher_learning_rate": 0.8,
+        "finetune_steps": 50,
+        "finetune_learning_rate": 1e-3,
+    },
+}
+_BATCHES = {"labeled_batch": 32, "unlabeled_ratio": 7}
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """A candidate that is trained as a run.
+
+    Attributes:
+      name: by which it is told from others.
+      method: that trains it.
+      train: what of the network learns, as `--train` takes it.
+      settings: option name -> value, of what is its own.
+    """
+
+    name: str
+    method: str
+    train: str
+    settings: Mapping[str, Any]
+
+    @property
+    def reads_unlabeled(self) -> bool:
+        """Whether it sees unlabeled images."""
+        return bool(METHODS[self.method].unlabeled_views)
+
+
+def quick(pretrained: bool, has_unlabeled: bool) -> list[Recipe]:
+    """Candidates that need nothing of one another, in the order in which they are tried.
+
+    Args:
+      pretrained: whether the network has learned weights, so that its head alone is trained.
+      has_unlabeled: whether there are unlabeled images.
+    """
+    table, train = (HEADS, "head") if pretrained else (WHOLE, "all")
+    recipes = [
+        Recipe(f"{method}, {'head' if pretrained else 'from scratch'}", method, train, settings)
+        for method, settings in table.items()
+    ]
+    return [recipe for recipe in recipes if has_unlabeled or not recipe.reads_unlabeled]
+
+
+def deeper(recipe: Recipe, layers: int) -> Recipe:
+    """The candidate that trains more of a network of learned weights than a head.
+
+    Args:
+      recipe: of the head.
+      layers: of the backbone that have a kernel.
+    """
+    number = min(LAYERS, layers)
+    name = f"{recipe.method}, last {f'{number} layers' if number > 1 else 'layer'}"
+    settings = {**recipe.settings, **DEEPER}
+    return Recipe(name, recipe.method, f"last_{number}", settings)
+
+
+def settings_of(
+    recipe: Recipe, common: Mapping[str, Any], num_labeled: int, num_unlabeled: int | None
+) -> config.Config:
+    """The configuration of a candidate's runs, the same for all folds.
+
+    Labeled images are none of the unlabeled ones: so these are the same for all folds, and no image
+    that is held out is among them.
+
+    Args:
+      recipe: the candidate.
+      common: option name -> value, of what all candidates share.
+      num_labeled: labels in the smallest run.
+      num_unlabeled: unlabeled images; None if there are none.
+
+    Raises:
+      ConfigError: no run can have these options.
+    """
+    values = {**_BATCHES, **recipe.settings}
+    batch, ratio = pairing.give_way(
+        values["labeled_batch"],
+        values["unlabeled_ratio"],
+        batch_is_set=False,
+        ratio_is_set=False,
+        num_labeled=num_labeled,
+        num_unlabeled=num_unlabeled if recipe.reads_unlabeled else None,
+    )
+    values |= {
+        **common,
+        "method": recipe.method,
+        "train": recipe.train,
+        "labeled_batch": batch,
+        "unlabeled_ratio": ratio,
+        "num_labeled": 0,
+        "num_validation": 0,
+        "exclude_labeled": True,
+    }
+    return config.make({k: v for k, v in values.items() if config.applies(k, recipe.method)})
+
+
+def weight(settings: config.Config) -> float:
+    """How long a candidate takes beside others that train as much of the network.
+
+    Args:
+      settings: of the candidate.
+    """
+    method = METHODS[settings.run.method]
+    networks = len(method.optimizers)
+    return settings.run.steps * networks * (1 + bool(method.unlabeled_views))
+
+
+def images_a_step(settings: config.Config) -> int:
+    """Images that go through a network forward and backward in a step.
+
+    Args:
+      settings: of the candidate.
+    """
+    run, method = settings.run, METHODS[settings.run.method]
+    views: Sequence[str] = [name for name in method.unlabeled_views if name != "index"]
+    images = run.labeled_batch * (1 + run.unlabeled_ratio * len(views))
+    return images * len(method.optimizers)

@@ -1,0 +1,100 @@
+"""What networks start from: the best weights that can be reached, or none."""
+
+import dataclasses
+import os
+
+import keras
+from keras import layers
+
+from mpl_tf import networks
+from mpl_tf.auto.options import AutoConfig
+from mpl_tf.networks import parts, published
+from mpl_tf.options import ConfigError
+
+# Published weights that are tried in order where no network is asked for.
+_PUBLISHED = ("keras:EfficientNetV2B0", "keras:MobileNetV2")
+_SMALL = "small_32"
+_SIDE, _SIDE_FROM_SCRATCH = 96, 32  # of images, in pixels
+_PIXELS = 16  # side of the images whose pixels are features where there is no backbone
+
+
+@dataclasses.dataclass(frozen=True)
+class Start:
+    """A network and its weights.
+
+    Attributes:
+      network: its name.
+      weights: as `--network_weights` takes them.
+      image_size: side of the images in pixels.
+      note: what is to be said of it first; "" if nothing is.
+    """
+
+    network: str
+    weights: str
+    image_size: int
+    note: str = ""
+
+    @property
+    def is_pretrained(self) -> bool:
+        """Whether the network has learned weights."""
+        return networks.is_pretrained(self.network, self.weights)
+
+
+def choose(options: AutoConfig) -> Start:
+    """The network that is asked for, else the best that can be reached.
+
+    Raises:
+      ConfigError: there is no such network, or its weights are not there.
+    """
+    if options.network:
+        networks.find(options.network)
+        weights = options.network_weights if networks.takes_weights(options.network) else ""
+        learned = networks.is_pretrained(options.network, weights)
+        side = options.image_size or (_SIDE if learned else _SIDE_FROM_SCRATCH)
+        if weights:
+            networks.check(options.network, weights, side)
+        return Start(options.network, weights, side)
+    side, reason = options.image_size or _SIDE, ""
+    for name in _PUBLISHED if options.network_weights == published.IMAGENET else ():
+        try:
+            networks.check(name, published.IMAGENET, side)
+        except ConfigError as error:
+            reason = reason or str(error)
+            if not _has_weights(published.folder()):
+                break  # nor would another one be there
+        else:
+            return Start(name, published.IMAGENET, side)
+    return Start(
+        _SMALL,
+        "",
+        options.image_size or _SIDE_FROM_SCRATCH,
+        "No learned weights are used: networks are trained from scratch, which needs more labels "
+        f"and more time for the same accuracy. {reason}".rstrip(),
+    )
+
+
+def _has_weights(folder: str) -> bool:
+    return os.path.isdir(folder) and any(name.endswith(".h5") for name in os.listdir(folder))
+
+
+def backbone(start: Start, num_classes: int, shape: tuple[int, int, int], seed: int) -> keras.Model:
+    """What makes features: of the network, or pixels where it has no backbone.
+
+    Args:
+      start: which network.
+      num_classes: K.
+      shape: (height, width, channels) of the images.
+      seed: of weights that are not learned.
+
+    Raises:
+      ConfigError: the network cannot be built, or takes no such images.
+    """
+    if networks.has_parts(start.network):
+        arguments = {"weights": start.weights} if start.weights else {}
+        build = networks.find(start.network)
+        return parts.backbone(build(num_classes, shape, seed=seed, **arguments))
+    inputs = keras.Input(shape)
+    x = layers.Rescaling(1 / 127.5, offset=-1)(inputs)
+    if min(shape[:2]) > _PIXELS:
+        x = layers.Resizing(_PIXELS, _PIXELS, antialias=True)(x)
+    return keras.Model(inputs, layers.Flatten()(x), name=parts.BACKBONE)

@@ -1,0 +1,254 @@
+"""A candidate's answers on held-out images: what it is trained on does not contain them.
+
+Where the dataset has validation images, one network is trained on all labels. Else there is one for
+each fold of labels, trained without them: held-out images are not among the unlabeled ones either,
+so that what is measured holds for images that nobody has seen.
+"""
+
+import contextlib
+import dataclasses
+import logging
+import os
+import time
+from collections.abc import Callable, Iterator
+
+import keras
+import numpy as np
+
+from mpl_tf import config, files
+from mpl_tf.auto.material import Material
+from mpl_tf.console import log
+from mpl_tf.data import splits
+from mpl_tf.data.dataset import Images
+from mpl_tf.data.splits import Split
+from mpl_tf.engine.trainer import Trainer
+from mpl_tf.features import folds as folding
+from mpl_tf.runs import calibration, callbacks, experiment, folder, head_start
+from mpl_tf.runs.experiment import Experiment
+
+
+@dataclasses.dataclass(frozen=True)
+class Trial:
+    """What came out.
+
+    Attributes:
+      logits: float32 [H, K], of `Material.held_out`.
+      seconds_a_fold: that a network took to be trained; None if all were there.
+      seconds_of_views: that the features of views took.
+    """
+
+    logits: np.ndarray
+    seconds_a_fold: float | None
+    seconds_of_views: float
+
+
+def answer(
+    settings: config.Config,
+    material: Material,
+    file: str,
+    pace: Callable[[float], None] = lambda seconds: None,
+) -> Trial:
+    """Trains a candidate without held-out images, and has it answer them.
+
+    What a fold's network answers is written as soon as it is there, so that a candidate that was
+    interrupted goes on with the folds that are left.
+
+    Args:
+      settings: of the candidate.
+      material: the images.
+      file: how the files of folds begin.
+      pace: is told, now and then, how many seconds the rest is going to take, and may raise.
+
+    Raises:
+      ConfigError: the candidate cannot be computed, or there is no room for its features.
+      callbacks.NonFiniteError: a loss or a logit became NaN or infinite.
+      OSError: a file cannot be written.
+    """
+    parts = splits_of(settings, material)
+    names = [f"{file}-fold-{number}.npy" for number in range(len(parts))]
+    logits, repeated = {}, None
+    durations: list[float] = []
+    seconds_of_views = 0.0
+    for number, (split, held_out) in enumerate(parts):
+        if (saved := read(names[number])) is not None:
+            logits[number] = saved
+            continue
+        if repeated is None:
+            repeated = _Repeated(settings, split, f"{file}-run")
+            seconds_of_views = repeated.prepare(material)
+        todo = sum(not os.path.exists(name) for name in names[number:])
+        start = time.perf_counter()
+        logits[number] = repeated.answer(split, held_out, _Pace(pace, settings, todo))
+        durations.append(time.perf_counter() - start)
+        write(names[number], logits[number])
+    whole = _in_order(material, [logits[number] for number in range(len(parts))])
+    for name in names:
+        files.remove(name)
+    return Trial(whole, float(np.mean(durations)) if durations else None, seconds_of_views)
+
+
+def splits_of(settings: config.Config, material: Material) -> list[tuple[Split, Images]]:
+    """(what is trained on, the images that are answered) of each network."""
+    if (validation := material.source.validation) is not None:
+        return [(experiment.make_split(settings, material.source), validation)]
+    parts = []
+    for number in range(folding.count(material.folds)):
+        ids = material.source.train.ids
+        of_fold = material.folds == number
+        split = splits.split(
+            material.source,
+            0,
+            0,
+            settings.run.seed,
+            exclude_labeled=settings.data.exclude_labeled,
+            ids={"labeled": ids[~of_fold].tolist(), "validation": ids[of_fold].tolist()},
+        )
+        assert split.validation is not None
+        parts.append((split, split.validation))
+    return parts
+
+
+def _in_order(material: Material, logits: list[np.ndarray]) -> np.ndarray:
+    """The logits of all networks, in the order of `Material.held_out`."""
+    folds = material.folds_of_held_out()
+    if folds is None:
+        return logits[0]
+    whole = np.zeros([len(folds), material.num_classes], np.float32)
+    for number, answers in enumerate(logits):
+        whole[folds == number] = answers
+    return whole
+
+
+class _Repeated:
+    """A candidate whose training is traced once and done for several splits.
+
+    Args:
+      settings: of the candidate.
+      split: the first of them.
+      path: of a run that there is not, and is not going to be.
+    """
+
+    def __init__(self, settings: config.Config, split: Split, path: str):
+        self._settings, self._path = settings, path
+        self._experiment = experiment.build(settings, split, path)
+        self._start = [(v, keras.ops.convert_to_numpy(v)) for v in self._variables()]
+        self._begun, self._is_reset = False, True
+
+    def _variables(self) -> Iterator[keras.Variable]:
+        """All that training changes, as far as it is the same object in every training."""
+        method = self._experiment.method
+        yield from method.variables
+        for name in method.optimizers:
+            yield from getattr(method, name).variables
+
+    def prepare(self, material: Material) -> float:
+        """Computes the features of all splits that are not there yet; returns the seconds."""
+        start = time.perf_counter()
+        everything = experiment.make_split(self._settings, material.source)
+        whole = dataclasses.replace(self._experiment, split=everything)
+        if whole.features is not None and whole.features.missing(whole.requests()):
+            whole.prepare()
+        return time.perf_counter() - start
+
+    def answer(self, split: Split, images: Images, pace: "_Pace") -> np.ndarray:
+        """Trains on a split from the beginning; returns logits [n, K] of images."""
+        self._begin(split)
+        trained = self._experiment
+        with _quiet():
+            head_start.start(trained)
+        method, run = trained.method, self._settings.run
+        earlier = method.pretraining_phases()
+        self._is_reset = not earlier  # they keep networks of their own
+        for phase, trainer in {**earlier, folder.TRAIN: method}.items():
+            _fit(trained, trainer, phase, run.steps, pace)
+        if run.finetune_steps:
+            tuning = experiment.finetuning_phase(self._settings, method)
+            _fit(trained, tuning, folder.FINETUNE, run.finetune_steps, pace)
+        networks = {method.delivered: method.network()}
+        (logits,) = calibration.logits(networks, trained.seen(images)).values()
+        if not np.all(np.isfinite(logits)):
+            raise callbacks.NonFiniteError("a logit is NaN or infinite")
+        return logits
+
+    def _begin(self, split: Split) -> None:
+        """Puts the split in place, and all weights where they were at first."""
+        if self._begun and self._is_reset:
+            self._experiment.method.drop_finetuned()
+            for variable, value in self._start:
+                variable.assign(value)
+        elif self._begun:
+            self._experiment = experiment.build(self._settings, split, self._path)
+        self._experiment = dataclasses.replace(self._experiment, split=split)
+        self._begun = True
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """While this lasts, the log has warnings alone: what a run says is no news in each fold."""
+    level = log.level
+    log.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        log.setLevel(level)
+
+
+def _fit(trained: Experiment, trainer: Trainer, phase: str, steps: int, pace: "_Pace") -> None:
+    """All steps of a phase, as a run would take them."""
+    trainer.fit(
+        trained.batches(phase, 0, trainer.unlabeled_views),
+        steps_per_epoch=steps,
+        renew_statistics=False,
+        verbose=0,
+        callbacks=[
+            callbacks.StopOnNonFinite(phase),
+            callbacks.RenewStatistics(
+                lambda: trained.batches(phase, steps, trainer.unlabeled_views), steps
+            ),
+            pace,
+        ],
+    )
+
+
+class _Pace(keras.callbacks.Callback):
+    """Tells how long the rest of a candidate is going to take.
+
+    Args:
+      tell: is told the seconds, and may raise.
+      settings: of the candidate.
+      trainings: that are left, this one included.
+    """
+
+    _EVERY, _FIRST = 10, 3  # steps between two tellings; and which are not counted: they trace
+
+    def __init__(self, tell: Callable[[float], None], settings: config.Config, trainings: int):
+        super().__init__()
+        self._tell = tell
+        self._steps = trainings * (settings.run.steps + settings.run.finetune_steps)
+        self._done, self._start = 0, 0.0
+
+    def on_train_batch_end(self, batch: int, logs: callbacks.Logs = None) -> None:
+        self._done += 1
+        if self._done == self._FIRST:
+            self._start = time.perf_counter()
+        elif self._done > self._FIRST and (self._done - self._FIRST) % self._EVERY == 0:
+            seconds = (time.perf_counter() - self._start) / (self._done - self._FIRST)
+            self._tell(seconds * max(0, self._steps - self._done))
+
+
+def read(path: str) -> np.ndarray | None:
+    """Logits that `write` has written; None if there are none that can be read."""
+    try:
+        return np.load(path)
+    except (OSError, ValueError, EOFError):
+        return None
+
+
+def write(path: str, logits: np.ndarray) -> None:
+    """Writes logits as a file that is whole or not there.
+
+    Raises:
+      OSError: it cannot be written.
+    """
+    with files.whole(path) as partial:
+        np.save(partial, logits)

@@ -1,0 +1,61 @@
+"""Shared by the tests of `auto`: a folder of images and a tiny network with learned weights."""
+
+import keras
+import numpy as np
+import PIL.Image
+import pytest
+
+from mpl_tf import data
+from mpl_tf.auto import material, starts
+from mpl_tf.auto.starts import Start
+from mpl_tf.data.options import DataConfig
+
+
+@pytest.fixture(scope="session")
+def colored_folder(tmp_path_factory):
+    """A folder of images whose class is their colour, with `labeled`, `unlabeled` and `test`."""
+    path = tmp_path_factory.mktemp("auto") / "my_images"
+    rng = np.random.default_rng(0)
+    for part, count in (("labeled", 3), ("unlabeled", 16), ("test", 4)):
+        for label, name in enumerate(("red", "green", "blue")):
+            folder = path / part / name
+            folder.mkdir(parents=True)
+            for number in range(count):
+                pixels = rng.integers(0, 200, (12, 12, 3))
+                pixels[..., label] += 55
+                PIL.Image.fromarray(pixels.astype(np.uint8)).save(folder / f"{number}.png")
+    return path
+
+
+@pytest.fixture(scope="session")
+def tiny_network(tmp_path_factory):
+    """The name of a network with learned weights: a file."""
+    x = inputs = keras.Input((None, None, 3))
+    x = keras.layers.Rescaling(1 / 255)(x)
+    initial = keras.initializers.GlorotUniform(0)
+    x = keras.layers.Conv2D(6, 3, activation="relu", kernel_initializer=initial)(x)
+    path = tmp_path_factory.mktemp("network") / "tiny.keras"
+    keras.Model(inputs, keras.layers.GlobalAveragePooling2D()(x)).save(path)
+    return f"file:{path}"
+
+
+@pytest.fixture(scope="session")
+def common(colored_folder, tiny_network, tmp_path_factory):
+    """Options that all candidates share."""
+    return {
+        "dataset": f"folder:{colored_folder}",
+        "network": tiny_network,
+        "image_size": 12,
+        "strong": "none",  # others take seconds to trace
+        "cache_dir": str(tmp_path_factory.mktemp("features")),
+        "seed": 0,
+    }
+
+
+@pytest.fixture(scope="session")
+def images(common):
+    """The images of the folder, as candidates take them."""
+    source = data.find(common["dataset"]).load(DataConfig(image_size=12))
+    start = Start(common["network"], "", 12)
+    backbone = starts.backbone(start, 3, (12, 12, 3), 0)
+    return material.prepare(source, backbone, common["cache_dir"], 0)

@@ -1,0 +1,165 @@
+"""Candidates in their order, within a budget whose clock is a number, and continued."""
+
+import json
+
+import numpy as np
+import pytest
+
+from mpl_tf.auto import contest, forecast, recipes, regression, trial
+from mpl_tf.auto.contest import Contest, Plan
+from mpl_tf.auto.ladder import JOURNAL, Ladder
+from mpl_tf.auto.recipes import Recipe
+from mpl_tf.runs.callbacks import NonFiniteError
+
+RECIPES = [
+    Recipe("supervised, head", "supervised", "head", {"steps": 10}),
+    Recipe("fixmatch, head", "fixmatch", "head", {"steps": 10}),
+    Recipe("mpl, head", "mpl", "head", {"steps": 10, "finetune_steps": 0}),
+]
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self):
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    monkeypatch.setattr(forecast, "seconds_per_image", lambda network: 0.001)
+    return Clock()
+
+
+@pytest.fixture
+def trained(images, clock, monkeypatch):
+    """The names of candidates that are trained; each network takes as many seconds as in `cost`.
+
+    Answers are right in so many images as `right` says, the first ones.
+    """
+    calls = []
+    calls_about = {"cost": {}, "right": {}}
+    labels = images.held_out().labels
+
+    def answer(settings, material, file, pace):
+        name = f"{settings.run.method}, {settings.network.train}"
+        calls.append(name)
+        cost = calls_about["cost"].get(name, 1.0)
+        if isinstance(cost, Exception) or cost is KeyboardInterrupt:
+            clock.now += 2.0
+            raise cost
+        for fold in range(material.trainings):
+            pace(cost * (material.trainings - fold))
+            clock.now += cost
+        right = np.arange(len(labels)) < calls_about["right"].get(name, 5)
+        classes = np.where(right, labels, (labels + 1) % 3)
+        return trial.Trial(np.eye(3)[classes], cost, 0.0)
+
+    monkeypatch.setattr(trial, "answer", answer)
+    calls_about["calls"] = calls
+    return calls_about
+
+
+def hold(images, common, tmp_path, clock, seconds, *, pretrained=False, key="k"):
+    ladder = Ladder(str(tmp_path), key, seconds, clock=clock)
+    plan = Plan(common, RECIPES, pretrained)
+    held = Contest(images, plan, ladder, str(tmp_path), str(tmp_path / "run"))
+    return held, held.hold(), ladder
+
+
+def test_candidates_are_tried_in_order_and_more_layers_of_the_best(
+    images, common, tmp_path, clock, trained
+):
+    trained["right"] = {"mpl, head": 8, "fixmatch, head": 7}
+    held, answers, _ = hold(images, common, tmp_path, clock, 1e6, pretrained=True)
+    assert list(answers) == [
+        regression.NAME,
+        "supervised, head",
+        "fixmatch, head",
+        "mpl, head",
+        "supervised, last layer",
+        "mpl, last layer",
+    ]
+    assert trained["calls"][-1] == "mpl, last_1"
+    assert held.settings_of("mpl, last layer").network.train == "last_1"
+    assert not held.settings_of("mpl, last layer").is_cached
+
+
+def test_without_learned_weights_there_are_no_more_layers(images, common, tmp_path, clock, trained):
+    _, answers, _ = hold(images, common, tmp_path, clock, 1e6)
+    assert list(answers)[1:] == [recipe.name for recipe in RECIPES]
+
+
+def test_nothing_is_started_that_does_not_fit_beside_its_delivery(
+    images, common, tmp_path, clock, trained, messages
+):
+    """Delivery takes 30 seconds and a training; four steps of MPL's are one of supervised's."""
+    trained["cost"] = {"supervised, head": 5.0, "fixmatch, head": 10.0, "mpl, head": 20.0}
+    _, answers, _ = hold(images, common, tmp_path, clock, 110)
+    assert trained["calls"] == ["supervised, head", "fixmatch, head"]
+    assert "mpl, head" not in answers and clock.now <= 110 - 30 - 10
+    assert "mpl, head: not tried: it takes about" in messages(20)
+
+
+def test_what_is_slower_than_expected_is_given_up(
+    images, common, tmp_path, clock, trained, messages
+):
+    trained["cost"] = {"fixmatch, head": 500.0}
+    _, answers, ladder = hold(images, common, tmp_path, clock, 200)
+    assert list(answers) == [regression.NAME, "supervised, head", "mpl, head"]
+    assert "fixmatch, head: not tried: it takes about 25 minutes" in messages(20)
+    assert ladder.spent < 170
+
+
+def test_interrupted_and_continued_no_candidate_is_tried_twice(
+    images, common, tmp_path, clock, trained, messages
+):
+    trained["cost"] = {"fixmatch, head": KeyboardInterrupt}
+    ladder = Ladder(str(tmp_path), "k", 1e6, clock=clock)
+    plan = Plan(common, RECIPES, False)
+    with pytest.raises(KeyboardInterrupt), ladder.ticking():
+        Contest(images, plan, ladder, str(tmp_path), "run").hold()
+    assert json.loads((tmp_path / JOURNAL).read_text())["spent"] == clock.now == 5.0
+    trained["cost"] = {}
+    messages(20)
+    _, answers, ladder = hold(images, common, tmp_path, clock, 1e6)
+    assert trained["calls"] == ["supervised, head", "fixmatch, head", "fixmatch, head", "mpl, head"]
+    assert len(answers) == 4 and ladder.spent == 5.0 + 6.0
+    assert "supervised, head: 55.6% ± " in messages(20)
+
+
+def test_what_fails_is_named_and_the_others_go_on(
+    images, common, tmp_path, clock, trained, messages
+):
+    trained["cost"] = {"supervised, head": NonFiniteError("train step 3: loss = nan")}
+    _, answers, _ = hold(images, common, tmp_path, clock, 1e6)
+    assert list(answers) == [regression.NAME, "fixmatch, head", "mpl, head"]
+    assert "supervised, head: failed: train step 3: loss = nan" in messages(20)
+
+
+def test_answers_that_are_gone_leave_their_candidate_out(
+    images, common, tmp_path, clock, trained, messages
+):
+    hold(images, common, tmp_path, clock, 1e6)
+    for path in (tmp_path / contest.ANSWERS).iterdir():
+        path.write_bytes(b"")
+    _, answers, _ = hold(images, common, tmp_path, clock, 1e6)
+    assert list(answers) == [regression.NAME]
+    assert answers[regression.NAME].shape == (9, 3)
+    assert "mpl-head.npy is gone or damaged: mpl, head is left out" in messages(30)
+
+
+@pytest.mark.parametrize("pretrained", [True, False])
+def test_the_recipes_can_be_trained_and_the_quickest_comes_first(images, common, pretrained):
+    plan = recipes.quick(pretrained, has_unlabeled=True)
+    if not pretrained:
+        common = {**common, "network": "small_4"}
+        del common["cache_dir"]
+    settings = [recipes.settings_of(recipe, common, 6, 48) for recipe in plan]
+    weights = [recipes.weight(each) for each in settings]
+    assert weights == sorted(weights)
+    assert all(each.is_cached == pretrained for each in settings)
+    assert all(each.run.labeled_batch * each.run.unlabeled_ratio <= 48 for each in settings)
+    methods = [each.run.method for each in settings]
+    assert methods[0] == "supervised" and {"fixmatch", "flexmatch", "uda", "mpl"} <= {*methods}
+    assert [r.method for r in recipes.quick(pretrained, has_unlabeled=False)] == ["supervised"]
