@@ -19,14 +19,17 @@ import pytest
 import tensorflow as tf
 
 from mpl_tf.console import log
+from mpl_tf.runs import drawing
 
 # Most of a test's time goes into graphs of a few steps, which are not worth optimizing. Processes
 # that tests start have TensorFlow's usual optimizers, as the runs of users have, and so have tests
 # with `optimized_graphs`.
 _AS_THEY_ARE = {"disable_meta_optimizer": True}
 tf.config.optimizer.set_experimental_options(_AS_THEY_ARE)
-# What was imported stays: looking for garbage there takes a tenth of the time of tracing.
+# What was imported stays: looking for garbage there takes a tenth of the time of tracing. Nearly as
+# much takes looking for it after each 700 new objects.
 gc.freeze()
+gc.set_threshold(50_000, 20, 10)
 
 
 @pytest.fixture(scope="module")
@@ -35,6 +38,18 @@ def optimized_graphs():
     tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": False})
     yield
     tf.config.optimizer.set_experimental_options(_AS_THEY_ARE)
+
+
+@pytest.fixture
+def no_pictures(monkeypatch):
+    """None is drawn: a third of the time of a short run goes into its pictures."""
+    monkeypatch.setattr(drawing, "save", lambda path, make, dpi=100: False)
+
+
+@pytest.fixture(scope="session")
+def training_program():
+    """The beginning of a command line that trains in a process of its own, without pictures."""
+    return [sys.executable, str(pathlib.Path(__file__).with_name("train_without_pictures.py"))]
 
 
 @pytest.fixture
@@ -148,16 +163,19 @@ def image_folder(tmp_path):
 def on_replicas(tmp_path_factory):
     """on_replicas(jobs, *strategies): dict of job's name -> its arrays by `weights/0`, `logs/...`.
 
+    `optimized_graphs` says whether TensorFlow's usual optimizers of graphs run there.
+
     Each strategy, a dict of arguments of devices.make_strategy, has a process of its own, because a
     process can have one MirroredStrategy; tests/on_replicas.py says what a job is.
     """
     program = pathlib.Path(__file__).with_name("on_replicas.py")
 
-    def run(jobs, *strategies):
+    def run(jobs, *strategies, optimized_graphs=True):
         folder = tmp_path_factory.mktemp("replicas")
         processes = []
         for number, strategy in enumerate(strategies):
             request = {"strategy": strategy, "jobs": jobs, "to": str(folder / "arrays.npz")}
+            request["optimized_graphs"] = optimized_graphs
             path = folder / f"{number}.json"
             path.write_text(json.dumps(request))
             command = [sys.executable, str(program), str(path)]

@@ -4,9 +4,11 @@
 
 The request has `strategy`, arguments of devices.make_strategy; `jobs`, by name, each a dict of
 `method`, `normalised` (whether networks have batch normalisation), `hyperparameters`, and
-`compile`, arguments of compile; and `to`, the file for weights and logs after eight steps.
+`compile`, arguments of compile; `to`, the file for weights and logs after eight steps; and
+`optimized_graphs`, whether TensorFlow's usual optimizers of graphs run.
 """
 
+import gc
 import json
 import pathlib
 import sys
@@ -61,6 +63,10 @@ def train(job, strategy, data):
 
 
 def main(request):
+    if not request["optimized_graphs"]:
+        tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
+    gc.freeze()  # as in conftest.py
+    gc.set_threshold(50_000, 20, 10)
     strategy, batches, arrays = devices.make_strategy(**request["strategy"]), make_batches(), {}
     replicas = 1 if request["strategy"]["name"] == "cpu" else 2
     assert strategy.num_replicas_in_sync == replicas

@@ -21,6 +21,7 @@ from mpl_tf import cli, config, data, evaluate, export, predict, train
 from mpl_tf.config import flags
 from mpl_tf.methods import METHODS
 from mpl_tf.networks import NETWORKS, applications
+from mpl_tf.runs import drawing
 from mpl_tf.runs.experiment import build, make_split
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -138,11 +139,13 @@ def test_training_commands_are_understood(command, image_folder, monkeypatch):
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
-    """A folder with a finished run, called as that of the README's first command, and pictures."""
+    """A folder with a finished run, called as that of the README's first command; it draws none."""
     folder = tmp_path_factory.mktemp("finished")
     smoke = ROOT / "flags" / "smoke" / "mpl.flags"
     workdir = folder / "runs" / "digits-mpl-0"
-    assert train.main([f"--flagfile={smoke}", f"--workdir={workdir}"]) == 0
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(drawing, "save", lambda path, make, dpi=100: False)
+        assert train.main([f"--flagfile={smoke}", f"--workdir={workdir}"]) == 0
     return folder
 
 

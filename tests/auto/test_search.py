@@ -104,6 +104,7 @@ def test_what_is_delivered(source, backbone, tmp_path, rng):
     ]
 
 
+@pytest.mark.usefixtures("no_pictures")
 def test_the_same_command_gives_the_same_again_without_trying_again(source, backbone, tmp_path):
     folder, _, first = find(source, backbone, tmp_path)
     journal = (folder / "journal.json").read_text()
@@ -115,6 +116,7 @@ def test_the_same_command_gives_the_same_again_without_trying_again(source, back
         find(source, backbone, tmp_path, key="other")
 
 
+@pytest.mark.usefixtures("no_pictures")
 def test_with_validation_images_candidates_are_compared_on_them(source, backbone, tmp_path, rng):
     validation = arrays(colored(rng, np.arange(21) % 3), np.arange(21) % 3)
     source = Source(source.train, CLASSES, unlabeled=source.unlabeled, validation=validation)
@@ -123,6 +125,7 @@ def test_with_validation_images_candidates_are_compared_on_them(source, backbone
     assert row["images"] == "21" and summary["test_accuracy"] is None
 
 
+@pytest.mark.usefixtures("no_pictures")
 def test_one_label_a_class_is_delivered_without_an_estimate(source, backbone, tmp_path):
     source = Source(source.train.take(np.arange(3)), CLASSES, unlabeled=source.unlabeled)
     folder, _, summary = find(source, backbone, tmp_path)
@@ -136,11 +139,13 @@ def test_one_label_a_class_is_delivered_without_an_estimate(source, backbone, tm
     assert len(rows(folder / tables.PREDICTIONS)) == 50
 
 
+@pytest.mark.usefixtures("no_pictures")
 def test_what_is_too_late_is_delivered_all_the_same(source, backbone, tmp_path):
     _, _, summary = find(source, backbone, tmp_path, seconds=0.0)
     assert summary["delivered"] == "logistic regression"
 
 
+@pytest.mark.usefixtures("no_pictures")
 def test_a_class_without_labels_is_named(source, backbone, tmp_path):
     wrong = Source(source.train, (*CLASSES, "grey"), unlabeled=source.unlabeled)
     with pytest.raises(ConfigError, match="class grey has no labeled image"):

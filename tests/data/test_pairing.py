@@ -128,14 +128,14 @@ def test_bad_input_is_refused_in_words(images, name):
 
 @pytest.mark.parametrize("labels", [LABELS[:, None], LABELS.astype(float), LABELS.tolist()])
 def test_labels_in_their_usual_forms_are_taken(images, labels):
-    pairs = data.pair((images[:20], labels), labeled_batch=4, unlabeled_ratio=1)
+    pairs = data.pair((images[:20], labels), **PLAIN)
     assert pairs.class_counts.tolist() == np.bincount(LABELS).tolist()
 
 
 def test_labels_of_a_dataset_that_are_no_whole_numbers_are_not_cut(images):
     labels = LABELS + np.float32(0.75)
     streams = [tf.data.Dataset.from_tensor_slices(part) for part in ((images[:20], labels), images)]
-    pairs = data.pair(*streams, labeled_batch=4, unlabeled_ratio=1)
+    pairs = data.pair(*streams, **PLAIN)
     assert set(take(pairs, 1)[0]["label"] % 1) == {0.75}
 
 
@@ -152,7 +152,7 @@ def test_labels_of_a_dataset_that_are_no_whole_numbers_are_not_cut(images):
     ],
 )
 def test_what_is_likely_a_mistake_is_said(images, labels, text, caplog):
-    data.pair((images, labels), labeled_batch=2, unlabeled_ratio=1)
+    data.pair((images, labels), **PLAIN | {"labeled_batch": 2, "unlabeled_ratio": 1})
     messages = [record.message for record in caplog.records if "mpl_tf" in record.name]
     assert len(messages) == bool(text) and all(text in message for message in messages)
 
@@ -243,7 +243,8 @@ def test_batches_that_are_not_asked_for_fit_few_images(
     images, num_labeled, num_unlabeled, settings, sizes
 ):
     more = images[20 : 20 + num_unlabeled] if num_unlabeled else None
-    pairs = data.pair((images[:num_labeled], LABELS[:num_labeled]), more, **settings)
+    labeled = (images[:num_labeled], LABELS[:num_labeled])
+    pairs = data.pair(labeled, more, weak=None, strong=None, **settings)
     batch = {name: spec.shape[0] for name, spec in pairs.element_spec.items()}
     assert (batch["label"], batch.get("weak")) == sizes
 

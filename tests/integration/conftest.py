@@ -13,6 +13,7 @@ import pytest
 from mpl_tf import cli, train
 
 FLAGS = pathlib.Path(__file__).parents[2] / "flags" / "smoke"
+PROGRAM = pathlib.Path(__file__).parents[1] / "train_without_pictures.py"
 
 
 def command(path, *flags, method="mpl"):
@@ -28,7 +29,7 @@ def run(path, *flags, method="mpl"):
 def start(*flags):
     """A process of the command line; its output is one text."""
     return subprocess.Popen(
-        [sys.executable, "-m", "mpl_tf.train", *flags],
+        [sys.executable, str(PROGRAM), *flags],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

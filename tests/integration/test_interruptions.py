@@ -93,6 +93,7 @@ def test_a_run_stopped_once_and_killed_twice_ends_like_one_that_was_not(tmp_path
         assert smoke.rows(path, name) == smoke.rows(straight, name)
 
 
+@pytest.mark.usefixtures("no_pictures")
 def test_a_full_disk_and_a_damaged_checkpoint(finished, tmp_path, monkeypatch, capsys, smoke):
     """The third checkpoint finds no room; the second is damaged; the run goes on from the first."""
     path, saves = tmp_path / "run", []
@@ -128,6 +129,7 @@ def test_a_full_disk_and_a_damaged_checkpoint(finished, tmp_path, monkeypatch, c
     assert smoke.rows(path, "metrics.csv") == smoke.rows(finished, "metrics.csv")
 
 
+@pytest.mark.usefixtures("no_pictures")
 def test_a_stop_before_an_evaluation_makes_up_for_it(
     finished, tmp_path, monkeypatch, capsys, smoke
 ):
@@ -214,6 +216,7 @@ def test_a_picture_that_cannot_be_drawn_stops_no_run(
     assert len(digests) == 1
 
 
+@pytest.mark.usefixtures("no_pictures")
 def test_exports_of_an_interrupted_run_stay(tmp_path, monkeypatch, capsys, smoke):
     """The run ends with the next free version, and says which; a half-written one goes."""
     path = tmp_path / "run"

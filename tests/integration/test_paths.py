@@ -58,6 +58,7 @@ def test_every_verb_takes_them(home, smoke, capsys):
     assert not list(home.glob("**/~*"))
 
 
+@pytest.mark.usefixtures("no_pictures")
 def test_a_folder_of_records_takes_them(home, smoke):
     image = (home / STRANGE / "labeled" / "bee" / "5.png").read_bytes()
     folder = home / f"records {STRANGE}"

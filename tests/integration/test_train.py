@@ -15,6 +15,9 @@ from mpl_tf import cli, train
 from mpl_tf.engine import batch_statistics
 from mpl_tf.runs import checkpoint, collapse, folder
 
+# Those of the run `finished` are looked at; further runs are asked for something else.
+pytestmark = pytest.mark.usefixtures("no_pictures")
+
 
 def test_everything_is_there(finished, smoke):
     written = {*folder.ARTIFACTS, folder.LOCK} - {folder.FEATURES}  # no more, no less

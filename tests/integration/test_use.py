@@ -155,6 +155,7 @@ def test_evaluate_measures_what_training_measured(finished, tmp_path, capsys, sm
     assert f"{evaluation['calibration_error']:.4f}" in capsys.readouterr().out
 
 
+@pytest.mark.usefixtures("no_pictures")
 def test_run_export_and_evaluation_have_one_temperature(finished, test_images, tmp_path, smoke):
     calibration = smoke.results(finished)["calibration"]
     assert calibration["held_out"] and calibration["images"] > 0
@@ -178,6 +179,7 @@ def test_run_export_and_evaluation_have_one_temperature(finished, test_images, t
     )
 
 
+@pytest.mark.usefixtures("no_pictures")
 def test_what_is_measured_on_the_images_of_the_fit_is_not_held_out(finished, tmp_path, capsys):
     flags = [f"--workdir={finished}", "--part=validation", f"--to={tmp_path}"]
     assert evaluate.main(flags) == 0
@@ -210,6 +212,7 @@ def real_images(finished, test_images, tmp_path_factory):
     return folder, path
 
 
+@pytest.mark.usefixtures("no_pictures")
 def test_evaluate_an_export_on_a_folder_with_real_labels(finished, real_images, tmp_path, capsys):
     folder, real = real_images
     flags = [
@@ -228,6 +231,7 @@ def test_evaluate_an_export_on_a_folder_with_real_labels(finished, real_images, 
     assert "accuracy on real labels" in capsys.readouterr().out
 
 
+@pytest.mark.usefixtures("no_pictures")
 def test_evaluate_without_any_real_label_writes_json(finished, real_images, tmp_path, capsys):
     (tmp_path / "real.json").write_text(json.dumps([[]] * 12))
     flags = [f"--model={finished / 'export'}", f"--dataset=folder:{real_images[0]}"]

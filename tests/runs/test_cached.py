@@ -4,7 +4,6 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 
 import numpy as np
 import PIL.Image
@@ -65,6 +64,7 @@ def test_a_run_its_folder_and_what_is_made_of_it(run, my_images, tmp_path, weigh
         restore.restore(there)
 
 
+@pytest.mark.usefixtures("no_pictures")
 def test_an_interrupted_run_ends_as_an_uninterrupted_one(run, tmp_path, monkeypatch):
     """Its heads start from the probe, which is not fitted again."""
     start = {"head_init": "probe", "head_temperature": 0.5}
@@ -102,13 +102,15 @@ def test_an_interrupted_run_ends_as_an_uninterrupted_one(run, tmp_path, monkeypa
     assert continued["test_accuracy"] == whole["test_accuracy"]
 
 
+@pytest.mark.usefixtures("no_pictures")
 def test_runs_share_what_was_computed(run, monkeypatch):
     run()
     monkeypatch.setattr(compute, "fill", None)  # nothing is computed
     run("other_seed", seed=1, method="mean_teacher")
-    run("other_head", head="mlp_4", steps=3, finetune_steps=0)
+    run("other_head", head="mlp_4", steps=3, finetune_steps=1)
 
 
+@pytest.mark.usefixtures("no_pictures")
 def test_weights_that_changed_while_a_run_was_stopped(run, weights, monkeypatch):
     monkeypatch.setattr("mpl_tf.runs.phases.fit", lambda experiment: 1 / 0)
     with pytest.raises(ZeroDivisionError):
@@ -118,13 +120,13 @@ def test_weights_that_changed_while_a_run_was_stopped(run, weights, monkeypatch)
         run()
 
 
-def test_two_replicas_train_what_one_does(run, settings, tmp_path):
+@pytest.mark.usefixtures("no_pictures")
+def test_two_replicas_train_what_one_does(run, settings, tmp_path, training_program):
     run("one", dropout=0.0)
     flags = [f"--{name}={value}" for name, value in settings.items()]
     flags += ["--dropout=0", "--strategy=mirrored", "--replicas=2", f"--workdir={tmp_path / 'two'}"]
-    command = [sys.executable, "-m", "mpl_tf.train", *flags]
     environment = {**os.environ, "CUDA_VISIBLE_DEVICES": "-1"}
-    subprocess.run(command, check=True, env=environment, capture_output=True)
+    subprocess.run([*training_program, *flags], check=True, env=environment, capture_output=True)
     trained = []
     for name in ("one", "two"):
         _, network = restore.restore(restore.find(str(tmp_path / name)))
@@ -163,6 +165,7 @@ def test_what_cannot_be_cached_is_refused_before_any_work(run, tmp_path, more, m
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.usefixtures("no_pictures")
 def test_a_full_disk_ends_the_command_in_words(settings, tmp_path, monkeypatch, capsys):
     from mpl_tf import train
 
