@@ -6,10 +6,15 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import threading
 import time
+import types
 
 import pytest
+
+from mpl_tf import train
+from mpl_tf.runs import pictures, views_grid
 
 
 @pytest.fixture(scope="module")
@@ -30,8 +35,30 @@ ARGUMENTS = [
 ]
 
 
+class InThisProcess:
+    """A cell's run in place of its process, one at a time; the failing cell below starts some."""
+
+    lock = threading.Lock()
+
+    def __init__(self, command, **options):
+        assert command[:3] == [sys.executable, "-m", "mpl_tf.train"]
+        assert options["env"]["TF_NUM_INTRAOP_THREADS"].isdigit()  # two share the cores
+        with self.lock:
+            self.status = train.main(command[3:])
+
+    def wait(self):
+        return self.status
+
+    def terminate(self):
+        pass
+
+
 def test_cells_are_run_once_and_tables_are_written(compare, tmp_path, capsys, monkeypatch):
     arguments = [*ARGUMENTS, "--jobs=2", f"--out={tmp_path}"]
+    runs = types.SimpleNamespace(Popen=InThisProcess, STDOUT=subprocess.STDOUT)
+    monkeypatch.setattr(compare.cells, "subprocess", runs)
+    for picture in (pictures, views_grid):  # of the cells; the table's are asked for
+        monkeypatch.setattr(picture, "draw", lambda *_, **__: False)
     assert compare.main(arguments) == 0
     with open(tmp_path / "table.csv", newline="") as file:
         rows = list(csv.DictReader(file))
@@ -49,7 +76,7 @@ def test_cells_are_run_once_and_tables_are_written(compare, tmp_path, capsys, mo
     assert "steps is 4 there and 3 here" in capsys.readouterr().out
     assert (tmp_path / "table.md").read_text() == table
     # A second time nothing is run, and the tables come out the same.
-    monkeypatch.setattr(compare.cells.subprocess, "Popen", None)
+    monkeypatch.setattr(runs, "Popen", None)
     assert compare.main(arguments) == 0
     assert (tmp_path / "table.md").read_text() == table
     assert "4/4" in capsys.readouterr().out
@@ -115,6 +142,23 @@ def test_the_table_by_hand(compare, tables):
     assert "`command`" in text
     # Two values: t(0.975, 1) = 12.706, times 2.828 / sqrt(2).
     assert tables.interval([90, 94]) == pytest.approx(25.41, abs=0.01)
+
+
+def test_the_table_says_where_cells_were_run_by_different_software(compare, tables):
+    options = compare.parse(["--seeds=2", "--num_labeled=10", "--methods=supervised,mpl"])
+    cell = compare.cells.Cell
+    made = {"git_revision": "0123456789abcdef" * 2 + "01234567", "versions": {"keras": "3.15.1"}}
+    done = {cell("supervised", 10, seed): result(0.2, 0.9) | made for seed in range(2)}
+
+    def text():
+        last = {each: [] for each in done}
+        return tables.markdown(options, options.methods, done, last, "command")
+
+    assert "different software" not in text()
+    done[cell("mpl", 10, 0)] = result(0.5, None) | {**made, "git_revision": None}
+    assert "software (of so many cells): git revision 0123456789ab (2), none (1)." in text()
+    done[cell("mpl", 10, 1)] = result(0.5, None) | {**made, "versions": {"keras": "3.16"}}
+    assert "(3), none (1); keras 3.15.1 (3), 3.16 (1).\n\n| method |" in text()
 
 
 def test_paired_t_by_hand(tables):

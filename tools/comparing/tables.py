@@ -1,8 +1,10 @@
 """Means, intervals and paired tests of a comparison, as Markdown and CSV."""
 
 import argparse
+import collections
 import csv
 import os
+import re
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -19,6 +21,7 @@ Groups = dict[tuple[str, int], dict[int, Mapping[str, Any]]]
 
 # A difference with a smaller p-value is called more than noise.
 LEVEL = 0.05
+_SHA = re.compile(r"\b([0-9a-f]{12})[0-9a-f]{28}\b")  # of a commit, of which the beginning will do
 # The share of a run, at its end, of whose evaluations on validation images the median is shown.
 LAST = 0.25
 
@@ -134,6 +137,7 @@ def markdown(
       str.
     """
     groups = by_seed(done)
+    differences = different_software(done)
     columns, rows = measured_columns(options.num_labeled, groups), _rows(methods, groups)
     base = reference(rows)
     lines = [
@@ -142,6 +146,7 @@ def markdown(
         "last step; nothing is selected on test images. Bold: the best, where a paired t-test "
         f"tells it from the second (p < {LEVEL}).",
         "",
+        *([differences, ""] if differences else []),
         "| method | " + " | ".join(f"{n} labels" for n in columns) + " |",
         "|---|" + "---|" * len(columns),
     ]
@@ -159,6 +164,24 @@ def markdown(
         lines += _against(base, rows, columns, scores)
     lines += _costs(rows, columns, groups, done, last_evaluations)
     return "\n".join([*lines, "", f"`{command}`", ""])
+
+
+def different_software(done: Results) -> str:
+    """Which cells were run by which code, in a sentence; "" if all were run by the same."""
+    revisions = [r.get("git_revision") or "none" for r in done.values()]
+    values_by_name = {"git revision": [_SHA.sub(r"\1", revision) for revision in revisions]}
+    for name in {name: None for r in done.values() for name in r.get("versions", {})}:
+        versions = [r.get("versions", {}).get(name, "none") for r in done.values()]
+        values_by_name[name] = versions
+    texts = []
+    for name, values in values_by_name.items():
+        counts = collections.Counter(values)
+        if len(counts) > 1:
+            shares = (f"{value} ({count})" for value, count in counts.items())
+            texts.append(f"{name} {', '.join(shares)}")
+    if not texts:
+        return ""
+    return f"Cells were run by different software (of so many cells): {'; '.join(texts)}."
 
 
 def _rows(methods, groups):
@@ -234,11 +257,11 @@ def write_csv(path: str | os.PathLike, done: Results) -> None:
     """Every cell's accuracies, a row a cell."""
     with open(path, "w", newline="", encoding="utf-8") as file:
         rows = csv.writer(file)
-        measured = ("seconds", "seconds_per_step", "weights_digest")
+        measured = ("seconds", "seconds_per_step", "weights_digest", "git_revision")
         rows.writerow(["method", "num_labeled", "seed", *ROLES, *measured])
         for cell, results in done.items():
             accuracy = [accuracies(results)[name] for name in ROLES]
             rows.writerow(
                 [cell.method, cell.num_labeled, cell.seed, *accuracy]
-                + [results[name] for name in measured]
+                + [results.get(name) for name in measured]
             )
