@@ -65,7 +65,8 @@ def option(
         `config.config.features`; "" if it means something to every method.
       path: whether the value is a path on this machine, in which `~` may stand for the home folder.
       or_zero: whether 0 is allowed although it is out of range.
-      beside: (another option, its values) beside which alone this one has an effect.
+      beside: (another option, its values) beside which alone this one has an effect; without values
+        it has one beside all but 0.
 
     Returns:
       A `dataclasses.field`.

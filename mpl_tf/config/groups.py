@@ -147,6 +147,15 @@ class OptimizerConfig:
         0.0, "Global norm to which a network's gradient is clipped; 0 never clips.", low=0
     )
     finetune_learning_rate: float = option(
-        1e-5, "Constant rate of finetuning (SGD), not scaled by the batch.", low=0
+        1e-5,
+        "Constant rate of finetuning (SGD), not scaled by the batch.",
+        low=0,
+        beside=("finetune_steps", ()),
     )
-    finetune_batch: int = option(512, "Labeled images a step of finetuning.", low=1, high=10**6)
+    finetune_batch: int = option(
+        512,
+        "Labeled images a step of finetuning.",
+        low=1,
+        high=10**6,
+        beside=("finetune_steps", ()),
+    )

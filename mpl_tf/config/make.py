@@ -1,7 +1,7 @@
 """How the configuration of a run is made from settings, a recipe and defaults."""
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from mpl_tf import data, options
@@ -36,6 +36,13 @@ def make(settings: Mapping[str, Any]) -> Config:
     dataset = _dataset(settings)
     suited = recipe(settings.get("dataset", RunConfig.dataset), dataset)
     values = _resolve(settings, suited)
+
+    def without(name: str) -> tuple[Any, Any]:
+        others = {other: value for other, value in settings.items() if other != name}
+        unset = _resolve(others, suited)
+        return unset[name], fit_to_run(unset, others, suited, dataset)[name]
+
+    _refuse_without_effect(values, settings, without)
     return _checked(fit_to_run(values, settings, suited, dataset))
 
 
@@ -67,31 +74,34 @@ def _resolve(settings: Mapping[str, Any], suited: Mapping[str, Any]) -> dict[str
     values |= {**method_class.defaults, **suited, **left_out}
     resolved = {**values, **settings}
     options.check(*(group(part, resolved) for part in (*GROUPS, method_class.Config)))
-    _refuse_without_effect(values, settings, fields(method_class))
     return resolved
 
 
 def _refuse_without_effect(
-    values: Mapping[str, Any], settings: Mapping[str, Any], all_fields: Iterable[dataclasses.Field]
+    values: Mapping[str, Any],
+    settings: Mapping[str, Any],
+    without: Callable[[str], tuple[Any, Any]],
 ) -> None:
     """Refuses a setting that nobody reads beside the other ones.
 
     Args:
-      values: option name -> what it is if it is not set.
+      values: option name -> value, of all options.
       settings: what is set. A value that is no other than if it were not set is let pass: run.flags
         sets everything.
-      all_fields: of the options.
+      without: gives the values of an option if it were not set: as it is, and fitted to the run.
     """
-    for field in all_fields:
+    for field in fields(METHODS[values["method"]]):
         name, beside = field.name, field.metadata["beside"]
-        if beside is None or settings.get(name, values[name]) == values[name]:
+        if beside is None or name not in settings:
             continue
         other, in_effect = beside
-        value = settings.get(other, values[other])
-        if value not in in_effect:
+        value = values[other]
+        has_effect = value in in_effect if in_effect else bool(value)
+        if not has_effect and settings[name] not in without(name):
+            words = f"{other} one of {', '.join(in_effect)}" if in_effect else f"{other} above 0"
             raise ConfigError(
-                f"{name} has no effect beside {other}={value}; it has with {other} one of "
-                f"{', '.join(in_effect)}. Leave it out, or set {other}, too."
+                f"{name} has no effect beside {other}={value}; it has with {words}. Leave it out, "
+                f"or set {other}, too."
             )
 
 

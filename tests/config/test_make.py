@@ -177,6 +177,11 @@ def test_defaults_of_methods_are_options_that_apply_to_them():
         ({"strong": "keras_cv", "autoaugment_policy": "svhn"}, "beside strong=keras_cv"),
         ({"feedback": "none", "feedback_weight": 2.0}, "no effect beside feedback=none"),
         ({"feedback": "exact", "baseline_decay": 0.5}, "no effect beside feedback=exact"),
+        (
+            {"finetune_steps": 0, "finetune_batch": 40},
+            "finetune_batch has no effect beside finetune_steps=0; it has with finetune_steps ab",
+        ),
+        ({"method": "uda", "finetune_learning_rate": 0.1}, "no effect beside finetune_steps=0"),
         ({"steps": -3}, "steps must be at least 1; received -3"),
         ({"steps": 2.5}, "steps must be of type int; received 2.5"),
         ({"steps": True}, "steps must be of type int"),
@@ -205,6 +210,7 @@ def test_a_setting_beside_which_others_count_may_come_with_them():
     settings = {"strong": "randaugment", "cutout": 0.3, "randaugment_layers": 3}
     assert settings.items() <= config.make(settings).flat().items()
     config.make({"cutout": 0.0})  # what it is anyway
+    config.make({"finetune_steps": 0, "finetune_batch": 50, "num_labeled": 50})  # fitted to these
 
 
 def test_digits_have_one_size():
@@ -255,11 +261,10 @@ def test_a_split_file_may_name_any_number_of_each_class(tmp_path):
 
 def test_a_batch_of_finetuning_counts_where_there_is_finetuning_alone():
     source = DATASETS["digits"].load()
-    settings = {"finetune_batch": 61, "finetune_steps": 0, "accumulate_steps": 2}
-    made = config.make(settings)
-    config.check_data(made, source)
-    config.check_replicas(made, 1)
-    made = config.make(settings | {"finetune_steps": 4})
+    made = config.make({"finetune_batch": 61, "finetune_steps": 4, "accumulate_steps": 2})
+    without = dataclasses.replace(made, run=dataclasses.replace(made.run, finetune_steps=0))
+    config.check_data(without, source)
+    config.check_replicas(without, 1)
     with pytest.raises(options.ConfigError, match="finetune_batch must be at most"):
         config.check_data(made, source)
     with pytest.raises(options.ConfigError, match="finetune_batch=61"):
