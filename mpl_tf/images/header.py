@@ -29,6 +29,7 @@ _HEAD = 70  # bytes that hold all that is read of a header here, but for JPEGs
 _MASKS = [0, 0, 255, 0, 0, 255, 0, 0, 255, 0, 0, 0]  # of red, green and blue: BGR in this order
 _EXIF = list(b"Exif\0\0")
 _ORIENTATION = 0x0112  # the tag
+_LONG = 4  # a number of 32 bits, as the type of a tag; others write it in 16
 
 
 def sniff(head: bytes) -> str | None:
@@ -124,7 +125,9 @@ def inspect(encoded: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         return tf.where(_is_plain_bmp(encoded, head), "", reason), width, height
 
     def gif():
-        return "", _number(head, 6, 2), _number(head, 8, 2)
+        reason = "is a GIF whose first frame does not fill it; save that frame as an image"
+        reason = tf.where(_is_full_gif(encoded), "", reason)
+        return reason, _number(head, 6, 2), _number(head, 8, 2)
 
     def webp():
         extended = tf.reduce_all(head[12:16] == list(b"VP8X"))
@@ -154,7 +157,7 @@ def inspect(encoded: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         ["has ", size, f" pixels; images of more than {MAX_PIXELS:,} are not decoded"]
     )
     pixels = width * height
-    return tf.where((reason == "") & (pixels > MAX_PIXELS), too_large, reason), pixels
+    return tf.where(pixels > MAX_PIXELS, too_large, reason), pixels
 
 
 def is_moving(encoded: tf.Tensor) -> tf.Tensor:
@@ -219,7 +222,10 @@ def _orientation_entry(data):
     entries = tf.reshape(data[offset + 2 : offset + 2 + 12 * count], [-1, 12])
     first, second = entries[:, ::2], entries[:, 1::2]  # bytes of each word, in one order or another
     words = tf.where(little, first + 256 * second, 256 * first + second)
-    values = tf.boolean_mask(words[:, 4], words[:, 0] == _ORIENTATION)
+    # A value of 16 bits stands in the first half of its 32, which of a number of 32 is the greater
+    # one in files whose first byte is the greatest.
+    value = tf.where((words[:, 1] == _LONG) & ~little, words[:, 5], words[:, 4])
+    values = tf.boolean_mask(value, words[:, 0] == _ORIENTATION)
     value = tf.concat([values, [1]], 0)[0]
     return tf.where((value >= 1) & (value <= 8), value, 1)
 
@@ -250,6 +256,27 @@ def _is_plain_bmp(encoded, head):
     is_core = _number(head, 14, 4) < 40  # an older header, of which TensorFlow knows nothing
     grey = tf.cond((bits == 8) & (compression == 0), is_ramp, lambda: False)
     return ~is_core & (direct | masked | grey)
+
+
+def _is_full_gif(encoded):
+    """Whether the first frame is as large as the GIF: TensorFlow cuts others, in wrong places."""
+    data = tf.cast(tf.io.decode_raw(tf.strings.substr(encoded, 0, 1 << 17), tf.uint8), tf.int32)
+    data, end = tf.pad(data, [[0, 16]]), tf.size(data)
+    palette = tf.where(data[10] & 0x80 != 0, tf.bitwise.left_shift(6, data[10] & 7), 0)
+
+    def is_extension(at, is_inside):
+        return (at < end) & (is_inside | (data[at] == 0x21))
+
+    def following(at, is_inside):  # two bytes, then blocks behind their lengths up to an empty one
+        length = tf.where(is_inside, data[at] + 1, 2)
+        return tf.minimum(at + length, end), ~is_inside | (data[at] != 0)
+
+    start = tf.minimum(13 + palette, end)
+    at, _ = tf.while_loop(is_extension, following, [start, tf.constant(False)])
+    width, height = _number(data, at + 5, 2), _number(data, at + 7, 2)
+    is_at_corner = tf.reduce_all(data[at + 1 : at + 5] == 0)
+    is_large = (width >= _number(data, 6, 2)) & (height >= _number(data, 8, 2))
+    return (data[at] != 0x2C) | (is_at_corner & is_large)
 
 
 def _head(encoded):

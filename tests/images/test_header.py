@@ -22,11 +22,14 @@ def encoded(format="jpeg", **options):
     return file.getvalue()
 
 
-def exif(orientation, order="<", before=()):
-    """What EXIF says of a picture, in one order of bytes; `before` are tags that come first."""
-    tags = [*before, 0x0112]
+def exif(orientation, order="<", before=(), form="HHIHH"):
+    """What EXIF says of a picture, in one order of bytes; `before` are tags that come first.
+
+    `form` is that of a tag: a number of 16 bits, or of 32 ("HHII").
+    """
+    tags, kind = [*before, 0x0112], {"HHIHH": (3, 0), "HHII": (4,)}[form]
     entries = b"".join(
-        struct.pack(order + "HHIHH", tag, 3, 1, orientation if tag == 0x0112 else 7, 0)
+        struct.pack(order + form, tag, kind[0], 1, orientation if tag == 0x0112 else 7, *kind[1:])
         for tag in tags
     )
     mark = b"II" if order == "<" else b"MM"
@@ -58,6 +61,14 @@ def test_jpegs_are_turned_as_in_pillow(orientation, order):
     np.testing.assert_array_equal(decode.native(content), expected)
     data = tf.data.Dataset.from_tensors(content).map(lambda c: decode.decode(c, 24, 3))
     np.testing.assert_array_equal(next(iter(data)), decode.decode(content, 24, 3))
+
+
+@pytest.mark.parametrize("order", "<>")
+def test_an_orientation_of_32_bits_is_read_as_pillow_reads_it(order):
+    tag = exif(6, order, before=(0x010F,), form="HHII")
+    content = with_segments(segment(0xE1, tag))
+    assert PIL.Image.open(io.BytesIO(content)).getexif()[0x0112] == 6
+    assert header.orientation(content) == 6
 
 
 @pytest.mark.parametrize(
@@ -145,6 +156,26 @@ def test_sizes_are_refused_before_anything_is_allocated(name):
     assert check.verify(BOMBS[name]) == reason
     with pytest.raises(tf.errors.InvalidArgumentError, match=f"(?s)image.*3.*has {side} x {side}"):
         decode.checked(BOMBS[name], ["image", 3])
+
+
+@pytest.mark.parametrize(
+    ("content", "is_refused"),
+    [
+        (gif(2, 3, [(2, 3)]), False),
+        (gif(2, 3, [(2, 3), (1, 1)]), False),
+        (gif(2, 3, [(300, 300)]), False),
+        (gif(2, 3, [(1, 3)]), True),
+        (gif(2, 3, [(2, 2)]), True),
+        (gif(2, 3, [(2, 3)]).replace(b",\0\0", b",\1\0"), True),
+        (gif(2, 3, [(1, 3)]).replace(b"!\xf9", b"!\xfe\3abc\2de\0!\xf9"), True),  # a comment
+        (gif(2, 3, [(1, 3)])[:13], False),  # what is cut off is said elsewhere
+        (b"GIF89a", False),
+    ],
+)
+def test_a_first_frame_that_does_not_fill_a_gif_is_refused(content, is_refused):
+    """TensorFlow gives another image than Pillow, and no error."""
+    fault, _ = header.inspect(tf.constant(content))
+    assert (b"first frame does not fill it" in fault.numpy()) == is_refused
 
 
 def test_large_images_need_memory(monkeypatch):
