@@ -2,6 +2,7 @@
 
 import codecs
 import os
+import re
 from collections.abc import Sequence
 
 from mpl_tf.options import ConfigError
@@ -14,14 +15,17 @@ _MARKS = {
 }
 _LARGEST = 1 << 20  # bytes; a thousand times the longest list of flags
 _FLAG = ("--flagfile", "-flagfile")
+# Behind a flag. Within a name, as in `images #2`, a `#` is a character like others.
+_COMMENT = re.compile(r"\s+#(\s.*)?$")
 
 
 def expand(arguments: Sequence[str]) -> list[str]:
     """A command line in which `--flagfile=PATH` is replaced by the flags of that file.
 
     A file may name others; paths are meant from the working directory, and `~` is the home folder.
-    Lines that are empty or begin with `#` or `//` are comments. A line is `--name=value`,
-    `--name value` or `--name`. After an argument `--` nothing is replaced.
+    Lines that are empty or begin with `#` or `//` are comments, and so is what follows ` # ` behind
+    a flag. A line is `--name=value`, `--name value` or `--name`. After an argument `--` nothing is
+    replaced.
 
     Raises:
       ConfigError: a file cannot be read, is no text, names itself, or is not named.
@@ -55,6 +59,7 @@ def _lines(path: str) -> list[str]:
     for line in map(str.strip, _text(path).splitlines()):
         if not line or line.startswith(("#", "//")):
             continue
+        line = _COMMENT.sub("", line)
         name, blank, value = line.partition(" ")
         separate = line.startswith("-") and blank and "=" not in name
         arguments += [name, value.strip()] if separate else [line]

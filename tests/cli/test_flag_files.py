@@ -40,6 +40,22 @@ def test_a_file_may_name_others_and_home(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
+    ("line", "flags"),
+    [
+        ("--steps=100  # why", ["--steps=100"]),
+        ("--steps 100 # why # not", ["--steps", "100"]),
+        ("--dry\t#\twhy", ["--dry"]),
+        ("--steps=100 #", ["--steps=100"]),
+        ("--dataset=folder:images #2", ["--dataset=folder:images #2"]),
+        ("--name=a#b", ["--name=a#b"]),
+    ],
+)
+def test_a_comment_may_follow_a_flag(tmp_path, line, flags):
+    (tmp_path / "x").write_text(line)
+    assert expand([f"--flagfile={tmp_path / 'x'}"]) == flags
+
+
+@pytest.mark.parametrize(
     ("content", "message"),
     [
         (b"\x89PNG\r\n\x1a\n\0", "one flag a line, in UTF-8 or UTF-16; .*x is something else"),
