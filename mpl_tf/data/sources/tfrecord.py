@@ -194,20 +194,12 @@ def open_pattern(pattern: str, progress: Callable[[int, int], None] | None = Non
       Parts. The names of the classes are those of info.json, else "0", "1" and so on.
 
     Raises:
-      ConfigError: nothing is there, labeled or unlabeled files are missing, files of a folder are
-        incomplete (`-00001-of-00008` without the others), a part holds no record, images or labels
-        are missing; or see `describe`, `tfrecord_info.read`, `tfrecord_labels.read` and
-        `tfrecord_labels.name_classes`.
+      ConfigError: the files cannot be listed, nothing is there, labeled or unlabeled files are
+        missing, files of a folder are incomplete (`-00001-of-00008` without the others), a part
+        holds no record, images or labels are missing; or see `describe`, `tfrecord_info.read`,
+        `tfrecord_labels.read` and `tfrecord_labels.name_classes`.
     """
-    pattern = os.path.expanduser(pattern)
-    folder = tf.io.gfile.isdir(pattern)
-    glob = os.path.join(pattern, "*.tfrecord*") if folder else pattern
-    if folder:  # whatever it is called: its own name is no pattern
-        names = fnmatch.filter(tf.io.gfile.listdir(pattern), "*.tfrecord*")
-        paths = [os.path.join(pattern, name) for name in names]
-    else:
-        paths = tf.io.gfile.glob(glob)
-    paths = sorted(path for path in paths if not os.path.basename(path).startswith("."))
+    folder, glob, paths = _listed(os.path.expanduser(pattern))
     files: dict[str, list[str]] = {part: [] for part in tfrecord_format.PARTS}
     for path in paths:
         part = os.path.basename(path).partition("-")[0]
@@ -242,6 +234,24 @@ def open_pattern(pattern: str, progress: Callable[[int, int], None] | None = Non
     labels = {part: store.labels for part, store in records.items()}
     class_names = tfrecord_labels.name_classes(labels, next(iter(class_lists), None))
     return Parts(unlabeled=pool, class_names=class_names, **records)
+
+
+def _listed(pattern):
+    """(whether a pattern is a folder, the pattern of its files, their paths)."""
+    try:
+        folder = tf.io.gfile.isdir(pattern)
+        glob = os.path.join(pattern, "*.tfrecord*") if folder else pattern
+        if folder:  # whatever it is called: its own name is no pattern
+            names = fnmatch.filter(tf.io.gfile.listdir(pattern), "*.tfrecord*")
+            paths = [os.path.join(pattern, name) for name in names]
+        else:
+            paths = tf.io.gfile.glob(glob)
+    except tf.errors.OpError as error:
+        raise ConfigError(
+            f"the files of tfrecord:{pattern} cannot be listed: {error.message.splitlines()[0]}. "
+            "Is there a network, and may you read there? Else copy the files to this machine."
+        ) from error
+    return folder, glob, sorted(p for p in paths if not os.path.basename(p).startswith("."))
 
 
 def _check_complete(paths):

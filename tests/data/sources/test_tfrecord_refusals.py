@@ -42,6 +42,24 @@ def with_labels(*labels):
     return [made(image=PNG, label=label) for label in labels]
 
 
+@pytest.mark.parametrize("function", ["isdir", "glob"])
+def test_an_address_that_cannot_be_reached_is_named(monkeypatch, function):
+    def fail(path):
+        text = "Error executing an HTTP request: libcurl code 6\n\t when reading gs://bucket/"
+        raise tf.errors.FailedPreconditionError(None, None, text)
+
+    monkeypatch.setattr(tf.io.gfile, "isdir", lambda path: False)
+    monkeypatch.setattr(tf.io.gfile, function, fail)
+    message = r"tfrecord:gs://bucket/x cannot be listed: Error executing .* code 6\. Is there a net"
+    with pytest.raises(ConfigError, match=message):
+        tfrecord.open_pattern("gs://bucket/x")
+
+
+def test_an_address_of_a_system_that_tensorflow_lacks_is_named():
+    with pytest.raises(ConfigError, match=r"s3://b/x cannot be listed: .*'s3' not implemented"):
+        tfrecord.open_pattern("s3://b/x")
+
+
 @pytest.mark.parametrize(
     "records",
     [
