@@ -13,9 +13,10 @@ import tensorflow as tf
 
 from mpl_tf import config, data, files
 from mpl_tf.console import log
-from mpl_tf.data import duplicates, splits
+from mpl_tf.data import contents, duplicates, splits
 from mpl_tf.data.dataset import Images, Source
 from mpl_tf.engine import devices
+from mpl_tf.options import ConfigError
 from mpl_tf.runs import (
     cached,
     folder,
@@ -61,6 +62,7 @@ def train_and_evaluate(
     flat, compute = settings.flat(), settings.compute
     state = folder.state(path, flat, overwrite)
     if state == "finished":
+        _warn_of_other_images(path, settings, source)
         return report_finished(path)
     if state == "interrupted":
         for table in (folder.METRICS, folder.SHARES):
@@ -128,6 +130,27 @@ def _take_part(
         with contextlib.suppress(FileNotFoundError):  # decides what is still to be done
             shutil.copy(os.path.join(path, folder.METRICS), output_path)
         phases.fit(experiment)
+
+
+def _warn_of_other_images(path: str, settings: config.Config, source: Source | None) -> None:
+    """Says whether the images are others now than those that a finished run was trained on."""
+    try:
+        there = provenance.read_images(path)
+        if there is None:
+            return
+        if source is None:
+            source = data.find(settings.run.dataset, settings.data.data_dir).load(settings.data)
+        changes = contents.differences(there, source.contents())
+    except (ConfigError, OSError) as error:
+        log.warning(
+            f"whether the images are those that this run was trained on is not known: {error}"
+        )
+        return
+    if changes:
+        log.warning(
+            f"the images of {settings.run.dataset} are not those that this run was trained on: "
+            f"{'; '.join(changes)}. Its results, which follow, are of those"
+        )
 
 
 def report_finished(path: str) -> dict[str, Any]:

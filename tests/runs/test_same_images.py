@@ -139,8 +139,28 @@ def test_another_folder_is_not_the_same_folder_moved(images, tmp_path):
     assert_refused(other, tmp_path / "run", r"unlabeled: 1 replaced \(unlabeled/0.bmp\)")
 
 
+def test_a_finished_run_says_that_its_images_changed(images, tmp_path, monkeypatch, messages):
+    start(images, tmp_path / "run")
+    (tmp_path / "run" / "results.json").write_text("{}")
+    monkeypatch.setattr(training, "report_finished", lambda path: path)
+    made = config.make(SMALL | {"dataset": f"folder:{images}"})
+
+    def report():
+        assert training.train_and_evaluate(made, str(tmp_path / "run"), []) == str(tmp_path / "run")
+        return messages(logging.WARNING)
+
+    messages(logging.WARNING)
+    assert not report()
+    save(images / "unlabeled" / "0.bmp", 99)
+    assert "not those that this run was trained on: unlabeled: 1 replaced (unl" in report()
+    (images / "test" / "bee" / "0.bmp").write_text("no image")
+    assert "is not known: " in report()
+    (tmp_path / "run" / "images.npz").unlink()
+    assert not report()
+
+
 def test_a_finished_run_belongs_to_its_folder(images, tmp_path):
-    """Nothing is read for it: other images would be reported as trained on."""
+    """The name of the dataset is part of its configuration."""
     start(images, tmp_path / "run")
     (tmp_path / "run" / "results.json").write_text("{}")
     moved = tmp_path / "moved"
