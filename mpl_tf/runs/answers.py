@@ -125,7 +125,7 @@ def mistakes(
         guess = int(np.argmax(probs[index]))
         axes.imshow(drawing.pixels(image), cmap="gray", vmin=0, vmax=255)
         axes.set_title(
-            f"{drawing.short(class_names[label])},\n"
+            f"{drawing.short(class_names[label])}\n"
             f"taken for {drawing.short(class_names[guess])}\n"
             f"({probs[index, guess]:.0%} sure)",
             fontsize=9,
