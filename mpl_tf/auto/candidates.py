@@ -79,6 +79,9 @@ def write(path: str, candidates: Sequence[Candidate]) -> None:
 def draw(path: str, title: str, candidates: Sequence[Candidate]) -> bool:
     """Draws accuracies with their intervals, the delivered candidate first and in colour.
 
+    At the right is how each differs from it, image by image: intervals that overlap may be of
+    candidates that differ.
+
     Args:
       path: the PNG to write.
       title: of the picture.
@@ -113,6 +116,23 @@ def _intervals(title: str, candidates: Sequence[Candidate]) -> Figure:
             ha="center",
             fontsize=9,
             color=color,
+        )
+        words = "delivered" if candidate is candidates[0] else ""
+        if candidate.difference is not None:
+            words = f"{candidate.difference.words}\n({_points(candidate.difference)})"
+        axes.text(
+            1.02,
+            row,
+            words,
+            transform=axes.get_yaxis_transform(),
+            va="center",
+            fontsize=9,
+            color=color,
+        )
+    if measured and measured[0] is candidates[0]:
+        assert measured[0].estimate is not None
+        axes.axvline(
+            100 * measured[0].estimate.accuracy, color="gray", linewidth=0.8, linestyle=":"
         )
     names = [f"{drawing.short(c.name, 40)}  ({console.duration(c.seconds)})" for c in measured]
     axes.set_yticks(range(len(measured)), names)

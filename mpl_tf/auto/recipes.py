@@ -10,17 +10,13 @@ from mpl_tf.methods import METHODS
 
 # Method -> settings, in the order in which they are tried: the quickest first.
 # Heads on cached features of a network with learned weights.
+_FROM_PROBE = {"steps": 300, "head_init": "probe", "student_learning_rate": 0.003}
 HEADS: Mapping[str, Mapping[str, Any]] = {
-    "supervised": {"steps": 300, "student_learning_rate": 4.0},
-    "fixmatch": {"steps": 300, "student_learning_rate": 4.0, "threshold": 0.7},
-    "flexmatch": {"steps": 300, "student_learning_rate": 4.0, "threshold": 0.7},
-    "uda": {"steps": 300, "student_learning_rate": 4.0, "threshold": 0.6},
-    "mpl": {
-        "steps": 300,
-        "student_learning_rate": 4.0,
-        "teacher_learning_rate": 4.0,
-        "finetune_steps": 0,
-    },
+    "supervised": _FROM_PROBE,
+    "fixmatch": _FROM_PROBE,
+    "flexmatch": _FROM_PROBE,
+    "uda": _FROM_PROBE,
+    "mpl": {**_FROM_PROBE, "teacher_learning_rate": 0.003, "finetune_steps": 0},
 }
 # The last layers of such a network, too. A step takes seconds: the batches are small.
 LAYERS = 20
