@@ -46,6 +46,20 @@ def no_pictures(monkeypatch):
     monkeypatch.setattr(drawing, "save", lambda path, make, dpi=100: False)
 
 
+@pytest.fixture
+def messages(caplog, monkeypatch):
+    """messages(level): what the library has logged at that level since the last call, as text."""
+    monkeypatch.setattr(log, "propagate", True)  # which a verb in this process turns off
+    caplog.set_level(logging.INFO, logger=log.name)
+
+    def read(level):
+        lines = [record.getMessage() for record in caplog.records if record.levelno == level]
+        caplog.clear()
+        return "\n".join(lines)
+
+    return read
+
+
 @pytest.fixture(scope="session")
 def training_program():
     """The beginning of a command line that trains in a process of its own, without pictures."""

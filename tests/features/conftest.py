@@ -1,13 +1,10 @@
 """A small backbone, and images whose features are cached."""
 
-import logging
-
 import keras
 import numpy as np
 import pytest
 
 from mpl_tf.augment import policies, randaugment
-from mpl_tf.console import log
 from mpl_tf.data.arrays import arrays
 from mpl_tf.features.options import FeatureConfig
 from mpl_tf.features.tables import Features
@@ -52,17 +49,3 @@ def make_features(make_backbone, images, tmp_path):
         return Features(backbone, parts, sets, str(tmp_path / "features"), made.cache_dtype)
 
     return make
-
-
-@pytest.fixture
-def messages(caplog, monkeypatch):
-    """messages(level): what the library has logged at that level since the last call, as text."""
-    monkeypatch.setattr(log, "propagate", True)  # which a verb in this process turns off
-    caplog.set_level(logging.INFO, logger=log.name)
-
-    def read(level):
-        lines = [record.getMessage() for record in caplog.records if record.levelno == level]
-        caplog.clear()
-        return "\n".join(lines)
-
-    return read
