@@ -72,20 +72,6 @@ def rng():
 
 
 @pytest.fixture
-def messages(caplog, monkeypatch):
-    """messages(level): what the library has logged at that level since the last call, as text."""
-    monkeypatch.setattr(log, "propagate", True)  # which a verb in this process turns off
-    caplog.set_level(logging.INFO, logger=log.name)
-
-    def read(level):
-        lines = [record.getMessage() for record in caplog.records if record.levelno == level]
-        caplog.clear()
-        return "\n".join(lines)
-
-    return read
-
-
-@pytest.fixture
 def linear(rng):
     """linear(features, classes): a built float64 network of one dense layer with random weights."""
 

@@ -21,16 +21,15 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import json
 import os
 import re
-import shutil
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+import step_files
 from arguments import output_folder
 from mpl_tf import cli, console
 from mpl_tf.options import ConfigError
@@ -43,7 +42,6 @@ if TYPE_CHECKING:  # imported when they are needed: TensorFlow and JAX take seco
     from mpl_tf.engine.method import Method
 
 COMMAND = cli.Command("python tools/export_step.py", __doc__ or "")
-_RUNNER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "run_step.py")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -90,7 +88,7 @@ def _run(arguments, training_flags):
     method, batch = build(settings, _shape(arguments.image_shape), arguments.num_classes)
     program, state = lower(method, batch)
     os.makedirs(arguments.to)
-    write(arguments.to, program, state, batch)
+    step_files.write(arguments.to, program, state, batch)
     size = sum(value.nbytes for value in state.values()) / 2**20
     console.say(
         f"{arguments.to}: {len(state)} arrays of state ({size:.1f} MiB), {len(batch)} of a batch; "
@@ -262,50 +260,6 @@ def _exported(program, arguments, results):
     )
     artifact = serialize_portable_artifact(program, version)
     return dataclasses.replace(shell, mlir_module_serialized=artifact)
-
-
-def write(
-    folder: str,
-    program: jax.export.Exported,
-    state: dict[str, np.ndarray],
-    batch: dict[str, np.ndarray],
-) -> None:
-    """Writes an exported step.
-
-    Args:
-      folder: which is there.
-      program, state: as `lower` returns them.
-      batch: dict of name -> array.
-    """
-    import jax
-
-    def save(name, content):
-        with open(os.path.join(folder, name), "wb") as file:
-            file.write(content)
-
-    save("step.stablehlo", program.mlir_module_serialized)
-    save("step.jax", program.serialize())
-    np.savez(os.path.join(folder, "state.npz"), **state)
-    np.savez(os.path.join(folder, "batch.npz"), **batch)
-    inputs, _ = jax.tree.unflatten(program.in_tree, program.in_avals)
-    outputs = jax.tree.unflatten(program.out_tree, program.out_avals)
-    signature = {
-        "how": "Inputs and outputs of main in step.stablehlo, in order. Feed the new state of one "
-        "step to the next. The initial state is state.npz, a batch is batch.npz; with JAX: "
-        "python run.py",
-        "inputs": _described(zip(("state", "batch"), inputs, strict=True)),
-        "outputs": _described(zip(("state", "logs"), outputs, strict=True)),
-    }
-    save("signature.json", json.dumps(signature, indent=1).encode())
-    shutil.copyfile(_RUNNER, os.path.join(folder, "run.py"))
-
-
-def _described(parts):
-    return [
-        {"part": part, "name": name, "shape": list(a.shape), "dtype": a.dtype.name}
-        for part, arrays in parts
-        for name, a in sorted(arrays.items())
-    ]
 
 
 if __name__ == "__main__":

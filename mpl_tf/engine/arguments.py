@@ -10,6 +10,8 @@ import tensorflow as tf
 
 from mpl_tf.console import log
 from mpl_tf.engine.batches import check_label_spec, wrong_labels
+from mpl_tf.engine.user_networks import has_synchronized
+from mpl_tf.networks import parts
 from mpl_tf.options import ConfigError
 
 # What Keras's `fit` takes for other data, and what there is here in its place.
@@ -51,6 +53,33 @@ def check_compile(
         allowed = _violated(argument, value)
         if allowed:
             raise ValueError(f"{argument} must be {allowed}; received {value!r}.")
+
+
+def check_networks_compiled(
+    networks: Mapping[str, keras.Model], jit_compile: bool, backbone_rate: float
+) -> None:
+    """Refuses what networks cannot be compiled with.
+
+    Args:
+      networks: of a trainer, by role.
+      jit_compile: whether XLA is to compile their passes on several replicas.
+      backbone_rate: what the learning rate of their backbones is multiplied by.
+
+    Raises:
+      ConfigError: they have synchronised batch normalisation, or no backbones.
+    """
+    joined = [role for role, network in networks.items() if has_synchronized(network)]
+    if jit_compile and joined:
+        raise ConfigError(
+            "jit_compile on several replicas works without synchronised batch normalisation "
+            f"only, because XLA cannot compile its collectives here; {', '.join(joined)} has "
+            "it. Leave jit_compile out, or take a network without batch normalisation."
+        )
+    if backbone_rate != 1 and not any(map(parts.has_parts, networks.values())):
+        raise ConfigError(
+            f"backbone_rate={backbone_rate} is for networks of a backbone and a head "
+            "(mpl_tf.networks.parts); there is none."
+        )
 
 
 def _violated(argument, value):

@@ -8,6 +8,7 @@ in `feedback`.
 import dataclasses
 from typing import Any, final
 
+import keras
 import tensorflow as tf
 
 from mpl_tf.engine import replicas, update
@@ -89,6 +90,16 @@ class Estimator:
 
     def __init__(self, method: Any):
         self.method = method
+
+    def check_optimizer(self, optimizer: keras.optimizers.Optimizer) -> None:
+        """Raises ValueError if the student's optimizer has steps that cannot be differentiated."""
+        moves_student = update.inner_optimizer(optimizer)
+        if self.differentiates_step and not isinstance(moves_student, keras.optimizers.SGD):
+            raise ValueError(
+                f"feedback={self.method.config.feedback!r} differentiates the student's step and "
+                f"knows SGD only; received {type(moves_student).__name__}. "
+                "feedback='sampled' takes any optimizer."
+            )
 
     def label(self, logits: tf.Tensor) -> tf.Tensor:
         """What the student is taught.

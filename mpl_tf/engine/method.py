@@ -11,7 +11,7 @@ import tensorflow as tf
 from mpl_tf.console import log
 from mpl_tf.engine import arguments, batch_statistics, devices
 from mpl_tf.engine.class_weights import ClassWeights, as_text
-from mpl_tf.engine.delivery import Delivery
+from mpl_tf.engine.label_losses import LabelLosses
 from mpl_tf.engine.metrics import ClassShares
 from mpl_tf.engine.panel import Panel
 from mpl_tf.engine.trainer import Trainer
@@ -21,7 +21,7 @@ from mpl_tf.engine.user_networks import (
     follow_trainable,
     frozen_weights,
 )
-from mpl_tf.formulas import averages, losses, schedules
+from mpl_tf.formulas import averages, schedules
 from mpl_tf.options import check, check_fields, option
 
 
@@ -50,7 +50,7 @@ class MethodConfig:
             object.__setattr__(self, field.name, option_type(getattr(self, field.name)))
 
 
-class Method(Delivery):
+class Method(LabelLosses):
     """Abstract: trains a `student`, and keeps `ema`, the moving average of its weights.
 
     A concrete method is one file with a Config and a final class. Most extend
@@ -218,57 +218,6 @@ class Method(Delivery):
         else:
             arguments.check_images("predict", x, which, self.trained_on)
         return super().predict(x, *args, **kwargs)
-
-    def label_loss(self, label: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
-        """Cross entropy of each labeled image: smoothed, and weighted by its class.
-
-        Args:
-          label: integer [B], class ids.
-          logits: floating [B, K].
-
-        Returns:
-          [B], in nats.
-        """
-        smoothing = self.config.label_smoothing
-        return losses.label_loss(label, logits, smoothing, self.class_weights.array)
-
-    def label_target(
-        self, label: tf.Tensor, dtype: tf.DType, class_weights: Any = None
-    ) -> tf.Tensor:
-        """Labels [B], class ids, as smoothed distributions [B, K]; see `losses.one_hot`."""
-        classes, smoothing = self.student.output_shape[-1], self.config.label_smoothing
-        return losses.one_hot(label, classes, smoothing, dtype, class_weights)
-
-    def supervised_loss(self, label: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
-        """The mean of `label_loss`, a scalar."""
-        return tf.reduce_mean(self.label_loss(label, logits))
-
-    def log_pseudo_labels(self, probs: tf.Tensor, batch: dict[str, tf.Tensor]) -> None:
-        """Logs what was taught: class shares, and accuracy where hidden labels are known.
-
-        Args:
-          probs: floating [U, K], the pseudo labels.
-          batch: `hidden_label` [U], the true classes where they are known and -1 elsewhere, is read
-            here and nowhere else.
-        """
-        if self.pseudo_label_shares is not None:
-            self.pseudo_label_shares.update_state(probs)
-        if "hidden_label" in batch:
-            hidden = tf.cast(batch["hidden_label"], tf.int64)
-            right = tf.cast(tf.equal(tf.argmax(probs, axis=-1), hidden), tf.float32)
-            known = tf.reduce_sum(tf.cast(hidden >= 0, tf.float32))
-            accuracy = tf.math.divide_no_nan(tf.reduce_sum(right), known)
-            self.log(pseudo_label_accuracy=accuracy, weight=known)
-
-    def log_mask(self, mask: tf.Tensor, threshold: float) -> None:
-        """Logs the share of unlabeled images taught, unless a threshold of 0 lets all pass.
-
-        Args:
-          mask: floating [U], 1 for the images that are taught.
-          threshold: least confidence.
-        """
-        if threshold:
-            self.log(mask_rate=tf.reduce_mean(mask))
 
     def draw_seed(self) -> tf.Tensor:
         """int64 [2], (seed, 8 * step); (seed, 8 * step + n), n from 1 to 7, are this step's too."""

@@ -13,9 +13,8 @@ from mpl_tf.engine.class_weights import ClassWeights
 from mpl_tf.engine.forward import Forward
 from mpl_tf.engine.overflow import Overflow
 from mpl_tf.engine.steps import Steps
-from mpl_tf.engine.user_networks import check_trainable, has_synchronized
+from mpl_tf.engine.user_networks import check_trainable
 from mpl_tf.networks import parts
-from mpl_tf.options import ConfigError
 
 
 class Trainer(Steps):
@@ -104,18 +103,7 @@ class Trainer(Steps):
         }
         arguments.check_compile(type(self).__name__, settings, unused)
         several = self.distribute_strategy.num_replicas_in_sync > 1
-        joined = [name for name, network in self.networks.items() if has_synchronized(network)]
-        if jit_compile and several and joined:
-            raise ConfigError(
-                "jit_compile on several replicas works without synchronised batch normalisation "
-                f"only, because XLA cannot compile its collectives here; {', '.join(joined)} has "
-                "it. Leave jit_compile out, or take a network without batch normalisation."
-            )
-        if backbone_rate != 1 and not any(map(parts.has_parts, self.networks.values())):
-            raise ConfigError(
-                f"backbone_rate={backbone_rate} is for networks of a backbone and a head "
-                "(mpl_tf.networks.parts); there is none."
-            )
+        arguments.check_networks_compiled(self.networks, jit_compile and several, backbone_rate)
         self.weight_decay, self.clip_norm = weight_decay, clip_norm
         self.passes_function = None  # it was traced with other arguments
         self.backbone_rate = backbone_rate

@@ -13,13 +13,7 @@ from mpl_tf.engine.lesson import Lesson
 from mpl_tf.engine.method import Method, MethodConfig
 from mpl_tf.engine.metrics import Deviation, SignalToNoise
 from mpl_tf.engine.panel import Panel
-from mpl_tf.engine.update import (
-    check_two_optimizers,
-    clip,
-    inner_optimizer,
-    reduce_gradient,
-    scale_of,
-)
+from mpl_tf.engine.update import check_two_optimizers, clip, reduce_gradient, scale_of
 from mpl_tf.formulas import losses, schedules
 from mpl_tf.options import option, redefault
 
@@ -208,15 +202,7 @@ class MetaPseudoLabels(Method):
                 (teacher_optimizer, self.teacher, "teacher_optimizer"),
             )
         )
-        moves_student = inner_optimizer(self.student_optimizer)
-        if self.estimator.differentiates_step and not isinstance(
-            moves_student, keras.optimizers.SGD
-        ):
-            raise ValueError(
-                f"feedback={self.config.feedback!r} differentiates the student's step and "
-                f"knows SGD only; received {type(moves_student).__name__}. "
-                "feedback='sampled' takes any optimizer."
-            )
+        self.estimator.check_optimizer(self.student_optimizer)
 
     def train_step(self, batch: dict[str, tf.Tensor]) -> None:
         """One step of both networks.
