@@ -128,6 +128,7 @@ def test_a_method_that_wins_leaves_its_run(
     assert not (folder / "run").exists()
 
 
+@pytest.mark.usefixtures("no_pictures")
 def test_without_learned_weights_a_small_network_is_trained(
     colored_folder, tmp_path, monkeypatch, capsys, quick
 ):
