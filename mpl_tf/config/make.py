@@ -15,15 +15,17 @@ from mpl_tf.config.recipes import recipe
 from mpl_tf.data.dataset import Dataset
 from mpl_tf.engine.devices import check_name
 from mpl_tf.methods import METHODS
+from mpl_tf.networks.options import NetworkConfig
 from mpl_tf.options import ConfigError
 
 
 def make(settings: Mapping[str, Any]) -> Config:
     """The configuration of a run, checked.
 
-    A setting is never changed. What is not set comes from the dataset's recipe, else from the
-    method's `defaults`, else from the option's default, but if a method's default is 0 or False,
-    the recipe does not override it. What is not set gives way in a small run; see `fit`.
+    A setting is never changed. What is not set comes from the recipe of heads where they alone are
+    trained, else from the dataset's recipe, else from the method's `defaults`, else from the
+    option's default, but if a method's default is 0 or False, no recipe overrides it. What is not
+    set gives way in a small run; see `fit`.
 
     Images are not read, but those of a folder and of TFRecord files are counted for their recipe.
 
@@ -34,7 +36,8 @@ def make(settings: Mapping[str, Any]) -> Config:
       ConfigError: a value is out of range, unknown, or of no use to the method.
     """
     dataset = _dataset(settings)
-    suited = recipe(settings.get("dataset", RunConfig.dataset), dataset)
+    name = settings.get("dataset", RunConfig.dataset)
+    suited = recipe(name, dataset, settings.get("train", NetworkConfig.train))
     values = _resolve(settings, suited)
 
     def without(name: str) -> tuple[Any, Any]:

@@ -139,7 +139,10 @@ def build(
             original = make(None)
             if weights:
                 _load(original, weights, name)
-        unseeded = keras.Model(inputs, original.outputs[0], name=parts.BACKBONE)
+        outputs = original.outputs[0]
+        if weights:
+            outputs = heads.unit_length()(outputs)
+        unseeded = keras.Model(inputs, outputs, name=parts.BACKBONE)
 
     seeds = layer_seeds(seed)
 

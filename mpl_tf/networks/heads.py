@@ -61,7 +61,10 @@ def draw(
     width = hidden_width(form)
     x = inputs = keras.Input((num_features,))
     if width:
-        initializer = keras.initializers.HeNormal(seed=next(seeds))
+        # He's by fan-out: hidden vectors are as long as features, whatever their numbers.
+        initializer = keras.initializers.VarianceScaling(
+            2.0, "fan_out", "truncated_normal", seed=next(seeds)
+        )
         x = layers.Dense(width, activation="relu", kernel_initializer=initializer)(x)
     x = layers.Dropout(dropout, seed=next(seeds))(x)
     initializer = keras.initializers.GlorotUniform(seed=next(seeds))
@@ -69,6 +72,27 @@ def draw(
     if temperature != 1:
         outputs = layers.Rescaling(1 / temperature, dtype=full())(outputs)
     return keras.Model(inputs, outputs, name=HEAD)
+
+
+def unit_length() -> keras.Layer:
+    """The last layer of a backbone that starts from learned weights: x / |x|.
+
+    How long the features of published networks are differs by a factor of hundreds. At unit length
+    one learning rate serves them all, and random initial weights of a head are next to nothing
+    beside what it learns.
+    """
+    return layers.UnitNormalization(dtype=full())
+
+
+def usual_length(num_features: int) -> keras.Layer:
+    """The last layer of a backbone whose head is kept: x / sqrt(F), which keeps logits exact.
+
+    The length of features behind a ReLU is of the order of sqrt(F).
+
+    Args:
+      num_features: F.
+    """
+    return layers.Rescaling(num_features**-0.5, dtype=full())
 
 
 def set_linear(head: keras.Model, kernel: np.ndarray, bias: np.ndarray) -> None:

@@ -61,7 +61,8 @@ def build(
     converter = _load(library.layers.ImageConverter, preset, name)
     features = _features(original, converter, shape, name)
     seeds = layer_seeds(seed)
-    backbone = remade.backbone(features, input_shape, seeds, synchronized, name)
+    last = heads.unit_length()
+    backbone = remade.backbone(features, input_shape, seeds, synchronized, name, last)
     num_features = backbone.output_shape[-1]
     made = heads.draw(num_classes, num_features, seeds, dropout, head, head_temperature)
     return parts.join(backbone, made, name="hub")

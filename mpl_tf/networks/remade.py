@@ -17,6 +17,7 @@ def backbone(
     seeds: Iterator[int],
     synchronized: bool,
     name: str,
+    last: keras.Layer | None = None,
 ) -> keras.Model:
     """A backbone of the layers and weights of a network, for images of one size.
 
@@ -29,6 +30,7 @@ def backbone(
       seeds: for the layers that draw, such as dropout.
       synchronized: whether batch statistics are taken over all replicas.
       name: of the network, for messages.
+      last: what is done to the features at the end; None leaves them as they are.
 
     Returns:
       keras.Model, images [N, H, W, C] -> features [N, F], called `parts.BACKBONE`.
@@ -59,6 +61,8 @@ def backbone(
             f"{name} must give features of images, [N, F] or maps [N, h, w, F]; received "
             f"{tuple(outputs.shape)}."
         )
+    if last is not None:
+        outputs = last(outputs)
     if channels == input_shape[-1]:
         return keras.Model(inputs, outputs, name=BACKBONE)
     grey = keras.Input(input_shape)

@@ -30,7 +30,8 @@ def build(
 
     The model takes images with values 0 to 255: what it does to them first is part of it. Its
     classification head, if it has one, is cut; the weights of one of as many classes are where a
-    linear head starts. Maps of features are averaged over the places.
+    linear head starts, on features divided by the square root of their number. Without such a head
+    features have unit length. Maps of features are averaged over the places.
 
     Args:
       num_classes: number of classes K.
@@ -60,15 +61,19 @@ def build(
         )
     cut = classifier_head.cut(model, name)
     seeds = layer_seeds(seed)
-    backbone = remade.backbone(cut.features, input_shape, seeds, synchronized, name)
+    kernel = cut.kernel
+    if kernel is not None and (kernel.shape[-1] != num_classes or head != "linear"):
+        kernel = None
+    last = heads.unit_length() if kernel is None else heads.usual_length(len(kernel))
+    backbone = remade.backbone(cut.features, input_shape, seeds, synchronized, name, last)
     num_features = backbone.output_shape[-1]
     made = heads.draw(num_classes, num_features, seeds, dropout, head, head_temperature)
-    if cut.kernel is not None and cut.kernel.shape[-1] == num_classes and head == "linear":
-        made.set_weights([cut.kernel, cut.bias])
+    if kernel is not None:
+        made.set_weights([kernel * len(kernel) ** 0.5, cut.bias])
         log.info(f"{name}: its layer {cut.layer!r} of {num_classes} classes is kept.")
     elif cut.layer:
         log.info(f"{name}: its last layer {cut.layer!r} is cut.")
-    if not any(isinstance(layer, _SCALING) for layer in all_layers(backbone)):
+    if not any(isinstance(layer, _SCALING) for layer in all_layers(cut.features)):
         log.warning(
             f"{name} has no layer that scales images (Rescaling, Normalization), and is given "
             "values 0 to 255. If it was trained on others, save it with such a layer after its "

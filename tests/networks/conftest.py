@@ -1,7 +1,18 @@
-"""Shared by the tests of networks: files of weights as Keras publishes them."""
+"""Shared by the tests of networks: files of weights as Keras publishes them, and lengths."""
 
 import h5py
+import numpy as np
 import pytest
+
+
+@pytest.fixture
+def unit_length():
+    """unit_length(features): [N, F] of length 1 each, as backbones with learned weights give them."""
+
+    def divide(features):
+        return features / np.linalg.norm(features, axis=-1, keepdims=True)
+
+    return divide
 
 
 @pytest.fixture

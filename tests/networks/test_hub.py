@@ -111,23 +111,23 @@ def expected_features(backbone, converter, images):
 
 @needs_hub
 @pytest.mark.parametrize("family", FAMILIES)
-def test_features_are_those_of_the_preset_and_its_image_converter(family, presets, rng):
+def test_features_are_those_of_the_preset_and_its_image_converter(family, presets, unit_length, rng):
     path, backbone, converter = presets(family)
     images = rng.integers(0, 256, (3, 16, 16, 3)).astype(np.float32)
     network = find(f"hub:{path}")(5, (16, 16, 3), seed=1)
     assert has_parts(f"hub:{path}") and is_pretrained(f"hub:{path}", "")
     features = parts.backbone(network)(images)
-    expected = expected_features(backbone, converter, images)
+    expected = unit_length(expected_features(backbone, converter, images))
     np.testing.assert_allclose(features, expected, rtol=1e-3, atol=1e-4)
     assert np.ptp(expected) > 0
 
 
 @needs_hub
-def test_images_of_another_size_are_resized_as_the_image_converter_does(presets, rng):
+def test_images_of_another_size_are_resized_as_the_image_converter_does(presets, unit_length, rng):
     path, backbone, converter = presets("ViT")
     images = rng.integers(0, 256, (3, 24, 24, 3)).astype(np.float32)
     features = parts.backbone(find(f"hub:{path}")(5, (24, 24, 3)))(images)
-    expected = expected_features(backbone, converter, images)
+    expected = unit_length(expected_features(backbone, converter, images))
     np.testing.assert_allclose(features, expected, rtol=1e-3, atol=1e-4)
 
 

@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from mpl_tf.networks import heads, parts
 from mpl_tf.options import ConfigError
@@ -56,6 +57,24 @@ def test_a_linear_head_takes_the_weights_of_its_logits(temperature, rng):
     head = heads.build(3, 5, temperature=temperature)
     heads.set_linear(head, kernel, bias)
     np.testing.assert_allclose(head(features), features @ kernel + bias, rtol=1e-4, atol=1e-5)
+
+
+def test_hidden_vectors_are_as_long_as_features_of_any_number(rng):
+    lengths = []
+    for num_features in (8, 512):
+        features = rng.normal(size=(200, num_features)).astype(np.float32)
+        features /= np.linalg.norm(features, axis=-1, keepdims=True)
+        hidden = heads.build(3, num_features, seed=1, form="mlp_2048").layers[1]
+        lengths.append(np.linalg.norm(hidden(features), axis=-1).mean())
+    np.testing.assert_allclose(lengths, 1, atol=0.05)
+
+
+def test_features_of_length_zero_have_logits_and_gradients():
+    layer, features = heads.unit_length(), tf.Variable([[0.0, 0.0], [3.0, 4.0]])
+    with tf.GradientTape() as tape:
+        lengths = layer(features)
+    assert np.all(np.isfinite(tape.gradient(lengths, features)))
+    np.testing.assert_allclose(lengths, [[0, 0], [0.6, 0.8]], rtol=1e-6)
 
 
 @pytest.mark.parametrize("form", ["", "mlp", "mlp_0", "MLP_3"])
