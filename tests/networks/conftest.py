@@ -7,7 +7,7 @@ import pytest
 
 @pytest.fixture
 def unit_length():
-    """unit_length(features): [N, F] of length 1 each, as backbones with learned weights give them."""
+    """unit_length(features): [N, F], each divided by its length, as backbones give them."""
 
     def divide(features):
         return features / np.linalg.norm(features, axis=-1, keepdims=True)

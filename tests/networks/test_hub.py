@@ -111,7 +111,9 @@ def expected_features(backbone, converter, images):
 
 @needs_hub
 @pytest.mark.parametrize("family", FAMILIES)
-def test_features_are_those_of_the_preset_and_its_image_converter(family, presets, unit_length, rng):
+def test_features_are_those_of_the_preset_and_its_image_converter(
+    family, presets, unit_length, rng
+):
     path, backbone, converter = presets(family)
     images = rng.integers(0, 256, (3, 16, 16, 3)).astype(np.float32)
     network = find(f"hub:{path}")(5, (16, 16, 3), seed=1)

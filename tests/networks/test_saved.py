@@ -73,7 +73,9 @@ ENDS = {  # what follows the trunk -> whether there is a head to cut
     ("end", "file"),
     [*((end, "m.keras") for end in ENDS), ("maps", "m.h5"), ("convolution", "m.h5")],
 )
-def test_the_head_is_cut_and_the_features_are_those_of_the_file(end, file, images, unit_length, tmp_path):
+def test_the_head_is_cut_and_the_features_are_those_of_the_file(
+    end, file, images, unit_length, tmp_path
+):
     make, cuts = ENDS[end]
     x = inputs = keras.Input((None, None, 3))
     x = trunk(x)
