@@ -1,5 +1,7 @@
 """A small backbone, and images whose features are cached."""
 
+import functools
+
 import keras
 import numpy as np
 import pytest
@@ -15,7 +17,7 @@ WEAK = policies.Crop()
 STRONG = policies.Strong(WEAK, randaugment.RandAugment())
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_backbone():
     """make_backbone(seed, ...): images [N, 8, 8, 3] -> features [N, 5]."""
 
@@ -30,22 +32,28 @@ def make_backbone():
     return make
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def images():
-    """Two parts of one dataset, of 150 and 70 images: three chunks and two."""
+    """Two parts of one dataset, of 150 and 70 images: three chunks and two. Nothing changes them."""
     pixels = np.random.default_rng(0).integers(0, 256, (220, *SHAPE), np.uint8)
     both = arrays(pixels, np.arange(220) % 3)
     return {"train": both.take(np.arange(150)), "unlabeled": both.take(np.arange(150, 220))}
 
 
-@pytest.fixture
-def make_features(make_backbone, images, tmp_path):
-    """make_features(backbone, **options): Features of these images in a folder of the test."""
+@pytest.fixture(scope="session")
+def features_in(make_backbone, images):
+    """features_in(folder, backbone, **options): Features of these images in a folder."""
 
-    def make(backbone=None, parts=images, weak=WEAK, strong=STRONG, **options):
+    def make(folder, backbone=None, parts=images, weak=WEAK, strong=STRONG, **options):
         made = FeatureConfig(**options)
         sets = view_sets(made, weak, strong)
         backbone = backbone or make_backbone()
-        return Features(backbone, parts, sets, str(tmp_path / "features"), made.cache_dtype)
+        return Features(backbone, parts, sets, str(folder), made.cache_dtype)
 
     return make
+
+
+@pytest.fixture
+def make_features(features_in, tmp_path):
+    """make_features(backbone, **options): Features of these images in a folder of the test."""
+    return functools.partial(features_in, tmp_path / "features")

@@ -19,10 +19,11 @@ STEPS = 4
 MORE = {"remixmatch": {"strong_views": 2}}
 
 
-@pytest.fixture
-def prepared(make_features, images):
+@pytest.fixture(scope="module")
+def prepared(features_in, images, tmp_path_factory):
     """Features in float32 of all images and views, and the pool: both parts."""
-    features = make_features(cache_dtype="float32", cached_strong_views=3)
+    folder = tmp_path_factory.mktemp("features")
+    features = features_in(folder, cache_dtype="float32", cached_strong_views=3)
     pool = images["train"].join(images["unlabeled"])
     features.prepare([(name, pool) for name in (PLAIN, WEAK, STRONG)])
     return features, pool
