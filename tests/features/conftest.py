@@ -34,7 +34,7 @@ def make_backbone():
 
 @pytest.fixture(scope="session")
 def images():
-    """Two parts of one dataset, of 150 and 70 images: three chunks and two. Nothing changes them."""
+    """Two parts of one dataset, of 150 and 70 images: three chunks and two. None is changed."""
     pixels = np.random.default_rng(0).integers(0, 256, (220, *SHAPE), np.uint8)
     both = arrays(pixels, np.arange(220) % 3)
     return {"train": both.take(np.arange(150)), "unlabeled": both.take(np.arange(150, 220))}
