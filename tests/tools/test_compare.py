@@ -14,6 +14,7 @@ import types
 import pytest
 
 from mpl_tf import train
+from mpl_tf.config.recipes import HEAD, RECIPES
 from mpl_tf.runs import pictures, views_grid
 
 
@@ -213,6 +214,14 @@ def test_students_of_several_rounds_share_the_steps_of_one(compare):
     options = compare.parse([])  # of the dataset's recipe
     arguments = compare.cells.Cell("noisy_student", 50, 0).flags(options)
     assert compare.cells.flags.parse(arguments).config.run.steps == 1000 // 3
+
+
+def test_heads_alone_are_finetuned_as_their_recipe_says(compare):
+    network = f"network=keras:MobileNetV3Small,network_weights={__file__}"
+    options = compare.parse([f"--flags={network},train=head"])
+    arguments = compare.cells.Cell("fixmatch", 50, 0).flags(options)
+    made = compare.cells.flags.parse(arguments).config.run
+    assert made.finetune_steps == HEAD["finetune_steps"] != RECIPES["digits"]["finetune_steps"]
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,9 @@ from mpl_tf.runs import results as run_results
 
 Results = dict[str, Any]  # the content of a results.json
 
+# Flags on which it depends what the recipe is.
+_OF_RECIPE = ("--data_dir=", "--network=", "--network_weights=", "--train=")
+
 
 class CellError(RuntimeError):
     """A run ended with a status other than 0, or is there with other settings."""
@@ -46,8 +49,8 @@ class Cell:
         """The flags of this run.
 
         Students of several rounds share the steps of one. Unlabeled images a step and steps of
-        finetuning are those of the dataset's recipe for Meta Pseudo Labels, whatever the method's
-        paper has: every method ends in the same way.
+        finetuning are those of the dataset's recipe, or that of a head alone, for Meta Pseudo
+        Labels, whatever the method's paper has: every method ends in the same way.
 
         Args:
           options: has `dataset`, `steps` and `flags`.
@@ -59,8 +62,8 @@ class Cell:
         dataset = f"--dataset={options.dataset}"
         of_every_run = [f"--{change}" for change in options.flags.split(",") if change]
         arguments = [dataset, f"--method={method}"]
-        data_dir = [flag for flag in of_every_run if flag.startswith("--data_dir=")]
-        recipe = flags.parse([dataset, *data_dir]).config.run
+        of_recipe = [flag for flag in of_every_run if flag.startswith(_OF_RECIPE)]
+        recipe = flags.parse([dataset, *of_recipe]).config.run
         for name in ("unlabeled_ratio", "finetune_steps"):
             if applies(name, method):
                 arguments.append(f"--{name}={getattr(recipe, name)}")
