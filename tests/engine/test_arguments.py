@@ -27,7 +27,12 @@ def method():
 @pytest.fixture(scope="module")
 def data():
     return mpl_tf.data.pair(
-        (IMAGES, LABELS), labeled_batch=3, unlabeled_ratio=2, method=mpl_tf.FixMatch
+        (IMAGES, LABELS),
+        labeled_batch=3,
+        unlabeled_ratio=2,
+        method=mpl_tf.FixMatch,
+        weak=None,
+        strong=None,
     )
 
 

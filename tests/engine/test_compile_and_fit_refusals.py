@@ -8,6 +8,7 @@ import mpl_tf
 from mpl_tf.options import ConfigError
 
 SHAPE, K = (4, 4, 1), 3
+PLAIN = {"weak": None, "strong": None}  # views take seconds to trace
 
 
 def network(seed=1):
@@ -17,7 +18,9 @@ def network(seed=1):
 def pairs(method, count=12):
     images = np.random.default_rng(0).integers(0, 256, (count, *SHAPE)).astype(np.uint8)
     labels = np.arange(count) % K
-    return mpl_tf.data.pair((images, labels), labeled_batch=3, unlabeled_ratio=2, method=method)
+    return mpl_tf.data.pair(
+        (images, labels), labeled_batch=3, unlabeled_ratio=2, method=method, **PLAIN
+    )
 
 
 @pytest.mark.parametrize("name", ["PseudoLabel", "NoisyStudent", "MetaPseudoLabels"])

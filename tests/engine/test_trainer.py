@@ -177,7 +177,9 @@ def test_methods_are_final_and_do_not_inherit_from_each_other():
 
 def test_images_that_do_not_fit_a_network_are_refused_before_a_step():
     images = np.zeros([12, 8, 8, 1], np.uint8)
-    data = mpl_tf.data.pair((images, np.arange(12) % 3), labeled_batch=2, unlabeled_ratio=1)
+    data = mpl_tf.data.pair(
+        (images, np.arange(12) % 3), labeled_batch=2, unlabeled_ratio=1, weak=None, strong=None
+    )
     networks = [mpl_tf.NETWORKS["mlp"](3, (8, 8, 3), seed=seed) for seed in (0, 1)]
     model = mpl_tf.MetaPseudoLabels(*networks)
     model.compile(

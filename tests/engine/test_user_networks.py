@@ -261,7 +261,9 @@ class Outer(keras.layers.Layer):
 def test_a_layer_or_weight_that_is_frozen_inside_of_a_layer_is_not_finetuned(frozen, rng):
     outer = Outer()
     images = rng.integers(0, 256, (12, *SHAPE)).astype(np.uint8)
-    data = mpl_tf.data.pair((images, np.arange(12) % K), labeled_batch=3, unlabeled_ratio=1)
+    data = mpl_tf.data.pair(
+        (images, np.arange(12) % K), labeled_batch=3, unlabeled_ratio=1, weak=None, strong=None
+    )
     model = network(outer)
     frozen(outer.inner).trainable = False
     method = mpl_tf.FixMatch(model)
@@ -285,7 +287,9 @@ def test_layers_frozen_or_unfrozen_after_compile_are_refused(freeze, rng):
     layer = keras.layers.Conv2D(2, 3)
     layer.trainable = freeze
     images = rng.integers(0, 256, (12, *SHAPE)).astype(np.uint8)
-    data = mpl_tf.data.pair((images, np.arange(12) % K), labeled_batch=3, unlabeled_ratio=1)
+    data = mpl_tf.data.pair(
+        (images, np.arange(12) % K), labeled_batch=3, unlabeled_ratio=1, weak=None, strong=None
+    )
     method = mpl_tf.FixMatch(network(layer))
     method.compile("sgd")
     layer.trainable = not freeze
@@ -299,7 +303,9 @@ def test_layers_frozen_before_compile_are_frozen_in_all_copies(nested, rng):
     frozen_layer = keras.layers.BatchNormalization()
     inner = keras.Sequential([keras.Input(SHAPE), frozen_layer]) if nested else frozen_layer
     images = rng.integers(0, 256, (12, *SHAPE)).astype(np.uint8)
-    data = mpl_tf.data.pair((images, np.arange(12) % K), labeled_batch=3, unlabeled_ratio=1)
+    data = mpl_tf.data.pair(
+        (images, np.arange(12) % K), labeled_batch=3, unlabeled_ratio=1, weak=None, strong=None
+    )
     method = mpl_tf.FixMatch(network(inner))
     inner.trainable = False
     method.compile("sgd")

@@ -30,7 +30,9 @@ def test_methods_with_state_learn_in_float64(floatx, name):
     floatx("float64")
     method = mpl_tf.METHODS[name]
     images = np.random.default_rng(0).integers(0, 256, (30, 4, 4, 1), np.uint8)
-    batches = data.pair((images, np.arange(30) % 3), method=method, labeled_batch=3)
+    batches = data.pair(
+        (images, np.arange(30) % 3), method=method, labeled_batch=3, weak=None, strong=None
+    )
     model = method(*(network(seed) for seed in range(len(method.optimizers))))
     model.compile(**dict.fromkeys(method.optimizers, "sgd"))
     if model.pretraining_phases():
