@@ -10,26 +10,31 @@ from mpl_tf.methods import METHODS
 
 # Method -> settings, in the order in which they are tried: the quickest first.
 # Heads on cached features of a network with learned weights.
-_FROM_PROBE = {"steps": 300, "head_init": "probe", "student_learning_rate": 0.003}
+_FROM_PROBE = {
+    "steps": 300,
+    "finetune_steps": 0,
+    "head_init": "probe",
+    "student_learning_rate": 0.003,
+}
 HEADS: Mapping[str, Mapping[str, Any]] = {
     "supervised": _FROM_PROBE,
     "fixmatch": _FROM_PROBE,
     "flexmatch": _FROM_PROBE,
     "uda": _FROM_PROBE,
-    "mpl": {**_FROM_PROBE, "teacher_learning_rate": 0.003, "finetune_steps": 0},
+    "mpl": {**_FROM_PROBE, "teacher_learning_rate": 0.003},
 }
 # The last layers of such a network, too. A step takes seconds: the batches are small.
 LAYERS = 20
 DEEPER: Mapping[str, Any] = {"steps": 60, "labeled_batch": 16, "unlabeled_ratio": 3}
 # Networks without learned weights, as a whole.
+_FROM_SCRATCH = {"steps": 400, "finetune_steps": 0, "student_learning_rate": 0.8}
 WHOLE: Mapping[str, Mapping[str, Any]] = {
-    "supervised": {"steps": 400, "student_learning_rate": 0.8},
-    "fixmatch": {"steps": 400, "student_learning_rate": 0.8},
-    "flexmatch": {"steps": 400, "student_learning_rate": 0.8},
-    "uda": {"steps": 400, "student_learning_rate": 0.8},
+    "supervised": _FROM_SCRATCH,
+    "fixmatch": _FROM_SCRATCH,
+    "flexmatch": _FROM_SCRATCH,
+    "uda": _FROM_SCRATCH,
     "mpl": {
-        "steps": 400,
-        "student_learning_rate": 0.8,
+        **_FROM_SCRATCH,
         "teacher_learning_rate": 0.8,
         "finetune_steps": 50,
         "finetune_learning_rate": 1e-3,

@@ -25,7 +25,7 @@ from mpl_tf.runs import restore
 from mpl_tf.serving import loading
 
 QUICK = {"steps": 8, "labeled_batch": 4, "unlabeled_ratio": 2, "student_learning_rate": 5.0}
-QUICK["strong"] = "none"  # others take seconds to trace
+QUICK |= {"finetune_steps": 0, "strong": "none"}  # others take seconds to trace
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,13 @@ from mpl_tf.data.dataset import Source
 from mpl_tf.runs import head_start, phases
 from mpl_tf.runs.experiment import build
 
-STEPS = {"steps": 5, "labeled_batch": 4, "unlabeled_ratio": 2, "student_learning_rate": 5.0}
+STEPS = {
+    "steps": 5,
+    "labeled_batch": 4,
+    "unlabeled_ratio": 2,
+    "student_learning_rate": 5.0,
+    "finetune_steps": 0,
+}
 TWO_NETWORKS = {
     "teacher_learning_rate": 5.0,
     "finetune_steps": 2,
