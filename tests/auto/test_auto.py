@@ -243,4 +243,4 @@ def test_real_images_end_within_their_minutes(tmp_path, monkeypatch, capsys):
     assert time.monotonic() - begin < 120
     summary = json.loads((tmp_path / "runs/auto-my_images/results.json").read_text())
     assert summary["test_accuracy"] > 0.6
-    assert len(rows(tmp_path / "runs/auto-my_images/candidates.csv")) >= 3
+    assert len(rows(tmp_path / "runs/auto-my_images/candidates.csv")) >= 2
