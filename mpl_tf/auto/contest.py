@@ -247,7 +247,7 @@ class Contest:
     def _ending(self, name: str, words: str) -> str:
         """What is said of a candidate at its end, in a line."""
         if words not in ("done", "done before"):
-            return f"not tried: {words}"
+            return f"passed over: {words}"
         if reason := self._ladder.results[name].get(_FAILED):
             return f"failed: {reason}"
         seconds = console.duration(self._ladder.seconds[name])

@@ -227,15 +227,13 @@ def test_real_images_end_within_their_minutes(tmp_path, monkeypatch, capsys):
     if not network.exists():
         pytest.skip(f"$MPL_TF_BACKBONES is no folder with {name}")
     digits = load_digits()
-    for number, (image, label) in enumerate(zip(digits.images[:300], digits.target, strict=False)):
-        folder = (
-            f"labeled/{label}" if number < 60 else "unlabeled" if number < 200 else f"test/{label}"
-        )
-        path = tmp_path / "my_images" / folder
+    order = np.random.default_rng(0).permutation(len(digits.target))[:300]  # writers are in a row
+    for number, i in enumerate(order):
+        label, image = digits.target[i], (15 * digits.images[i]).astype(np.uint8)
+        parts = [(60, f"labeled/{label}"), (200, "unlabeled"), (300, f"test/{label}")]
+        path = tmp_path / "my_images" / next(part for end, part in parts if number < end)
         path.mkdir(parents=True, exist_ok=True)
-        PIL.Image.fromarray((15 * image).astype(np.uint8)).resize((32, 32)).save(
-            path / f"{number}.png"
-        )
+        PIL.Image.fromarray(image).resize((32, 32)).save(path / f"{number}.png")
     monkeypatch.chdir(tmp_path)
     flags = ["--dataset=folder:my_images", f"--network=file:{network}", "--image_size=32"]
     begin = time.monotonic()

@@ -98,7 +98,7 @@ def test_nothing_is_started_that_does_not_fit_beside_its_delivery(
     _, answers, _ = hold(images, common, tmp_path, clock, 150)
     assert trained["calls"] == ["supervised, head", "fixmatch, head"]
     assert "mpl, head" not in answers and clock.now <= 150 - 15 - 30
-    assert "mpl, head: not tried: it takes about" in messages(20)
+    assert "mpl, head: passed over: it takes about" in messages(20)
 
 
 def test_what_is_slower_than_expected_is_given_up(
@@ -107,7 +107,7 @@ def test_what_is_slower_than_expected_is_given_up(
     trained["cost"] = {"fixmatch, head": 500.0}
     _, answers, ladder = hold(images, common, tmp_path, clock, 200)
     assert list(answers) == [regression.NAME, "supervised, head", "mpl, head"]
-    assert "fixmatch, head: not tried: it takes about 25 minutes" in messages(20)
+    assert "fixmatch, head: passed over: it takes about 25 minutes" in messages(20)
     assert ladder.spent < 150
 
 
