@@ -9,23 +9,22 @@ from mpl_tf.data import pairing
 from mpl_tf.methods import METHODS
 
 # Method -> settings, in the order in which they are tried: the quickest first.
-# Heads on cached features of a network with learned weights.
-_FROM_PROBE = {
-    "steps": 300,
-    "finetune_steps": 0,
-    "head_init": "probe",
-    "student_learning_rate": 0.003,
-}
+# Heads on cached features of a network with learned weights: as the recipe of heads says.
 HEADS: Mapping[str, Mapping[str, Any]] = {
-    "supervised": _FROM_PROBE,
-    "fixmatch": _FROM_PROBE,
-    "flexmatch": _FROM_PROBE,
-    "uda": _FROM_PROBE,
-    "mpl": {**_FROM_PROBE, "teacher_learning_rate": 0.003},
+    method: {} for method in ("supervised", "fixmatch", "flexmatch", "uda", "mpl")
 }
 # The last layers of such a network, too. A step takes seconds: the batches are small.
 LAYERS = 20
-DEEPER: Mapping[str, Any] = {"steps": 60, "labeled_batch": 16, "unlabeled_ratio": 3}
+DEEPER: Mapping[str, Any] = {
+    "steps": 60,
+    "labeled_batch": 16,
+    "unlabeled_ratio": 3,
+    "finetune_steps": 0,
+    "student_learning_rate": 3.0,
+    "student_wait_steps": 0,
+    "teacher_learning_rate": 3.0,
+    "backbone_rate": 0.01,
+}
 # Networks without learned weights, as a whole.
 _FROM_SCRATCH = {"steps": 400, "finetune_steps": 0, "student_learning_rate": 0.8}
 WHOLE: Mapping[str, Mapping[str, Any]] = {
