@@ -5,14 +5,17 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mpl_tf import config
+from mpl_tf.config.recipes import HEAD
 from mpl_tf.data import pairing
 from mpl_tf.methods import METHODS
 
 # Method -> settings, in the order in which they are tried: the quickest first.
-# Heads on cached features of a network with learned weights: as the recipe of heads says.
-HEADS: Mapping[str, Mapping[str, Any]] = {
-    method: {} for method in ("supervised", "fixmatch", "flexmatch", "uda", "mpl")
-}
+# Heads on cached features of a network with learned weights: as the recipe of heads says, whose
+# rates are for its batch.
+_HEAD = {"labeled_batch": HEAD["labeled_batch"]}
+HEADS: Mapping[str, Mapping[str, Any]] = dict.fromkeys(
+    ("supervised", "fixmatch", "flexmatch", "uda", "mpl"), _HEAD
+)
 # The last layers of such a network, too. A step takes seconds: the batches are small.
 LAYERS = 20
 DEEPER: Mapping[str, Any] = {
