@@ -13,13 +13,13 @@ import tqdm
 
 from mpl_tf import config, console
 from mpl_tf.auto import estimates, forecast, recipes, regression, trial
-from mpl_tf.auto.ladder import Ladder, Rung, TooLongError
+from mpl_tf.auto.ladder import Ladder, PassedOverError, Rung, TooLongError
 from mpl_tf.auto.material import Material
 from mpl_tf.auto.recipes import Recipe
 from mpl_tf.console import log
 from mpl_tf.data import views
 from mpl_tf.methods import METHODS
-from mpl_tf.networks.layers import all_layers
+from mpl_tf.networks import freezing
 from mpl_tf.options import ConfigError
 from mpl_tf.runs import cached, callbacks, experiment
 
@@ -115,19 +115,28 @@ class Contest:
             return
         for recipe in self._plan.recipes:
             yield from self._rung_of(recipe)
-        if self._plan.pretrained:
-            layers = _kernels(self._material.backbone)
-            tried = [name for name in self._answers() if name in self._recipes]
-            rights = {name: self._right(name) for name in tried}
-            for reads_unlabeled in (False, True):
-                of_sort = {
-                    name: right
-                    for name, right in rights.items()
-                    if self._recipes[name].reads_unlabeled == reads_unlabeled
-                }
-                if of_sort:
-                    best = self._recipes[estimates.best(of_sort)]
-                    yield from self._rung_of(recipes.deeper(best, layers))
+        layers = freezing.layers_with_kernels(self._material.backbone)
+        if self._plan.pretrained and layers:
+            for recipe in self._deeper(layers):
+                yield from self._rung_of(recipe)
+
+    def _deeper(self, layers: int) -> list[Recipe]:
+        """More layers by the best method with, and without unlabeled images, and what is done."""
+        tried = [name for name in self._answers() if name in self._recipes]
+        rights = {name: self._right(name) for name in tried}
+        chosen = []
+        for reads_unlabeled in (False, True):
+            of_sort = {
+                name: right
+                for name, right in rights.items()
+                if self._recipes[name].reads_unlabeled == reads_unlabeled
+            }
+            if of_sort:
+                chosen.append(recipes.deeper(self._recipes[estimates.best(of_sort)], layers))
+        # Those of methods that were the best in an earlier start, which tried fewer.
+        others = [recipes.deeper(recipe, layers) for recipe in self._plan.recipes]
+        done = [recipe for recipe in others if recipe.name in self._ladder.results]
+        return [*chosen, *(recipe for recipe in done if recipe not in chosen)]
 
     def _right(self, name: str) -> np.ndarray:
         held_out, logits = self._material.held_out(), self._read(name)
@@ -218,7 +227,9 @@ class Contest:
         try:
             with self._paced(name) as pace:
                 result = trial.answer(self._settings[name], self._material, file, pace)
-        except (ConfigError, callbacks.NonFiniteError) as error:
+        except ConfigError as error:  # such as no room for features: another start may have some
+            raise PassedOverError(str(error)) from error
+        except callbacks.NonFiniteError as error:
             return {_FAILED: str(error)}
         trial.write(f"{file}.npy", result.logits)
         return {
@@ -261,9 +272,3 @@ class Contest:
             f"{estimate.accuracy:.1%} ± {100 * estimate.error:.1f} of {estimate.images} held-out "
             f"images, {words} in {seconds}"
         )
-
-
-def _kernels(backbone: keras.Model) -> int:
-    """Layers of a backbone that have a kernel."""
-    leaves = [layer for layer in all_layers(backbone) if not all_layers(layer)]
-    return sum(any(len(v.shape) > 1 for v in layer.variables) for layer in leaves)

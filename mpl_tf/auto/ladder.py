@@ -29,6 +29,10 @@ class Rung:
     delivery: float = 0.0
 
 
+class PassedOverError(Exception):
+    """A candidate cannot be tried in this start; the message says why."""
+
+
 class TooLongError(Exception):
     """A candidate turns out not to end in time.
 
@@ -121,9 +125,9 @@ class Ladder:
         Args:
           rungs: the candidates. Each is asked for once those before it are done, so that what it
             is expected to take may follow from what they took.
-          attempt: name -> what the journal keeps of it, as JSON has it. It may raise TooLongError,
-            and the candidate is passed over. Anything else that it raises ends the climb, and the
-            candidate is not done.
+          attempt: name -> what the journal keeps of it, as JSON has it. It may raise TooLongError
+            or PassedOverError, and the candidate is passed over. Anything else that it raises ends
+            the climb, and the candidate is not done.
 
         Yields:
           (candidate, "done", "done before", or why it was passed over), as it happens.
@@ -141,6 +145,9 @@ class Ladder:
                 result = attempt(rung.name)
             except TooLongError as error:
                 yield rung, self._reason(dataclasses.replace(rung, seconds=error.seconds))
+                continue
+            except PassedOverError as error:
+                yield rung, str(error)
                 continue
             entry: _Entry = {"seconds": self._clock() - begin, "result": result}
             self._content["done"] = {**self._content["done"], rung.name: entry}

@@ -49,7 +49,7 @@ def set_trained(
     form, number = _parse(train)
     backbone = parts.backbone(network)
     leaves = _leaves(backbone)
-    kernels = [place for place, layer in enumerate(leaves) if _has_kernel(layer)]
+    kernels = _places_of_kernels(leaves)
     first = 0
     if form == "head":
         first = len(leaves)
@@ -86,13 +86,22 @@ def _parse(train: str) -> tuple[str, int]:
     return match[1], int(match[2])
 
 
+def layers_with_kernels(backbone: keras.Model) -> int:
+    """The greatest N of `last_N` for a backbone: how many of its layers have a kernel to train."""
+    return len(_places_of_kernels(_leaves(backbone)))
+
+
 def _leaves(network: keras.Model) -> list[keras.Layer]:
     """The layers of a network that have none inside, in order."""
     return [layer for layer in all_layers(network) if not all_layers(layer)]
 
 
-def _has_kernel(layer: keras.Layer) -> bool:
-    return any(len(v.shape) > 1 for v in layer.trainable_variables)
+def _places_of_kernels(leaves: list[keras.Layer]) -> list[int]:
+    return [
+        place
+        for place, layer in enumerate(leaves)
+        if any(len(variable.shape) > 1 for variable in layer.trainable_variables)
+    ]
 
 
 def _freeze_before(leaves: list[keras.Layer], first: int) -> None:

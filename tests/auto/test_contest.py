@@ -9,6 +9,8 @@ from mpl_tf.auto import contest, forecast, recipes, regression, trial
 from mpl_tf.auto.contest import Contest, Plan
 from mpl_tf.auto.ladder import JOURNAL, Ladder
 from mpl_tf.auto.recipes import Recipe
+from mpl_tf.config.recipes import HEAD
+from mpl_tf.options import ConfigError
 from mpl_tf.runs.callbacks import NonFiniteError
 
 RECIPES = [
@@ -137,6 +139,31 @@ def test_what_fails_is_named_and_the_others_go_on(
     assert "supervised, head: failed: train step 3: loss = nan" in messages(20)
 
 
+def test_what_cannot_be_tried_is_tried_by_the_next_start(
+    images, common, tmp_path, clock, trained, messages
+):
+    trained["cost"] = {"supervised, head": ConfigError("features take 9 GiB, and 1 is free.")}
+    _, answers, _ = hold(images, common, tmp_path, clock, 1e6)
+    assert list(answers) == [regression.NAME, "fixmatch, head", "mpl, head"]
+    assert "supervised, head: passed over: features take 9 GiB" in messages(20)
+    trained["cost"] = {}
+    _, answers, _ = hold(images, common, tmp_path, clock, 1e6)
+    assert {*answers} == {regression.NAME, *(recipe.name for recipe in RECIPES)}
+
+
+def test_more_layers_stay_candidates_when_another_head_becomes_the_best(
+    images, common, tmp_path, clock, trained
+):
+    trained["right"] = {"fixmatch, head": 7, "mpl, head": 8, "fixmatch, last_1": 9}
+    trained["cost"] = {"mpl, head": ConfigError("no room")}
+    _, answers, _ = hold(images, common, tmp_path, clock, 1e6, pretrained=True)
+    assert [*answers][-1] == "fixmatch, last layer"
+    trained["cost"] = {}
+    held, answers, _ = hold(images, common, tmp_path, clock, 1e6, pretrained=True)
+    assert {"fixmatch, last layer", "mpl, last layer"} <= {*answers}
+    assert held.settings_of("fixmatch, last layer").run.method == "fixmatch"
+
+
 def test_answers_that_are_gone_leave_their_candidate_out(
     images, common, tmp_path, clock, trained, messages
 ):
@@ -163,3 +190,11 @@ def test_the_recipes_can_be_trained_and_the_quickest_comes_first(images, common,
     methods = [each.run.method for each in settings]
     assert methods[0] == "supervised" and {"fixmatch", "flexmatch", "uda", "mpl"} <= {*methods}
     assert [r.method for r in recipes.quick(pretrained, has_unlabeled=False)] == ["supervised"]
+
+
+def test_heads_have_the_batch_and_the_rate_of_a_run_of_heads(common):
+    for recipe in recipes.quick(pretrained=True, has_unlabeled=True):
+        made = recipes.settings_of(recipe, common, 1000, 100_000)
+        assert made.run.labeled_batch == HEAD["labeled_batch"]
+        assert made.run.steps == HEAD["steps"]
+        assert made.optimizer.student_learning_rate == HEAD["student_learning_rate"]
