@@ -82,6 +82,7 @@ def run(chosen: AutoConfig, start: float) -> "Outcome":
     from mpl_tf.auto.contest import Plan
     from mpl_tf.auto.ladder import Ladder
     from mpl_tf.data.options import DataConfig
+    from mpl_tf.features import fingerprint
     from mpl_tf.runs import folder
 
     name = _dataset(chosen.dataset)
@@ -114,8 +115,10 @@ def run(chosen: AutoConfig, start: float) -> "Outcome":
         common["cache_dir"] = cache
     settings = {k: v for k, v in vars(chosen).items() if k not in _FREE} | vars(first)
     del settings["note"]
-    settings["dataset"] = name
-    key = material.key(source, settings)
+    settings |= {"dataset": name, "backbone": fingerprint.of_backbone(backbone)}
+    contents = source.contents()
+    material.warn_of_copies(contents)
+    key = material.key(contents, settings)
     with folder.lock(path):
         ladder = Ladder(path, key, 60 * chosen.minutes, start=start)
         with ladder.ticking():

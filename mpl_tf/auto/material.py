@@ -10,6 +10,9 @@ import keras
 import numpy as np
 
 from mpl_tf.augment import policies
+from mpl_tf.console import log
+from mpl_tf.data import duplicates
+from mpl_tf.data.contents import Contents
 from mpl_tf.data.dataset import Images, Source
 from mpl_tf.features import folds as folding
 from mpl_tf.features import probe, tables
@@ -109,16 +112,32 @@ def prepare(source: Source, backbone: keras.Model, directory: str, seed: int) ->
     return Material(source, backbone, features, standard, folds, seed)
 
 
-def key(source: Source, settings: Mapping[str, Any]) -> str:
+def key(contents: Mapping[str, Contents], settings: Mapping[str, Any]) -> str:
     """A digest of the images and of settings, hexadecimal: what results depend on.
 
     Args:
-      source: the images.
+      contents: part of the dataset -> its images.
       settings: name -> value, as JSON has it.
     """
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
-    for part, contents in source.contents().items():
+    for part, images in contents.items():
         digest.update(part.encode())
-        digest.update("\0".join(contents.names.tolist()).encode("utf-8", "surrogateescape"))
-        digest.update(contents.labels.tobytes() + contents.digests.tobytes())
+        digest.update("\0".join(images.names.tolist()).encode("utf-8", "surrogateescape"))
+        digest.update(images.labels.tobytes() + images.digests.tobytes())
     return digest.hexdigest()
+
+
+def warn_of_copies(contents: Mapping[str, Contents]) -> None:
+    """Says which images are held out and trained on at once, because they are there twice.
+
+    Args:
+      contents: part of the dataset -> its images.
+    """
+    for leak in duplicates.leaks(contents):
+        log.warning(f"{leak}: what is measured on them says too much")
+    copies = duplicates.repeated(contents["train"])
+    if copies and "validation" not in contents:
+        log.warning(
+            f"{copies:,} of {len(contents['train']):,} labeled images are copies of others: where "
+            "they are in different folds, what is measured says too much"
+        )

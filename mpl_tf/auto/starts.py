@@ -48,6 +48,13 @@ def choose(options: AutoConfig) -> Start:
     """
     if options.network:
         networks.find(options.network)
+    takes_file = bool(options.network) and networks.takes_weights(options.network)
+    if options.network_weights not in ("", published.IMAGENET) and not takes_file:
+        raise ConfigError(
+            f"network_weights={options.network_weights} is for --network=keras:NAME; received "
+            f"network={options.network!r}. Name the network that the weights are of."
+        )
+    if options.network:
         weights = options.network_weights if networks.takes_weights(options.network) else ""
         learned = networks.is_pretrained(options.network, weights)
         side = options.image_size or (_SIDE if learned else _SIDE_FROM_SCRATCH)

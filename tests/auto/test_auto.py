@@ -43,6 +43,14 @@ QUICK |= {"finetune_steps": 0, "strong": "none"}  # others take seconds to trace
             "network_weights must be imagenet or a file; n.h5 is no file",
         ),
         (
+            ["--dataset=folder:my_images", "--network_weights=n.h5"],
+            "network_weights=n.h5 is for --network=keras:NAME; received network=''",
+        ),
+        (
+            ["--dataset=folder:my_images", "--network=small", "--network_weights=n.h5"],
+            "network_weights=n.h5 is for --network=keras:NAME; received network='small'",
+        ),
+        (
             ["--dataset=folder:my_images", "--network_weights=", "--workdir=my_images"],
             "my_images has no journal.json and holds something else (labeled, unlabeled)",
         ),

@@ -153,8 +153,22 @@ def test_a_class_without_labels_is_named(source, backbone, tmp_path):
 
 
 def test_the_key_follows_images_and_settings(source, rng):
-    first = material.key(source, {"seed": 0})
-    assert first == material.key(source, {"seed": 0}) != material.key(source, {"seed": 1})
+    first = material.key(source.contents(), {"seed": 0})
+    assert first == material.key(source.contents(), {"seed": 0})
+    assert first != material.key(source.contents(), {"seed": 1})
     relabeled = Source(source.train.relabel(np.arange(30) % 3), CLASSES, source.unlabeled)
     fewer = Source(source.train, CLASSES, source.unlabeled.take(slice(49)))
-    assert len({first, *(material.key(s, {"seed": 0}) for s in (relabeled, fewer))}) == 3
+    others = [material.key(s.contents(), {"seed": 0}) for s in (relabeled, fewer)]
+    assert len({first, *others}) == 3
+
+
+def test_images_that_are_trained_on_and_held_out_are_warned_of(source, messages):
+    material.warn_of_copies(source.contents())
+    assert not messages(30)
+    labeled = source.train
+    copies = arrays(labeled.images[[*range(30), 7, 8]], labeled.labels[[*range(30), 7, 8]])
+    material.warn_of_copies(Source(copies, CLASSES).contents())
+    assert messages(30).startswith("2 of 32 labeled images are copies of others: where they are in")
+    of_validation = Source(copies, CLASSES, validation=labeled.take(np.arange(4)))
+    material.warn_of_copies(of_validation.contents())
+    assert messages(30).startswith("4 of 4 validation images are in train too")
