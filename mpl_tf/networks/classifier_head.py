@@ -77,6 +77,13 @@ def cut(network: keras.Model, name: str) -> Cut:
     return Cut(features, layer.name, factor * kernel, factor * _bias(layer, kernel))
 
 
+def last_layer(network: keras.Model) -> keras.Operation | None:
+    """What makes the output of a network, inside of the models that it ends with."""
+    layer = _maker(network.outputs[0])
+    inside = isinstance(layer, keras.Model) and getattr(layer, "outputs", None)
+    return last_layer(layer) if inside else layer
+
+
 def _of_nested(network: keras.Model, whole: keras.Model, last: keras.Model, name: str) -> Cut:
     """The cut of a network whose last layer is a model."""
     inner = cut(last, name)

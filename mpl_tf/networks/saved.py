@@ -30,8 +30,9 @@ def build(
 
     The model takes images with values 0 to 255: what it does to them first is part of it. Its
     classification head, if it has one, is cut; the weights of one of as many classes are where a
-    linear head starts, on features divided by the square root of their number. Without such a head
-    features have unit length. Maps of features are averaged over the places.
+    linear head starts, on features divided by the square root of their number, unless the model is
+    one of these networks, which has done so. Without such a head features have unit length. Maps of
+    features are averaged over the places.
 
     Args:
       num_classes: number of classes K.
@@ -64,12 +65,16 @@ def build(
     kernel = cut.kernel
     if kernel is not None and (kernel.shape[-1] != num_classes or head != "linear"):
         kernel = None
-    last = heads.unit_length() if kernel is None else heads.usual_length(len(kernel))
+    factor, last = 1.0, heads.unit_length()
+    if kernel is not None and _ends_with_lengths(cut.features):
+        last = None
+    elif kernel is not None:
+        factor, last = len(kernel) ** 0.5, heads.usual_length(len(kernel))
     backbone = remade.backbone(cut.features, input_shape, seeds, synchronized, name, last)
     num_features = backbone.output_shape[-1]
     made = heads.draw(num_classes, num_features, seeds, dropout, head, head_temperature)
     if kernel is not None:
-        made.set_weights([kernel * len(kernel) ** 0.5, cut.bias])
+        made.set_weights([factor * kernel, cut.bias])
         log.info(f"{name}: its layer {cut.layer!r} of {num_classes} classes is kept.")
     elif cut.layer:
         log.info(f"{name}: its last layer {cut.layer!r} is cut.")
@@ -80,6 +85,12 @@ def build(
             "input."
         )
     return parts.join(backbone, made, name="file")
+
+
+def _ends_with_lengths(features: keras.Model) -> bool:
+    """Whether the last layer of a network sets the length of its features, as in `heads`."""
+    last = classifier_head.last_layer(features)
+    return isinstance(last, (keras.layers.UnitNormalization, keras.layers.Rescaling))
 
 
 def _check_file(path: str) -> None:

@@ -112,8 +112,23 @@ def test_a_network_of_two_parts_keeps_both(images, tmp_path):
     second = build(tmp_path / "second.keras", classes=3, seed=2)
     np.testing.assert_allclose(second(images), first(images), rtol=1e-5)
     third = build(tmp_path / "second.keras", classes=4)
+    for other in (second, third):  # at the length for which rates are
+        np.testing.assert_allclose(
+            parts.backbone(other)(images), parts.backbone(first)(images), rtol=1e-5
+        )
+
+
+@pytest.mark.parametrize("channels", [3, 1])
+def test_a_network_whose_head_was_kept_keeps_both(images, channels, tmp_path):
+    inputs, shape = keras.Input(SHAPE), (8, 8, channels)
+    save(tmp_path / "first.keras", keras.Model(inputs, dense(pooled(trunk(inputs)))))
+    first = build(tmp_path / "first.keras", classes=5, shape=shape)
+    first.save(tmp_path / "second.keras")
+    second = build(tmp_path / "second.keras", classes=5, shape=shape)
+    images = images[..., :channels]
+    np.testing.assert_allclose(second(images), first(images), rtol=1e-5)
     np.testing.assert_allclose(
-        parts.backbone(third)(images), parts.backbone(first)(images), rtol=1e-5
+        parts.backbone(second)(images), parts.backbone(first)(images), rtol=1e-5
     )
 
 
