@@ -45,8 +45,11 @@ def _search(options: AutoConfig, begin: float) -> int:
     try:
         outcome = door.run(options, begin)
     except OSError as error:
-        path = options.workdir or "runs"
-        raise cli.Failure(f"{path} cannot be written: {error.strerror or error}.") from error
+        path = error.filename or options.workdir or "runs"
+        raise cli.Failure(
+            f"{path} cannot be read or written: {error.strerror or error}. Put that right, and the "
+            "same command continues."
+        ) from error
     except (callbacks.NonFiniteError, cache.CacheError, checkpoint.CheckpointError) as error:
         raise cli.Failure(str(error)) from error
     console.say(f"In {outcome.path}: {', '.join(sorted(os.listdir(outcome.path)))}")

@@ -1,6 +1,7 @@
 """`python -m mpl_tf.auto` from its command line, and `mpl_tf.auto(...)` from Python."""
 
 import csv
+import errno
 import inspect
 import json
 import os
@@ -17,7 +18,7 @@ from sklearn.datasets import load_digits
 
 import mpl_tf
 from mpl_tf.auto import __main__ as auto
-from mpl_tf.auto import door, estimates, recipes, starts
+from mpl_tf.auto import door, estimates, material, recipes, search, starts
 from mpl_tf.auto.options import AutoConfig
 from mpl_tf.networks import published
 from mpl_tf.options import ConfigError
@@ -62,6 +63,41 @@ def test_bad_input_is_refused_before_any_work(image_folder, monkeypatch, capsys,
     assert auto.main(flags) == 2
     assert message in capsys.readouterr().err
     assert [path.name for path in image_folder.iterdir()] == ["my_images"]
+
+
+def test_a_full_disk_is_a_sentence_with_the_file(monkeypatch, capsys):
+    def fill(chosen, start):
+        raise OSError(errno.ENOSPC, "No space left on device", "runs/auto-a/candidates.csv")
+
+    monkeypatch.setattr(door, "run", fill)
+    assert auto.main(["--dataset=folder:a", "--workdir=runs/auto-a"]) == 1
+    message = "runs/auto-a/candidates.csv cannot be read or written: No space left on device."
+    assert message in capsys.readouterr().err
+
+
+def test_other_weights_under_the_same_name_are_no_continuation(
+    colored_folder, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(material, "prepare", lambda *arguments: None)
+    monkeypatch.setattr(search, "find_best", lambda *arguments: None)
+    chosen = AutoConfig(
+        f"folder:{colored_folder}",
+        network=f"file:{tmp_path / 'a.keras'}",
+        image_size=12,
+        workdir=str(tmp_path / "auto"),
+    )
+    inputs = keras.Input((12, 12, 3))
+    network = keras.Model(
+        inputs, keras.layers.Conv2D(2, 3)(keras.layers.Rescaling(1 / 255)(inputs))
+    )
+    for change in (0, 1):
+        network.set_weights([weight + change for weight in network.get_weights()])
+        network.save(tmp_path / "a.keras")
+        if change:
+            with pytest.raises(ConfigError, match="is of other images or options"):
+                door.run(chosen, time.monotonic())
+        else:
+            door.run(chosen, time.monotonic())
 
 
 @pytest.fixture
