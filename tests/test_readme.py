@@ -37,21 +37,28 @@ def test_it_is_short():
 
 def rows(text, columns):
     """First cell -> the next `columns` cells, of every table row of a Markdown text."""
-    cells = ([cell.strip(" `") for cell in line.split("|")[1:-1]] for line in text.splitlines())
+    cells = ([cell.strip(" `*") for cell in line.split("|")[1:-1]] for line in text.splitlines())
     return [(row[0], row[1 : 1 + columns]) for row in cells if len(row) > columns]
 
 
-def test_the_table_of_methods_is_that_of_the_results():
-    table = README.partition("## Which method to pick")[2].partition("##")[0]
-    accuracies = {name: values for name, values in rows(table, 4) if "±" in values[0]}
-    assert len(accuracies) == 16
-    digits, fashion = (
-        RESULTS.partition(f"## All methods, {name}")[2].partition("##")[0]
-        for name in ("digits", "Fashion-MNIST")
+def test_the_tables_of_methods_are_those_of_the_results():
+    heads, _, scratch = (
+        README.partition("## Which method to pick")[2]
+        .partition("\n## ")[0]
+        .partition("**From scratch**")
     )
-    for name, values in accuracies.items():
-        assert (name, values[:2]) in rows(digits, 2), name
-        assert (name, values[2:]) in rows(fashion, 2), name
-    seconds = {name: values[4] for name, values in rows(table, 5)}
-    for name in accuracies:
-        assert any(row[0] == name and row[1][3] == seconds[name] for row in rows(digits, 4)), name
+    sections = [
+        RESULTS.partition(f"## {title}\n")[2].partition("\n## ")[0]
+        for title in ("Heads on cached features", "All methods, digits")
+    ]
+    for text, section, columns, count in zip(
+        (heads, scratch), sections, (3, 2), (7, 16), strict=True
+    ):
+        accuracies = {name: row for name, row in rows(text, columns) if "±" in row[0]}
+        assert len(accuracies) == count
+        for name, row in accuracies.items():
+            assert (name, row) in rows(section, columns), name
+    seconds = {name: row[2] for name, row in rows(scratch, 3) if "±" in row[0]}
+    for name in seconds:
+        times = [row[3] for other, row in rows(sections[1], 4) if other == name]
+        assert seconds[name] in times, name

@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from mpl_tf import data, options
+from mpl_tf import data, networks, options
 from mpl_tf.config.check_features import check_features
 from mpl_tf.config.check_networks import check_networks
 from mpl_tf.config.checks import check_compute, check_schedule
@@ -22,8 +22,8 @@ from mpl_tf.options import ConfigError
 def make(settings: Mapping[str, Any]) -> Config:
     """The configuration of a run, checked.
 
-    A setting is never changed. What is not set comes from the recipe of heads where they alone are
-    trained, else from the dataset's recipe, else from the method's `defaults`, else from the
+    A setting is never changed. What is not set comes from the recipe of pretrained networks if they
+    are, else from the dataset's recipe, else from the method's `defaults`, else from the
     option's default, but if a method's default is 0 or False, no recipe overrides it. What is not
     set gives way in a small run; see `fit`.
 
@@ -37,7 +37,9 @@ def make(settings: Mapping[str, Any]) -> Config:
     """
     dataset = _dataset(settings)
     name = settings.get("dataset", RunConfig.dataset)
-    suited = recipe(name, dataset, settings.get("train", NetworkConfig.train))
+    network, weights = (settings.get(k, "") for k in ("network", "network_weights"))
+    pretrained = networks.is_pretrained(network, weights)
+    suited = recipe(name, dataset, settings.get("train", NetworkConfig.train), pretrained)
     values = _resolve(settings, suited)
 
     def without(name: str) -> tuple[Any, Any]:

@@ -1,4 +1,4 @@
-"""Recipes: how this project trains on each dataset that has a name, and heads alone."""
+"""Recipes: how this project trains on each dataset that has a name, and pretrained networks."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -112,14 +112,20 @@ HEAD: Mapping[str, Any] = {
     "finetune_learning_rate": 1.0,
     "finetune_steps": 100,
 }
+# The same for backbones that learn, too: fewer steps, each of which takes longer.
+PRETRAINED: Mapping[str, Any] = {**HEAD, "steps": 200, "eval_every": 50, "finetune_steps": 50}
 
 
-def recipe(name: str, dataset: Dataset, train: str = "all") -> dict[str, Any]:
+def recipe(
+    name: str, dataset: Dataset, train: str = "all", pretrained: bool = False
+) -> dict[str, Any]:
     """Option name -> value, what is better for a run than the options' own defaults.
 
     Args:
       name: of the dataset, as `--dataset` takes it.
       dataset: which it is; its `sizes` count too.
       train: what of the networks is trained, as `--train` takes it.
+      pretrained: whether they start from learned weights.
     """
-    return {**dataset.sizes, **RECIPES.get(name, {}), **(HEAD if train == "head" else {})}
+    start: Mapping[str, Any] = PRETRAINED if pretrained else {}
+    return {**dataset.sizes, **RECIPES.get(name, {}), **(HEAD if train == "head" else start)}

@@ -45,7 +45,7 @@ class NetworkConfig:
         choices=("auto", "frozen", "trained"),
     )
     backbone_rate: float = option(
-        0.1,
+        0.01,
         "What the learning rate is multiplied by for a backbone with learned weights.",
         above=0,
         high=1000,

@@ -329,4 +329,4 @@ def test_options_of_networks_in_files_that_have_no_effect_are_refused(settings, 
     with pytest.raises(options.ConfigError, match=message):
         config.make({"network": f"file:{path}", **settings})
     made = config.make({"network": f"file:{path}", "train": "head"})
-    assert (made.network.train, made.network.backbone_rate) == ("head", 0.1)
+    assert (made.network.train, made.network.backbone_rate) == ("head", 0.01)

@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 
 from mpl_tf import config
-from mpl_tf.config.recipes import HEAD, RECIPES
+from mpl_tf.config.recipes import HEAD, PRETRAINED, RECIPES
 from mpl_tf.data import DATASETS
 from mpl_tf.methods import METHODS
 
@@ -21,7 +21,7 @@ def test_recipes_name_options():
     groups += [method.Config for method in METHODS.values()]
     names = {field.name for group in groups for field in dataclasses.fields(group)}
     assert RECIPES.keys() <= DATASETS.keys()
-    for dataset, recipe in {**RECIPES, "a head": HEAD}.items():
+    for dataset, recipe in {**RECIPES, "head": HEAD, "whole": PRETRAINED}.items():
         assert recipe.keys() <= names, dataset
 
 
@@ -33,14 +33,17 @@ def test_every_recipe_is_valid_with_every_method(dataset, method):
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_heads_alone_have_a_recipe_of_their_own(method):
+def test_pretrained_networks_have_recipes_of_their_own(method):
     network = {"network": "keras:MobileNetV3Small", "network_weights": __file__}
     made = config.make({"dataset": "fashion_mnist", "method": method, "train": "head", **network})
     assert made.run.steps == HEAD["steps"] != RECIPES["fashion_mnist"]["steps"]
     assert made.optimizer.student_learning_rate == HEAD["student_learning_rate"]
     assert made.data.weak == RECIPES["fashion_mnist"]["weak"]  # views are the dataset's
     whole = config.make({"dataset": "fashion_mnist", "method": method, "train": "all", **network})
-    assert whole.run.steps == RECIPES["fashion_mnist"]["steps"]
+    assert whole.run.steps == PRETRAINED["steps"]
+    random = {"network": "keras:MobileNetV3Small", "image_size": 32}
+    made = config.make({"dataset": "fashion_mnist", "method": method, **random})
+    assert made.run.steps == RECIPES["fashion_mnist"]["steps"]
 
 
 # Pham et al. 2021, appendix, column by column; what is blank there is not here.

@@ -216,6 +216,12 @@ def test_students_of_several_rounds_share_the_steps_of_one(compare):
     assert compare.cells.flags.parse(arguments).config.run.steps == 1000 // 3
 
 
+def test_a_folder_is_called_by_its_name(compare):
+    names = ("digits", "folder:/home/me/my_images/", "folder:my_images", "tfrecord:a/b/*.tfrecord")
+    expected = ["digits", "folder:my_images", "folder:my_images", "tfrecord:*.tfrecord"]
+    assert [compare.tables.dataset_name(name) for name in names] == expected
+
+
 def test_heads_alone_are_finetuned_as_their_recipe_says(compare):
     network = f"network=keras:MobileNetV3Small,network_weights={__file__}"
     options = compare.parse([f"--flags={network},train=head"])

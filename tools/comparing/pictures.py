@@ -39,7 +39,9 @@ def _dots(options: argparse.Namespace, methods: Sequence[str], done: tables.Resu
     groups = tables.by_seed(done)
     columns = tables.measured_columns(options.num_labeled, groups)
     rows = [m for m in methods if any(method == m for method, _ in groups)]
-    size = (2.5 + 4 * len(columns), 1.3 + 0.45 * len(rows))
+    labels = [m.replace(":", "\n") for m in rows]
+    height = max(0.45, 0.1 + 0.15 * max(label.count("\n") + 1 for label in labels))
+    size = (2.5 + 4 * len(columns), 1.3 + height * len(rows))
     figure = Figure(figsize=size, layout="constrained")
     panels = figure.subplots(1, len(columns), squeeze=False, sharey=True)
     for axes, n in zip(panels[0], columns, strict=True):
@@ -54,11 +56,11 @@ def _dots(options: argparse.Namespace, methods: Sequence[str], done: tables.Resu
             mean, style = statistics.mean(values), {"fmt": "o", "capsize": 4}
             color = f"C{list(methods).index(method) % 10}"  # as in the curves
             axes.errorbar(mean, y, xerr=half, color=color, **style)
-        axes.set_yticks(range(len(rows)), [m.replace(":", "\n") for m in rows], fontsize=8)
+        axes.set_yticks(range(len(rows)), labels, fontsize=8)
         axes.set_ylim(len(rows) - 0.5, -0.5)
         axes.set_xlim(*limits(all_values))
         axes.set(
-            title=f"{options.dataset}, {n} labels",
+            title=f"{tables.dataset_name(options.dataset)}, {n} labels",
             xlabel=f"{tables.measured_part(done)} accuracy (%)",
         )
         axes.grid(axis="x", alpha=0.3)
@@ -102,7 +104,7 @@ def _curves(
             if length:
                 mean = [statistics.mean(v[i] for _, v in of_method) for i in range(length)]
                 axes.plot(of_method[0][0][:length], mean, label=method.replace(":", "\n"), **style)
-        axes.set(title=f"{options.dataset}, {n} labels", xlabel="step")
+        axes.set(title=f"{tables.dataset_name(options.dataset)}, {n} labels", xlabel="step")
         axes.set_ylabel("validation accuracy of the EMA student (%)")
         axes.grid(alpha=0.3)
     handles, labels = panels[0][0].get_legend_handles_labels()

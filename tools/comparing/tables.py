@@ -77,6 +77,16 @@ def paired_p(ours: Mapping[int, float], theirs: Mapping[int, float]) -> float | 
     return float(stats.ttest_1samp(differences, 0).pvalue)
 
 
+def dataset_name(dataset: str) -> str:
+    """What a dataset is called in a table: of a path its last part.
+
+    Args:
+      dataset: as `--dataset` takes it.
+    """
+    source, colon, path = dataset.partition(":")
+    return source + colon + os.path.basename(os.path.normpath(path)) if colon else dataset
+
+
 def by_seed(done: Results) -> Groups:
     """dict of (method, num_labeled) -> dict of seed -> results."""
     groups: Groups = {}
@@ -141,8 +151,8 @@ def markdown(
     columns, rows = measured_columns(options.num_labeled, groups), _rows(methods, groups)
     base = reference(rows)
     lines = [
-        f"{measured_part(done).capitalize()} accuracy (%) on {options.dataset}: mean ± standard "
-        f"deviation over up to {options.seeds} seeds, of the network that a run delivers after its "
+        f"{measured_part(done).capitalize()} accuracy (%) on {dataset_name(options.dataset)}: mean ± "
+        f"standard deviation over up to {options.seeds} seeds, of the network that a run delivers after its "
         "last step; nothing is selected on test images. Bold: the best, where a paired t-test "
         f"tells it from the second (p < {LEVEL}).",
         "",
