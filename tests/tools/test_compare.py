@@ -224,10 +224,11 @@ def test_a_folder_is_called_by_its_name(compare):
 
 def test_heads_alone_are_finetuned_as_their_recipe_says(compare):
     network = f"network=keras:MobileNetV3Small,network_weights={__file__}"
-    options = compare.parse([f"--flags={network},train=head"])
-    arguments = compare.cells.Cell("fixmatch", 50, 0).flags(options)
-    made = compare.cells.flags.parse(arguments).config.run
-    assert made.finetune_steps == HEAD["finetune_steps"] != RECIPES["digits"]["finetune_steps"]
+    for method, flags in (("fixmatch", f"{network},train=head"), ("fixmatch:train=head", network)):
+        options = compare.parse([f"--flags={flags}"])
+        arguments = compare.cells.Cell(method, 50, 0).flags(options)
+        made = compare.cells.flags.parse(arguments).config.run
+        assert made.finetune_steps == HEAD["finetune_steps"] != RECIPES["digits"]["finetune_steps"]
 
 
 @pytest.mark.parametrize(

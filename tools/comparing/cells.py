@@ -60,14 +60,15 @@ class Cell:
         """
         method, *changes = self.method.split(":")
         dataset = f"--dataset={options.dataset}"
+        of_method = [f"--{change}" for change in changes]
         of_every_run = [f"--{change}" for change in options.flags.split(",") if change]
         arguments = [dataset, f"--method={method}"]
-        of_recipe = [flag for flag in of_every_run if flag.startswith(_OF_RECIPE)]
+        of_recipe = [flag for flag in of_method + of_every_run if flag.startswith(_OF_RECIPE)]
         recipe = flags.parse([dataset, *of_recipe]).config.run
         for name in ("unlabeled_ratio", "finetune_steps"):
             if applies(name, method):
                 arguments.append(f"--{name}={getattr(recipe, name)}")
-        arguments += [f"--{change}" for change in changes]
+        arguments += of_method
         arguments += [f"--num_labeled={self.num_labeled}", f"--seed={self.seed}"]
         arguments += [f"--steps={options.steps}"] if options.steps else []
         arguments += of_every_run
