@@ -151,9 +151,9 @@ def markdown(
     columns, rows = measured_columns(options.num_labeled, groups), _rows(methods, groups)
     base = reference(rows)
     lines = [
-        f"{measured_part(done).capitalize()} accuracy (%) on {dataset_name(options.dataset)}: mean ± "
-        f"standard deviation over up to {options.seeds} seeds, of the network that a run delivers after its "
-        "last step; nothing is selected on test images. Bold: the best, where a paired t-test "
+        f"{measured_part(done).capitalize()} accuracy (%) on {dataset_name(options.dataset)}: mean "
+        f"± standard deviation over up to {options.seeds} seeds, of the network that a run "
+        "delivers after its last step; nothing is selected on test images. Bold: the best, where a paired t-test "
         f"tells it from the second (p < {LEVEL}).",
         "",
         *([differences, ""] if differences else []),
