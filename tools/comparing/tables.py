@@ -153,8 +153,8 @@ def markdown(
     lines = [
         f"{measured_part(done).capitalize()} accuracy (%) on {dataset_name(options.dataset)}: mean "
         f"± standard deviation over up to {options.seeds} seeds, of the network that a run "
-        "delivers after its last step; nothing is selected on test images. Bold: the best, where a paired t-test "
-        f"tells it from the second (p < {LEVEL}).",
+        "delivers after its last step; nothing is selected on test images. Bold: the best, where "
+        f"a paired t-test tells it from the second (p < {LEVEL}).",
         "",
         *([differences, ""] if differences else []),
         "| method | " + " | ".join(f"{n} labels" for n in columns) + " |",
