@@ -232,10 +232,7 @@ class Contest:
         except callbacks.NonFiniteError as error:
             return {_FAILED: str(error)}
         trial.write(f"{file}.npy", result.logits)
-        return {
-            "seconds_a_fold": result.seconds_a_fold,
-            "seconds_of_views": result.seconds_of_views,
-        }
+        return {"seconds_a_fold": result.seconds_a_fold}
 
     @contextlib.contextmanager
     def _paced(self, name: str):

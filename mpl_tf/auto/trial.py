@@ -34,12 +34,10 @@ class Trial:
     Attributes:
       logits: float32 [H, K], of `Material.held_out`.
       seconds_a_fold: that a network took to be trained; None if all were there.
-      seconds_of_views: that the features of views took.
     """
 
     logits: np.ndarray
     seconds_a_fold: float | None
-    seconds_of_views: float
 
 
 def answer(
@@ -68,14 +66,13 @@ def answer(
     names = [f"{file}-fold-{number}.npy" for number in range(len(parts))]
     logits, repeated = {}, None
     durations: list[float] = []
-    seconds_of_views = 0.0
     for number, (split, held_out) in enumerate(parts):
         if (saved := read(names[number])) is not None:
             logits[number] = saved
             continue
         if repeated is None:
             repeated = _Repeated(settings, split, f"{file}-run")
-            seconds_of_views = repeated.prepare(material)
+            repeated.prepare(material)
         todo = sum(not os.path.exists(name) for name in names[number:])
         start = time.perf_counter()
         logits[number] = repeated.answer(split, held_out, _Pace(pace, settings, todo))
@@ -84,7 +81,7 @@ def answer(
     whole = _in_order(material, [logits[number] for number in range(len(parts))])
     for name in names:
         files.remove(name)
-    return Trial(whole, float(np.mean(durations)) if durations else None, seconds_of_views)
+    return Trial(whole, float(np.mean(durations)) if durations else None)
 
 
 def splits_of(settings: config.Config, material: Material) -> list[tuple[Split, Images]]:
@@ -141,14 +138,12 @@ class _Repeated:
         for name in method.optimizers:
             yield from getattr(method, name).variables
 
-    def prepare(self, material: Material) -> float:
-        """Computes the features of all splits that are not there yet; returns the seconds."""
-        start = time.perf_counter()
+    def prepare(self, material: Material) -> None:
+        """Computes the features of all splits that are not there yet."""
         everything = experiment.make_split(self._settings, material.source)
         whole = dataclasses.replace(self._experiment, split=everything)
         if whole.features is not None and whole.features.missing(whole.requests()):
             whole.prepare()
-        return time.perf_counter() - start
 
     def answer(self, split: Split, images: Images, pace: "_Pace") -> np.ndarray:
         """Trains on a split from the beginning; returns logits [n, K] of images."""

@@ -55,7 +55,7 @@ def trained(images, clock, monkeypatch):
             clock.now += cost
         right = np.arange(len(labels)) < calls_about["right"].get(name, 5)
         classes = np.where(right, labels, (labels + 1) % 3)
-        return trial.Trial(np.eye(3)[classes], cost, 0.0)
+        return trial.Trial(np.eye(3)[classes], cost)
 
     monkeypatch.setattr(trial, "answer", answer)
     calls_about["calls"] = calls
