@@ -31,7 +31,7 @@ class Options:
     """Which model answers, and how."""
 
     model: str = option(
-        "", "An export, a folder of versions of one, or the folder of a run.", path=True
+        "", "An export, a folder of versions of one, or the folder of a run or of auto.", path=True
     )
     format: str = option(
         "jsonl",

@@ -53,6 +53,7 @@ def _search(options: AutoConfig, begin: float) -> int:
     except (callbacks.NonFiniteError, cache.CacheError, checkpoint.CheckpointError) as error:
         raise cli.Failure(str(error)) from error
     console.say(f"In {outcome.path}: {', '.join(sorted(os.listdir(outcome.path)))}")
+    console.say(f"For other images: python -m mpl_tf.predict --model={outcome.path} PICTURES")
     return cli.DONE
 
 

@@ -78,6 +78,7 @@ class Contest:
             log.info(f"{rung.name}: {self._ending(rung.name, words)}")
         # The first takes seconds and is tried whatever the time: something is delivered.
         if regression.NAME not in self._ladder.results:
+            log.info(f"{regression.NAME} takes seconds and is tried nevertheless")
             self._attempt(regression.NAME)
         return self._answers()
 

@@ -140,7 +140,13 @@ def lists(
         for i, k in zip(positions, classes, strict=True)
     ]
     _sheet(path, tables.SUSPICIOUS, "Labels that predictions contradict", train, positions, lines)
-    log.info(f"{len(positions)} of {len(train)} labels are suspicious")
+    answered = np.all(np.isfinite(out_of_fold), axis=-1)
+    right = np.argmax(out_of_fold[answered], axis=-1) == train.labels[answered]
+    if len(right):
+        log.info(
+            f"{len(positions)} of {len(train)} labels are suspicious to a classifier that is right "
+            f"in {np.mean(right):.0%} of them: look at them in {tables.SUSPICIOUS}"
+        )
     return chosen, positions
 
 

@@ -103,16 +103,17 @@ def best(rights: Mapping[str, np.ndarray]) -> str:
     return max(rights, key=lambda name: int(np.sum(rights[name])))
 
 
-def verdict(rights: Mapping[str, np.ndarray]) -> str:
+def verdict(rights: Mapping[str, np.ndarray], folds: np.ndarray | None = None) -> str:
     """Which candidate is delivered, and how sure it is that it beats the next one, in a sentence.
 
     Args:
       rights: as for `best`.
+      folds: as for `estimate`.
     """
     winner = best(rights)
     others = {name: right for name, right in rights.items() if name != winner}
     if not others:
-        own = estimate(rights[winner])
+        own = estimate(rights[winner], folds)
         return (
             f"{winner} is delivered: nothing else was tried. On {own.images} held-out images it is "
             f"right in {own.accuracy:.1%} ± {100 * own.error:.1f}."

@@ -103,6 +103,11 @@ class Ladder:
         return self._before + self._clock() - self._start
 
     @property
+    def over(self) -> float:
+        """Seconds that were used beyond the budget, at least 0."""
+        return max(0.0, self.spent - self._budget)
+
+    @property
     def left(self) -> float:
         """Seconds for candidates, at least 0: delivering what is done has its own."""
         return max(0.0, self._budget - self._reserve - self.spent)

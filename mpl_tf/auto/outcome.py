@@ -9,7 +9,7 @@ from mpl_tf.auto.candidates import Candidate
 from mpl_tf.auto.estimates import Estimate
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Outcome:
     """A classifier, how good it is, and what it says of the unlabeled images.
 
@@ -45,6 +45,11 @@ class Outcome:
     path: str
     export: str
     run: str | None
+
+    def __repr__(self) -> str:
+        """What is delivered, how good it is, and where it lies."""
+        accuracy = "not measured" if self.estimate is None else f"{self.estimate.accuracy:.1%}"
+        return f"Outcome({self.delivered!r}, {accuracy}, in {self.path!r})"
 
     @property
     def labels(self) -> np.ndarray:

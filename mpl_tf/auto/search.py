@@ -7,7 +7,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from mpl_tf import files
+from mpl_tf import console, files
 from mpl_tf.auto import candidates, delivery, estimates, regression, sureness, tables
 from mpl_tf.auto.candidates import Candidate
 from mpl_tf.auto.contest import Contest, Plan
@@ -55,7 +55,7 @@ def find_best(
         "can be held out. Two labels a class are enough for an estimate."
     )
     if held_out is not None:
-        winner, verdict = estimates.best(rights), estimates.verdict(rights)
+        winner, verdict = estimates.best(rights), estimates.verdict(rights, folds)
     tried = _candidates(material, rights, ladder.seconds, winner)
     candidates.write(os.path.join(path, tables.CANDIDATES), tried)
     title = f"Candidates, on {len(labels)} held-out images"
@@ -90,6 +90,11 @@ def find_best(
         **(about or {}),
     }
     files.write_json(os.path.join(path, RESULTS), summary)
+    if test is not None:
+        log.info(f"On {len(test)} test images it is right in {summary['test_accuracy']:.1%}.")
+    if ladder.over:
+        seconds = console.duration(ladder.over)
+        log.info(f"{seconds} more than the minutes: a delivery that is begun is ended")
     if measured is not None:
         log.info(sureness.text(measured, temperature))
     return Outcome(

@@ -75,8 +75,9 @@ def is_run(path: str) -> bool:
 
 
 def exports_of(path: str) -> str:
-    """The folder of the exports of `path`: of a run, its `export`; any other is itself."""
-    return os.path.join(path, EXPORT) if is_run(path) else path
+    """The folder of the exports of `path`: `export` in a run, or where there is one; or itself."""
+    exports = os.path.join(path, EXPORT)
+    return exports if is_run(path) or os.path.isdir(exports) else path
 
 
 def state(path: str, config: dict[str, Any], overwrite: bool = False) -> str:

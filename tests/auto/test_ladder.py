@@ -48,6 +48,9 @@ def test_what_does_not_fit_is_passed_over_and_a_quicker_one_tried(tmp_path, cloc
     assert clock.now - 1000 == ladder.spent == 85
     assert (dict(ladder.seconds), ladder.left) == ({"a": 30, "b": 55}, 5)
     assert ladder.results["a"] == {"accuracy": 1}
+    assert ladder.over == 0
+    clock.now += 12
+    assert ladder.over == 7
 
 
 def test_nothing_starts_when_the_time_is_over(tmp_path, clock):

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import logging
 import os
 
 import keras
@@ -58,8 +59,17 @@ def find(source, backbone, tmp_path, seconds=60.0, key="k"):
     return folder, outcome, json.loads((folder / search.RESULTS).read_text())
 
 
-def test_what_is_delivered(source, backbone, tmp_path, rng):
+def test_what_is_delivered(source, backbone, tmp_path, messages):
     folder, outcome, summary = find(source, backbone, tmp_path)
+    said = messages(logging.INFO)
+    assert f"On 60 test images it is right in {summary['test_accuracy']:.1%}." in said
+    assert "labels are suspicious to a classifier that is right in" in said
+    assert "more than the minutes" not in said
+    assert (
+        repr(outcome)
+        == f"Outcome({outcome.delivered!r}, {outcome.accuracy:.1%}, in {str(folder)!r})"
+    )
+    assert f"± {100 * summary['standard_error']:.1f}" in summary["verdict"]
     assert sorted(os.listdir(folder)) == [
         "candidates.csv",
         "candidates.png",

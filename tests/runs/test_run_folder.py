@@ -101,6 +101,8 @@ def test_the_exports_of_a_run_and_of_any_other_folder(tmp_path):
     prepare(path)
     assert run_folder.is_run(path)
     assert run_folder.exports_of(path) == os.path.join(path, "export")
+    (tmp_path / "auto" / "export").mkdir(parents=True)  # as python -m mpl_tf.auto leaves it
+    assert run_folder.exports_of(str(tmp_path / "auto")) == str(tmp_path / "auto" / "export")
 
 
 def test_what_a_run_writes_has_these_names():
