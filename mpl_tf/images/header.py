@@ -126,8 +126,9 @@ def inspect(encoded: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
 
     def gif():
         reason = "is a GIF whose first frame does not fill it; save that frame as an image"
-        reason = tf.where(_is_full_gif(encoded), "", reason)
-        return reason, _number(head, 6, 2), _number(head, 8, 2)
+        width, height = _number(head, 6, 2), _number(head, 8, 2)
+        is_large = tf.cast(width, tf.int64) * tf.cast(height, tf.int64) > MAX_PIXELS
+        return tf.where(is_large | _is_full_gif(encoded), "", reason), width, height
 
     def webp():
         extended = tf.reduce_all(head[12:16] == list(b"VP8X"))
@@ -157,7 +158,7 @@ def inspect(encoded: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         ["has ", size, f" pixels; images of more than {MAX_PIXELS:,} are not decoded"]
     )
     pixels = width * height
-    return tf.where(pixels > MAX_PIXELS, too_large, reason), pixels
+    return tf.where((reason == "") & (pixels > MAX_PIXELS), too_large, reason), pixels
 
 
 def is_moving(encoded: tf.Tensor) -> tf.Tensor:
