@@ -116,7 +116,7 @@ def _drawings(
     curves = read_curves(os.path.join(workdir, METRICS))
     shares = read_shares(os.path.join(workdir, SHARES))
     drawings: list[Callable[[Axes], None]] = []
-    if _accuracies(curves) or accuracy.get("finetuned") is not None:
+    if _accuracies(curves):
         drawings.append(lambda axes: _accuracy(axes, curves, accuracy, part))
     if losses := [n for n in curves if n.endswith("loss") and not n.startswith("val_")]:
         drawings.append(lambda axes: _losses(axes, curves, losses))

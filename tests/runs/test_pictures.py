@@ -25,7 +25,7 @@ def figure(tmp_path, monkeypatch, rng):
 
     monkeypatch.setattr(pictures.Figure, "savefig", keep)
 
-    def draw(metrics, shares="", panels=(), tested=True):
+    def draw(metrics, shares="", panels=(), tested=True, finetuned=None):
         (tmp_path / "metrics.csv").write_text(metrics)
         if shares:
             (tmp_path / "pseudo_labels.csv").write_text(shares)
@@ -37,7 +37,7 @@ def figure(tmp_path, monkeypatch, rng):
             workdir=str(tmp_path),
             panels=panels,
             part="test",
-            accuracy={"ema": 0.5, "finetuned": None} if tested else {},
+            accuracy={"ema": 0.5, "finetuned": finetuned} if tested else {},
             probs=np.full([6, 2], 0.5) if tested else None,
             images=images if tested else None,
             labeled=images,
@@ -155,6 +155,11 @@ def test_a_flat_curve_of_accuracies_looks_flat(figure):
     metrics = "phase,step,val_ema_accuracy\ntrain,2,0.5\ntrain,4,0.501\n"
     low, high = figure(metrics)["Accuracy on validation images"].get_ylim()
     assert low <= 0.46 and high >= 0.54
+
+
+def test_a_finetuned_run_without_validation_images_has_its_picture(figure):
+    titles = list(figure("phase,step,student_loss\ntrain,2,1.5\n", finetuned=0.75))
+    assert titles[0] == "Training losses" and titles[1].startswith("Test images: true class")
 
 
 def test_a_run_without_any_value_gives_a_picture_too(figure):
