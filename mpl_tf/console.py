@@ -34,6 +34,7 @@ class _Lines(logging.Handler):
 
 
 _LINES = _Lines()
+_hides_bars = False
 
 
 def start(argv: Sequence[str]) -> None:
@@ -50,9 +51,7 @@ def start(argv: Sequence[str]) -> None:
     """
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # as Python does for standard error
-    log.addHandler(_LINES)  # once, however often
-    log.setLevel(logging.INFO)
-    log.propagate = False  # some library may give the root logger a handler
+    _print_log()
     if any(argument.startswith(("-verbosity", "--verbosity")) for argument in argv):
         return
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -63,6 +62,38 @@ def start(argv: Sequence[str]) -> None:
         tf.config.list_physical_devices()  # looks for accelerators, aloud
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     logging.getLogger("absl").setLevel(logging.ERROR)
+
+
+def _print_log() -> None:
+    log.addHandler(_LINES)  # once, however often
+    log.setLevel(logging.INFO)
+    log.propagate = False  # some library may give the root logger a handler
+
+
+@contextlib.contextmanager
+def shown(verbose: bool) -> Iterator[None]:
+    """While this lasts, the library's log is printed as by a verb; or there are warnings alone.
+
+    Afterwards the log is as it was before.
+
+    Args:
+      verbose: whether it is printed. If not, there are no bars either.
+    """
+    global _hides_bars
+    before, hid_bars = (log.level, log.propagate, _LINES in log.handlers), _hides_bars
+    if verbose:
+        _print_log()
+    else:
+        log.setLevel(logging.WARNING)
+    _hides_bars = not verbose
+    try:
+        yield
+    finally:
+        log.setLevel(before[0])
+        log.propagate = before[1]
+        if not before[2]:
+            log.removeHandler(_LINES)
+        _hides_bars = hid_bars
 
 
 def default_keras() -> None:
@@ -132,8 +163,15 @@ def say(text: str = "") -> None:
 
 
 def bar_mode() -> int:
-    """Keras's `verbose`: a moving bar on a terminal, a line an evaluation in a file."""
+    """Keras's `verbose`: a moving bar on a terminal, a line an evaluation in a file, or nothing."""
+    if _hides_bars:
+        return 0
     return 1 if sys.stdout.isatty() else 2
+
+
+def no_bar() -> bool | None:
+    """tqdm's `disable`: True where no bar is asked for; None, by which terminals alone have one."""
+    return True if _hides_bars else None
 
 
 def complain(text: str) -> None:

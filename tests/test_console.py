@@ -1,5 +1,6 @@
 """Signals, at once or after the step; and what is printed of the log."""
 
+import logging
 import os
 import signal
 import subprocess
@@ -99,6 +100,41 @@ console.log.warning("another warning")
     process = subprocess.run(command, capture_output=True, text=True, check=True)
     assert process.stdout == "a line\n"
     assert process.stderr == "a warning\nanother warning\n"
+
+
+@pytest.fixture
+def fresh_log(monkeypatch):
+    """The log as it is before any verb has started."""
+    level = console.log.level
+    monkeypatch.setattr(console.log, "handlers", [])
+    monkeypatch.setattr(console.log, "propagate", True)
+    console.log.setLevel(logging.NOTSET)
+    yield
+    console.log.setLevel(level)
+
+
+@pytest.mark.parametrize("verbose", [True, False])
+@pytest.mark.usefixtures("fresh_log")
+def test_the_log_is_shown_for_a_while(verbose, capsys):
+    with pytest.raises(KeyError), console.shown(verbose):
+        console.log.info("a line")
+        assert console.no_bar() is (None if verbose else True)
+        assert bool(console.bar_mode()) == verbose
+        raise KeyError
+    console.log.info("unseen")
+    assert capsys.readouterr().out == ("a line\n" if verbose else "")
+    log = console.log
+    assert (log.handlers, log.propagate, log.level) == ([], True, logging.NOTSET)
+    assert console.no_bar() is None and console.bar_mode()
+
+
+@pytest.mark.usefixtures("fresh_log")
+def test_a_log_that_a_verb_prints_is_printed_afterwards_too(capsys):
+    with console.shown(True):
+        with console.shown(False):
+            console.log.info("unseen")
+        console.log.info("a line")
+    assert capsys.readouterr().out == "a line\n"
 
 
 def test_decoders_are_silenced_and_our_lines_are_not(capfd, monkeypatch):

@@ -11,6 +11,7 @@ from mpl_tf.auto.estimates import Difference, Estimate
 from mpl_tf.runs import drawing
 
 _ROW = 0.42  # inches
+_FAILED = "its training on all labels failed"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,12 +23,14 @@ class Candidate:
       estimate: its accuracy on held-out images; None if none could be held out.
       seconds: that it took.
       difference: from the one that is delivered, image by image; None of that one itself.
+      failure: why its training on all labels failed; "" if it did not, or was not needed.
     """
 
     name: str
     estimate: Estimate | None
     seconds: float
     difference: Difference | None = None
+    failure: str = ""
 
 
 def text(candidates: Sequence[Candidate]) -> str:
@@ -41,6 +44,8 @@ def text(candidates: Sequence[Candidate]) -> str:
         words = "delivered" if candidate is candidates[0] else ""
         if candidate.difference is not None:
             words = f"{_points(candidate.difference)}: {candidate.difference.words}"
+        if candidate.failure:
+            words += f"; {_FAILED}"
         accuracy = "not measured"
         if candidate.estimate is not None:
             low, high = candidate.estimate.interval
@@ -71,9 +76,10 @@ def write(path: str, candidates: Sequence[Candidate]) -> None:
         if candidate.difference is not None:
             difference = candidate.difference
             differs = (difference.mean, difference.error, difference.words)
-        rows.append((candidate.name, *measured, float(candidate.seconds), *differs))
+        seconds = float(candidate.seconds)
+        rows.append((candidate.name, *measured, seconds, *differs, candidate.failure))
     differences = ("difference", "difference_standard_error", "compared_with_the_delivered")
-    tables.write(path, (*header, *differences), rows)
+    tables.write(path, (*header, *differences, "failure"), rows)
 
 
 def draw(path: str, title: str, candidates: Sequence[Candidate]) -> bool:
@@ -120,6 +126,8 @@ def _intervals(title: str, candidates: Sequence[Candidate]) -> Figure:
         words = "delivered" if candidate is candidates[0] else ""
         if candidate.difference is not None:
             words = f"{candidate.difference.words}\n({_points(candidate.difference)})"
+        if candidate.failure:
+            words += f"\n{_FAILED}"
         axes.text(
             1.02,
             row,

@@ -9,9 +9,10 @@ from typing import Any
 
 import keras
 import numpy as np
+import tensorflow as tf
 import tqdm
 
-from mpl_tf import config, console
+from mpl_tf import config, console, files
 from mpl_tf.auto import estimates, forecast, recipes, regression, trial
 from mpl_tf.auto.ladder import Ladder, PassedOverError, Rung, TooLongError
 from mpl_tf.auto.material import Material
@@ -21,11 +22,12 @@ from mpl_tf.data import views
 from mpl_tf.methods import METHODS
 from mpl_tf.networks import freezing
 from mpl_tf.options import ConfigError
-from mpl_tf.runs import cached, callbacks, experiment
+from mpl_tf.runs import cached, callbacks, experiment, faults
 
 # Folder of what candidates answer.
 ANSWERS = "held_out"
-_FAILED = "failed"  # why, in the journal
+# Why, in the journal: in a training without held-out images, and in that on all labels.
+_FAILED, _NOT_TRAINED = "failed", "failed_on_all_labels"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,11 +78,21 @@ class Contest:
         os.makedirs(os.path.join(self._path, ANSWERS), exist_ok=True)
         for rung, words in self._ladder.climb(self._rungs(), self._attempt):
             log.info(f"{rung.name}: {self._ending(rung.name, words)}")
-        # The first takes seconds and is tried whatever the time: something is delivered.
-        if regression.NAME not in self._ladder.results:
-            log.info(f"{regression.NAME} takes seconds and is tried nevertheless")
-            self._attempt(regression.NAME)
         return self._answers()
+
+    @property
+    def failures(self) -> dict[str, str]:
+        """Name -> why its training on all labels failed, in this start or an earlier one."""
+        results = self._ladder.results.items()
+        return {name: result[_NOT_TRAINED] for name, result in results if _NOT_TRAINED in result}
+
+    def note_failure(self, name: str, reason: str) -> None:
+        """Keeps that the training of a candidate on all labels failed.
+
+        Raises:
+          OSError: the journal cannot be written.
+        """
+        self._ladder.add(name, {_NOT_TRAINED: reason})
 
     def settings_of(self, name: str) -> config.Config:
         """The configuration of a candidate that is trained as a run."""
@@ -111,7 +123,8 @@ class Contest:
         return os.path.join(self._path, ANSWERS, re.sub(r"[^a-z0-9_]+", "-", name))
 
     def _rungs(self) -> Iterator[Rung]:
-        yield Rung(regression.NAME, delivery=forecast.of_lists())
+        # It takes seconds, and is tried whatever the time: something is delivered.
+        yield Rung(regression.NAME, delivery=forecast.of_lists(), always=True)
         if self._material.held_out() is None:
             return
         for recipe in self._plan.recipes:
@@ -220,7 +233,10 @@ class Contest:
         about = ""
         if self._rung is not None and self._rung.name == name and self._rung.seconds:
             about = f"about {console.duration(self._rung.seconds)}; "
-        log.info(f"{name}: {about}{console.duration(self._ladder.left)} left")
+        left = f"{console.duration(self._ladder.left)} left"
+        if not self._ladder.left:
+            left = "no time is left, and it is tried all the same: it takes seconds"
+        log.info(f"{name}: {about}{left}")
         file = self._file(name)
         if name == regression.NAME:
             trial.write(f"{file}.npy", regression.answers(self._material))
@@ -232,6 +248,11 @@ class Contest:
             raise PassedOverError(str(error)) from error
         except callbacks.NonFiniteError as error:
             return {_FAILED: str(error)}
+        except (tf.errors.ResourceExhaustedError, MemoryError) as error:
+            if not faults.is_short_of_memory(error):
+                raise
+            reason = f"there is not enough memory ({files.reason(error)})"
+            raise PassedOverError(reason) from error
         trial.write(f"{file}.npy", result.logits)
         return {"seconds_a_fold": result.seconds_a_fold}
 
@@ -242,7 +263,9 @@ class Contest:
         A terminal shows a bar meanwhile.
         """
         delivery = self._rung.delivery if self._rung is not None else 0.0
-        with tqdm.tqdm(total=100, desc=name, disable=None, leave=False, unit="%") as bar:
+        with tqdm.tqdm(
+            total=100, desc=name, disable=console.no_bar(), leave=False, unit="%"
+        ) as bar:
             first: list[float] = []
 
             def pace(seconds: float) -> None:
@@ -259,14 +282,16 @@ class Contest:
             return f"passed over: {words}"
         if reason := self._ladder.results[name].get(_FAILED):
             return f"failed: {reason}"
+        if reason := self.failures.get(name):
+            words += f", and its training on all labels failed: {reason}"
         seconds = console.duration(self._ladder.seconds[name])
         logits, held_out = self._read(name), self._material.held_out()
         if logits is None or held_out is None:
-            return f"{words}, {seconds}"
+            return f"in {seconds}, {words}"
         estimate = estimates.estimate(
             np.argmax(logits, axis=-1) == held_out.labels, self._material.folds_of_held_out()
         )
         return (
             f"{estimate.accuracy:.1%} ± {100 * estimate.error:.1f} of {estimate.images} held-out "
-            f"images, {words} in {seconds}"
+            f"images, in {seconds}, {words}"
         )

@@ -1,5 +1,6 @@
 """What is delivered of the best candidate: its export, lists of images, and pictures of them."""
 
+import contextlib
 import os
 from collections.abc import Sequence
 
@@ -16,10 +17,22 @@ from mpl_tf.data.dataset import Images, Source
 from mpl_tf.engine import calibration as engine
 from mpl_tf.networks import parts
 from mpl_tf.options import ConfigError
-from mpl_tf.runs import calibration, folder, restore, training
+from mpl_tf.runs import (
+    calibration,
+    callbacks,
+    checkpoint,
+    faults,
+    folder,
+    restore,
+    training,
+)
 from mpl_tf.serving import saved_model
 
 _ROWS = 4096  # features that a head sees at once
+
+
+class NotTrainedError(Exception):
+    """A candidate could not be trained on all labels, and others may be; the message says why."""
 
 
 def train(settings: config.Config, source: Source, path: str) -> keras.Model:
@@ -29,25 +42,64 @@ def train(settings: config.Config, source: Source, path: str) -> keras.Model:
       settings: of the candidate.
       source: the images.
       path: the run folder. A run of other settings, which was delivered by a start with less time,
-        is replaced.
+        is replaced, and so is one that is damaged.
 
     Returns:
       The network that the run delivers, images -> logits.
 
     Raises:
-      ConfigError: something in the folder is no run.
-      callbacks.NonFiniteError, checkpoint.CheckpointError: as of any run.
+      NotTrainedError: its training failed.
+      ConfigError, checkpoint.CheckpointError: the disk is full, or cannot be written.
     """
-    replaced = False
-    if folder.is_run(path):
+    try:
+        return _run(settings, source, path)
+    except (callbacks.NonFiniteError, ConfigError, checkpoint.CheckpointError) as error:
+        if faults.is_of_disk(error):
+            raise
+        raise NotTrainedError(str(error)) from error
+    except (tf.errors.ResourceExhaustedError, MemoryError) as error:
+        if not faults.is_short_of_memory(error):
+            raise
+        raise NotTrainedError(f"there is not enough memory ({files.reason(error)})") from error
+
+
+def _run(settings: config.Config, source: Source, path: str) -> keras.Model:
+    is_there, replaced = folder.is_run(path), False
+    if is_there:
         try:
             folder.state(path, settings.flat())
         except ConfigError:
             replaced = True
     lines = flags.to_lines(settings)
-    training.train_and_evaluate(settings, path, lines, overwrite=replaced, source=source)
-    _, network = restore.restore(restore.find(path))
-    return network
+
+    def trained(overwrite: bool) -> keras.Model:
+        training.train_and_evaluate(settings, path, lines, overwrite=overwrite, source=source)
+        _, network = restore.restore(restore.find(path))
+        return network
+
+    try:
+        return trained(overwrite=replaced)
+    except (ConfigError, checkpoint.CheckpointError) as error:
+        if replaced or not is_there or faults.is_of_disk(error):
+            raise
+        log.warning(f"The run in {path} cannot be continued and begins anew: {error}")
+        return trained(overwrite=True)
+
+
+def drop(path: str) -> None:
+    """Removes a run, and nothing else that lies in its folder.
+
+    Args:
+      path: the run folder, which need not be there.
+
+    Raises:
+      OSError: it cannot be removed.
+    """
+    for name in (*folder.ARTIFACTS, folder.EVALUATION, folder.LOCK):
+        for file in (name, files.partial_name(name)):
+            files.vanish(os.path.join(path, file))
+    with contextlib.suppress(OSError):  # somebody has put something there
+        os.rmdir(path)
 
 
 def logits(network: keras.Model, material: Material, part: str, is_cached: bool) -> np.ndarray:

@@ -5,14 +5,11 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from mpl_tf import console, options
+from mpl_tf.auto import early
 from mpl_tf.auto.options import AutoConfig
-from mpl_tf.options import ConfigError
 
 if TYPE_CHECKING:  # it imports TensorFlow
     from mpl_tf.auto.outcome import Outcome
-
-# Options that results do not depend on.
-_FREE = ("minutes", "workdir", "cache_dir", "data_dir", "label_next")
 
 
 def find(
@@ -28,6 +25,7 @@ def find(
     cache_dir: str = AutoConfig.cache_dir,
     label_next: int = AutoConfig.label_next,
     seed: int = AutoConfig.seed,
+    verbose: bool = True,
 ) -> "Outcome":
     """Finds the best classifier of a folder with few labels, within minutes, and writes it.
 
@@ -51,17 +49,20 @@ def find(
       cache_dir: folder of cached features; "" is `features` beside the folder.
       label_next: images that are proposed to be labeled next, at most.
       seed: of folds, trainings and proposals.
+      verbose: whether what the command prints is printed; if not, there are warnings alone.
 
     Returns:
       The classifier, its estimated accuracy, the candidates, and predictions as arrays.
 
     Raises:
       ConfigError: a value cannot be used, or the images cannot.
+      OSError: the folder cannot be written.
     """
-    values = {name: value for name, value in locals().items() if name != "values"}
+    values = {name: value for name, value in locals().items() if name not in ("values", "verbose")}
     chosen = AutoConfig(**values)
     options.check(chosen)
-    return run(chosen, time.monotonic())
+    with console.shown(verbose):
+        return run(chosen, time.monotonic())
 
 
 def run(chosen: AutoConfig, start: float) -> "Outcome":
@@ -75,20 +76,18 @@ def run(chosen: AutoConfig, start: float) -> "Outcome":
       ConfigError: an option cannot be used, or the images cannot.
       OSError: the folder cannot be written.
     """
-    if not chosen.dataset:
-        raise ConfigError("--dataset must say which images, such as folder:my_images.")
+    early.check(chosen)
     from mpl_tf import data
     from mpl_tf.auto import material, recipes, search, starts
     from mpl_tf.auto.contest import Plan
     from mpl_tf.auto.ladder import Ladder
     from mpl_tf.data.options import DataConfig
     from mpl_tf.features import fingerprint
-    from mpl_tf.runs import folder
+    from mpl_tf.runs import folder, provenance
 
-    name = _dataset(chosen.dataset)
+    name = early.dataset(chosen.dataset)
     dataset = data.find(name, chosen.data_dir)
-    path = chosen.workdir or os.path.join("runs", f"auto-{_short(name)}")
-    check_folder(path)
+    path = early.workdir(chosen)
     first = starts.choose(chosen)
     if first.note:
         console.log.warning(f"{first.note}\n")
@@ -113,14 +112,22 @@ def run(chosen: AutoConfig, start: float) -> "Outcome":
         common["network_weights"] = first.weights
     if first.is_pretrained:
         common["cache_dir"] = cache
-    settings = {k: v for k, v in vars(chosen).items() if k not in _FREE} | vars(first)
-    del settings["note"]
-    settings |= {"dataset": name, "backbone": fingerprint.of_backbone(backbone)}
     contents = source.contents()
     material.warn_of_copies(contents)
-    key = material.key(contents, settings)
+    version = provenance.versions().get("mpl_tf", "not installed")
+    of = {
+        "program": f"{version} with recipes {recipes.digest()[:8]}",
+        "dataset": name.partition(":")[0],  # a folder may have been moved
+        "images": material.digest(contents),
+        "network": first.network,
+        "network_weights": first.weights,
+        "weights": fingerprint.of_backbone(backbone),
+        "image_size": first.image_size,
+        "skip_broken": chosen.skip_broken,
+        "seed": chosen.seed,
+    }
     with folder.lock(path):
-        ladder = Ladder(path, key, 60 * chosen.minutes, start=start)
+        ladder = Ladder(path, of, 60 * chosen.minutes, start=start)
         with ladder.ticking():
             candidates = recipes.quick(first.is_pretrained, source.unlabeled is not None)
             made = material.prepare(source, backbone, cache, chosen.seed)
@@ -132,38 +139,3 @@ def run(chosen: AutoConfig, start: float) -> "Outcome":
                 chosen.label_next,
                 {"network": first.network, "network_weights": first.weights, "note": first.note},
             )
-
-
-def _dataset(name: str) -> str:
-    """A dataset's name; a folder that is no dataset stands for `folder:` and itself."""
-    from mpl_tf import data
-
-    if ":" not in name and name not in data.DATASETS and os.path.isdir(os.path.expanduser(name)):
-        return f"folder:{name}"
-    return name
-
-
-def _short(name: str) -> str:
-    return os.path.basename(os.path.normpath(name.partition(":")[2] or name))
-
-
-def check_folder(path: str) -> None:
-    """Refuses a folder that holds something else than what this command writes.
-
-    Args:
-      path: the folder, which need not be there.
-
-    Raises:
-      ConfigError: it does, or cannot be written.
-    """
-    from mpl_tf import files
-    from mpl_tf.auto.ladder import JOURNAL
-    from mpl_tf.runs import folder
-
-    files.check_folder(path)
-    there = os.listdir(path) if os.path.isdir(path) else []
-    if JOURNAL not in there and (others := sorted(set(there) - {folder.LOCK})):
-        raise ConfigError(
-            f"{path} has no {JOURNAL} and holds something else ({', '.join(others[:3])}); choose "
-            "another --workdir."
-        )

@@ -103,29 +103,46 @@ def best(rights: Mapping[str, np.ndarray]) -> str:
     return max(rights, key=lambda name: int(np.sum(rights[name])))
 
 
-def verdict(rights: Mapping[str, np.ndarray], folds: np.ndarray | None = None) -> str:
-    """Which candidate is delivered, and how sure it is that it beats the next one, in a sentence.
+def verdict(
+    rights: Mapping[str, np.ndarray],
+    folds: np.ndarray | None = None,
+    failures: Mapping[str, str] | None = None,
+) -> str:
+    """Which candidate is delivered, and how sure it is that it beats the next one, in sentences.
 
     Args:
       rights: as for `best`.
       folds: as for `estimate`.
+      failures: name -> why its training on all labels failed, of those that cannot be delivered.
     """
-    winner = best(rights)
-    others = {name: right for name, right in rights.items() if name != winner}
-    if not others:
-        own = estimate(rights[winner], folds)
-        return (
-            f"{winner} is delivered: nothing else was tried. On {own.images} held-out images it is "
-            f"right in {own.accuracy:.1%} ± {100 * own.error:.1f}."
+    failures = failures or {}
+    usable = {name: right for name, right in rights.items() if name not in failures}
+    winner = best(usable)
+    ahead = [
+        name for name in rights if name in failures and rights[name].sum() >= rights[winner].sum()
+    ]
+    lines = [
+        f"{name} was ahead, but its training on all labels failed: {failures[name].rstrip('.')}."
+        for name in ahead
+    ]
+    others = {name: right for name, right in usable.items() if name != winner}
+    if others:
+        second = best(others)
+        compared = difference(rights[winner], others[second])
+        points = f"{100 * compared.mean:+.1f} ± {100 * compared.error:.1f} points"
+        lines.append(
+            f"{winner} is delivered: on {len(rights[winner])} held-out images it is "
+            f"{compared.words} {_FOLLOWS[compared.words.split()[-1]]} {second} ({points}; "
+            f"{compared.wins} images it alone gets right, {compared.losses} the other alone)."
         )
-    second = best(others)
-    compared = difference(rights[winner], others[second])
-    points = f"{100 * compared.mean:+.1f} ± {100 * compared.error:.1f} points"
-    return (
-        f"{winner} is delivered: on {len(rights[winner])} held-out images it is {compared.words} "
-        f"{_FOLLOWS[compared.words.split()[-1]]} {second} ({points}; {compared.wins} images it "
-        f"alone gets right, {compared.losses} the other alone)."
-    )
+    else:
+        of_winner = estimate(rights[winner], folds)
+        why = "nothing else can be" if failures else "nothing else was tried"
+        lines.append(
+            f"{winner} is delivered: {why}. On {of_winner.images} held-out images it is right in "
+            f"{of_winner.accuracy:.1%} ± {100 * of_winner.error:.1f}."
+        )
+    return " ".join(lines)
 
 
 _FOLLOWS = {"better": "than", "worse": "than", "apart": "from"}

@@ -2,7 +2,9 @@
 
 import contextlib
 import dataclasses
+import json
 import os
+import re
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -12,6 +14,7 @@ from mpl_tf import console, files
 from mpl_tf.options import ConfigError
 
 JOURNAL = "journal.json"
+_DIGEST = re.compile("[0-9a-f]{16,}")  # says nothing to who reads it
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,11 +25,13 @@ class Rung:
       name: by which it is told from others.
       seconds: what it is expected to take; None if nothing is known, and it is tried.
       delivery: seconds after all candidates that it would take to deliver it.
+      always: whether it is tried although no time is left.
     """
 
     name: str
     seconds: float | None = None
     delivery: float = 0.0
+    always: bool = False
 
 
 class PassedOverError(Exception):
@@ -51,7 +56,7 @@ class _Entry(TypedDict):
 
 
 class _Content(TypedDict):
-    key: str
+    of: dict[str, Any]
     spent: float
     done: dict[str, _Entry]
 
@@ -65,20 +70,20 @@ class Ladder:
 
     Args:
       path: folder of the journal; it must be there.
-      key: what the results depend on, such as a digest of the images and of the options. A journal
-        of another key is refused.
+      of: name -> value, as JSON has it, of what the results depend on, such as a digest of the
+        images, and options. A journal of other values is refused.
       budget: seconds, all starts together.
       clock: gives seconds, of which differences count.
       start: what the clock said when this start began; None is now.
 
     Raises:
-      ConfigError: the journal is damaged, or of another key.
+      ConfigError: the journal is damaged, or of something else; the message says of what.
     """
 
     def __init__(
         self,
         path: str,
-        key: str,
+        of: Mapping[str, Any],
         budget: float,
         *,
         clock: Callable[[], float] = time.monotonic,
@@ -86,16 +91,28 @@ class Ladder:
     ):
         self._file, self._writing = os.path.join(path, JOURNAL), threading.Lock()
         self._budget, self._reserve, self._clock = budget, 0.0, clock
-        self._content: _Content = {"key": key, "spent": 0.0, "done": {}}
+        self._content: _Content = {"of": dict(of), "spent": 0.0, "done": {}}
         if os.path.lexists(self._file):
-            self._content = files.read_json(self._file, _Content)
-            if self._content["key"] != key:
-                raise ConfigError(
-                    f"{self._file} is of other images or options. Choose another folder, or remove "
-                    "what is there."
-                )
+            self._content = self._read(path)
         self._before = self._content["spent"]
         self._start = clock() if start is None else start
+
+    def _read(self, path: str) -> _Content:
+        """The journal that is there, of the same things.
+
+        Raises:
+          ConfigError: as of the class.
+        """
+        way_out = f"Choose another --workdir, or remove {path} to start anew."
+        try:
+            content: _Content = files.read_json(self._file, _Content)
+        except ConfigError as error:
+            raise ConfigError(f"{error} {way_out}") from error
+        if differences := _differences(content["of"], self._content["of"]):
+            raise ConfigError(
+                f"{self._file} is of another search: {'; '.join(differences)}. {way_out}"
+            )
+        return content
 
     @property
     def spent(self) -> float:
@@ -142,7 +159,8 @@ class Ladder:
                 self._reserve = max(self._reserve, rung.delivery)
                 yield rung, "done before"
                 continue
-            if self.left <= 0 or self.short_of(rung.seconds or 0.0, rung.delivery):
+            late = self.left <= 0 or self.short_of(rung.seconds or 0.0, rung.delivery)
+            if late and not rung.always:
                 yield rung, self._reason(rung)
                 continue
             begin = self._clock()
@@ -159,6 +177,17 @@ class Ladder:
             self._reserve = max(self._reserve, rung.delivery)
             self.tick()
             yield rung, "done"
+
+    def add(self, name: str, result: Mapping[str, Any]) -> None:
+        """Adds to the result of a candidate that is done, and writes the journal.
+
+        Raises:
+          OSError: it cannot be written.
+        """
+        entry = self._content["done"][name]
+        changed: _Entry = {**entry, "result": {**entry["result"], **result}}
+        self._content["done"] = {**self._content["done"], name: changed}
+        self.tick()
 
     def short_of(self, seconds: float, delivery: float) -> bool:
         """Whether there is not enough time for so many seconds and for delivering afterwards.
@@ -206,3 +235,22 @@ class Ladder:
         return f"it takes about {console.duration(rung.seconds)}, and " + (
             f"{console.duration(left)} are left"
         )
+
+
+def _differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:
+    """What differs, in words."""
+    missing = "missing"
+    lines = []
+    for name in dict.fromkeys([*here, *there]):
+        one, other = there.get(name, missing), here.get(name, missing)
+        if one == other:
+            continue
+        if all(_DIGEST.fullmatch(str(value)) for value in (one, other)):
+            lines.append(f"the {name} are others")
+        else:
+            lines.append(f"{name} is {_quoted(one)} there and {_quoted(other)} here")
+    return lines
+
+
+def _quoted(value: Any) -> str:
+    return value if isinstance(value, str) and value else json.dumps(value)

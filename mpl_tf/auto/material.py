@@ -2,9 +2,7 @@
 
 import dataclasses
 import hashlib
-import json
 from collections.abc import Mapping
-from typing import Any
 
 import keras
 import numpy as np
@@ -112,19 +110,18 @@ def prepare(source: Source, backbone: keras.Model, directory: str, seed: int) ->
     return Material(source, backbone, features, standard, folds, seed)
 
 
-def key(contents: Mapping[str, Contents], settings: Mapping[str, Any]) -> str:
-    """A digest of the images and of settings, hexadecimal: what results depend on.
+def digest(contents: Mapping[str, Contents]) -> str:
+    """A digest of the images, their names and labels, hexadecimal.
 
     Args:
       contents: part of the dataset -> its images.
-      settings: name -> value, as JSON has it.
     """
-    digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
+    of_images = hashlib.sha256()
     for part, images in contents.items():
-        digest.update(part.encode())
-        digest.update("\0".join(images.names.tolist()).encode("utf-8", "surrogateescape"))
-        digest.update(images.labels.tobytes() + images.digests.tobytes())
-    return digest.hexdigest()
+        of_images.update(part.encode())
+        of_images.update("\0".join(images.names.tolist()).encode("utf-8", "surrogateescape"))
+        of_images.update(images.labels.tobytes() + images.digests.tobytes())
+    return of_images.hexdigest()
 
 
 def warn_of_copies(contents: Mapping[str, Contents]) -> None:

@@ -1,11 +1,13 @@
 """The candidates that are trained: which methods, with which settings, in which order."""
 
 import dataclasses
+import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mpl_tf import config
-from mpl_tf.config.recipes import HEAD
+from mpl_tf.config.recipes import HEAD, PRETRAINED
 from mpl_tf.data import pairing
 from mpl_tf.methods import METHODS
 
@@ -16,17 +18,14 @@ _HEAD = {"labeled_batch": HEAD["labeled_batch"]}
 HEADS: Mapping[str, Mapping[str, Any]] = dict.fromkeys(
     ("supervised", "fixmatch", "flexmatch", "uda", "mpl"), _HEAD
 )
-# The last layers of such a network, too. A step takes seconds: the batches are small.
+# The last layers of such a network, too, as the recipe of pretrained networks says, but for what a
+# step of seconds makes too long: few steps, and small batches.
 LAYERS = 20
 DEEPER: Mapping[str, Any] = {
     "steps": 60,
     "labeled_batch": 16,
     "unlabeled_ratio": 3,
     "finetune_steps": 0,
-    "student_learning_rate": 3.0,
-    "student_wait_steps": 0,
-    "teacher_learning_rate": 3.0,
-    "backbone_rate": 0.01,
 }
 # Networks without learned weights, as a whole.
 _FROM_SCRATCH = {"steps": 400, "finetune_steps": 0, "student_learning_rate": 0.8}
@@ -43,6 +42,16 @@ WHOLE: Mapping[str, Mapping[str, Any]] = {
     },
 }
 _BATCHES = {"labeled_batch": 32, "unlabeled_ratio": 7}
+
+
+def digest() -> str:
+    """A digest of all settings here, and of those that runs have of themselves, hexadecimal."""
+    tables = (HEADS, LAYERS, DEEPER, WHOLE, _BATCHES, HEAD, PRETRAINED)
+    return hashlib.sha256(json.dumps([*map(_plain, tables)], sort_keys=True).encode()).hexdigest()
+
+
+def _plain(table: Any) -> Any:
+    return {k: _plain(v) for k, v in table.items()} if isinstance(table, Mapping) else table
 
 
 @dataclasses.dataclass(frozen=True)

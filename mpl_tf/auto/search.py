@@ -11,6 +11,7 @@ from mpl_tf import console, files
 from mpl_tf.auto import candidates, delivery, estimates, regression, sureness, tables
 from mpl_tf.auto.candidates import Candidate
 from mpl_tf.auto.contest import Contest, Plan
+from mpl_tf.auto.early import RUN
 from mpl_tf.auto.ladder import Ladder
 from mpl_tf.auto.material import Material
 from mpl_tf.auto.outcome import Outcome
@@ -18,7 +19,7 @@ from mpl_tf.console import log
 from mpl_tf.features import folds as folding
 from mpl_tf.formulas import calibration, measures
 
-RESULTS, PICTURE, RUN = "results.json", "candidates.png", "run"
+RESULTS, PICTURE = "results.json", "candidates.png"
 
 
 def find_best(
@@ -49,22 +50,21 @@ def find_best(
     held_out, folds = material.held_out(), material.folds_of_held_out()
     labels = np.zeros(0, np.int64) if held_out is None else held_out.labels
     rights = {name: np.argmax(logits, -1) == labels for name, logits in answers.items()}
-    winner = regression.NAME
-    verdict = (
-        f"{winner} is delivered, and not measured: each class has a single label, so that none "
-        "can be held out. Two labels a class are enough for an estimate."
-    )
-    if held_out is not None:
-        winner, verdict = estimates.best(rights), estimates.verdict(rights, folds)
-    tried = _candidates(material, rights, ladder.seconds, winner)
-    candidates.write(os.path.join(path, tables.CANDIDATES), tried)
-    title = f"Candidates, on {len(labels)} held-out images"
-    candidates.draw(os.path.join(path, PICTURE), title, tried)
-    log.info(f"\n{candidates.text(tried)}\n{verdict}\n")
+    while True:
+        winner, verdict, tried = _compare(material, rights, ladder.seconds, contest.failures)
+        candidates.write(os.path.join(path, tables.CANDIDATES), tried)
+        title = f"Candidates, on {len(labels)} held-out images"
+        candidates.draw(os.path.join(path, PICTURE), title, tried)
+        log.info(f"\n{candidates.text(tried)}\n{verdict}\n")
+        try:
+            network, logits_of = _deliverable(material, contest, run, winner)
+            break
+        except delivery.NotTrainedError as error:  # in the end logistic regression, which cannot
+            log.warning(f"{winner}: its training on all labels failed: {error}")
+            contest.note_failure(winner, str(error))
 
     temperature = sureness.fit(answers[winner], labels)
     measured = sureness.measure(answers[winner], labels, folds, material.seed)
-    network, logits_of = _deliverable(material, contest, run, winner)
     exported = delivery.export(path, network, material.source.class_names, temperature)
 
     def probabilities(part: str) -> np.ndarray:
@@ -85,6 +85,7 @@ def find_best(
         "test_accuracy": test and measures.accuracy(probabilities("test"), test.labels),
         "calibration_temperature": temperature,
         "calibration": measured,
+        "failed_on_all_labels": contest.failures,
         "export": os.path.relpath(exported, path),
         "run": None if winner == regression.NAME else RUN,
         **(about or {}),
@@ -120,7 +121,7 @@ def _deliverable(
 ) -> tuple[keras.Model, Any]:
     """(the network, images -> logits; part of the dataset -> logits of its images)."""
     if winner == regression.NAME:
-        files.vanish(run)  # of another winner, of a start with less time
+        delivery.drop(run)  # of another winner, of a start with less time
         head = regression.head(material)
         network = regression.network(material.backbone, head)
         return network, lambda part: head.logits(material.features[part])
@@ -146,21 +147,32 @@ def _out_of_fold(material: Material, answers: np.ndarray, temperature: float) ->
     return calibration.probabilities(logits, temperature)
 
 
-def _candidates(
+def _compare(
     material: Material,
     rights: Mapping[str, np.ndarray],
     seconds: Mapping[str, float],
-    winner: str,
-) -> list[Candidate]:
-    """Candidates, the delivered one first, then by accuracy."""
+    failures: Mapping[str, str],
+) -> tuple[str, str, list[Candidate]]:
+    """(who is delivered, why, all candidates: that one first, then by accuracy)."""
     folds = material.folds_of_held_out()
+    if material.held_out() is None:
+        winner = regression.NAME
+        verdict = (
+            f"{winner} is delivered, and not measured: each class has a single label, so that none "
+            "can be held out. Two labels a class are enough for an estimate."
+        )
+    else:
+        winner = estimates.best({n: right for n, right in rights.items() if n not in failures})
+        verdict = estimates.verdict(rights, folds, failures)
     names = sorted(rights, key=lambda name: (name != winner, -np.sum(rights[name])))
-    return [
+    tried = [
         Candidate(
             name,
             estimates.estimate(rights[name], folds) if len(rights[name]) else None,
-            seconds.get(name, 0.0),
+            seconds[name],
             estimates.difference(rights[name], rights[winner]) if name != winner else None,
+            failures.get(name, ""),
         )
         for name in names
     ]
+    return winner, verdict, tried

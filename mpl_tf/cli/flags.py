@@ -34,6 +34,8 @@ def parser(command: Command, options_class: type) -> Callable[[Sequence[str]], t
         if settings.pop("help", False):
             defaults = {field.name: field.default for field in fields}
             raise HelpRequested(describe([("Flags, their defaults in brackets", fields)], defaults))
+        if command.unnamed and files and not _is_flag(files[0], fields):
+            settings = _with_unnamed(settings, command.unnamed, files.pop(0), fields)
         if not command.files:
             refuse_files(files, fields)
         chosen = options_class(**settings)
@@ -45,6 +47,28 @@ def parser(command: Command, options_class: type) -> Callable[[Sequence[str]], t
         return chosen, files
 
     return parse
+
+
+def _is_flag(argument: str, fields: Fields) -> bool:
+    """Whether an argument without a flag looks like one that has lost its dashes."""
+    name = argument.partition("=")[0]
+    return argument.endswith(".flags") or (name != argument and name in [f.name for f in fields])
+
+
+def _with_unnamed(
+    settings: dict[str, Any], name: str, argument: str, fields: Fields
+) -> dict[str, Any]:
+    """The settings with the argument that needs no flag.
+
+    Raises:
+      ConfigError: there is the flag, too.
+    """
+    if name in settings:
+        raise ConfigError(
+            f"received {argument!r} and --{name}={settings[name]}; one of the two says it."
+        )
+    (field,) = (field for field in fields if field.name == name)
+    return {**settings, name: _typed(field, argument)}
 
 
 def read(argv: Sequence[str], fields: Fields) -> tuple[dict[str, Any], list[str]]:

@@ -34,6 +34,7 @@ class Command:
       name: how it is called: `python -m mpl_tf.train`.
       about: what it does, with examples.
       files: the help for arguments without a flag, at least one; if empty, it takes none.
+      unnamed: the option that a single argument without a flag sets; if empty, there is none.
       failed: what exit status 1 means; if empty, the command does not end with it.
       after_stop: how to go on when it was stopped; if empty, the work is lost.
     """
@@ -41,6 +42,7 @@ class Command:
     name: str
     about: str
     files: str = ""
+    unnamed: str = ""
     failed: str = ""
     after_stop: str = ""
 
@@ -102,6 +104,8 @@ def _wrapped(text: str, indent: str) -> list[str]:
 
 def whole(command: Command, flags_text: str) -> str:
     usage = f"  {command.name} [--flag=value ...]" + " FILE ..." * bool(command.files)
+    if command.unnamed:
+        usage += f" [{command.unnamed.upper()}]"
     lines = [command.about, "", "Usage", usage, ""]
     if command.files:
         lines += ["FILE", *_wrapped(command.files, "      "), ""]

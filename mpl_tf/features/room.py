@@ -1,5 +1,6 @@
 """Whether there is room for features, on the disk and in memory, before they are computed."""
 
+import errno
 import math
 import os
 import shutil
@@ -51,7 +52,7 @@ def check(directory: str, on_disk: int, in_memory: int) -> None:
             f"features take {in_words(on_disk)} in {directory}, and {in_words(free)} are free "
             "there. Make room, take fewer --cached_weak_views or --cached_strong_views, another "
             "--cache_dir, or --features=off."
-        )
+        ) from OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     available = memory.available()
     if in_memory > available:
         raise ConfigError(

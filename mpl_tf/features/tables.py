@@ -95,7 +95,7 @@ class Features:
         start = time.perf_counter()
         total = sum(self._passes(at, numbers) for at, numbers in missing.items())
         with tqdm.tqdm(
-            total=total, unit="image", desc="features", disable=None, leave=False
+            total=total, unit="image", desc="features", disable=console.no_bar(), leave=False
         ) as bar:
             for (part, view_set), numbers in missing.items():
                 cache, images = self._cache(part, view_set), self._parts[part]

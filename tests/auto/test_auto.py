@@ -14,15 +14,17 @@ import keras
 import numpy as np
 import PIL.Image
 import pytest
+import tensorflow as tf
 from sklearn.datasets import load_digits
 
 import mpl_tf
 from mpl_tf.auto import __main__ as auto
-from mpl_tf.auto import door, estimates, material, recipes, search, starts
+from mpl_tf.auto import door, early, estimates, material, recipes, search, starts
 from mpl_tf.auto.options import AutoConfig
+from mpl_tf.features import cache
 from mpl_tf.networks import published
 from mpl_tf.options import ConfigError
-from mpl_tf.runs import restore
+from mpl_tf.runs import checkpoint, restore
 from mpl_tf.serving import loading
 
 QUICK = {"steps": 8, "labeled_batch": 4, "unlabeled_ratio": 2, "student_learning_rate": 5.0}
@@ -32,7 +34,7 @@ QUICK |= {"finetune_steps": 0, "strong": "none"}  # others take seconds to trace
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        ([], "--dataset must say which images, such as folder:my_images"),
+        ([], "--dataset must say which images, such as folder:my_images, or my_images alone"),
         (["--dataset=folder:nowhere"], "nowhere"),
         (
             ["--dataset=folder:my_images", "--minutes=0"],
@@ -56,6 +58,10 @@ QUICK |= {"finetune_steps": 0, "strong": "none"}  # others take seconds to trace
             "my_images has no journal.json and holds something else (labeled, unlabeled)",
         ),
         (["--dataset=folder:my_images", "--minute=5"], "Did you mean: minutes"),
+        (["minutes=5"], "Did you mean --minutes=5?"),
+        (["my_images", "--dataset=digits"], "received 'my_images' and --dataset=digits"),
+        (["my_images", "b"], "unexpected argument 'b'"),
+        (["."], ". has no folder labeled; a folder of images must hold labeled/<class>/*"),
     ],
 )
 def test_bad_input_is_refused_before_any_work(image_folder, monkeypatch, capsys, flags, message):
@@ -65,14 +71,101 @@ def test_bad_input_is_refused_before_any_work(image_folder, monkeypatch, capsys,
     assert [path.name for path in image_folder.iterdir()] == ["my_images"]
 
 
-def test_a_full_disk_is_a_sentence_with_the_file(monkeypatch, capsys):
-    def fill(chosen, start):
-        raise OSError(errno.ENOSPC, "No space left on device", "runs/auto-a/candidates.csv")
+OpError = tf.errors.ResourceExhaustedError
 
-    monkeypatch.setattr(door, "run", fill)
-    assert auto.main(["--dataset=folder:a", "--workdir=runs/auto-a"]) == 1
-    message = "runs/auto-a/candidates.csv cannot be read or written: No space left on device."
-    assert message in capsys.readouterr().err
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (
+            OSError(errno.ENOSPC, "No space left on device", "runs/a/candidates.csv"),
+            "runs/a/candidates.csv cannot be read or written: No space left on device.",
+        ),
+        (
+            OpError(None, None, "/x/f.data; No space left on device"),
+            "runs/a cannot be written: No ",
+        ),
+        (OpError(None, None, "OOM when allocating tensor"), "there is not enough memory: OOM when"),
+        (
+            tf.errors.InvalidArgumentError(None, None, "{{function_node x}} Incompatible shapes"),
+            "TensorFlow cannot go on: Incompatible shapes. The same command continues",
+        ),
+        (
+            tf.errors.InvalidArgumentError(None, None, "Input is empty. [Op:DecodeImage]"),
+            "",
+        ),
+        (cache.CacheError("f cannot be written: no room."), "f cannot be written: no room."),
+        (
+            checkpoint.CheckpointError("the checkpoint after step 3 could not be written"),
+            "the checkpoint after step 3 could not be written",
+        ),
+    ],
+)
+def test_what_ends_the_work_is_a_sentence(image_folder, monkeypatch, capsys, error, message):
+    def fail(chosen, start):
+        raise error
+
+    monkeypatch.setattr(door, "run", fail)
+    monkeypatch.chdir(image_folder)
+    assert auto.main(["my_images", "--workdir=runs/a"]) == 1
+    output = capsys.readouterr().err
+    assert output.startswith("\nStopped: ") and message in output
+
+
+def test_a_mistake_of_the_program_has_its_traceback(image_folder, monkeypatch):
+    def fail(chosen, start):
+        raise KeyError("a mistake")
+
+    monkeypatch.setattr(door, "run", fail)
+    monkeypatch.chdir(image_folder)
+    with pytest.raises(KeyError):
+        auto.main(["my_images"])
+
+
+@pytest.mark.parametrize(
+    ("flags", "dataset", "workdir"),
+    [
+        (["my_images"], "folder:my_images", "auto-my_images"),
+        (["--minutes=3", "my_images/"], "folder:my_images/", "auto-my_images"),
+        (["--dataset=my_images"], "folder:my_images", "auto-my_images"),
+        (["./my_images"], "folder:./my_images", "auto-my_images"),
+        (["folder:my_images"], "folder:my_images", "auto-my_images"),
+        (["digits"], "digits", "auto-digits"),
+        (["--dataset=cifar10"], "cifar10", "auto-cifar10"),
+    ],
+)
+def test_a_folder_needs_no_flag(image_folder, monkeypatch, flags, dataset, workdir):
+    chosen = []
+
+    def keep(options, start):
+        chosen.append(options)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(door, "run", keep)
+    monkeypatch.chdir(image_folder)
+    (image_folder / "digits").mkdir()
+    assert auto.main(flags) == 130
+    assert early.dataset(chosen[0].dataset) == dataset
+    assert early.workdir(chosen[0]) == os.path.join("runs", workdir)
+
+
+def test_what_comes_before_a_folder_of_its_name_is_all_that_has_a_name():
+    assert {*mpl_tf.DATASETS} == early.NAMED
+
+
+def test_bad_input_is_refused_before_tensorflow_is_imported(image_folder):
+    """All of them in one process, which does not have it at its end."""
+    lines = [["nowhere/x"], ["."], ["my_images", "--minutes=0"], ["my_images", "--network=file:x"]]
+    lines += [["my_images", "--workdir=my_images"], ["my_images", "--workdir=my_images/a.png/x"]]
+    (image_folder / "my_images" / "a.png").write_bytes(b"")
+    code = f"""
+import sys
+from mpl_tf.auto import __main__ as auto
+print([auto.main(line) for line in {lines}], [*{{"tensorflow", "keras"}} & {{*sys.modules}}])
+"""
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=image_folder)
+    assert done.stdout == "[2, 2, 2, 2, 2, 2] []\n", done.stderr
 
 
 def test_other_weights_under_the_same_name_are_no_continuation(
@@ -94,7 +187,7 @@ def test_other_weights_under_the_same_name_are_no_continuation(
         network.set_weights([weight + change for weight in network.get_weights()])
         network.save(tmp_path / "a.keras")
         if change:
-            with pytest.raises(ConfigError, match="is of other images or options"):
+            with pytest.raises(ConfigError, match="is of another search: the weights are others"):
                 door.run(chosen, time.monotonic())
         else:
             door.run(chosen, time.monotonic())
@@ -251,11 +344,11 @@ def test_the_package_is_a_function_too(statement):
 
 def test_from_python_the_options_are_those_of_the_command():
     parameters = inspect.signature(mpl_tf.auto).parameters
-    assert [*parameters] == [*vars(AutoConfig())]
+    assert [*parameters] == [*vars(AutoConfig()), "verbose"]
     assert all(
         parameter.default == getattr(AutoConfig, name)
         for name, parameter in parameters.items()
-        if name != "dataset"
+        if name not in ("dataset", "verbose")
     )
     with pytest.raises(ConfigError, match="minutes must be at most 10,000 and greater than 0"):
         mpl_tf.auto("digits", minutes=0)

@@ -2,10 +2,10 @@
 
 import json
 
-import numpy as np
 import pytest
+import tensorflow as tf
 
-from mpl_tf.auto import contest, forecast, recipes, regression, trial
+from mpl_tf.auto import contest, recipes, regression
 from mpl_tf.auto.contest import Contest, Plan
 from mpl_tf.auto.ladder import JOURNAL, Ladder
 from mpl_tf.auto.recipes import Recipe
@@ -20,50 +20,8 @@ RECIPES = [
 ]
 
 
-class Clock:
-    now = 0.0
-
-    def __call__(self):
-        return self.now
-
-
-@pytest.fixture
-def clock(monkeypatch):
-    monkeypatch.setattr(forecast, "seconds_per_image", lambda network: 0.001)
-    return Clock()
-
-
-@pytest.fixture
-def trained(images, clock, monkeypatch):
-    """The names of candidates that are trained; each network takes as many seconds as in `cost`.
-
-    Answers are right in so many images as `right` says, the first ones.
-    """
-    calls = []
-    calls_about = {"cost": {}, "right": {}}
-    labels = images.held_out().labels
-
-    def answer(settings, material, file, pace):
-        name = f"{settings.run.method}, {settings.network.train}"
-        calls.append(name)
-        cost = calls_about["cost"].get(name, 1.0)
-        if isinstance(cost, Exception) or cost is KeyboardInterrupt:
-            clock.now += 2.0
-            raise cost
-        for fold in range(material.trainings):
-            pace(cost * (material.trainings - fold))
-            clock.now += cost
-        right = np.arange(len(labels)) < calls_about["right"].get(name, 5)
-        classes = np.where(right, labels, (labels + 1) % 3)
-        return trial.Trial(np.eye(3)[classes], cost)
-
-    monkeypatch.setattr(trial, "answer", answer)
-    calls_about["calls"] = calls
-    return calls_about
-
-
-def hold(images, common, tmp_path, clock, seconds, *, pretrained=False, key="k"):
-    ladder = Ladder(str(tmp_path), key, seconds, clock=clock)
+def hold(images, common, tmp_path, clock, seconds, *, pretrained=False):
+    ladder = Ladder(str(tmp_path), {}, seconds, clock=clock)
     plan = Plan(common, RECIPES, pretrained)
     held = Contest(images, plan, ladder, str(tmp_path), str(tmp_path / "run"))
     return held, held.hold(), ladder
@@ -117,7 +75,7 @@ def test_interrupted_and_continued_no_candidate_is_tried_twice(
     images, common, tmp_path, clock, trained, messages
 ):
     trained["cost"] = {"fixmatch, head": KeyboardInterrupt}
-    ladder = Ladder(str(tmp_path), "k", 1e6, clock=clock)
+    ladder = Ladder(str(tmp_path), {}, 1e6, clock=clock)
     plan = Plan(common, RECIPES, False)
     with pytest.raises(KeyboardInterrupt), ladder.ticking():
         Contest(images, plan, ladder, str(tmp_path), "run").hold()
@@ -139,16 +97,33 @@ def test_what_fails_is_named_and_the_others_go_on(
     assert "supervised, head: failed: train step 3: loss = nan" in messages(20)
 
 
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (ConfigError("features take 9 GiB, and 1 is free."), "features take 9 GiB"),
+        (
+            tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor"),
+            "there is not enough memory (OOM when allocating",
+        ),
+    ],
+)
 def test_what_cannot_be_tried_is_tried_by_the_next_start(
-    images, common, tmp_path, clock, trained, messages
+    images, common, tmp_path, clock, trained, messages, error, message
 ):
-    trained["cost"] = {"supervised, head": ConfigError("features take 9 GiB, and 1 is free.")}
+    trained["cost"] = {"supervised, head": error}
     _, answers, _ = hold(images, common, tmp_path, clock, 1e6)
     assert list(answers) == [regression.NAME, "fixmatch, head", "mpl, head"]
-    assert "supervised, head: passed over: features take 9 GiB" in messages(20)
+    assert f"supervised, head: passed over: {message}" in messages(20)
     trained["cost"] = {}
     _, answers, _ = hold(images, common, tmp_path, clock, 1e6)
     assert {*answers} == {regression.NAME, *(recipe.name for recipe in RECIPES)}
+
+
+def test_a_full_disk_is_no_want_of_memory(images, common, tmp_path, clock, trained):
+    full = tf.errors.ResourceExhaustedError(None, None, "f.npy; No space left on device")
+    trained["cost"] = {"supervised, head": full}
+    with pytest.raises(tf.errors.ResourceExhaustedError):
+        hold(images, common, tmp_path, clock, 1e6)
 
 
 def test_more_layers_stay_candidates_when_another_head_becomes_the_best(

@@ -50,11 +50,11 @@ def rows(path):
         return list(csv.DictReader(file))
 
 
-def find(source, backbone, tmp_path, seconds=60.0, key="k"):
+def find(source, backbone, tmp_path, seconds=60.0, seed=0):
     made = material.prepare(source, backbone, str(tmp_path / "features"), seed=0)
     folder = tmp_path / "auto"
     folder.mkdir(exist_ok=True)
-    ladder = Ladder(str(folder), key, seconds)
+    ladder = Ladder(str(folder), {"seed": seed}, seconds)
     outcome = search.find_best(made, contest.Plan({}, (), False), ladder, str(folder), 5)
     return folder, outcome, json.loads((folder / search.RESULTS).read_text())
 
@@ -122,8 +122,8 @@ def test_the_same_command_gives_the_same_again_without_trying_again(source, back
     assert second == first
     assert json.loads((folder / "journal.json").read_text())["done"] == json.loads(journal)["done"]
     assert os.listdir(folder / "export") == ["1"]
-    with pytest.raises(ConfigError, match="of other images or options"):
-        find(source, backbone, tmp_path, key="other")
+    with pytest.raises(ConfigError, match="seed is 0 there and 1 here"):
+        find(source, backbone, tmp_path, seed=1)
 
 
 @pytest.mark.usefixtures("no_pictures")
@@ -150,9 +150,13 @@ def test_one_label_a_class_is_delivered_without_an_estimate(source, backbone, tm
 
 
 @pytest.mark.usefixtures("no_pictures")
-def test_what_is_too_late_is_delivered_all_the_same(source, backbone, tmp_path):
-    _, _, summary = find(source, backbone, tmp_path, seconds=0.0)
+def test_what_is_too_late_is_delivered_all_the_same(source, backbone, tmp_path, messages):
+    folder, _, summary = find(source, backbone, tmp_path, seconds=0.0)
     assert summary["delivered"] == "logistic regression"
+    (row,) = rows(folder / tables.CANDIDATES)
+    assert float(row["seconds"]) > 0
+    said = messages(logging.INFO)
+    assert "no time is left, and it is tried all the same" in said and "passed over" not in said
 
 
 @pytest.mark.usefixtures("no_pictures")
@@ -162,13 +166,12 @@ def test_a_class_without_labels_is_named(source, backbone, tmp_path):
         find(wrong, backbone, tmp_path)
 
 
-def test_the_key_follows_images_and_settings(source, rng):
-    first = material.key(source.contents(), {"seed": 0})
-    assert first == material.key(source.contents(), {"seed": 0})
-    assert first != material.key(source.contents(), {"seed": 1})
+def test_the_digest_follows_the_images(source, rng):
+    first = material.digest(source.contents())
+    assert first == material.digest(source.contents())
     relabeled = Source(source.train.relabel(np.arange(30) % 3), CLASSES, source.unlabeled)
     fewer = Source(source.train, CLASSES, source.unlabeled.take(slice(49)))
-    others = [material.key(s.contents(), {"seed": 0}) for s in (relabeled, fewer)]
+    others = [material.digest(s.contents()) for s in (relabeled, fewer)]
     assert len({first, *others}) == 3
 
 

@@ -49,6 +49,22 @@ def test_flags_may_stand_between_and_after_files():
     assert files == ["a", "-", "b c", "--d"]
 
 
+def test_one_option_may_need_no_flag():
+    command = dataclasses.replace(COMMAND, unnamed="wall")
+    assert parse("a=b", "--coats=3", command=command) == (Options(coats=3, wall="a=b"),)
+    assert parse("--wall=a", command=command) == (Options(wall="a"),)
+    for argv, message in (
+        (["a", "--wall=b"], "received 'a' and --wall=b; one of the two says it"),
+        (["a", "b"], "unexpected argument 'b'"),
+        (["coats=3"], "Did you mean --coats=3?"),
+        (["a.flags"], "Did you mean --flagfile=a.flags?"),
+        (["gs://bucket"], "wall must be a path on this machine"),
+    ):
+        with pytest.raises(ConfigError) as caught:
+            parse(*argv, command=command)
+        assert message in str(caught.value)
+
+
 def test_flags_can_stand_in_a_file(tmp_path):
     file = tmp_path / "paint.flags"
     file.write_text("# a comment\n--coats=3\n\n--nodry\n")

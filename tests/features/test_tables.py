@@ -14,6 +14,7 @@ from mpl_tf.features.cache import CHUNKS, FEATURES
 from mpl_tf.features.views import CHUNK, PLAIN, STRONG, WEAK
 from mpl_tf.images import memory
 from mpl_tf.options import ConfigError
+from mpl_tf.runs import faults
 
 
 def lines(directory):
@@ -116,8 +117,9 @@ def test_there_must_be_room(make_features, images, monkeypatch, tmp_path):
     usage = shutil.disk_usage(tmp_path)._replace(free=1000)
     monkeypatch.setattr(room.shutil, "disk_usage", lambda path: usage)
     message = r"features take 1 MiB in .*features, and 1 MiB are free there\. Make room, take fewer"
-    with pytest.raises(ConfigError, match=message):
+    with pytest.raises(ConfigError, match=message) as caught:
         make_features().prepare([(PLAIN, images["train"])])
+    assert faults.is_of_disk(caught.value)
     monkeypatch.undo()
     monkeypatch.setattr(memory, "available", lambda: 1000)
     with pytest.raises(ConfigError, match=r"computing features takes about .* of memory"):
