@@ -1,4 +1,4 @@
-"""What lies on the disk: files that appear whole or not at all, JSON, and digests."""
+"""What lies on the disk: files that appear whole or not at all, JSON, arrays, and digests."""
 
 import contextlib
 import errno
@@ -8,14 +8,29 @@ import os
 import re
 import shutil
 import stat
+import zipfile
+import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
+
+import numpy as np
 
 from mpl_tf import forms
 from mpl_tf.options import ConfigError
 
 _WINDOWS = os.name == "nt"
 _LARGEST_TEXT = 2**30  # bytes
+# What NumPy raises for something that is no archive of its own, or a damaged one.
+_NO_ARRAYS = (
+    OSError,
+    ValueError,
+    TypeError,
+    EOFError,
+    AttributeError,
+    RuntimeError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
 
 
 @contextlib.contextmanager
@@ -131,6 +146,20 @@ def read_json(path: str | os.PathLike[str], form: Any = dict[str, Any]) -> Any:
     if fault := forms.fault(value, form, "content"):
         raise ConfigError(f"{path} is damaged, or of another program: {fault}.")
     return value
+
+
+def read_arrays(path: str) -> dict[str, np.ndarray]:
+    """The arrays of a .npz file by name; none of them holds objects.
+
+    Raises:
+      ConfigError: it cannot be read, or is damaged.
+    """
+    try:
+        check_regular(path)
+        with open(path, "rb") as opened, np.load(opened, allow_pickle=False) as arrays:
+            return {name: arrays[name] for name in arrays.files}
+    except _NO_ARRAYS as error:
+        raise ConfigError(f"{path} is damaged: {reason(error)}.") from error
 
 
 def read_text(path: str | os.PathLike[str]) -> str:

@@ -91,15 +91,18 @@ def run(chosen: AutoConfig, start: float) -> "Outcome":
     first = starts.choose(chosen)
     if first.note:
         console.log.warning(f"{first.note}\n")
+    beside = os.path.join(os.path.dirname(os.path.abspath(path)), "features")
+    cache = os.path.abspath(chosen.cache_dir) if chosen.cache_dir else beside
     images = DataConfig(
-        data_dir=chosen.data_dir, image_size=first.image_size, skip_broken=chosen.skip_broken
+        data_dir=chosen.data_dir,
+        image_size=first.image_size,
+        skip_broken=chosen.skip_broken,
+        cache_dir=cache,
     )
     source = dataset.load(images)
     height, width, channels = source.train.shape
     shape = height, width, channels
     backbone = starts.backbone(first, len(source.class_names), shape, chosen.seed)
-    beside = os.path.join(os.path.dirname(os.path.abspath(path)), "features")
-    cache = os.path.abspath(chosen.cache_dir) if chosen.cache_dir else beside
     common: dict[str, Any] = {
         "dataset": name,
         "data_dir": images.data_dir,

@@ -9,12 +9,19 @@ def check_features(config: Config) -> None:
     """Refuses cached features where networks have none, or would change them.
 
     Raises:
-      ConfigError: the networks are not made of a backbone and a head, the backbone learns, or
-        teacher and student have not the same one.
+      ConfigError: nothing would be kept in `cache_dir`; or features are to be cached, and the
+        networks are not made of a backbone and a head, the backbone learns, or teacher and student
+        have not the same one.
     """
+    run = config.run
+    of_files = run.dataset.startswith("folder:")
+    if config.data.cache_dir and config.features.features == "off" and not of_files:
+        raise ConfigError(
+            f"cache_dir has no effect beside features=off and dataset={run.dataset}: it is for "
+            "cached features, and for images of dataset=folder:PATH. Leave it out."
+        )
     if not config.is_cached:
         return
-    run = config.run
     if config.network.train != "head":
         raise ConfigError(
             f"features=cache is for train=head, where the backbone does not learn; received "

@@ -55,6 +55,13 @@ class DataConfig:
     skip_broken: bool = option(
         False, "Count and leave out files that are no readable images, instead of refusing them."
     )
+    cache_dir: str = option(
+        "",
+        "Folder of what runs share: cached features, and which files of --dataset=folder:PATH were "
+        "readable, which are checked again once they change. If empty, `features` beside the run "
+        "folder.",
+        path=True,
+    )
     weak: str = option(
         "crop",
         "Weak view, also of labeled images. crop: shifted by up to an eighth, grey outside. "

@@ -16,7 +16,7 @@ from mpl_tf.data.dataset import Images, Source
 from mpl_tf.data.options import DataConfig
 from mpl_tf.images import decode
 from mpl_tf.options import ConfigError
-from mpl_tf.runs import calibration, folder, provenance, restore
+from mpl_tf.runs import cached, calibration, folder, provenance, restore
 from mpl_tf.serving import loading, saved_model, signatures
 
 
@@ -115,7 +115,7 @@ def load_images(
         source = _load(
             dataset,
             dataclasses.replace(
-                config.data,
+                cached.data_options(config, subject.run.path),
                 data_dir=data_dir or config.data.data_dir,
                 skip_broken=skip_broken or config.data.skip_broken,
             ),

@@ -18,12 +18,6 @@ class FeatureConfig:
         "head on its features. off: it sees the images of every step. auto: cache with train=head.",
         choices=("auto", "cache", "off"),
     )
-    cache_dir: str = option(
-        "",
-        "Folder of cached features, which runs share; if empty, `features` beside the run folder.",
-        path=True,
-        beside=_CACHED,
-    )
     cached_weak_views: int = option(
         2,
         "Weak views of each image that are cached; a step draws one of them.",

@@ -7,6 +7,7 @@ import unicodedata
 from collections.abc import Callable, Iterable, Mapping
 
 from mpl_tf.images import decode, files
+from mpl_tf.images.readable import Readable
 from mpl_tf.options import ConfigError
 from mpl_tf.paths import is_utf8
 
@@ -41,12 +42,17 @@ class ClassFolders:
         return os.path.join(self.path, file)
 
     def readable(
-        self, skip_broken: bool, progress: Callable[[Iterable[str]], Iterable[str]] = iter
+        self,
+        skip_broken: bool,
+        progress: Callable[[Iterable[str]], Iterable[str]] = iter,
+        cache_dir: str = "",
     ) -> tuple["ClassFolders", str]:
         """The same without the files that cannot be decoded, and what was left out, in words.
 
         Args:
           skip_broken, progress: as for `files.check_files`.
+          cache_dir: folder in which is kept which files are readable, so that only those are
+            decoded that have changed since; "" keeps nothing.
 
         Raises:
           ConfigError: a file is broken, and `skip_broken` is not set; or a class of `labeled` has
@@ -54,7 +60,8 @@ class ClassFolders:
         """
         entries = [(part, *entry) for part, images in self.parts.items() for entry in images]
         paths = [self.whole_path(file) for _, file, _ in entries]
-        good, left_out = files.check_files(paths, skip_broken, progress)
+        known = Readable(cache_dir, self.path) if cache_dir else None
+        good, left_out = files.check_files(paths, skip_broken, progress, known)
         parts: dict[str, list[tuple[str, int]]] = {}
         for part, file, label in (entries[i] for i in good):
             parts.setdefault(part, []).append((file, label))

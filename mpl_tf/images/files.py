@@ -15,6 +15,7 @@ import PIL.Image
 from mpl_tf import console
 from mpl_tf.console import log
 from mpl_tf.images import check, decode, header
+from mpl_tf.images.readable import Readable, stamps
 from mpl_tf.options import ConfigError
 
 _CHECKED_AT_ONCE = 4096
@@ -137,13 +138,16 @@ def check_files(
     paths: Sequence[str],
     skip_broken: bool,
     progress: Callable[[Iterable[str]], Iterable[str]] = iter,
+    known: Readable | None = None,
 ) -> tuple[np.ndarray, str]:
     """Decodes every file once.
 
     Args:
       paths: image files.
       skip_broken: whether to leave broken files out instead of refusing them.
-      progress: takes the paths and gives the same ones, one by one, as they are checked.
+      progress: takes the paths of files to be decoded and gives the same ones, one by one.
+      known: has files that were readable before, which are decoded only if they have changed since,
+        and gets the others that are; None decodes all.
 
     Returns:
       (readable, text): int64, the positions of the readable files; what was left out, in words, or
@@ -152,14 +156,31 @@ def check_files(
     Raises:
       ConfigError: a file is broken, and `skip_broken` is not set; the first few are named.
     """
-    reasons: list[str | None] = []
-    remaining = iter(progress(paths))
+    reasons: list[str | None] = [None] * len(paths)
+    stamped = stamps(paths) if known else np.zeros([len(paths), 3], np.int64)
+    memory = np.full(len(paths), -1) if known is None else known.memory(paths, stamped)
+    memory[memory > check.largest()] = -1
+    unknown = np.flatnonzero(memory < 0).tolist()
+    if known and len(unknown) < len(paths):
+        log.info(
+            f"{console.printable(known.root)}: {len(paths) - len(unknown):,} of {len(paths):,} "
+            "files are as they were when they were found readable, which "
+            f"{console.printable(known.path)} says"
+        )
+    remaining = zip(unknown, progress([paths[i] for i in unknown]), strict=True)
     check.trace()
-    with console.quiet_decoders(), concurrent.futures.ThreadPoolExecutor() as threads:
-        while chunk := list(itertools.islice(remaining, _CHECKED_AT_ONCE)):
-            reasons += threads.map(check.verify, chunk)
-    names = map(console.printable, paths)
-    broken = [f"{name} {why}" for name, why in zip(names, reasons, strict=True) if why]
+    try:
+        with console.quiet_decoders(), concurrent.futures.ThreadPoolExecutor() as threads:
+            while chunk := list(itertools.islice(remaining, _CHECKED_AT_ONCE)):
+                results = threads.map(check.examine, (path for _, path in chunk))
+                for (position, _), result in zip(chunk, results, strict=True):
+                    reasons[position], memory[position] = result
+    finally:  # an interrupted check goes on the next time
+        good = [i for i in unknown if memory[i] >= 0 and not reasons[i]]
+        if known and good:
+            known.add([paths[i] for i in good], stamped[good], memory[good])
+    shown = map(console.printable, paths)
+    broken = [f"{name} {why}" for name, why in zip(shown, reasons, strict=True) if why]
     named = "; ".join(broken[:_NAMED]) + ("; ..." if len(broken) > _NAMED else "")
     if broken and not skip_broken:
         raise ConfigError(

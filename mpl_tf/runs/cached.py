@@ -1,5 +1,6 @@
 """The cached features of a run: where they lie, and which it needs."""
 
+import dataclasses
 import os
 from collections.abc import Iterable
 from typing import Any, TypedDict
@@ -8,6 +9,7 @@ import keras
 
 from mpl_tf import config, files
 from mpl_tf.data.dataset import Images
+from mpl_tf.data.options import DataConfig
 from mpl_tf.data.splits import Split
 from mpl_tf.data.views import Views
 from mpl_tf.features import tables
@@ -39,7 +41,7 @@ def make(
     Raises:
       ConfigError: the unlabeled images have no positions.
     """
-    options, source = settings.features, split.source
+    source = split.source
     if METHODS[settings.run.method].unlabeled_views:
         tables.with_positions(split.unlabeled)
     parts = {
@@ -47,11 +49,20 @@ def make(
         for name in ("train", "unlabeled", "validation", "test")
         if isinstance(part := getattr(source, name), Images)
     }
-    directory = options.cache_dir or os.path.join(
-        os.path.dirname(os.path.abspath(path)), "features"
-    )
-    sets = view_sets(options, views.weak, views.strong)
-    return Features(backbone, parts, sets, directory, options.cache_dtype)
+    sets = view_sets(settings.features, views.weak, views.strong)
+    directory = data_options(settings, path).cache_dir
+    return Features(backbone, parts, sets, directory, settings.features.cache_dtype)
+
+
+def data_options(settings: config.Config, path: str) -> DataConfig:
+    """The options of a run's images, in which `cache_dir` is not empty.
+
+    Args:
+      settings: of the run.
+      path: the run folder.
+    """
+    beside = os.path.join(os.path.dirname(os.path.abspath(path)), "features")
+    return dataclasses.replace(settings.data, cache_dir=settings.data.cache_dir or beside)
 
 
 def requests(

@@ -5,8 +5,6 @@ import importlib.metadata
 import os
 import platform
 import subprocess
-import zipfile
-import zlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -19,17 +17,6 @@ from mpl_tf.data.contents import Contents
 from mpl_tf.data.splits import Split
 from mpl_tf.options import ConfigError
 from mpl_tf.runs import folder
-
-# What NumPy raises for something that is no archive of its own.
-_UNREADABLE = (
-    OSError,
-    ValueError,
-    TypeError,
-    EOFError,
-    AttributeError,
-    zipfile.BadZipFile,
-    zlib.error,
-)
 
 
 def keep_images(path: str, images: Mapping[str, Contents], split: Split) -> None:
@@ -89,14 +76,14 @@ def read_images(path: str) -> dict[str, Contents] | None:
         return None
     parts: dict[str, dict[str, np.ndarray]] = {}
     try:
-        with open(file, "rb") as opened, np.load(opened, allow_pickle=False) as arrays:
-            for key in arrays.files:
-                part, _, name = key.partition(".")
-                parts.setdefault(part, {})[name] = arrays[key]
+        for key, array in files.read_arrays(file).items():
+            part, _, name = key.partition(".")
+            parts.setdefault(part, {})[name] = array
         return {part: Contents(**held) for part, held in parts.items()}
-    except _UNREADABLE as error:
+    except (ConfigError, TypeError) as error:
+        text = f"{file} is damaged: {error}." if isinstance(error, TypeError) else error
         raise ConfigError(
-            f"{file} is damaged: {error}. It says which images the run was started with; restore "
+            f"{text} It says which images the run was started with; restore "
             "it, or remove it to continue without that comparison."
         ) from error
 

@@ -74,7 +74,7 @@ def train_and_evaluate(
     strategy = devices.make_strategy(compute.strategy, compute.replicas, workers, worker_index)
     config.check_replicas(settings, strategy.num_replicas_in_sync)
     if source is None:
-        source = data.find(settings.run.dataset, settings.data.data_dir).load(settings.data)
+        source = _load(settings, path)
     config.check_data(settings, source)
     split = make_split(settings, source)
     absent = np.setdiff1d(np.arange(len(split.class_names)), split.labeled.labels)
@@ -118,6 +118,12 @@ def train_and_evaluate(
     return summary
 
 
+def _load(settings: config.Config, path: str) -> Source:
+    """The images of a run."""
+    dataset = data.find(settings.run.dataset, settings.data.data_dir)
+    return dataset.load(cached.data_options(settings, path))
+
+
 def _take_part(
     settings: config.Config, split: splits.Split, path: str, strategy: tf.distribute.Strategy
 ) -> None:
@@ -139,7 +145,7 @@ def _warn_of_other_images(path: str, settings: config.Config, source: Source | N
         if there is None:
             return
         if source is None:
-            source = data.find(settings.run.dataset, settings.data.data_dir).load(settings.data)
+            source = _load(settings, path)
         changes = contents.differences(there, source.contents())
     except (ConfigError, OSError) as error:
         log.warning(

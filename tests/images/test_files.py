@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from mpl_tf.images import check, class_folders, files, header
+from mpl_tf.images import check, class_folders, files
 from mpl_tf.options import ConfigError
 
 IMAGE = tf.io.encode_png(np.zeros([2, 2, 3], np.uint8)).numpy()
@@ -153,12 +153,16 @@ def test_broken_files_are_named_or_left_out(tmp_path):
 
 def test_graphs_are_traced_before_threads_use_them(tmp_path, monkeypatch):
     put(tmp_path, "image.png")
-    graph = tf.function(header.inspect, input_signature=[tf.TensorSpec([], tf.string)])
-    monkeypatch.setattr(check, "_inspect", graph)
+    signature = [tf.TensorSpec([], tf.string), tf.TensorSpec([], tf.int64)]
+    graph = tf.function(lambda encoded, limit: (encoded, limit), input_signature=signature)
+    monkeypatch.setattr(check, "_look", graph)
     counts = []
-    monkeypatch.setattr(
-        check, "verify", lambda path: counts.append(graph.experimental_get_tracing_count())
-    )
+
+    def examine(path):
+        counts.append(graph.experimental_get_tracing_count())
+        return None, 0
+
+    monkeypatch.setattr(check, "examine", examine)
     files.check_files([str(tmp_path / "image.png")], skip_broken=False)
     assert counts == [1]
 

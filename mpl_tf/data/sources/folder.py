@@ -27,7 +27,8 @@ def folder(path: str, **settings: Any) -> Source:
 
     Args:
       path: the folder.
-      **settings: fields of `data.options.DataConfig`: `image_size`, `skip_broken`.
+      **settings: fields of `data.options.DataConfig`: `image_size`, `skip_broken`, `cache_dir`
+        ("" has all files decoded each time).
 
     Returns:
       Images are colour unless all labeled ones are grey.
@@ -91,7 +92,7 @@ def _readable(listed, options):
     """The image files that can be decoded; says what is left out."""
     if listed.ignored:
         log.info(f"{listed.path}: left out, as no images: {files.in_words(listed.ignored)}")
-    readable, left_out = listed.readable(options.skip_broken)
+    readable, left_out = listed.readable(options.skip_broken, cache_dir=options.cache_dir)
     if left_out:
         log.info(f"{listed.path}: left out, as broken: {left_out}")
     return readable
