@@ -116,7 +116,7 @@ def parse(argv: Sequence[str]) -> Job:
 
 def to_lines(config: Config) -> list[str]:
     """The configuration as flags, one a line, for `--flagfile`."""
-    return [f"--{name}={value}" for name, value in config.flat().items()]
+    return [cli.line(name, value) for name, value in config.flat().items()]
 
 
 def _default_workdir(run: RunConfig) -> str:

@@ -146,7 +146,7 @@ def check_labeled(
       trained_on: as for `check_images`.
 
     Raises:
-      ValueError: there are no labels, or they are no class ids, or images have another shape.
+      ValueError: there are no labels, or they are no class ids, or images are as in `check_images`.
     """
     if isinstance(x, tf.data.Dataset):
         spec = x.element_spec
@@ -170,7 +170,7 @@ def check_labeled(
     if isinstance(x, tf.data.Dataset):
         images, y, *_ = next(iter(x.take(1)), (None, np.zeros(0)))
         if images is not None and trained_on == tf.uint8:
-            _warn_of_range(caller, np.asarray(images))
+            _check_range(caller, np.asarray(images))
     wrong = wrong_labels(np.asarray(y), num_classes)
     if wrong.size:
         raise ValueError(
@@ -183,7 +183,7 @@ def check_labeled(
 def check_images(
     caller: str, images: Any, networks: Mapping[str, keras.Model], trained_on: Any
 ) -> None:
-    """Refuses images of another shape than networks take, and warns of another range.
+    """Refuses images of another shape or scale than networks take, and warns of another range.
 
     Args:
       caller: for messages, such as "predict".
@@ -192,7 +192,7 @@ def check_images(
       trained_on: dtype of the images that the networks were trained on; None if not known.
 
     Raises:
-      ValueError: they have another shape.
+      ValueError: they have another shape, or were scaled from 0 to 255 to less.
     """
     if not (_is_array(images) or isinstance(images, tf.TensorSpec)):
         return
@@ -208,7 +208,7 @@ def check_images(
     if not shape[0] and shape[0] is not None:
         raise ValueError(f"{caller} takes at least one image; received shape {shape}.")
     if isinstance(array, np.ndarray) and trained_on == tf.uint8:
-        _warn_of_range(caller, array)
+        _check_range(caller, array)
 
 
 def check_dataset(
@@ -223,7 +223,7 @@ def check_dataset(
     check_images(caller, spec, networks, trained_on)
     if isinstance(spec, tf.TensorSpec) and spec.dtype.is_floating and trained_on == tf.uint8:
         for batch in data.take(1):
-            _warn_of_range(caller, np.asarray(batch[0] if isinstance(batch, tuple) else batch))
+            _check_range(caller, np.asarray(batch[0] if isinstance(batch, tuple) else batch))
 
 
 def range_of(data: Any) -> tuple[float, float] | None:
@@ -242,11 +242,24 @@ def range_of(data: Any) -> tuple[float, float] | None:
     return None
 
 
-def _warn_of_range(caller: str, images: np.ndarray) -> None:
-    """Says that images are scaled otherwise than from 0 to 255, where their values show it."""
+def _check_range(caller: str, images: np.ndarray) -> None:
+    """Refuses images that were scaled to [0, 1] or [-1, 1], and warns of other ranges.
+
+    Whole numbers may be images in black and white, and a value beyond 0 to 255 comes of resizing.
+
+    Raises:
+      ValueError: values are fractions of such a range.
+    """
     if images.dtype.kind not in "buif":
         return
     low, high = float(np.min(images)), float(np.max(images))
+    if low >= -1 and high <= 1 and (images != np.floor(images)).any():
+        factor = "images * 255.0" if low >= 0 else "(images + 1.0) * 127.5"
+        raise ValueError(
+            f"{caller} received images of fractions from {low:.3g} to {high:.3g}; the networks "
+            "were trained on values from 0 to 255, which they scale themselves. Pass the images as they "
+            f"were before they were scaled, or {factor}."
+        )
     if low < 0 or high > 255 or (high <= 1 and (high or images.dtype.kind == "f")):
         log.warning(
             f"\nWarning: {caller} received images of values from {low:.3g} to {high:.3g}; the "

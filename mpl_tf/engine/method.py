@@ -204,7 +204,8 @@ class Method(LabelLosses):
           **kwargs: likewise.
 
         Raises:
-          ValueError: images have another shape than the network takes.
+          ValueError: images have another shape than the network takes, or are scaled to [0, 1] and
+            those of `fit` were not.
         """
         which = {self.delivered: self.network()}
         images = x.element_spec if isinstance(x, tf.data.Dataset) else x

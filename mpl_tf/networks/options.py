@@ -22,7 +22,8 @@ class NetworkConfig:
         "seed",
         "What a linear head starts from. seed: random weights. probe: a logistic regression on the "
         "features of the labeled images, as sure as it is right on held-out ones, so that what is "
-        "confident passes thresholds from the first step on. For networks with learned weights.",
+        "confident passes thresholds from the first step on; a head that the network brings gives "
+        "way. For networks with learned weights.",
         choices=("seed", "probe"),
     )
     head_temperature: float = option(

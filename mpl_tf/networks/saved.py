@@ -75,7 +75,10 @@ def build(
     made = heads.draw(num_classes, num_features, seeds, dropout, head, head_temperature)
     if kernel is not None:
         made.set_weights([factor * kernel, cut.bias])
-        log.info(f"{name}: its layer {cut.layer!r} of {num_classes} classes is kept.")
+        log.info(
+            f"{name}: its layer {cut.layer!r} of {num_classes} classes is kept for the head to "
+            "start from; with head_init=probe it starts from a logistic regression."
+        )
     elif cut.layer:
         log.info(f"{name}: its last layer {cut.layer!r} is cut.")
     if not any(isinstance(layer, _SCALING) for layer in all_layers(cut.features)):

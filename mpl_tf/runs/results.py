@@ -182,17 +182,18 @@ def summarize(results: Mapping[str, Any], path: str) -> None:
     part = "test" if "test_accuracy" in results else "validation"
     accuracy = results.get(f"{part}_accuracy") or {}
     rows = [(k, f"{v:.4f}") for k, v in accuracy.items() if v is not None]
-    files = [
+    listed = [
         (folder.REPORT, "curves, confusion matrix, worst mistakes"),
         (folder.VIEWS, "what the networks see: weak and strong views"),
         (folder.METRICS, f"every logged number by step; {folder.TENSORBOARD}/ has the same"),
         (folder.RESULTS, "these results, package versions, a digest of the weights"),
         (folder.FLAGS, f"this run again: --flagfile={os.path.join(path, folder.FLAGS)}"),
     ]
+    there = [(name, text) for name, text in listed if os.path.exists(os.path.join(path, name))]
     export_versions = saved_model.versions(os.path.join(path, folder.EXPORT))
     if export_versions:
         text = "SavedModel for TensorFlow Serving: images in, classes out"
-        files.append((f"{folder.EXPORT}/{export_versions[-1]}", text))
+        there.append((f"{folder.EXPORT}/{export_versions[-1]}", text))
     if rows:
         rows[-1] = (rows[-1][0], rows[-1][1] + "  (exported)")
         log.info(f"\n{part.capitalize()} accuracy\n{console.table(rows)}")
@@ -200,7 +201,7 @@ def summarize(results: Mapping[str, Any], path: str) -> None:
         log.info("\nNo test or validation images: nothing to measure accuracy on")
     if rows and (calibrated := results.get("calibration")):
         log.info(calibration.text(calibrated, rows[-1][0]))
-    log.info(f"{results['seconds']:.0f} seconds. In {path}:\n{console.table(files)}")
+    log.info(f"{results['seconds']:.0f} seconds. In {path}:\n{console.table(there)}")
 
 
 def weights_digest(networks: Mapping[str, keras.Model]) -> str:

@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from mpl_tf.cli.flag_files import expand
+from mpl_tf.cli.flag_files import expand, line
 from mpl_tf.options import ConfigError
 
 TEXT = "# größe\n--steps=3\n\n// no\n  --name=a b  \n--rate 0.5\n--nodry\n"
@@ -48,6 +48,11 @@ def test_a_file_may_name_others_and_home(tmp_path, monkeypatch):
         ("--steps=100 #", ["--steps=100"]),
         ("--dataset=folder:images #2", ["--dataset=folder:images #2"]),
         ("--name=a#b", ["--name=a#b"]),
+        ('--name="a # b"', ["--name=a # b"]),
+        ('--name "a # b" # why "so"', ["--name", "a # b"]),
+        ('--name=" a "  #', ["--name= a "]),
+        (r'--name="C:\new \\ \"x\" # \u2028"', ['--name=C:\\new \\ "x" # \u2028']),
+        ('--name=the "x" # why', ['--name=the "x"']),
     ],
 )
 def test_a_comment_may_follow_a_flag(tmp_path, line, flags):
@@ -63,6 +68,9 @@ def test_a_comment_may_follow_a_flag(tmp_path, line, flags):
         (b"--a=\0", "x is something else"),
         (codecs.BOM_UTF16_LE + b"\0\xd8", "x is something else"),
         (b"#" * (1 << 20) + b"#", "at most 1 MB"),
+        (b'--name="a', r'x: a value that begins with a quote must end .* received --name="a'),
+        (b'--name="a"b', "nothing but a comment may follow"),
+        (b'--name "a" b', "nothing but a comment may follow"),
         (b"--flagfile=x", "x names itself: x -> x"),
         (b"--flagfile=", "must be the path of a file of flags; received none"),
         (b"--flagfile=none", r"cannot be read: \[Errno 2\] No such file"),
@@ -76,3 +84,26 @@ def test_what_is_no_file_of_flags_is_refused(tmp_path, monkeypatch, content, mes
     os.mkfifo("pipe")
     with pytest.raises(ConfigError, match=message):
         expand(["--flagfile=x"])
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ("folder:/data/set #2", "folder:/data/set #2"),
+        ("folder:/data/set # 2", '"folder:/data/set # 2"'),
+        ("folder:/größe #", '"folder:/größe #"'),
+        ("ends with a blank ", '"ends with a blank "'),
+        (' "quoted" \\', r'" \"quoted\" \\"'),
+        ('"', r'"\""'),
+        ("two\nlines\u2028", r'"two\u000alines\u2028"'),
+        (r"C:\new", r"C:\new"),
+        (r"C:\u00e9 # new", r'"C:\\u00e9 # new"'),
+        ("", ""),
+        (True, "True"),
+        (1e-7, "1e-07"),
+    ],
+)
+def test_a_line_is_read_back_to_its_value(tmp_path, value, text):
+    assert line("name", value) == f"--name={text}"
+    (tmp_path / "x").write_text(line("name", value), encoding="utf-8")
+    assert expand([f"--flagfile={tmp_path / 'x'}"]) == [f"--name={value}"]

@@ -21,6 +21,17 @@ def test_flags_written_by_a_run_repeat_it(tmp_path):
     assert flags.parse([f"--flagfile={file}"]).config == made
 
 
+@pytest.mark.parametrize("name", ["set # 2", 'a "set" ', "two\nlines", "#"])
+def test_names_that_a_comment_could_be_seen_in_are_repeated(tmp_path, monkeypatch, name):
+    for part in ("labeled/ant", "labeled/bee", "unlabeled"):
+        (tmp_path / name / part).mkdir(parents=True)
+        (tmp_path / name / part / "1.png").touch()
+    made = config.make({"dataset": f"folder:{tmp_path / name}", "cache_dir": name})
+    file = tmp_path / "run.flags"
+    file.write_text("\n".join(flags.to_lines(made)), encoding="utf-8")
+    assert flags.parse([f"--flagfile={file}"]).config == made
+
+
 def test_later_flags_win_over_a_file():
     job = flags.parse([f"--flagfile={SMOKE}", "--seed=9", "--workdir=here"])
     assert job.config.run.seed == 9

@@ -161,39 +161,64 @@ def warnings_in(caplog):
     return [record.message for record in caplog.records if "mpl_tf" in record.name]
 
 
-def test_images_from_0_to_1_of_networks_that_learned_bytes_are_warned_of(data, caplog):
+@pytest.fixture(scope="module")
+def learned_bytes(data):
+    """A method that was trained on images of values from 0 to 255."""
     model = mpl_tf.Supervised(mpl_tf.NETWORKS["mlp"](K, SHAPE, seed=1))
     model.compile("sgd")
     model.predict(IMAGES / 255.0, verbose=0)  # nothing is known yet
     model.fit(data, steps_per_epoch=1, verbose=0)
-    model.predict(IMAGES.astype(float), verbose=0)
-    assert not warnings_in(caplog)
-    model.predict(IMAGES / 255.0, verbose=0)
-    model.evaluate(IMAGES / 255.0, LABELS, verbose=0)
-    assert len(warnings_in(caplog)) == 2
-    assert all("trained on values from 0 to 255" in message for message in warnings_in(caplog))
+    return model
 
 
 @pytest.mark.parametrize(
-    "images",
+    ("caller", "call"),
     [
-        IMAGES / 127.5 - 1,
-        (IMAGES - 128.0) / 64,
-        batches((IMAGES / 255.0).astype("float32")),
-        IMAGES.astype(np.uint16) * 257,
-        (IMAGES > 127).astype(np.uint8),
+        ("predict", lambda model, data, x: model.predict(x)),
+        ("predict", lambda model, data, x: model.predict(batches(x))),
+        ("evaluate", lambda model, data, x: model.evaluate(x, LABELS)),
+        ("evaluate", lambda model, data, x: model.evaluate(batches(x, LABELS))),
+        ("fit_temperature", lambda model, data, x: model.fit_temperature(x, LABELS)),
+        (
+            "validation_data",
+            lambda model, data, x: model.fit(
+                data, steps_per_epoch=1, validation_data=(x, LABELS), verbose=0
+            ),
+        ),
     ],
-    ids=["signed", "standardised", "dataset", "uint16", "black and white"],
 )
-def test_images_of_other_ranges_are_warned_of(data, images, caplog):
-    model = mpl_tf.Supervised(mpl_tf.NETWORKS["mlp"](K, SHAPE, seed=1))
-    model.compile("sgd")
-    model.fit(data, steps_per_epoch=1, verbose=0)
-    model.predict(batches(IMAGES), verbose=0)
-    assert not warnings_in(caplog)
-    model.predict(images, verbose=0)
-    (message,) = warnings_in(caplog)
-    assert "trained on values from 0 to 255" in message
+@pytest.mark.parametrize(
+    ("scale", "offset", "message"),
+    [
+        (255.0, 0, r"fractions from 0\S* to \S+; the .* images \* 255\.0\."),
+        (127.5, -1, r"fractions from -\S+ to .* \(images \+ 1\.0\) \* 127\.5\."),
+    ],
+    ids=["0 to 1", "-1 to 1"],
+)
+def test_images_that_were_scaled_are_refused_by_what_has_learned_bytes(
+    learned_bytes, data, caller, call, scale, offset, message
+):
+    images = (IMAGES / scale + offset).astype(np.float32)
+    with pytest.raises(ValueError, match=f"^{caller} received images of {message}"):
+        call(learned_bytes, data, images)
+
+
+@pytest.mark.parametrize(
+    ("images", "warned"),
+    [
+        (IMAGES.astype(float), False),
+        (batches(IMAGES), False),
+        ((IMAGES - 128.0) / 64, True),
+        (IMAGES.astype(np.uint16) * 257, True),
+        ((IMAGES > 127).astype(np.uint8), True),
+        ((IMAGES > 127).astype(np.float32), True),
+        (IMAGES > 127, True),
+    ],
+    ids=["floats", "dataset", "standardised", "uint16", "0 and 1", "0.0 and 1.0", "booleans"],
+)
+def test_images_of_other_ranges_are_warned_of(learned_bytes, images, warned, caplog):
+    learned_bytes.predict(images, verbose=0)
+    assert ["trained on values from 0 to 255" in m for m in warnings_in(caplog)] == [True] * warned
 
 
 @pytest.mark.parametrize(("scale", "warned"), [(1 / 255, True), (1.0, False)])

@@ -1,7 +1,9 @@
 """Heads that start from a logistic regression on the features of the labeled images."""
 
 import json
+import logging
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -58,6 +60,23 @@ def expected_head(experiment, standard_parts):
 )
 def test_the_logits_of_all_networks_are_those_of_the_probe(begin, more, standard_parts):
     experiment = begin(head_temperature=0.25, **more)
+    assert_starts_from_the_probe(experiment, standard_parts)
+
+
+def test_the_probe_takes_the_place_of_a_head_that_is_kept(begin, tmp_path, messages):
+    path = tmp_path / "pretrained.keras"
+    features = keras.models.load_model(path)
+    x = keras.layers.Dense(3, name="colours")(features.output)
+    keras.Model(features.inputs, x).save(path)
+    experiment = begin(cache_dtype="float32", method="mean_teacher")
+    assert_starts_from_the_probe(experiment, ("labeled", "unlabeled"))
+    said = messages(logging.INFO)
+    assert "'colours' of 3 classes is kept for the head to start from; with head_init=probe" in said
+    assert "Head: a logistic regression on" in said
+
+
+def assert_starts_from_the_probe(experiment, standard_parts):
+    """All networks have the probe's logits."""
     fitted = expected_head(experiment, standard_parts)
     images = images_of(experiment.split, "validation")
     starting = [*experiment.method.starting_networks()]

@@ -1,5 +1,7 @@
 """What the end of a run computes of its networks."""
 
+import logging
+
 import numpy as np
 import pytest
 
@@ -38,3 +40,11 @@ def test_facts_that_the_results_cannot_hold_are_refused(facts, message):
 def test_facts_of_the_methods_are_fit_for_results():
     networks = [mpl_tf.NETWORKS["mlp"](3, (4, 4, 1), seed=seed) for seed in (1, 2)]
     results.check_facts(mpl_tf.MetaPseudoLabels(*networks))
+
+
+def test_the_summary_names_the_files_that_are_there(tmp_path, messages):
+    for name in ("results.json", "metrics.csv"):
+        (tmp_path / name).touch()
+    results.summarize({"seconds": 1.0, "test_accuracy": {"ema": 0.5}}, str(tmp_path))
+    listed = messages(logging.INFO).partition(f"In {tmp_path}:\n")[2].splitlines()
+    assert [line.split()[0] for line in listed] == ["metrics.csv", "results.json"]
