@@ -257,8 +257,8 @@ def _check_range(caller: str, images: np.ndarray) -> None:
         factor = "images * 255.0" if low >= 0 else "(images + 1.0) * 127.5"
         raise ValueError(
             f"{caller} received images of fractions from {low:.3g} to {high:.3g}; the networks "
-            "were trained on values from 0 to 255, which they scale themselves. Pass the images as they "
-            f"were before they were scaled, or {factor}."
+            "were trained on values from 0 to 255, which they scale themselves. Pass the images as "
+            f"they were before they were scaled, or {factor}."
         )
     if low < 0 or high > 255 or (high <= 1 and (high or images.dtype.kind == "f")):
         log.warning(

@@ -88,6 +88,16 @@ def test_a_changed_file_is_decoded_again(checked, my_images, change):
     assert checked(skip_broken=True) == [NAMES[2]]
 
 
+@pytest.mark.parametrize("column", range(3))
+def test_size_and_both_times_count(my_images, tmp_path, column):
+    known, paths = readable.Readable(str(tmp_path), str(my_images)), [str(my_images / NAMES[0])]
+    stamps = readable.stamps(paths)
+    known.add(paths, stamps, np.array([5]))
+    assert known.memory(paths, stamps) == [5]
+    stamps[0, column] += 1
+    assert known.memory(paths, stamps) == [-1]
+
+
 def test_new_and_removed_files(checked, my_images, tmp_path):
     checked()
     write(my_images / "unlabeled" / "3.png")
