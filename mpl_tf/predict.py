@@ -35,7 +35,7 @@ class Options:
     )
     format: str = option(
         "jsonl",
-        "jsonl: one JSON object a line, with file, label, probability and top. csv: with a header. "
+        "jsonl: one JSON object a line, with file, predicted, probability and top. csv: with a header. "
         "table: for reading.",
         choices=("jsonl", "csv", "table"),
     )
@@ -171,13 +171,13 @@ class _Writer:
         if self._format != "csv":
             return []
         ranks = range(2, self._top + 1)
-        others = [f"{column}_{rank}" for rank in ranks for column in ("label", "probability")]
-        return [_csv(["file", "label", "probability", *others])]
+        others = [f"{column}_{rank}" for rank in ranks for column in ("predicted", "probability")]
+        return [_csv(["file", "predicted", "probability", *others])]
 
     def line(self, file: str, probs: np.ndarray) -> str:
         """The answer for a file with its class probabilities [K]."""
         best = np.argsort(-probs, kind="stable")[: self._top]
-        top = [{"label": self._class_names[k], "probability": float(probs[k])} for k in best]
+        top = [{"predicted": self._class_names[k], "probability": float(probs[k])} for k in best]
         if self._format == "jsonl":
             answer = {"file": file, **top[0], "top": top}
             text = json.dumps(answer, ensure_ascii=False)
@@ -188,7 +188,7 @@ class _Writer:
             return text
         if self._format == "csv":
             return _csv([file, *(value for entry in top for value in entry.values())])
-        columns = [f"{e['label']:<{self._width}} {e['probability']:6.1%}" for e in top]
+        columns = [f"{e['predicted']:<{self._width}} {e['probability']:6.1%}" for e in top]
         return "  ".join([*columns, console.printable(file)])
 
 

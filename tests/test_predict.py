@@ -76,7 +76,7 @@ def test_names_that_cannot_be_shown_are_escaped(monkeypatch, encoding):
     answer = predict._Writer("jsonl", ["\u00e9", "b"], 2).line(ODD, np.array([1.0, 0.0]))
     answer.encode(encoding)
     assert json.loads(answer)["file"] == ODD
-    assert json.loads(answer)["label"] == "\u00e9"
+    assert json.loads(answer)["predicted"] == "\u00e9"
     plain = predict._Writer("jsonl", ["\u00e9"], 1).line("\u00e9.png", np.array([1.0]))
     assert ("\u00e9.png" in plain) == (encoding != "ascii")
     table = predict._Writer("table", ["a"], 1).line(ODD, np.array([1.0]))

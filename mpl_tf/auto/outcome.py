@@ -52,7 +52,7 @@ class Outcome:
         return f"Outcome({self.delivered!r}, {accuracy}, in {self.path!r})"
 
     @property
-    def labels(self) -> np.ndarray:
+    def predicted(self) -> np.ndarray:
         """[U], the likeliest class of each unlabeled image, by its name."""
         return np.array(self.class_names)[np.argmax(self.probabilities, axis=-1)]
 

@@ -41,7 +41,7 @@ def _cell(value: object) -> object:
 def write_predictions(
     path: str, names: np.ndarray, probs: np.ndarray, class_names: Sequence[str]
 ) -> None:
-    """`predictions.csv`: each unlabeled image with its class: file, label, probability.
+    """`predictions.csv`: each unlabeled image with its likeliest class.
 
     Args:
       path: the file.
@@ -57,7 +57,7 @@ def write_predictions(
         (name, class_names[k], probs[i, k])
         for i, (name, k) in enumerate(zip(names, best, strict=True))
     )
-    write(path, ("file", "label", "probability"), rows)
+    write(path, ("file", "predicted", "probability"), rows)
 
 
 def write_label_next(
@@ -82,7 +82,7 @@ def write_label_next(
         (names[i], class_names[a], probs[i, a], class_names[b], probs[i, b])
         for i, (a, b) in zip(chosen, order, strict=True)
     )
-    write(path, ("file", "label", "probability", "label_2", "probability_2"), rows)
+    write(path, ("file", "predicted", "probability", "predicted_2", "probability_2"), rows)
 
 
 def write_suspicious(
@@ -111,5 +111,5 @@ def write_suspicious(
         (names[i], class_names[labels[i]], probs[i, labels[i]], class_names[k], probs[i, k])
         for i, k in zip(positions, classes, strict=True)
     )
-    header = ("file", "label", "probability", "predicted", "predicted_probability")
+    header = ("file", "label", "label_probability", "predicted", "probability")
     write(path, header, rows)

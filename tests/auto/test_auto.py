@@ -256,7 +256,7 @@ def test_a_method_that_wins_leaves_its_run(
     )
     assert found.delivered == "fixmatch, head" and found.run == str(folder / "run")
     assert restore.find(found.run).config.network.train == "head"
-    assert found.labels.shape == (48,) and set(found.labels) <= {"red", "green", "blue"}
+    assert found.predicted.shape == (48,) and set(found.predicted) <= {"red", "green", "blue"}
     probs = keras.ops.softmax(found.network(images) / found.temperature)
     answers = loading.load(found.export).signatures["serving_default"](images=images)
     np.testing.assert_allclose(answers["probabilities"], probs, atol=1e-5)

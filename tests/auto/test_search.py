@@ -93,7 +93,7 @@ def test_what_is_delivered(source, backbone, tmp_path, messages):
     answers = export.signatures["serving_default"](images=tf.constant(source.unlabeled.images))
     predictions = rows(folder / tables.PREDICTIONS)
     assert [row["file"] for row in predictions] == [str(name) for name in source.unlabeled.ids]
-    assert [row["label"] for row in predictions] == [
+    assert [row["predicted"] for row in predictions] == [
         label.decode() for label in answers["labels"].numpy()
     ]
     np.testing.assert_allclose(
@@ -101,7 +101,7 @@ def test_what_is_delivered(source, backbone, tmp_path, messages):
         answers["probabilities"].numpy().max(axis=1),
         atol=1e-3,
     )
-    assert [row["label"] for row in predictions] == outcome.labels.tolist()
+    assert [row["predicted"] for row in predictions] == outcome.predicted.tolist()
     logits = outcome.network(source.unlabeled.images.astype(np.float32)) / outcome.temperature
     np.testing.assert_allclose(keras.ops.softmax(logits), outcome.probabilities, atol=1e-3)
     assert list(outcome.files[outcome.label_next].astype(str)) == [

@@ -22,7 +22,7 @@ def test_predictions_have_the_names_of_the_dataset(tmp_path):
     path = tmp_path / tables.PREDICTIONS
     tables.write_predictions(str(path), NAMES, PROBS.astype(np.float32), CLASSES)
     assert read(path) == [
-        ["file", "label", "probability"],
+        ["file", "predicted", "probability"],
         ["a/1.png", "ant", "0.500000"],
         ['b "2",\n.png', "bee, red", "0.800000"],
         ["ü.png", "Käfer", "0.500000"],
@@ -35,7 +35,8 @@ def test_predictions_have_the_names_of_the_dataset(tmp_path):
 def test_label_next_is_in_the_order_of_the_choice(tmp_path):
     path = tmp_path / tables.LABEL_NEXT
     tables.write_label_next(str(path), NAMES, PROBS, CLASSES, np.array([2, 0]))
-    assert read(path)[1:] == [
+    assert read(path) == [
+        ["file", "predicted", "probability", "predicted_2", "probability_2"],
         ["ü.png", "Käfer", "0.500000", "bee, red", "0.300000"],
         ["a/1.png", "ant", "0.500000", "bee, red", "0.300000"],
     ]
@@ -48,7 +49,7 @@ def test_suspicious_labels_say_both_classes(tmp_path):
     labels = np.array([0, 0, 1, 2])
     tables.write_suspicious(str(path), NAMES, labels, PROBS, CLASSES, np.array([1]), np.array([1]))
     assert read(path) == [
-        ["file", "label", "probability", "predicted", "predicted_probability"],
+        ["file", "label", "label_probability", "predicted", "probability"],
         ['b "2",\n.png', "ant", "0.100000", "bee, red", "0.800000"],
     ]
 

@@ -102,15 +102,15 @@ def test_predict_tells_what_the_export_says(finished, test_images, tmp_path, cap
     assert [os.path.basename(row["file"]) for row in rows] == [f"{i}.png" for i in range(5)]
     for row, probs in zip(rows, expected, strict=True):
         order = np.argsort(-probs)[:3]
-        assert [entry["label"] for entry in row["top"]] == [str(k) for k in order]
+        assert [entry["predicted"] for entry in row["top"]] == [str(k) for k in order]
         np.testing.assert_allclose([e["probability"] for e in row["top"]], probs[order], atol=1e-6)
-        assert {k: row[k] for k in ("label", "probability")} == row["top"][0]
+        assert {k: row[k] for k in ("predicted", "probability")} == row["top"][0]
 
     files = [str(folder / f"{i}.png") for i in range(5)]
     monkeypatch.setattr("sys.stdin", io.StringIO("\n".join(files[:2]) + "\n"))
     assert predict.main([*command, "--format=csv", "--top=2", "-"]) == 0
     header, *lines = csv.reader(capsys.readouterr().out.splitlines())
-    assert header == ["file", "label", "probability", "label_2", "probability_2"]
+    assert header == ["file", "predicted", "probability", "predicted_2", "probability_2"]
     assert [line[0] for line in lines] == files[:2]
     assert float(lines[0][2]) == pytest.approx(expected[0].max(), abs=1e-6)
 
