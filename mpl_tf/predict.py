@@ -35,8 +35,8 @@ class Options:
     )
     format: str = option(
         "jsonl",
-        "jsonl: one JSON object a line, with file, predicted, probability and top. csv: with a header. "
-        "table: for reading.",
+        "jsonl: one JSON object a line, with file, predicted, probability and top. csv: with a "
+        "header. table: for reading.",
         choices=("jsonl", "csv", "table"),
     )
     top: int = option(5, "How many of the most probable classes are told, at most.", low=1)

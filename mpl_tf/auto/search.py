@@ -8,7 +8,7 @@ import keras
 import numpy as np
 
 from mpl_tf import console, files
-from mpl_tf.auto import candidates, delivery, estimates, regression, sureness, tables
+from mpl_tf.auto import candidates, delivery, estimates, lists, regression, sureness, tables
 from mpl_tf.auto.candidates import Candidate
 from mpl_tf.auto.contest import Contest, Plan
 from mpl_tf.auto.early import RUN
@@ -73,7 +73,7 @@ def find_best(
         return calibration.probabilities(logits_of(part), temperature)
 
     unlabeled, test = probabilities("unlabeled"), material.source.test
-    chosen, suspected = delivery.lists(
+    chosen, suspected = lists.write(
         path, material, unlabeled, _out_of_fold(material, answers[winner], temperature), count
     )
     estimate = tried[0].estimate

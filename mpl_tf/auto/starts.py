@@ -1,13 +1,16 @@
 """What networks start from: the best weights that can be reached, or none."""
 
+import contextlib
 import dataclasses
 import os
+from collections.abc import Iterator
 
 import keras
 from keras import layers
 
 from mpl_tf import networks
 from mpl_tf.auto.options import AutoConfig
+from mpl_tf.console import log
 from mpl_tf.networks import parts, published
 from mpl_tf.options import ConfigError
 
@@ -62,9 +65,13 @@ def choose(options: AutoConfig) -> Start:
             networks.check(options.network, weights, side)
         return Start(options.network, weights, side)
     side, reason = options.image_size or _SIDE, ""
-    for name in _PUBLISHED if options.network_weights == published.IMAGENET else ():
+    names = _PUBLISHED if options.network_weights == published.IMAGENET else ()
+    if names:
+        log.info(f"Published weights are looked for in {published.folder()}, else downloaded there")
+    for name in names:
         try:
-            networks.check(name, published.IMAGENET, side)
+            with _keras_is_quiet():
+                networks.check(name, published.IMAGENET, side)
         except ConfigError as error:
             reason = reason or str(error)
             if not _has_weights(published.folder()):
@@ -75,9 +82,22 @@ def choose(options: AutoConfig) -> Start:
         _SMALL,
         "",
         options.image_size or _SIDE_FROM_SCRATCH,
-        "No learned weights are used: networks are trained from scratch, which needs more labels "
-        f"and more time for the same accuracy. {reason}".rstrip(),
+        f"No learned weights are used: candidates are logistic regression on pixels and {_SMALL}, "
+        "trained from scratch, which need more labels and more time for the same accuracy. "
+        f"{reason}".rstrip(),
     )
+
+
+@contextlib.contextmanager
+def _keras_is_quiet() -> Iterator[None]:
+    """While this lasts, Keras prints nothing of downloads, which may be in vain."""
+    interactive = keras.config.is_interactive_logging_enabled()
+    keras.config.disable_interactive_logging()
+    try:
+        yield
+    finally:
+        if interactive:
+            keras.config.enable_interactive_logging()
 
 
 def _has_weights(folder: str) -> bool:

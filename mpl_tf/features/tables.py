@@ -173,13 +173,20 @@ class Features:
         sorts = {view_set.name: view_set.count for _, view_set in missing}
         on_disk = sum(self._cache(*at).bytes_of(len(numbers)) for at, numbers in missing.items())
         in_memory = max(room.memory_of(self.backbone, view_set.count) for _, view_set in missing)
-        in_words = ", ".join(f"{name} {count}" for name, count in sorts.items())
+        in_words = " and ".join(_in_words(name, count) for name, count in sorts.items())
         log.info(
-            f"Features: the backbone sees {passes:,} views (of an image: {in_words}), once for all "
-            f"runs with these weights and views; {room.in_words(on_disk)} in {self.directory}, "
+            f"Features: the network sees {passes:,} images ({in_words}), once for all runs with "
+            f"these weights and images; {room.in_words(on_disk)} in {self.directory}, "
             f"about {room.in_words(in_memory)} of memory while they are computed"
         )
         room.check(self.directory, on_disk, in_memory)
+
+
+def _in_words(view: str, count: int) -> str:
+    if view == PLAIN:
+        return "each once as it is"
+    times = f"{count} times" if count > 1 else "once"
+    return f"each {times} with {view} changes"
 
 
 def with_positions(pool: Pool) -> Images:

@@ -15,6 +15,7 @@ import numpy as np
 import PIL.Image
 import pytest
 import tensorflow as tf
+from keras.src.utils import io_utils
 from sklearn.datasets import load_digits
 
 import mpl_tf
@@ -253,7 +254,9 @@ def test_a_method_that_wins_leaves_its_run(
         image_size=12,
         workdir=str(folder),
         minutes=100,
+        verbose=False,
     )
+    assert not capsys.readouterr().out
     assert found.delivered == "fixmatch, head" and found.run == str(folder / "run")
     assert restore.find(found.run).config.network.train == "head"
     assert found.predicted.shape == (48,) and set(found.predicted) <= {"red", "green", "blue"}
@@ -274,6 +277,7 @@ def test_without_learned_weights_a_small_network_is_trained(
 
     def unreachable(name, weights, side):
         tried.append(name)
+        io_utils.print_msg("Downloading data from https://")
         raise ConfigError(f"the published weights of {name} are not there.")
 
     monkeypatch.setattr(starts.networks, "check", unreachable)
@@ -282,13 +286,16 @@ def test_without_learned_weights_a_small_network_is_trained(
     flags += [f"--workdir={tmp_path / 'auto'}"]
     assert auto.main(flags) == 0
     printed = capsys.readouterr()
-    assert printed.err.startswith("No learned weights are used: networks are trained from scratch")
+    assert printed.err.startswith(
+        "No learned weights are used: candidates are logistic regression on "
+    )
     assert "keras:EfficientNetV2B0 are not there" in printed.err
     summary = json.loads((tmp_path / "auto" / "results.json").read_text())
     assert summary["network"] == "small_4" and summary["note"].startswith("No learned weights")
     names = [row["candidate"] for row in rows(tmp_path / "auto" / "candidates.csv")]
     assert {*names} == {"logistic regression", "supervised, from scratch"}
-    assert tried == ["keras:EfficientNetV2B0"]
+    assert tried == ["keras:EfficientNetV2B0"] and "Downloading" not in printed.out
+    assert keras.config.is_interactive_logging_enabled()
 
 
 @pytest.mark.parametrize(

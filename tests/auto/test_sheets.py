@@ -21,13 +21,47 @@ def test_a_sheet_has_room_for_each_image(tmp_path, rng, count, shape):
         width, height = picture.size
     assert width <= 1810
     rows = max(1, -(-min(count, sheets.MOST) // 10))
-    assert height == pytest.approx(120 * (rows * 2.0 + 0.6), abs=2)
+    row = sheets._WIDTH + sheets._LINE * (5 if count else 1) + sheets._GAP  # 1, 3 and 1 lines
+    assert height == pytest.approx(120 * (rows * row + sheets._TITLE), abs=2)
 
 
-def test_of_a_long_name_the_end_is_shown():
-    assert sheets.end_of("a/b.png") == "a/b.png"
-    assert sheets.end_of("unlabeled/2026/may/holiday/0123.png") == "…ay/holiday/0123.png"
-    assert sheets.end_of(17) == "17"
+@pytest.mark.parametrize(
+    ("name", "folders", "expected"),
+    [
+        ("labeled/cat/a/1.png", ("labeled", "cat"), "a/1.png"),
+        ("labeled/cat/1.png", ("labeled", "ca"), "cat/1.png"),
+        ("unlabeled/1.png", ("unlabeled",), "1.png"),
+        (17, ("unlabeled",), "17"),
+    ],
+)
+def test_a_caption_leaves_out_folders_that_are_known(name, folders, expected):
+    assert sheets.without_folders(name, *folders) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "lines"),
+    [
+        ("ant 50%", ["ant 50%"]),
+        ("labeled septoria leaf spot", ["labeled septoria leaf", "spot"]),
+        ("healthy_leaf_of_a_tomato 9%", ["healthy_leaf_of_a_", "tomato 9%"]),
+        ("x" * 30, ["x" * 22, "x" * 8]),
+        ("a\nb", ["a b"]),
+        ("", [""]),
+        ("b" * 40 + "e" * 40, ["b" * 22, "b" * 10 + "…" + "e" * 11, "e" * 21]),
+    ],
+)
+def test_a_caption_is_wrapped_and_not_cut(text, lines):
+    assert sheets.wrapped(text) == lines
+
+
+def test_captions_stay_inside_the_picture(tmp_path):
+    path = tmp_path / "sheet.png"
+    caption = ("a_very_long_file_name_of_a_camera.jpg", "labeled " + "long " * 9, "x" * 70)
+    images = [np.full((9, 9, 3), 200, np.uint8)] * 12
+    sheets.draw(str(path), title="Sheet", images=images, captions=[caption] * 12)
+    pixels = np.asarray(PIL.Image.open(path).convert("L"))
+    assert pixels[-40:].min() < 128  # the last line of text
+    assert pixels[-8:].min() > 250
 
 
 def test_every_image_is_shown_in_its_colours(tmp_path):

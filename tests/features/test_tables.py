@@ -66,7 +66,7 @@ def test_only_chunks_that_are_needed_are_computed(make_features, images, tmp_pat
 def test_caches_are_shared_and_said(make_features, images, messages):
     make_features().prepare([(PLAIN, images["train"])])
     said = messages(20)
-    assert "the backbone sees 150 views (of an image: plain 1)" in said
+    assert "the network sees 150 images (each once as it is)" in said
     assert "Features computed in" in said
     make_features().prepare([(PLAIN, images["train"])])
     assert "all that is needed is in" in messages(20)
