@@ -63,8 +63,7 @@ def find_best(
             log.warning(f"{winner}: its training on all labels failed: {error}")
             contest.note_failure(winner, str(error))
 
-    temperature = sureness.fit(answers[winner], labels)
-    measured = sureness.measure(answers[winner], labels, folds, material.seed)
+    temperature, measured = sureness.choose(answers[winner], labels, folds, material.seed)
     exported = delivery.export(path, network, material.source.class_names, temperature)
 
     def probabilities(part: str) -> np.ndarray:

@@ -220,7 +220,7 @@ def test_a_method_that_wins_leaves_its_run(
     assert auto.main(flags) == 0
     output = capsys.readouterr().out
     assert "fixmatch, last layer is delivered" in output
-    assert "supervised, head: " in output and "Expected calibration error" in output
+    assert "supervised, head: " in output and "expected calibration error" in output
     folder = tmp_path / "auto"
     summary = json.loads((folder / "results.json").read_text())
     assert summary["delivered"] == "fixmatch, last layer" and summary["run"] == "run"
