@@ -128,8 +128,8 @@ def build(
 
     import made_up_batch
     from mpl_tf import config, data
+    from mpl_tf.runs import building, folder
     from mpl_tf.runs import experiment as experiments
-    from mpl_tf.runs import folder
 
     if settings.compute.strategy not in ("auto", "cpu"):
         raise ConfigError(
@@ -146,7 +146,7 @@ def build(
         experiment = experiments.build(settings, experiments.make_split(settings, source), path="")
         return experiment.method, next(experiment.batches(folder.TRAIN, 0).as_numpy_iterator())
     pool = settings.run.labeled_batch * settings.run.unlabeled_ratio  # one batch
-    method, _ = experiments.build_method(settings, num_classes, image_shape, pool)
+    method, _ = building.build_method(settings, num_classes, image_shape, pool)
     return method, made_up_batch.make(method, settings.run, num_classes, image_shape)
 
 

@@ -33,7 +33,7 @@ from mpl_tf import config, data, files
 from mpl_tf.data import splits
 from mpl_tf.formulas import measures
 from mpl_tf.options import ConfigError
-from mpl_tf.runs import calibration, folder
+from mpl_tf.runs import building, calibration, folder
 from mpl_tf.runs import experiment as experiments
 
 COMMAND = cli.Command(
@@ -143,7 +143,7 @@ class Trainer:
             variable.assign(value)  # counters, momentum, states of dropout
         method.seed.assign(seed)
         for role in ("teacher", "student"):
-            fresh = experiments.network(settings, len(split.class_names), split.labeled.shape, role)
+            fresh = building.network(settings, len(split.class_names), split.labeled.shape, role)
             method.networks[role].set_weights(fresh.get_weights())
         method.ema.set_weights(method.student.get_weights())
         experiment = dataclasses.replace(self.experiment, config=settings, split=split)

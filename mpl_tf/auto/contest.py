@@ -22,7 +22,7 @@ from mpl_tf.data import views
 from mpl_tf.methods import METHODS
 from mpl_tf.networks import freezing
 from mpl_tf.options import ConfigError
-from mpl_tf.runs import cached, callbacks, experiment, faults
+from mpl_tf.runs import building, cached, callbacks, experiment, faults
 
 # Folder of what candidates answer.
 ANSWERS = "held_out"
@@ -222,7 +222,7 @@ class Contest:
             network: keras.Model = self._material.backbone
             if not self._plan.pretrained:
                 height, width, channels = self._material.source.train.shape
-                network = experiment.network(
+                network = building.network(
                     settings, self._material.num_classes, (height, width, channels), "student"
                 )
             self._pace[name] = forecast.seconds_per_image(network)

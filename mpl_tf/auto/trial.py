@@ -23,7 +23,7 @@ from mpl_tf.data.dataset import Images
 from mpl_tf.data.splits import Split
 from mpl_tf.engine.trainer import Trainer
 from mpl_tf.features import folds as folding
-from mpl_tf.runs import calibration, callbacks, experiment, folder, head_start
+from mpl_tf.runs import building, calibration, callbacks, experiment, folder, head_start
 from mpl_tf.runs.experiment import Experiment
 
 
@@ -157,7 +157,7 @@ class _Repeated:
         for phase, trainer in {**earlier, folder.TRAIN: method}.items():
             _fit(trained, trainer, phase, run.steps, pace)
         if run.finetune_steps:
-            tuning = experiment.finetuning_phase(self._settings, method)
+            tuning = building.finetuning_phase(self._settings, method)
             _fit(trained, tuning, folder.FINETUNE, run.finetune_steps, pace)
         networks = {method.delivered: method.network()}
         (logits,) = calibration.logits(networks, trained.seen(images)).values()

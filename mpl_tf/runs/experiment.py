@@ -1,28 +1,24 @@
-"""What a run is made of: images, networks, method and optimizers."""
+"""What a run is made of: images, views, method, and the batches that it reads."""
 
 import dataclasses
 import os
-import zlib
-from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from mpl_tf import config, networks
+from mpl_tf import config
 from mpl_tf.data import dataset, pipeline, splits, views
 from mpl_tf.data.dataset import Images
 from mpl_tf.engine import devices
-from mpl_tf.engine.label_training import LabelTraining
 from mpl_tf.engine.method import Method
 from mpl_tf.features import batches as feature_batches
 from mpl_tf.features.batches import CachedView
 from mpl_tf.features.tables import Features
 from mpl_tf.features.views import STRONG, WEAK
-from mpl_tf.formulas import schedules
-from mpl_tf.methods import METHODS
 from mpl_tf.networks import parts
 from mpl_tf.runs import cached, footprint
+from mpl_tf.runs.building import build_method, derived_seed
 from mpl_tf.runs.folder import FINETUNE
 
 
@@ -119,139 +115,6 @@ class Experiment:
         labeled = feature_batches.rows(features, labeled)
         unlabeled = feature_batches.rows(features, unlabeled) if views else labeled
         return labeled, unlabeled, weak, strong
-
-
-def derived_seed(seed: int, purpose: str) -> int:
-    """An independent seed in [0, 2**31) for one purpose of a run's seed."""
-    key = np.random.SeedSequence([seed, zlib.crc32(purpose.encode())])
-    return int(key.generate_state(1)[0] >> 1)
-
-
-def network(
-    settings: config.Config,
-    num_classes: int,
-    image_shape: tuple[int, int, int],
-    role: str,
-    replicas: int = 1,
-) -> keras.Model:
-    """A freshly initialised network of a run, which gives logits.
-
-    Args:
-      settings: of the run.
-      num_classes: at least 2.
-      image_shape: (height, width, channels).
-      role: "teacher" or "student".
-      replicas: with several, batch statistics are taken over all of them.
-
-    Raises:
-      ConfigError: there is no such network, or it does not take such images.
-    """
-    run = settings.run
-    name = run.teacher_network if role == "teacher" and run.teacher_network else run.network
-    options = settings.network
-    made_of: dict[str, Any] = {}
-    if networks.has_parts(name):
-        made_of = {"head": options.head, "head_temperature": options.head_temperature}
-    if networks.takes_weights(name):
-        made_of["weights"] = options.network_weights
-    with networks.precision(settings.compute.precision):
-        made = networks.find(name)(
-            num_classes,
-            image_shape,
-            seed=derived_seed(run.seed, role),
-            dropout=run.dropout,
-            synchronized=replicas > 1,
-            **made_of,
-        )
-        if networks.is_pretrained(name, options.network_weights):
-            networks.set_trained(
-                made,
-                options.train,
-                batch_norm=options.batch_norm == "trained",
-                seed=derived_seed(run.seed, f"lora of {role}"),
-            )
-    return made
-
-
-def build_method(
-    settings: config.Config,
-    num_classes: int,
-    image_shape: tuple[int, int, int],
-    num_unlabeled: int,
-    strategy: tf.distribute.Strategy | None = None,
-) -> tuple[Method, keras.Model | None]:
-    """The compiled method of a run, with fresh networks and optimizers.
-
-    Args:
-      settings: of the run.
-      num_classes: at least 2.
-      image_shape: (height, width, channels).
-      num_unlabeled: images in the unlabeled pool; methods that remember each of them need it.
-      strategy: None is the one for a single device.
-
-    Returns:
-      (method, backbone): if features are cached, the method's networks are heads, and the backbone
-      is what makes features of images; else it is None.
-
-    Raises:
-      ConfigError: the networks cannot be computed in the way that was asked for.
-    """
-    run, compute, rates = settings.run, settings.compute, settings.optimizer
-    method_class, strategy = METHODS[run.method], strategy or devices.current_strategy()
-    replicas = strategy.num_replicas_in_sync
-    scale = run.labeled_batch / 256
-
-    def optimizer(role):
-        rate = getattr(rates, f"{role}_learning_rate")
-        warmup = getattr(rates, f"{role}_warmup_steps")
-        wait = rates.student_wait_steps if role == "student" else 0
-        schedule = schedules.WarmupCosine(rate * scale, run.steps, wait=wait, warmup=warmup)
-        return keras.optimizers.SGD(schedule, momentum=rates.momentum, nesterov=rates.momentum > 0)
-
-    with strategy.scope():
-        roles = [name.removesuffix("_optimizer") for name in method_class.optimizers]
-        built = {
-            role: network(settings, num_classes, image_shape, role, replicas) for role in roles
-        }
-        optimizers = {f"{role}_optimizer": optimizer(role) for role in roles}
-    options = settings.network
-    starts: dict[str, Any] = {}
-    if options.train != "head" and networks.is_pretrained(run.network, options.network_weights):
-        starts["backbone_rate"] = options.backbone_rate
-    if options.student_init == "teacher" and method_class.joint_training:
-        built["student"].set_weights(built["teacher"].get_weights())
-    elif options.student_init == "teacher":
-        starts["student_init"] = options.student_init
-    backbone = None
-    if settings.is_cached:
-        backbone = parts.backbone(built["student"])
-        built = {role: parts.head(whole) for role, whole in built.items()}
-    arguments = dataclasses.asdict(settings.method)
-    if method_class.needs_num_unlabeled():
-        arguments["num_unlabeled"] = num_unlabeled
-    method = method_class(
-        **built, seed=derived_seed(run.seed, "method"), strategy=strategy, **arguments
-    )
-    method.compile(
-        **optimizers,
-        weight_decay=rates.weight_decay,
-        clip_norm=rates.clip_norm or None,
-        jit_compile=compute.jit_compile,
-        steps_per_execution=compute.steps_per_execution,
-        accumulate_steps=compute.accumulate_steps,
-        recompute=compute.recompute,
-        **starts,
-    )
-    return method, backbone
-
-
-def finetuning_phase(settings: config.Config, method: Method) -> LabelTraining:
-    """The compiled trainer of a run's last phase, on a copy of the method's `ema`."""
-    with method.distribute_strategy.scope():
-        optimizer = keras.optimizers.SGD(settings.optimizer.finetune_learning_rate)
-    return method.finetuning_phase(
-        optimizer, **(method.compile_arguments() | {"weight_decay": 0.0})
-    )
 
 
 def build(

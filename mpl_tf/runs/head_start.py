@@ -16,7 +16,8 @@ from mpl_tf.features import batches, probe
 from mpl_tf.networks import heads, parts
 from mpl_tf.options import ConfigError
 from mpl_tf.runs import checkpoint, folder
-from mpl_tf.runs.experiment import Experiment, derived_seed
+from mpl_tf.runs.building import derived_seed
+from mpl_tf.runs.experiment import Experiment
 
 _CHUNK = 4096  # images whose features are in memory at once
 

@@ -14,8 +14,9 @@ from mpl_tf.data import pipeline
 from mpl_tf.engine import devices
 from mpl_tf.engine.trainer import Trainer
 from mpl_tf.runs import callbacks, collapse, folder, head_start, metrics_log, progress
+from mpl_tf.runs.building import finetuning_phase
 from mpl_tf.runs.checkpoint import Checkpoints
-from mpl_tf.runs.experiment import Experiment, finetuning_phase
+from mpl_tf.runs.experiment import Experiment
 
 
 def fit(experiment: Experiment) -> tuple[str | None, float | None]:

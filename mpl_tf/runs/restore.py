@@ -14,8 +14,8 @@ from mpl_tf.features import fingerprint
 from mpl_tf.networks import parts
 from mpl_tf.options import ConfigError
 from mpl_tf.runs import cached, folder
+from mpl_tf.runs.building import build_method, finetuning_phase
 from mpl_tf.runs.checkpoint import CheckpointError, Checkpoints
-from mpl_tf.runs.experiment import build_method, finetuning_phase
 
 
 class Split(TypedDict):

@@ -13,7 +13,7 @@ from mpl_tf.features import probe
 from mpl_tf.networks import parts
 from mpl_tf.options import ConfigError
 from mpl_tf.runs import head_start, phases, views_grid
-from mpl_tf.runs.experiment import derived_seed
+from mpl_tf.runs.building import derived_seed
 
 
 @pytest.fixture

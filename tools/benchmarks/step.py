@@ -35,7 +35,7 @@ from arguments import at_least
 from mpl_tf import config
 from mpl_tf.formulas import losses
 from mpl_tf.methods.meta_pseudo_labels import MetaPseudoLabels
-from mpl_tf.runs import experiment
+from mpl_tf.runs import building
 
 NAME = "step"
 HELP = "a step of Meta Pseudo Labels against the sum of its necessary passes; its memory"
@@ -104,7 +104,7 @@ def build(
         }
     )
     shape = (arguments.image_size, arguments.image_size, 3)
-    method, _ = experiment.build_method(made, 10, shape, arguments.labeled * arguments.ratio)
+    method, _ = building.build_method(made, 10, shape, arguments.labeled * arguments.ratio)
     batch = made_up_batch.make(method, made.run, 10, shape)
     return method, {name: tf.constant(value) for name, value in batch.items()}
 
