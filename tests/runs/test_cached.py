@@ -129,9 +129,52 @@ def test_two_replicas_train_what_one_does(run, settings, tmp_path, training_prog
     flags += ["--dropout=0", "--strategy=mirrored", "--replicas=2", f"--workdir={tmp_path / 'two'}"]
     environment = {**os.environ, "CUDA_VISIBLE_DEVICES": "-1"}
     subprocess.run([*training_program, *flags], check=True, env=environment, capture_output=True)
+    assert_same_heads(tmp_path / "one", tmp_path / "two")
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("no_pictures")
+def test_two_workers_share_a_cache_and_train_what_one_process_does(
+    run, settings, tmp_path, training_program, free_ports
+):
+    run("one", dropout=0.0, head_init="probe", cache_dir=str(tmp_path / "of_one"))
+    flags = [f"--{name}={value}" for name, value in settings.items()]
+    flags += ["--dropout=0", "--head_init=probe", f"--workdir={tmp_path / 'two'}"]
+    addresses = ",".join(f"localhost:{port}" for port in free_ports(2))
+    flags += ["--strategy=multi_worker", f"--workers={addresses}"]
+    environment = {**os.environ, "CUDA_VISIBLE_DEVICES": "-1"}
+    workers = [
+        subprocess.Popen(
+            [*training_program, *flags, f"--worker_index={index}"],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env=environment,
+        )
+        for index in range(2)
+    ]
+    try:
+        outputs = [worker.communicate(timeout=300)[0] for worker in workers]
+    finally:
+        for worker in workers:
+            worker.kill()
+            worker.communicate()
+    assert [worker.returncode for worker in workers] == [0, 0], outputs
+    caches = [path for path in (tmp_path / "features").iterdir() if path.is_dir()]
+    assert sorted(path.name.partition("-")[0] for path in caches) == (
+        ["plain"] * 4 + ["strong"] * 2 + ["weak"] * 2
+    )
+    for folder in caches:  # each chunk was computed by one of them
+        chunks = [line.split()[0] for line in (folder / "chunks.txt").read_text().splitlines()]
+        assert len(chunks) == len({*chunks}) > 0
+    assert_same_heads(tmp_path / "one", tmp_path / "two")
+
+
+def assert_same_heads(*runs):
+    """Two runs have trained the same weights."""
     trained = []
-    for name in ("one", "two"):
-        _, network = restore.restore(restore.find(str(tmp_path / name)))
+    for path in runs:
+        _, network = restore.restore(restore.find(str(path)))
         trained.append(parts.head(network).get_weights())
     for one, two in zip(*trained, strict=True):
         np.testing.assert_allclose(one, two, atol=1e-5)
