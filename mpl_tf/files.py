@@ -1,4 +1,4 @@
-"""What lies on the disk: files that appear whole or not at all, JSON, arrays, and digests."""
+"""What lies on the disk: files that appear whole or not at all, JSON, arrays, digests."""
 
 import contextlib
 import errno

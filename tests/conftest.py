@@ -160,6 +160,43 @@ def image_folder(tmp_path):
 
 
 @pytest.fixture(scope="session")
+def write_colored_images():
+    """write_colored_images(path, noise, brightness, **counts): parts of a dataset in a folder.
+
+    Of each of three classes so many images of 12 x 12 pixels, whose class is their colour.
+    """
+
+    def write(path, noise, brightness, **counts):
+        rng = np.random.default_rng(0)
+        for part, count in counts.items():
+            for label, name in enumerate(("red", "green", "blue")):
+                folder = path / part / name
+                folder.mkdir(parents=True)
+                for number in range(count):
+                    pixels = rng.integers(0, noise, (12, 12, 3))
+                    pixels[..., label] += brightness
+                    PIL.Image.fromarray(pixels.astype(np.uint8)).save(folder / f"{number}.png")
+        return path
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def save_tiny_network():
+    """save_tiny_network(path, seed): a network with learned weights of 6 features in a file."""
+
+    def save(path, seed=0):
+        x = inputs = keras.Input((None, None, 3))
+        x = keras.layers.Rescaling(1 / 255)(x)
+        initial = keras.initializers.GlorotUniform(seed)
+        x = keras.layers.Conv2D(6, 3, activation="relu", kernel_initializer=initial)(x)
+        keras.Model(inputs, keras.layers.GlobalAveragePooling2D()(x)).save(path)
+        return path
+
+    return save
+
+
+@pytest.fixture(scope="session")
 def on_replicas(tmp_path_factory):
     """on_replicas(jobs, *strategies): dict of job's name -> its arrays by `weights/0`, `logs/...`.
 

@@ -1,8 +1,6 @@
 """Shared by the tests of `auto`: a folder of images, a tiny network, and made-up trainings."""
 
-import keras
 import numpy as np
-import PIL.Image
 import pytest
 
 from mpl_tf import data
@@ -12,31 +10,16 @@ from mpl_tf.data.options import DataConfig
 
 
 @pytest.fixture(scope="session")
-def colored_folder(tmp_path_factory):
+def colored_folder(tmp_path_factory, write_colored_images):
     """A folder of images whose class is their colour, with `labeled`, `unlabeled` and `test`."""
     path = tmp_path_factory.mktemp("auto") / "my_images"
-    rng = np.random.default_rng(0)
-    for part, count in (("labeled", 3), ("unlabeled", 16), ("test", 4)):
-        for label, name in enumerate(("red", "green", "blue")):
-            folder = path / part / name
-            folder.mkdir(parents=True)
-            for number in range(count):
-                pixels = rng.integers(0, 200, (12, 12, 3))
-                pixels[..., label] += 55
-                PIL.Image.fromarray(pixels.astype(np.uint8)).save(folder / f"{number}.png")
-    return path
+    return write_colored_images(path, 200, 55, labeled=3, unlabeled=16, test=4)
 
 
 @pytest.fixture(scope="session")
-def tiny_network(tmp_path_factory):
+def tiny_network(tmp_path_factory, save_tiny_network):
     """The name of a network with learned weights: a file."""
-    x = inputs = keras.Input((None, None, 3))
-    x = keras.layers.Rescaling(1 / 255)(x)
-    initial = keras.initializers.GlorotUniform(0)
-    x = keras.layers.Conv2D(6, 3, activation="relu", kernel_initializer=initial)(x)
-    path = tmp_path_factory.mktemp("network") / "tiny.keras"
-    keras.Model(inputs, keras.layers.GlobalAveragePooling2D()(x)).save(path)
-    return f"file:{path}"
+    return f"file:{save_tiny_network(tmp_path_factory.mktemp('network') / 'tiny.keras')}"
 
 
 @pytest.fixture(scope="session")

@@ -1,8 +1,5 @@
 """Shared by the tests of runs: runs on a pretrained network."""
 
-import keras
-import numpy as np
-import PIL.Image
 import pytest
 
 from mpl_tf import config
@@ -25,36 +22,21 @@ SETTINGS = {
 
 
 @pytest.fixture
-def weights(tmp_path):
+def weights(tmp_path, save_tiny_network):
     """weights(seed): writes a pretrained network, the same file each time; its path."""
 
     def write(seed=0):
-        x = inputs = keras.Input((None, None, 3))
-        x = keras.layers.Rescaling(1 / 255)(x)
-        initial = keras.initializers.GlorotUniform(seed)
-        x = keras.layers.Conv2D(6, 3, activation="relu", kernel_initializer=initial)(x)
-        network = keras.Model(inputs, keras.layers.GlobalAveragePooling2D()(x))
-        network.save(tmp_path / "pretrained.keras")
-        return tmp_path / "pretrained.keras"
+        return save_tiny_network(tmp_path / "pretrained.keras", seed)
 
     write()
     return write
 
 
 @pytest.fixture(scope="module")
-def my_images(tmp_path_factory):
+def my_images(tmp_path_factory, write_colored_images):
     """A folder of images whose class is their colour, with all parts."""
     path = tmp_path_factory.mktemp("data") / "my_images"
-    rng = np.random.default_rng(0)
-    for part, count in (("labeled", 6), ("unlabeled", 40), ("validation", 4), ("test", 6)):
-        for label, name in enumerate(("red", "green", "blue")):
-            folder = path / part / name
-            folder.mkdir(parents=True)
-            for number in range(count):
-                pixels = rng.integers(0, 60, (12, 12, 3))
-                pixels[..., label] += 150
-                PIL.Image.fromarray(pixels.astype(np.uint8)).save(folder / f"{number}.png")
-    return path
+    return write_colored_images(path, 60, 150, labeled=6, unlabeled=40, validation=4, test=6)
 
 
 @pytest.fixture
