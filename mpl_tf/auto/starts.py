@@ -73,7 +73,7 @@ def choose(options: AutoConfig) -> Start:
             with _keras_is_quiet():
                 networks.check(name, published.IMAGENET, side)
         except ConfigError as error:
-            reason = reason or str(error)
+            reason = reason or _as_sentence(str(error))
             if not _has_weights(published.folder()):
                 break  # nor would another one be there
         else:
@@ -98,6 +98,10 @@ def _keras_is_quiet() -> Iterator[None]:
     finally:
         if interactive:
             keras.config.enable_interactive_logging()
+
+
+def _as_sentence(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def _has_weights(folder: str) -> bool:

@@ -289,7 +289,7 @@ def test_without_learned_weights_a_small_network_is_trained(
     assert printed.err.startswith(
         "No learned weights are used: candidates are logistic regression on "
     )
-    assert "keras:EfficientNetV2B0 are not there" in printed.err
+    assert ". The published weights of keras:EfficientNetV2B0 are not there" in printed.err
     summary = json.loads((tmp_path / "auto" / "results.json").read_text())
     assert summary["network"] == "small_4" and summary["note"].startswith("No learned weights")
     names = [row["candidate"] for row in rows(tmp_path / "auto" / "candidates.csv")]
