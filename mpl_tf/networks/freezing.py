@@ -1,19 +1,16 @@
 """What of a network of two parts is trained: its head, the last layers, all, or LoRA's matrices."""
 
+import math
 import re
-from collections.abc import Iterable
 
 import keras
+import numpy as np
 
-from mpl_tf.console import log
-from mpl_tf.networks import parts
-from mpl_tf.networks.initializers import layer_seeds
-from mpl_tf.networks.layers import all_layers
+from mpl_tf.networks import lora, parts
+from mpl_tf.networks.layers import SEED_STATE, all_layers, draws, leaves, variables_of
 from mpl_tf.options import ConfigError
 
 FORMS = "all; head; last_N, the head and the backbone's last N layers; or lora_R, of rank R"
-# Most matrices that a message names.
-_NAMED = 5
 
 
 def check(train: str) -> None:
@@ -31,9 +28,10 @@ def set_trained(
         lora_R:  for each kernel W of d inputs and k outputs, W + A B with A [d, R] and B [R, k],
                  A random, B zero, instead of W (Hu et al. 2022, with alpha = R)
 
-    Frozen layers do in training what they do without: batch normalisation takes its moving
-    statistics, and dropout before the first trained layer lets all pass. So does all dropout of a
-    backbone of which nothing is trained.
+    Layers count in the order in which they compute (`layers.all_layers`). Frozen layers do in
+    training what they do without: batch normalisation takes its moving statistics, and dropout
+    before the first trained layer lets all pass. So does all dropout of a backbone of which nothing
+    is trained.
 
     Args:
       network: of two parts (see `parts`).
@@ -44,15 +42,16 @@ def set_trained(
 
     Raises:
       ConfigError: it is none of FORMS, nothing of the backbone would be trained although it is to
-        be, or a frozen layer draws at random in another way than dropout does.
+        be, or a frozen layer does in training what it does not do without: it draws at random in
+        another way than dropout does, or changes its weights.
     """
     form, number = _parse(train)
     backbone = parts.backbone(network)
-    leaves = _leaves(backbone)
-    kernels = _places_of_kernels(leaves)
+    order = leaves(backbone)
+    kernels = _places_of_kernels(order)
     first = 0
     if form == "head":
-        first = len(leaves)
+        first = len(order)
     elif form == "last":
         if number > len(kernels):
             raise ConfigError(
@@ -60,11 +59,14 @@ def set_trained(
                 f"{len(kernels)}. train=all trains all of them."
             )
         first = kernels[-number]
-    _freeze_before(leaves, first)
+    may_move = form != "all" and _may_move(backbone)
+    frozen = _without_trained(backbone, order[first:])
+    _freeze(frozen)
     if form == "lora":
-        trained = _add_lora(leaves, number, seed)
+        trained = lora.add(order, number, seed)
+        frozen = all_layers(backbone)
     else:
-        trained = leaves[first:]
+        trained = order[first:]
         if not batch_norm:
             for layer in trained:
                 if isinstance(layer, keras.layers.BatchNormalization):
@@ -73,6 +75,8 @@ def set_trained(
     if form != "all":
         for variable in backbone.trainable_variables:  # those of layers with others inside
             variable.trainable = id(variable) in allowed
+    if may_move:
+        _check_still(backbone, frozen)
     if form != "head" and not backbone.trainable_variables:
         raise ConfigError(f"train={train} would train no weight of the backbone; take train=head.")
 
@@ -88,27 +92,32 @@ def _parse(train: str) -> tuple[str, int]:
 
 def layers_with_kernels(backbone: keras.Model) -> int:
     """The greatest N of `last_N` for a backbone: how many of its layers have a kernel to train."""
-    return len(_places_of_kernels(_leaves(backbone)))
+    return len(_places_of_kernels(leaves(backbone)))
 
 
-def _leaves(network: keras.Model) -> list[keras.Layer]:
-    """The layers of a network that have none inside, in order."""
-    return [layer for layer in all_layers(network) if not all_layers(layer)]
-
-
-def _places_of_kernels(leaves: list[keras.Layer]) -> list[int]:
+def _places_of_kernels(order: list[keras.Layer]) -> list[int]:
     return [
         place
-        for place, layer in enumerate(leaves)
+        for place, layer in enumerate(order)
         if any(len(variable.shape) > 1 for variable in layer.trainable_variables)
     ]
 
 
-def _freeze_before(leaves: list[keras.Layer], first: int) -> None:
-    """Freezes layers before the place `first`, and their draws."""
-    for layer in leaves[:first]:
+def _without_trained(backbone: keras.Model, trained: list[keras.Layer]) -> list[keras.Layer]:
+    """The layers of a backbone that are none of those that are trained, and have none inside."""
+    of_trained = {id(layer) for layer in trained}
+    return [
+        layer
+        for layer in all_layers(backbone)
+        if not any(id(each) in of_trained for each in (layer, *all_layers(layer)))
+    ]
+
+
+def _freeze(layers: list[keras.Layer]) -> None:
+    """Freezes layers, and their draws."""
+    for layer in layers:
         layer.trainable = False
-        if not any(v.name == "seed_generator_state" for v in layer.variables):
+        if not draws(layer):
             continue
         if not hasattr(layer, "rate"):
             raise ConfigError(
@@ -119,35 +128,41 @@ def _freeze_before(leaves: list[keras.Layer], first: int) -> None:
         layer.rate = 0.0
 
 
-def _add_lora(leaves: list[keras.Layer], rank: int, seed: int) -> list[keras.Layer]:
-    """Adds LoRA's matrices to the layers that can have them, which are returned."""
-    wrapped, seeds = [], layer_seeds(seed)
-    for layer in leaves:
-        layer.trainable = False
-    for layer in leaves:
-        if not hasattr(layer, "enable_lora"):
-            continue
-        layer.trainable = True
-        try:
-            layer.enable_lora(rank, a_initializer=keras.initializers.HeUniform(seed=next(seeds)))
-        except (ValueError, NotImplementedError) as error:
-            raise ConfigError(f"train=lora_{rank}, layer {layer.name!r}: {error}") from error
-        if getattr(layer, "bias", None) is not None:
-            layer.bias.trainable = False
-        wrapped.append(layer)
-    if not wrapped:
-        raise ConfigError(
-            f"train=lora_{rank} would train nothing: the backbone has no layer that LoRA can wrap "
-            "(Dense, EinsumDense, Embedding, Conv). Take train=last_N or train=all."
-        )
-    weights = sum(v.shape.num_elements() for layer in wrapped for v in layer.trainable_variables)
-    log.info(
-        f"LoRA of rank {rank} wraps {len(wrapped)} layers of the backbone "
-        f"({_listed(layer.path for layer in wrapped)}) with {weights:,} weights."
+def _may_move(backbone: keras.Model) -> bool:
+    """Whether a layer of a backbone that is frozen might change its weights in training.
+
+    Those that do so have weights that no gradient trains. Of them, layers of normalisation by
+    statistics are known to leave them alone; of layers by others nothing is known.
+    """
+    usual = (keras.layers.BatchNormalization, keras.layers.Normalization)
+    unusual = [layer for layer in all_layers(backbone) if not isinstance(layer, usual)]
+    return any(not type(layer).__module__.startswith("keras") for layer in unusual) or any(
+        not variable.trainable and variable.name != SEED_STATE
+        for layer in unusual
+        for variable in variables_of(layer)
     )
-    return wrapped
 
 
-def _listed(names: Iterable[str]) -> str:
-    names = list(names)
-    return ", ".join(names[:_NAMED]) + (", ..." if len(names) > _NAMED else "")
+def _check_still(backbone: keras.Model, frozen: list[keras.Layer]) -> None:
+    """Raises ConfigError if a pass in training would change the weights of frozen layers."""
+    shape = (2, *backbone.input_shape[1:])
+    images = np.linspace(0, 255, math.prod(shape)).reshape(shape)
+    _, values = backbone.stateless_call(
+        [variable.value for variable in backbone.trainable_variables],
+        [variable.value for variable in backbone.non_trainable_variables],
+        images.astype(backbone.inputs[0].dtype),
+        training=True,
+    )
+    changed = {
+        id(variable)
+        for variable, value in zip(backbone.non_trainable_variables, values, strict=True)
+        if variable.name != SEED_STATE and not np.array_equal(variable.value, value)
+    }
+    for layer in frozen:
+        if isinstance(layer, keras.Model) or not changed & {id(v) for v in layer.variables}:
+            continue
+        raise ConfigError(
+            f"the backbone's layer {layer.name!r}, a {type(layer).__name__}, changes its weights "
+            "in training, and would do so although it is frozen. Take train=all, or save the model "
+            "without it."
+        )

@@ -1,18 +1,46 @@
 """The layers that a network is made of."""
 
 import inspect
+from collections.abc import Iterator
 from typing import Any
 
 import keras
 
+# The name of the state of a layer that draws at random, such as the masks of dropout.
+SEED_STATE = "seed_generator_state"
+
 
 def all_layers(network: keras.layers.Layer) -> list[keras.layers.Layer]:
-    """All layers inside a network, each once, outer ones before those in them.
+    """All layers inside a network, each once, in the order in which they compute.
 
     Layers lie in nested models, in wrappers such as keras.layers.TimeDistributed, and in layers
-    that users write of other layers. Copies of a network have them in the same order.
+    that users write of other layers: after the one that they are in, and before the one that
+    follows it. A layer that users write has those inside it in the order in which it made them.
+    Copies of a network have them in the same order.
     """
-    return network._flatten_layers(include_self=False)  # `layers` are those at the top alone
+    return list({id(layer): layer for layer in _inside(network)}.values())
+
+
+def _inside(network: keras.layers.Layer) -> Iterator[keras.layers.Layer]:
+    for layer in network._layers:  # `layers` are those at the top of a model alone
+        yield layer
+        yield from _inside(layer)
+
+
+def leaves(network: keras.layers.Layer) -> list[keras.layers.Layer]:
+    """The layers of `all_layers` that have none inside."""
+    return [layer for layer in all_layers(network) if not layer._layers]
+
+
+def variables_of(layer: keras.layers.Layer) -> list[keras.Variable]:
+    """The variables of a layer, without those of the layers inside it."""
+    inside = {id(variable) for each in layer._layers for variable in each.variables}
+    return [variable for variable in layer.variables if id(variable) not in inside]
+
+
+def draws(layer: keras.layers.Layer) -> bool:
+    """Whether a layer draws at random itself, as dropout does in training."""
+    return any(variable.name == SEED_STATE for variable in variables_of(layer))
 
 
 def from_config(layer_class: type[keras.Layer], config: dict[str, Any]) -> keras.Layer:

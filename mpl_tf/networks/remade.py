@@ -6,7 +6,7 @@ from typing import Any
 import keras
 from keras import layers
 
-from mpl_tf.networks.layers import all_layers, from_config
+from mpl_tf.networks.layers import SEED_STATE, all_layers, from_config
 from mpl_tf.networks.parts import BACKBONE
 from mpl_tf.options import ConfigError
 
@@ -108,7 +108,7 @@ def copy_weights(source: keras.Model, target: keras.Model) -> None:
 def seed_draws(network: keras.Model, seeds: Iterator[int]) -> None:
     """Has all that a network draws, such as masks of dropout, begin from seeds."""
     for variable in network.non_trainable_variables:
-        if variable.name == "seed_generator_state":
+        if variable.name == SEED_STATE:
             variable.assign([next(seeds), 0])
 
 

@@ -7,6 +7,7 @@ from keras import layers
 
 from mpl_tf.console import log
 from mpl_tf.networks import heads, parts, set_trained
+from mpl_tf.networks.layers import leaves
 from mpl_tf.options import ConfigError
 
 SHAPE = (6, 6, 3)
@@ -49,6 +50,62 @@ def test_what_is_trained(train, batch_norm, expected):
     set_trained(made, train, batch_norm=batch_norm)
     assert trained(made) == expected
     assert len(parts.head(made).trainable_variables) == 2
+
+
+def _convolutions(x, names=("one", "two")):
+    for name in names:
+        x = layers.Dropout(0.5, name=f"drop_{name}")(layers.Conv2D(4, 3, name=name)(x))
+    return x
+
+
+def _twice(inputs):
+    inside = keras.Input(SHAPE)
+    return keras.Model(inside, _convolutions(inside), name="inside")(layers.ReLU()(inputs))
+
+
+def _sequential(inputs):
+    def part(name):
+        return keras.Sequential(
+            [layers.Conv2D(4, 3, name=name), layers.Dropout(0.5, name=f"drop_{name}")]
+        )
+
+    return keras.Sequential([part("one"), part("two")])(inputs)
+
+
+@keras.saving.register_keras_serializable("test_freezing")
+class Block(layers.Layer):
+    """A layer of layers."""
+
+    def build(self, shape):
+        self.steps = [
+            layers.Conv2D(4, 3, name="one"),
+            layers.Dropout(0.5, name="drop_one"),
+            layers.Conv2D(4, 3, name="two"),
+            layers.Dropout(0.5, name="drop_two"),
+        ]
+        for step in self.steps:
+            step.build(shape)
+            shape = step.compute_output_shape(shape)
+
+    def call(self, x, training=False):
+        for step in self.steps:
+            x = step(x)
+        return x
+
+
+@pytest.mark.parametrize("inside", [_convolutions, _twice, _sequential, lambda x: Block()(x)])
+def test_the_last_layers_are_those_that_compute_last(inside):
+    inputs = keras.Input(SHAPE)
+    x = layers.GlobalAveragePooling2D()(inside(inputs))
+    backbone = keras.Model(inputs, layers.Dense(5, name="three")(x), name=parts.BACKBONE)
+    names = [layer.name for layer in leaves(backbone)]
+    made = parts.join(backbone, heads.build(3, 5))
+    set_trained(made, "last_2")
+    assert trained(made) == ["three", "two"]
+    order = ["one", "drop_one", "two", "drop_two", "three"]
+    assert [name for name in names if name in order] == order
+    rates = {layer.name: layer.rate for layer in leaves(backbone) if "drop" in layer.name}
+    assert rates == {"drop_one": 0.0, "drop_two": 0.5}
 
 
 def test_a_frozen_backbone_does_in_training_what_it_does_without(rng):
@@ -126,6 +183,45 @@ def test_layers_with_layers_inside_are_frozen_too(train, expected):
     assert train == "all" or trained(made) == expected
 
 
+@keras.saving.register_keras_serializable("test_freezing")
+class Counting(layers.Layer):
+    """A layer that counts its passes in training."""
+
+    def build(self, shape):
+        self.kernel = self.add_weight(name="kernel", shape=(2, 2))
+        self.passes = self.add_weight(name="passes", shape=(), initializer="zeros", trainable=False)
+
+    def call(self, x, training=False):
+        if training:
+            self.passes.assign_add(1.0)
+        return x
+
+
+def _spectral():
+    return layers.SpectralNormalization(layers.Dense(4), name="kept")
+
+
+def test_what_changes_its_weights_in_training_may_do_so_where_it_is_trained():
+    made = _alone(layers.Dense(4), _spectral())
+    set_trained(made, "last_1")
+    assert [v.name for v in parts.backbone(made).trainable_variables] == ["kernel", "bias"]
+    set_trained(_alone(_spectral()), "all", batch_norm=False)
+
+
+def test_lora_has_no_higher_rank_than_a_kernel(caplog):
+    caplog.set_level("INFO", logger=log.name)
+    made = network(layers.Dense(6, name="first"))  # of 3 channels
+    set_trained(made, "lora_4")
+    ranks = {layer.name: getattr(layer, "lora_rank", None) for layer in leaves(made)}
+    assert {name: rank for name, rank in ranks.items() if rank} == {
+        "first": 3,
+        "one": 4,
+        "two": 4,
+        "three": 4,
+    }
+    assert "1 of a lower rank, the smaller side of their kernel" in caplog.text
+
+
 def _alone(*inside):
     x = inputs = keras.Input(SHAPE)
     for layer in inside:
@@ -141,6 +237,7 @@ def _alone(*inside):
         ("last", (), "train must be .*'last'"),
         ("last_0", (), "train must be .*'last_0'"),
         ("lora_x", (), "train must be .*'lora_x'"),
+        ("lora_5", (), "lora_5 would train more than there is: .* is 4. Take a lower one"),
         ("last_4", (), "last_4 needs as many layers with kernels; the backbone has 3"),
         ("lora_2", (layers.DepthwiseConv2D(3),), "lora_2 would train nothing: the backbone has no"),
         (
@@ -149,6 +246,10 @@ def _alone(*inside):
             "lora_2, layer 'kept': Lora is incompatible with kernel constraints",
         ),
         ("head", (layers.RandomFlip(name="flip"),), "'flip', a RandomFlip, draws at random in"),
+        ("head", (_spectral(),), "'kept', a SpectralNormalization, changes its weights in"),
+        ("last_1", (_spectral(), layers.Dense(3)), "'kept', a SpectralNorm.*Take train=all, or"),
+        ("lora_2", (_spectral(),), "'kept', a SpectralNormalization, changes"),
+        ("head", (Counting(name="counts"),), "'counts', a Counting, changes its weights in train"),
         ("all", (layers.ReLU(),), "train=all would train no weight of the backbone; take train="),
     ],
 )
