@@ -1,0 +1,152 @@
+"""The command line of `python -m mpl_tf.auto`: what it takes, refuses, and says at its end."""
+
+import errno
+import os
+import subprocess
+import sys
+
+import pytest
+import tensorflow as tf
+
+import mpl_tf
+from mpl_tf.auto import __main__ as auto
+from mpl_tf.auto import door, early
+from mpl_tf.features import cache
+from mpl_tf.runs import checkpoint
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ([], "--dataset must say which images, such as folder:my_images, or my_images alone"),
+        (["--dataset=folder:nowhere"], "nowhere"),
+        (
+            ["--dataset=folder:my_images", "--minutes=0"],
+            "minutes must be at most 10,000 and greater than 0",
+        ),
+        (["--dataset=folder:my_images", "--network=smal"], "network must be one of"),
+        (
+            ["--dataset=folder:my_images", "--network=keras:MobileNetV2", "--network_weights=n.h5"],
+            "network_weights must be imagenet or a file; n.h5 is no file",
+        ),
+        (
+            ["--dataset=folder:my_images", "--network_weights=n.h5"],
+            "network_weights=n.h5 is for --network=keras:NAME; received network=''",
+        ),
+        (
+            ["--dataset=folder:my_images", "--network=small", "--network_weights=n.h5"],
+            "network_weights=n.h5 is for --network=keras:NAME; received network='small'",
+        ),
+        (
+            ["--dataset=folder:my_images", "--network_weights=", "--workdir=my_images"],
+            "my_images has no journal.json and holds something else (labeled, unlabeled)",
+        ),
+        (["--dataset=folder:my_images", "--minute=5"], "Did you mean: minutes"),
+        (["minutes=5"], "Did you mean --minutes=5?"),
+        (["my_images", "--dataset=digits"], "received 'my_images' and --dataset=digits"),
+        (["my_images", "b"], "unexpected argument 'b'"),
+        (["."], ". has no folder labeled; a folder of images must hold labeled/<class>/*"),
+    ],
+)
+def test_bad_input_is_refused_before_any_work(image_folder, monkeypatch, capsys, flags, message):
+    monkeypatch.chdir(image_folder)
+    assert auto.main(flags) == 2
+    assert message in capsys.readouterr().err
+    assert [path.name for path in image_folder.iterdir()] == ["my_images"]
+
+
+OpError = tf.errors.ResourceExhaustedError
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (
+            OSError(errno.ENOSPC, "No space left on device", "runs/a/candidates.csv"),
+            "runs/a/candidates.csv cannot be read or written: No space left on device.",
+        ),
+        (
+            OpError(None, None, "/x/f.data; No space left on device"),
+            "runs/a cannot be written: No ",
+        ),
+        (OpError(None, None, "OOM when allocating tensor"), "there is not enough memory: OOM when"),
+        (
+            tf.errors.InvalidArgumentError(None, None, "{{function_node x}} Incompatible shapes"),
+            "TensorFlow cannot go on: Incompatible shapes. The same command continues",
+        ),
+        (
+            tf.errors.InvalidArgumentError(None, None, "Input is empty. [Op:DecodeImage]"),
+            "",
+        ),
+        (cache.CacheError("f cannot be written: no room."), "f cannot be written: no room."),
+        (
+            checkpoint.CheckpointError("the checkpoint after step 3 could not be written"),
+            "the checkpoint after step 3 could not be written",
+        ),
+    ],
+)
+def test_what_ends_the_work_is_a_sentence(image_folder, monkeypatch, capsys, error, message):
+    def fail(chosen, start):
+        raise error
+
+    monkeypatch.setattr(door, "run", fail)
+    monkeypatch.chdir(image_folder)
+    assert auto.main(["my_images", "--workdir=runs/a"]) == 1
+    output = capsys.readouterr().err
+    assert output.startswith("\nStopped: ") and message in output
+
+
+def test_a_mistake_of_the_program_has_its_traceback(image_folder, monkeypatch):
+    def fail(chosen, start):
+        raise KeyError("a mistake")
+
+    monkeypatch.setattr(door, "run", fail)
+    monkeypatch.chdir(image_folder)
+    with pytest.raises(KeyError):
+        auto.main(["my_images"])
+
+
+@pytest.mark.parametrize(
+    ("flags", "dataset", "workdir"),
+    [
+        (["my_images"], "folder:my_images", "auto-my_images"),
+        (["--minutes=3", "my_images/"], "folder:my_images/", "auto-my_images"),
+        (["--dataset=my_images"], "folder:my_images", "auto-my_images"),
+        (["./my_images"], "folder:./my_images", "auto-my_images"),
+        (["folder:my_images"], "folder:my_images", "auto-my_images"),
+        (["digits"], "digits", "auto-digits"),
+        (["--dataset=cifar10"], "cifar10", "auto-cifar10"),
+    ],
+)
+def test_a_folder_needs_no_flag(image_folder, monkeypatch, flags, dataset, workdir):
+    chosen = []
+
+    def keep(options, start):
+        chosen.append(options)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(door, "run", keep)
+    monkeypatch.chdir(image_folder)
+    (image_folder / "digits").mkdir()
+    assert auto.main(flags) == 130
+    assert early.dataset(chosen[0].dataset) == dataset
+    assert early.workdir(chosen[0]) == os.path.join("runs", workdir)
+
+
+def test_what_comes_before_a_folder_of_its_name_is_all_that_has_a_name():
+    assert {*mpl_tf.DATASETS} == early.NAMED
+
+
+def test_bad_input_is_refused_before_tensorflow_is_imported(image_folder):
+    """All of them in one process, which does not have it at its end."""
+    lines = [["nowhere/x"], ["."], ["my_images", "--minutes=0"], ["my_images", "--network=file:x"]]
+    lines += [["my_images", "--workdir=my_images"], ["my_images", "--workdir=my_images/a.png/x"]]
+    (image_folder / "my_images" / "a.png").write_bytes(b"")
+    code = f"""
+import sys
+from mpl_tf.auto import __main__ as auto
+print([auto.main(line) for line in {lines}], [*{{"tensorflow", "keras"}} & {{*sys.modules}}])
+"""
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=image_folder)
+    assert done.stdout == "[2, 2, 2, 2, 2, 2] []\n", done.stderr
