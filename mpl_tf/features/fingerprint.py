@@ -3,7 +3,8 @@
 import dataclasses
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Mapping, Set
+from types import MappingProxyType
 from typing import Any
 
 import keras
@@ -13,24 +14,26 @@ from mpl_tf.augment import policies
 from mpl_tf.data.dataset import Images
 from mpl_tf.features import views
 from mpl_tf.features.views import ViewSet
+from mpl_tf.networks.layers import all_layers, draws
 from mpl_tf.options import ConfigError
 
-FORMAT = 1  # of the files, and of what is computed: another one makes other caches
+FORMAT = 2  # of the files, and of what is computed: another one makes other caches
 # Of a layer's configuration, what its outputs without training do not depend on.
-_NO_MATTER = {"name", "trainable", "seed", "synchronized", "build_config", "compile_config"}
-_NO_MATTER |= {"shared_object_id", "module", "registered_name"}
+_NO_MATTER = {"name", "trainable", "synchronized", "build_config", "compile_config"}
+_NO_MATTER |= {"shared_object_id"}
 _NO_MATTER_ENDINGS = ("_initializer", "_regularizer", "_constraint", "_seed_generator")
+# Where a model's configuration calls layers by their names.
+_REFERENCES = {"keras_history", "input_layers", "output_layers"}
 
 
 def of_backbone(backbone: keras.Model) -> str:
     """SHA-256, hexadecimal, of a network's layers and weights.
 
-    Names of layers, seeds and initial values do not count: two networks that give the same features
-    have one digest.
+    Names of layers, initial values, which layers are frozen, and the rate and seed of dropout do
+    not count: two networks that give the same features have one digest.
     """
-    config = backbone.get_config()
-    names = {name: f"#{number}" for number, name in enumerate(dict.fromkeys(_names(config)))}
-    text = json.dumps(_stripped(config, names), sort_keys=True, default=str)
+    drawing = {(type(layer).__name__, layer.name) for layer in all_layers(backbone) if draws(layer)}
+    text = json.dumps(_stripped(backbone.get_config(), drawing), sort_keys=True, default=str)
     digest = hashlib.sha256(text.encode())
     for weight in backbone.weights:
         value = keras.ops.convert_to_numpy(weight)
@@ -39,28 +42,55 @@ def of_backbone(backbone: keras.Model) -> str:
     return digest.hexdigest()
 
 
-def _names(config: Any) -> Iterator[str]:
-    """The names of all layers in a configuration, in its order."""
-    if isinstance(config, dict):
-        if isinstance(config.get("name"), str):
-            yield config["name"]
-        config = list(config.values())
+def _stripped(
+    config: Any,
+    drawing: Set[tuple[str, str]] = frozenset(),
+    numbers: Mapping[str, int] = MappingProxyType({}),
+) -> Any:
+    """A configuration without what does not matter, layers called by their numbers.
+
+    Args:
+      config: of a layer or a model, or something in it.
+      drawing: class and name of the layers that draw at random in training.
+      numbers: name -> number, of the layers of the model it is of.
+    """
     if isinstance(config, list | tuple):
-        for value in config:
-            yield from _names(value)
+        return [_stripped(value, drawing, numbers) for value in config]
+    if not isinstance(config, dict):
+        return config
+    if str(config.get("class_name")).endswith("DTypePolicy"):
+        return config  # whose name matters
+    if isinstance(config.get("config"), dict):
+        config = config | {"config": _of_inference(config, drawing)}
+    if "layers" in config and "input_layers" in config:
+        numbers = {layer["name"]: number for number, layer in enumerate(config["layers"])}
+    return {
+        key: _numbered(value, numbers) if key in _REFERENCES else _stripped(value, drawing, numbers)
+        for key, value in config.items()
+        if key not in _NO_MATTER and not str(key).endswith(_NO_MATTER_ENDINGS)
+    }
 
 
-def _stripped(config: Any, names: dict[str, str]) -> Any:
-    """A configuration without what does not matter, layers called by their numbers."""
-    if isinstance(config, dict):
-        return {
-            key: _stripped(value, names)
-            for key, value in config.items()
-            if key not in _NO_MATTER and not str(key).endswith(_NO_MATTER_ENDINGS)
-        }
-    if isinstance(config, list | tuple):
-        return [_stripped(value, names) for value in config]
-    return names.get(config, config) if isinstance(config, str) else config
+def _of_inference(layer: dict[str, Any], drawing: Set[tuple[str, str]]) -> dict[str, Any]:
+    """The configuration of a layer without what matters in training alone, by its class."""
+    name, config = layer["class_name"], layer["config"]
+    left_out = set()
+    if {"rate", "seed"} <= config.keys() or (name, config.get("name")) in drawing:
+        left_out |= {"rate", "seed"}  # freezing sets the rate to 0
+    if str(layer.get("module")).startswith("keras"):
+        left_out |= {"seed"}
+    if name == "BatchNormalization":
+        left_out |= {"momentum"}
+    return {key: value for key, value in config.items() if key not in left_out}
+
+
+def _numbered(references: Any, numbers: Mapping[str, int]) -> Any:
+    """References to layers by their numbers in place of their names."""
+    if isinstance(references, list | tuple):
+        return [_numbered(value, numbers) for value in references]
+    if isinstance(references, dict):
+        return {key: _numbered(value, numbers) for key, value in references.items()}
+    return numbers.get(references, references) if isinstance(references, str) else references
 
 
 def of_images(images: Images) -> str:
@@ -78,7 +108,7 @@ def of_policy(policy: object) -> str:
     if policy is policies.unchanged:
         return "unchanged"
     if isinstance(policy, keras.Layer):
-        config = json.dumps(_stripped(policy.get_config(), {}), default=str)
+        config = json.dumps(_stripped(policy.get_config() | {"seed": None}), default=str)
         return f"{type(policy).__name__}({config})"
     if dataclasses.is_dataclass(policy):
         values = {f.name: getattr(policy, f.name) for f in dataclasses.fields(policy)}

@@ -10,25 +10,92 @@ from mpl_tf.augment import autoaugment, policies, randaugment
 from mpl_tf.data.arrays import arrays
 from mpl_tf.features import fingerprint
 from mpl_tf.features.views import STRONG, WEAK, ViewSet
+from mpl_tf.networks import heads, parts, precision, set_trained
 from mpl_tf.options import ConfigError
 
 
-def test_names_seeds_and_initial_values_do_not_count(make_backbone):
+def test_names_seeds_rates_and_initial_values_do_not_count(make_backbone):
     first = make_backbone()
-    other = make_backbone(seed=7, initial_seed=7)  # and other names of layers
-    other.set_weights(first.get_weights())
-    other.trainable = False
-    assert fingerprint.of_backbone(other) == fingerprint.of_backbone(first)
+    digest = fingerprint.of_backbone(first)
+    for dropout in (0.5, 0.0, 0.2):
+        other = make_backbone(seed=7, initial_seed=7, dropout=dropout)  # and other names of layers
+        other.set_weights(first.get_weights())
+        other.trainable = False
+        assert fingerprint.of_backbone(other) == digest
+
+
+@keras.saving.register_keras_serializable("test_fingerprint")
+class Drops(keras.layers.Layer):
+    """Dropout by a user, with and without a rate in training alone."""
+
+    def __init__(self, rate, seed=None, **kwargs):
+        super().__init__(**kwargs)
+        self.rate, self.seeds = rate, keras.random.SeedGenerator(seed or 0)
+
+    def call(self, x, training=False):
+        return keras.random.dropout(x, self.rate, seed=self.seeds) if training else x
+
+    def get_config(self):
+        return super().get_config() | {"rate": self.rate}
+
+
+@pytest.mark.parametrize("drops", [keras.layers.SpatialDropout2D, Drops])
+@pytest.mark.parametrize("nested", [False, True])
+def test_what_is_trained_does_not_count(drops, nested):
+    x = inputs = keras.Input((4, 4, 3))
+    x = keras.layers.BatchNormalization()(keras.layers.Conv2D(2, 1)(x))
+    x = keras.layers.GlobalAveragePooling2D()(drops(0.3)(x))
+    network = keras.Model(inputs, x, name=parts.BACKBONE)
+    if nested:
+        network = keras.Model(inputs, network(inputs), name=parts.BACKBONE)
+    digest = fingerprint.of_backbone(network)
+    set_trained(parts.join(network, heads.build(3, 2)), "head")
+    assert fingerprint.of_backbone(network) == digest
 
 
 def test_weights_and_layers_count(make_backbone):
     first = make_backbone()
     moved, other = make_backbone(), make_backbone(activation="elu")
-    for network in (moved, other):
+    with precision("bfloat16"):
+        narrow = make_backbone()
+    for network in (moved, other, narrow):
         network.set_weights(first.get_weights())
     kernel = moved.weights[0]
     kernel.assign(np.nextafter(np.array(kernel), 1))
-    assert len({fingerprint.of_backbone(each) for each in (first, moved, other)}) == 3
+    assert len({fingerprint.of_backbone(each) for each in (first, moved, other, narrow)}) == 4
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        lambda name: keras.layers.Activation(name, name=name),
+        lambda name: keras.layers.TimeDistributed(keras.layers.Activation(name), name=name),
+        lambda name: keras.Sequential([keras.layers.Activation(name, name=name)], name=name),
+    ],
+)
+def test_what_is_called_like_a_layer_counts(layer):
+    def make(name):
+        inputs = keras.Input((4, 4))
+        return keras.Model(inputs, layer(name)(inputs))
+
+    assert fingerprint.of_backbone(make("relu")) != fingerprint.of_backbone(make("gelu"))
+
+
+def test_the_class_of_a_layer_counts():
+    def make(name):
+        inputs = keras.Input([4])
+        return keras.Model(inputs, getattr(keras.layers, name)(name=name)([inputs, inputs]))
+
+    assert fingerprint.of_backbone(make("Add")) != fingerprint.of_backbone(make("Multiply"))
+
+
+@pytest.mark.parametrize(("option", "counts"), [("momentum", False), ("epsilon", True)])
+def test_of_batch_norm_counts_what_inference_needs(option, counts):
+    def make(value):
+        layer = keras.layers.BatchNormalization(**{option: value})
+        return keras.Sequential([keras.Input([4]), layer])
+
+    assert (fingerprint.of_backbone(make(0.1)) != fingerprint.of_backbone(make(0.2))) == counts
 
 
 def test_how_layers_are_connected_counts():
