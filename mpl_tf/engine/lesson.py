@@ -1,5 +1,8 @@
 """What a student learns from pseudo labels, and how that changes with the labels."""
 
+import dataclasses
+from collections.abc import Callable
+
 import keras
 import tensorflow as tf
 
@@ -8,10 +11,26 @@ from mpl_tf.engine.update import scale, unscale
 from mpl_tf.formulas import losses
 
 
+@dataclasses.dataclass(frozen=True)
+class Beside:
+    """What a student learns in a step beside pseudo labels, from images in the same batch.
+
+    Attributes:
+      images: [B,H,W,C].
+      label: [B] integer class ids.
+      loss: function of (label [b], logits [b, K]) -> scalar.
+    """
+
+    images: tf.Tensor
+    label: tf.Tensor
+    loss: Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
+
+
 class Lesson:
     """The gradient of a student's loss on pseudo labels q, which can be differentiated by q.
 
-        loss = mean_i cross_entropy(smooth(q_i), S(x_i; theta)),    gradient = d loss / d theta
+        loss = mean_i cross_entropy(smooth(q_i), S(x_i; theta))
+        gradient = d (loss + what is learned beside it) / d theta
 
     Constructing it runs the student's pass, so that batch statistics and dropout seeds move on.
 
@@ -22,6 +41,7 @@ class Lesson:
       pseudo_label: floating [U, K], rows q_i.
       smoothing: float in [0, 1), label smoothing.
       loss_scale: what the loss is multiplied by before it is differentiated; None for nothing.
+      beside: what else the student learns; its images share the batch statistics.
 
     Attributes:
       loss: scalar.
@@ -36,9 +56,11 @@ class Lesson:
         pseudo_label: tf.Tensor,
         smoothing: float,
         loss_scale: tf.Tensor | float | None = None,
+        beside: Beside | None = None,
     ):
         self._forward, self._student, self._smoothing = forward, student, smoothing
         self._strong, self._pseudo_label, self._loss_scale = strong, pseudo_label, loss_scale
+        self._beside = beside
         if forward.rematerialize:  # the student as it is now, for `credit`
             self._weights = [tf.convert_to_tensor(v) for v in student.trainable_variables]
             self._state = state_of(student)
@@ -46,11 +68,17 @@ class Lesson:
             if not forward.rematerialize:
                 self._tape.watch(pseudo_label)
             with tf.GradientTape() as tape:
-                (logits,) = forward(student, strong)
+                *others, logits = forward(student, *self._images())
                 self.loss = self._mean_loss(pseudo_label, logits)
-                scaled = scale(self.loss, loss_scale)
+                total = self.loss
+                if beside is not None:
+                    total += beside.loss(beside.label, *others)
+                scaled = scale(total, loss_scale)
             self._scaled = tape.gradient(scaled, student.trainable_variables)  # linear in q
         self.gradient = unscale(self._scaled, loss_scale)
+
+    def _images(self):
+        return [self._strong] if self._beside is None else [self._beside.images, self._strong]
 
     def _mean_loss(self, pseudo_label, logits):
         taught = losses.smooth(pseudo_label, self._smoothing)
@@ -72,8 +100,9 @@ class Lesson:
             return self._contract(self._tape, self._scaled, self._pseudo_label, direction)
         state = self._state
         credits: list[tf.Tensor] = []
-        groups = self._forward.microbatches(self._strong, self._pseudo_label)
-        for images, taught in groups:
+        groups = self._forward.microbatches(*self._images(), self._pseudo_label)
+        for *parts, taught in groups:
+            images = tf.concat(parts, 0)
             with tf.GradientTape(watch_accessed_variables=False) as outer:
                 outer.watch(taught)
                 with tf.GradientTape(watch_accessed_variables=False) as inner:
@@ -81,7 +110,8 @@ class Lesson:
                     logits, state = self._forward.stateless(
                         self._student, self._weights, state, run_after(credits[-1:], images)
                     )
-                    loss = self._mean_loss(taught, logits) / len(groups)
+                    lesson = logits[-(taught.shape[0] or tf.shape(taught)[0]) :]
+                    loss = self._mean_loss(taught, lesson) / len(groups)
                     scaled = scale(loss, self._loss_scale)
                 gradient = inner.gradient(scaled, self._weights)
             credits.append(self._contract(outer, gradient, taught, direction))

@@ -166,3 +166,40 @@ def exact_term(credit: tf.Tensor, teacher_logits: tf.Tensor) -> tf.Tensor:
       Scalar.
     """
     return tf.reduce_sum(tf.nn.softmax(teacher_logits) * tf.stop_gradient(credit))
+
+
+def pull(gradients: Sequence[tf.Tensor]) -> tf.Tensor:
+    """How strongly a term of a loss pulls on logits: the sum of the lengths of its gradients.
+
+        sum_i |d term / d logits_i|
+
+    A mean over images counts alike whatever their number, and so do terms of batches of different
+    sizes.
+
+    >>> float(pull([tf.constant([[3.0, 4.0], [0.0, 0.0]]), tf.constant([[0.0, 2.0]])]))
+    7.0
+
+    Args:
+      gradients: floating [N_j, K] each, of the term by logits, one row an image.
+
+    Returns:
+      Scalar, at least 0.
+    """
+    return tf.add_n([tf.reduce_sum(tf.norm(g, axis=-1)) for g in gradients])
+
+
+def share_scale(feedback_pull: tf.Tensor, other_pull: tf.Tensor, share: float) -> tf.Tensor:
+    """What the feedback term is multiplied by to pull `share` times as strongly as the others.
+
+    >>> float(share_scale(tf.constant(0.5), tf.constant(4.0), share=0.25))
+    2.0
+
+    Args:
+      feedback_pull: scalar, `pull` of the feedback term as it is.
+      other_pull: scalar, that of all other terms together.
+      share: at least 0.
+
+    Returns:
+      Scalar; 0 where the term does not pull, as while the student waits.
+    """
+    return tf.math.divide_no_nan(share * other_pull, feedback_pull)

@@ -7,14 +7,15 @@ import keras
 import tensorflow as tf
 
 from mpl_tf import options
+from mpl_tf.engine import replicas
 from mpl_tf.engine.estimators import ESTIMATORS, StudentStep
 from mpl_tf.engine.forward import state_of
-from mpl_tf.engine.lesson import Lesson
+from mpl_tf.engine.lesson import Beside, Lesson
 from mpl_tf.engine.method import Method, MethodConfig
 from mpl_tf.engine.metrics import Deviation, SignalToNoise
 from mpl_tf.engine.panel import Panel
 from mpl_tf.engine.update import check_two_optimizers, clip, reduce_gradient, scale_of
-from mpl_tf.formulas import losses, schedules
+from mpl_tf.formulas import feedback, losses, schedules
 from mpl_tf.options import option, redefault
 
 
@@ -32,11 +33,31 @@ class MetaPseudoLabelsConfig(MethodConfig):
     )
     feedback_weight: float = option(
         1.0,
-        "Weight of the feedback term in the teacher's loss, at least 0. With sampled and dot, 1 is "
-        "about 1/U of exact's signal for U unlabeled images a step (measured: 0.005 to 0.012 of it "
-        "at U = 112).",
+        "Weight of the feedback term in the teacher's loss, at least 0, on the scale that "
+        "feedback_scale says.",
         low=0,
         beside=("feedback", ("sampled", "dot", "exact")),
+    )
+    feedback_scale: str = option(
+        "step",
+        "What a feedback_weight of 1 is. step: the change of the labeled loss by one step of the "
+        "student, as in the paper; it falls with the student's rate, and with sampled and dot it "
+        "is about 1/U of exact's signal for U unlabeled images a step. share: a pull on the "
+        "teacher's logits as strong as that of all other terms together, in every step.",
+        choices=("step", "share"),
+        beside=("feedback", ("sampled", "dot", "exact")),
+    )
+    label_view: str = option(
+        "strong",
+        "Which view of an unlabeled image the teacher labels, and is credited for; the student "
+        "learns the label on the strong one.",
+        choices=("strong", "weak"),
+    )
+    student_supervised_weight: float = option(
+        0.0,
+        "Weight of the student's own cross entropy on labels, at least 0; with 0 it sees no label "
+        "before it is finetuned.",
+        low=0,
     )
     supervised_weight: float = option(
         1.0, "Weight of the teacher's cross entropy on labels, at least 0.", low=0
@@ -81,16 +102,17 @@ class MetaPseudoLabelsConfig(MethodConfig):
 class MetaPseudoLabels(Method):
     """A teacher that learns from how much its pseudo labels help its student.
 
-        pseudo_label = drawn from, or equal to, softmax(T(strong))
-        S <- optimizer_S(S, grad_S mean CE(smooth(pseudo_label), S(strong)))
-        T <- optimizer_T(T, grad_T [ feedback_weight   * feedback term
+        pseudo_label = drawn from, or equal to, softmax(T(label_view))
+        S <- optimizer_S(S, grad_S [ mean CE(smooth(pseudo_label), S(strong))
+                     + student_supervised_weight * mean CE(smooth(label), S(labeled)) ])
+        T <- optimizer_T(T, grad_T [ feedback_weight   * scale * feedback term
                                    + supervised_weight * mean CE(smooth(label), T(labeled))
                                    + uda_weight * ramp * mean consistency(T(weak), T(strong)) ])
         ema <- d * ema + (1 - d) * S
 
     The feedback term is the derivative of the student's labeled loss after its step with respect to
-    the teacher, by one of the estimators in `mpl_tf.formulas.feedback`. The student sees no label
-    until `finetune`.
+    the teacher, by one of the estimators in `mpl_tf.formulas.feedback`; its scale is 1, or with
+    `feedback_scale="share"` what makes it pull as strongly as the other terms (`feedback.pull`).
 
     One default is not the paper's: `feedback` is "exact", where the paper draws labels and has one
     number for them all, which is "sampled" (its derivation is "dot"). The weak views share the
@@ -135,6 +157,11 @@ class MetaPseudoLabels(Method):
         Panel(
             "Signal to noise of the feedback",
             {"feedback_snr": "|mean| / std over the steps of a log row"},
+            low=0.0,
+        ),
+        Panel(
+            "Feedback's share of the pull on the teacher's logits",
+            {"feedback_share": "feedback"},
             low=0.0,
         ),
         Panel(
@@ -212,19 +239,26 @@ class MetaPseudoLabels(Method):
             `strong` [U,H,W,C], two views of the same unlabeled images.
         """
         c, variables = self.config, self.teacher.trainable_variables
-        with tf.GradientTape() as tape:
-            # The teacher predicts, and labels the strong views.
-            labeled, weak, strong = self.teacher_logits(batch)  # [B, K], [U, K], [U, K]
-            pseudo_label = tf.stop_gradient(self.estimator.label(strong))  # [U, K]
+        with tf.GradientTape(persistent=True) as tape:
+            # The teacher predicts, and labels the unlabeled images.
+            logits = self.teacher_logits(batch)  # labeled [B, K], weak and strong [U, K]
+            labeling = logits[c.label_view]
+            pseudo_label = tf.stop_gradient(self.estimator.label(labeling))  # [U, K]
             with tape.stop_recording():
                 # The student steps on those labels. How much did that help on labeled images?
                 step = self.step_student(batch, pseudo_label)
                 credit = self.estimator.credit(step)
             # The teacher steps on labels, consistency and feedback.
-            supervised = self.supervised_loss(batch["label"], labeled)
-            loss = c.supervised_weight * supervised
-            loss += self.consistency(weak, strong)
-            loss += c.feedback_weight * self.estimator.term(credit, pseudo_label, strong)
+            supervised = self.supervised_loss(batch["label"], logits["labeled"])
+            terms = {
+                "supervised": c.supervised_weight * supervised,
+                "uda": self.consistency(logits.get("weak"), logits["strong"]),
+                "feedback": c.feedback_weight * self.estimator.term(credit, pseudo_label, labeling),
+            }
+            with tape.stop_recording():
+                pulls = self.pulls(tape, terms, logits)
+                scale = self.feedback_scale(pulls)
+            loss = terms["supervised"] + terms["uda"] + scale * terms["feedback"]
             scaled = self.teacher_optimizer.scale_loss(loss)
         self.log(
             teacher_loss=loss,
@@ -236,18 +270,58 @@ class MetaPseudoLabels(Method):
         self.update_ema()
         self.step.assign_add(1)
 
-    def teacher_logits(
-        self, batch: dict[str, tf.Tensor]
-    ) -> tuple[tf.Tensor, tf.Tensor | None, tf.Tensor]:
-        """Logits of labeled, weak and strong images; the weak ones are None without UDA."""
-        labeled, weak, strong = (batch[name] for name in ("labeled", "weak", "strong"))
-        if self.config.uda_weight and self.config.joint_views:
-            return tuple(self.forward(self.teacher, labeled, weak, strong))
-        weak_logits = None
-        if self.config.uda_weight:  # a batch of its own; a target needs no gradient
-            weak_logits = tf.stop_gradient(self.forward(self.teacher, weak)[0])
-        labeled_logits, strong_logits = self.forward(self.teacher, labeled, strong)
-        return labeled_logits, weak_logits, strong_logits
+    def teacher_logits(self, batch: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        """The teacher's logits by "labeled", "strong" and, if they are used, "weak" images."""
+        c = self.config
+        views = {name: batch[name] for name in ("labeled", "weak", "strong")}
+        if not (c.uda_weight or c.label_view == "weak"):
+            del views["weak"]
+        elif not c.joint_views:  # a batch of its own; a target needs no gradient
+            (weak,) = self.forward(self.teacher, views.pop("weak"))
+            weak = weak if c.label_view == "weak" else tf.stop_gradient(weak)
+            labeled, strong = self.forward(self.teacher, *views.values())
+            return {"labeled": labeled, "weak": weak, "strong": strong}
+        return dict(zip(views, self.forward(self.teacher, *views.values()), strict=True))
+
+    def pulls(
+        self,
+        tape: tf.GradientTape,
+        terms: dict[str, tf.Tensor | float],
+        logits: dict[str, tf.Tensor],
+    ) -> dict[str, tf.Tensor]:
+        """How strongly each term of the teacher's loss pulls on its logits; see `feedback.pull`.
+
+        Args:
+          tape: persistent, which has recorded the terms.
+          terms: name -> scalar, or 0.0 for a term that the method does not have.
+          logits: of the images in the teacher's batch.
+
+        Returns:
+          Name of a term -> scalar, the same on every replica.
+        """
+        present = {name: term for name, term in terms.items() if tf.is_tensor(term)}
+        sources = list(logits.values())
+        local = {
+            name: feedback.pull([g for g in tape.gradient(term, sources) if g is not None])
+            for name, term in present.items()
+        }
+        return replicas.mean_over_replicas(local)
+
+    def feedback_scale(self, pulls: dict[str, tf.Tensor]) -> tf.Tensor | float:
+        """What the feedback term is multiplied by, as `feedback_scale` says; logs the shares.
+
+        Args:
+          pulls: of the terms of the teacher's loss, as they are.
+        """
+        if "feedback" not in pulls:
+            return 1.0
+        scale: tf.Tensor | float = 1.0
+        pull = pulls["feedback"]
+        others = tf.add_n([value for name, value in pulls.items() if name != "feedback"])
+        if self.config.feedback_scale == "share":
+            scale = feedback.share_scale(pull, others, self.config.feedback_weight)
+        self.log(feedback_share=tf.math.divide_no_nan(scale * pull, scale * pull + others))
+        return scale
 
     def step_student(self, batch: dict[str, tf.Tensor], pseudo_label: tf.Tensor) -> StudentStep:
         """Moves the student by one step on pseudo labels [U, K] of the strong views."""
@@ -261,6 +335,7 @@ class MetaPseudoLabels(Method):
             pseudo_label,
             self.config.label_smoothing,
             scale_of(optimizer),
+            self.labels_beside(batch),
         )
         reduced = reduce_gradient(lesson.gradient, variables, self.weight_decay)
         applied = self.at_rates(clip(reduced, self.clip_norm), variables)
@@ -271,8 +346,20 @@ class MetaPseudoLabels(Method):
             self, lesson, pseudo_label, reduced, applied, rate, weights, state, batch
         )
 
+    def labels_beside(self, batch: dict[str, tf.Tensor]) -> Beside | None:
+        """The labeled images and their loss that the student learns beside the lesson, if any."""
+        weight = self.config.student_supervised_weight
+        if not weight:
+            return None
+        return Beside(
+            batch["labeled"], batch["label"], lambda y, z: weight * self.supervised_loss(y, z)
+        )
+
     def student_passes(self, batch: dict[str, tf.Tensor]) -> None:
-        self.forward(self.student, batch["strong"])
+        images = [batch["strong"]]
+        if self.config.student_supervised_weight:
+            images = [batch["labeled"], batch["strong"]]
+        self.forward(self.student, *images)
 
     def consistency(self, weak: tf.Tensor | None, strong: tf.Tensor) -> tf.Tensor | float:
         """The teacher's consistency term (UDA): uda_weight * ramp * mean consistency.

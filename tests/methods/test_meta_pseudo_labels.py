@@ -53,13 +53,16 @@ def numpy_step(np_, state, batch, h, form, pseudo_label):
     rate, m, s, wd = h["rate"], h["momentum"], h["smoothing"], h["weight_decay"]
     softmax, logits, cross_entropy = np_.softmax, np_.logits, np_.cross_entropy
     teacher, student, label = state["teacher"], state["student"], np.eye(K)[y]
-    z = logits(strong, teacher)
-    soft = softmax(z)
+    labeling = weak if h["label_view"] == "weak" else strong
+    soft = softmax(logits(labeling, teacher))
     q = soft if form in ("exact", "none") else pseudo_label
 
     # Student: one step on the pseudo labels.
     dz = (softmax(logits(strong, student)) - np_.smooth(q, s)) / U
-    raw = [g + wd * w for g, w in zip(np_.gradient((strong, dz)), student, strict=True)]
+    dz_labels = softmax(logits(x_l, student)) - np_.smooth(label, s)
+    dz_labels = h["student_supervised_weight"] * dz_labels / B
+    learned = np_.gradient((strong, dz), (x_l, dz_labels))
+    raw = [g + wd * w for g, w in zip(learned, student, strict=True)]
     g = clipped(raw, h["clip"])
     new_student, v_s = sgd(student, state["v_s"], g, rate, m)
 
@@ -78,7 +81,7 @@ def numpy_step(np_, state, batch, h, form, pseudo_label):
         f = (1 - s) * step / U * log_slope
         term = soft * (f - np.sum(soft * f, axis=1, keepdims=True))
     elif form == "none":
-        term = np.zeros_like(z)
+        term = np.zeros_like(soft)
     else:
         value = before - after if form == "sampled" else step * total(v, g)
         average, count, decay = state["average"], state["count"], h["baseline_decay"]
@@ -92,8 +95,16 @@ def numpy_step(np_, state, batch, h, form, pseudo_label):
     target = softmax(logits(weak, teacher) / h["temperature"])
     mask = (target.max(axis=1) >= h["threshold"])[:, None]
     ramp = min(1, state["step"] / h["ramp"])
-    dz_u = h["feedback_weight"] * term + h["uda_weight"] * ramp * mask * (soft - target) / U
-    loss_gradient = np_.gradient((x_l, dz_l), (strong, dz_u))
+    p = softmax(logits(strong, teacher))
+    dz_u = h["uda_weight"] * ramp * mask * (p - target) / U
+    dz_f = h["feedback_weight"] * term
+    if h["feedback_scale"] == "share" and form != "none":
+
+        def pull(*parts):
+            return sum(np.linalg.norm(part, axis=1).sum() for part in parts)
+
+        dz_f = dz_f * h["feedback_weight"] * pull(dz_l, dz_u) / pull(dz_f)
+    loss_gradient = np_.gradient((x_l, dz_l), (strong, dz_u), (labeling, dz_f))
     g = [a + wd * w for a, w in zip(loss_gradient, teacher, strict=True)]
     new_teacher, v_t = sgd(teacher, state["v_t"], clipped(g, h["clip"]), rate, m)
     d = min(h["ema_decay"], (1 + state["step"]) / (10 + state["step"]))
@@ -109,6 +120,9 @@ HYPER = {
     "weight_decay": 0.01,
     "clip": None,
     "feedback_weight": 2.0,
+    "feedback_scale": "step",
+    "label_view": "strong",
+    "student_supervised_weight": 0.0,
     "supervised_weight": 0.7,
     "uda_weight": 3.0,
     "temperature": 0.5,
@@ -174,21 +188,49 @@ def taught(rng):
 @pytest.mark.parametrize("joint", [False, True])  # all the same without batch statistics
 @pytest.mark.parametrize("clip", [None, 0.2])
 @pytest.mark.parametrize("form", FORMS)
-def test_three_steps_equal_hand_written_numpy(
-    form, clip, joint, linear, random_batch, step_on, taught, by_hand, monkeypatch
-):
-    model = make(linear, form, clip=clip, joint_views=joint)
-    if form in ("sampled", "dot"):
-        monkeypatch.setattr(model.estimator, "label", lambda logits: tf.constant(taught))
-    state, hyper = start_of(model), {**HYPER, "clip": clip}
-    hyper["rate"] = float(np.float32(hyper["rate"]))  # Keras keeps rates in float32
-    for _ in range(3):
-        batch = random_batch((D,))
-        step_on(model, batch)
-        state = numpy_step(by_hand, state, batch, hyper, form, taught)
-        for name in ("teacher", "student", "ema"):
-            # The running mean of the feedback and the EMA decay are float32.
-            by_hand.assert_close(model.networks[name].get_weights(), state[name], 1e-6)
+def test_three_steps_equal_hand_written_numpy(form, clip, joint, check_three_steps):
+    check_three_steps(form, clip, joint_views=joint)
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"label_view": "weak"},
+        {"label_view": "weak", "uda_weight": 0.0},
+        {"label_view": "weak", "joint_views": False},
+        {"student_supervised_weight": 0.8},
+        {"feedback_scale": "share", "feedback_weight": 0.7},
+        {"feedback_scale": "share", "label_view": "weak", "student_supervised_weight": 0.8},
+    ],
+    ids=str,
+)
+def test_three_steps_with_an_option_equal_hand_written_numpy(form, changes, check_three_steps):
+    check_three_steps(form, 0.2, **changes)
+
+
+@pytest.fixture
+def check_three_steps(linear, random_batch, step_on, taught, by_hand, monkeypatch):
+    """check_three_steps(form, clip, **hyperparameters): three steps are those of `numpy_step`."""
+
+    def check(form, clip, **changes):
+        model = make(linear, form, clip=clip, **changes)
+        if form in ("sampled", "dot"):
+            monkeypatch.setattr(model.estimator, "label", lambda logits: tf.constant(taught))
+        compare(model, form, {**HYPER, "clip": clip, **changes})
+
+    def compare(model, form, hyper):
+        state = start_of(model)
+        hyper["rate"] = float(np.float32(hyper["rate"]))  # Keras keeps rates in float32
+        for _ in range(3):
+            batch = random_batch((D,))
+            step_on(model, batch)
+            state = numpy_step(by_hand, state, batch, hyper, form, taught)
+            for name in ("teacher", "student", "ema"):
+                # The running mean of the feedback and the EMA decay are float32.
+                by_hand.assert_close(model.networks[name].get_weights(), state[name], 1e-6)
+
+    return check
 
 
 @pytest.mark.parametrize("form", FORMS)
