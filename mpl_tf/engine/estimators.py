@@ -5,74 +5,14 @@ what its step was worth (`credit`), and what the teacher minimises for it (`term
 in `feedback`.
 """
 
-import dataclasses
 from typing import Any, final
 
 import keras
 import tensorflow as tf
 
 from mpl_tf.engine import replicas, update
-from mpl_tf.engine.lesson import Lesson
-from mpl_tf.formulas import averages, feedback, losses, random
-
-
-@dataclasses.dataclass(frozen=True)
-class StudentStep:
-    """A step that the student has taken on pseudo labels, and where its progress is measured.
-
-    Batch statistics and dropout seeds are read once, after the lesson: losses before and after the
-    step differ in the weights only, and leave no trace in the student.
-
-    Attributes:
-      method: methods.MetaPseudoLabels, whose student has stepped.
-      lesson: the gradient of the step, which can be differentiated by the pseudo labels.
-      pseudo_label: floating [U, K].
-      reduced: the gradient, averaged over replicas and with the L2 term, before clipping.
-      applied: the gradient that the optimizer was handed.
-      rate: scalar, the learning rate of the step.
-      weights: the student's trainable weights before the step.
-      state: its batch statistics and dropout seeds.
-      batch: `labeled` [B,H,W,C] images and `label` [B], their classes, are read.
-    """
-
-    method: Any
-    lesson: Lesson
-    pseudo_label: tf.Tensor
-    reduced: list[tf.Tensor]
-    applied: list[tf.Tensor]
-    rate: tf.Tensor
-    weights: list[tf.Tensor]
-    state: list[tf.Tensor]
-    batch: dict[str, tf.Tensor]
-
-    def loss_before(self) -> tf.Tensor:
-        """Mean cross entropy on the labeled images before the step, averaged over replicas."""
-        return replicas.mean_over_replicas(self._labeled_loss(self.weights))
-
-    def loss_after(self) -> tf.Tensor:
-        """Mean cross entropy on the labeled images after the step, averaged over replicas."""
-        return replicas.mean_over_replicas(self._labeled_loss(self._moved()))
-
-    def gradient_after(self) -> tuple[tf.Tensor, list[tf.Tensor]]:
-        """(`loss_after`, its gradient), both averaged over replicas."""
-        weights = self._moved()
-        with tf.GradientTape(watch_accessed_variables=False) as tape:
-            tape.watch(weights)
-            loss = self._labeled_loss(weights)
-        gradient = tape.gradient(loss, weights, unconnected_gradients="zero")
-        gradient = replicas.mean_over_replicas(gradient)
-        return replicas.mean_over_replicas(loss), gradient
-
-    def _moved(self) -> list[tf.Tensor]:
-        return [tf.convert_to_tensor(v) for v in self.method.student.trainable_variables]
-
-    def _labeled_loss(self, weights: list[tf.Tensor]) -> tf.Tensor:
-        method, batch = self.method, self.batch
-        logits, _ = method.forward.stateless(method.student, weights, self.state, batch["labeled"])
-        class_weights = method.class_weights.array
-        return tf.reduce_mean(
-            losses.label_loss(batch["label"], logits, class_weights=class_weights)
-        )
+from mpl_tf.engine.student_step import StudentStep
+from mpl_tf.formulas import averages, feedback, random
 
 
 class Estimator:
@@ -93,12 +33,19 @@ class Estimator:
 
     def check_optimizer(self, optimizer: keras.optimizers.Optimizer) -> None:
         """Raises ValueError if the student's optimizer has steps that cannot be differentiated."""
-        moves_student = update.inner_optimizer(optimizer)
-        if self.differentiates_step and not isinstance(moves_student, keras.optimizers.SGD):
+        moves_student, config = update.inner_optimizer(optimizer), self.method.config
+        if isinstance(moves_student, keras.optimizers.SGD):
+            return
+        received = type(moves_student).__name__
+        if self.differentiates_step:
             raise ValueError(
-                f"feedback={self.method.config.feedback!r} differentiates the student's step and "
-                f"knows SGD only; received {type(moves_student).__name__}. "
-                "feedback='sampled' takes any optimizer."
+                f"feedback={config.feedback!r} differentiates the student's step and knows SGD "
+                f"only; received {received}. feedback='sampled' takes any optimizer."
+            )
+        if config.feedback_scale == "unit" and config.feedback != "none":
+            raise ValueError(
+                f"feedback_scale='unit' knows how far SGD moves the student; received {received}. "
+                "feedback_scale='step' takes any optimizer."
             )
 
     def label(self, logits: tf.Tensor) -> tf.Tensor:
@@ -127,6 +74,11 @@ class Estimator:
           logits: floating [U, K], those that were given to `label`.
         """
         raise NotImplementedError
+
+    def unit_scale(self, step: StudentStep) -> tf.Tensor:
+        """What makes the term that of a step of rate 1, in all forms alike; 0 at rate 0."""
+        factor = _step_factor(step, step.pseudo_label.dtype)
+        return tf.math.divide_no_nan(tf.ones_like(factor), factor)
 
     def log(
         self,
@@ -168,6 +120,12 @@ class _DrawnLabels(Estimator):
         self, credit: tf.Tensor, pseudo_label: tf.Tensor, logits: tf.Tensor
     ) -> tf.Tensor | float:
         return feedback.scalar_term(credit, pseudo_label, logits)
+
+    def unit_scale(self, step: StudentStep) -> tf.Tensor:
+        # All images share one number: in expectation the term is 1/U of the exact one.
+        _, count = replicas.replica()
+        images = tf.cast(count * tf.shape(step.pseudo_label)[0], step.pseudo_label.dtype)
+        return images * super().unit_scale(step)
 
     def advantage(self, value: tf.Tensor, rate: tf.Tensor, labeled_loss: tf.Tensor) -> tf.Tensor:
         """Feedback minus its running mean; 0, and nothing learned, while the student waits.

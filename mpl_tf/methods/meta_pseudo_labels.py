@@ -7,16 +7,17 @@ import keras
 import tensorflow as tf
 
 from mpl_tf import options
-from mpl_tf.engine import replicas
-from mpl_tf.engine.estimators import ESTIMATORS, StudentStep
+from mpl_tf.engine import pulls
+from mpl_tf.engine.estimators import ESTIMATORS
 from mpl_tf.engine.forward import state_of
 from mpl_tf.engine.lesson import Beside, Lesson
 from mpl_tf.engine.method import Method, MethodConfig
 from mpl_tf.engine.metrics import Deviation, SignalToNoise
 from mpl_tf.engine.panel import Panel
+from mpl_tf.engine.student_step import StudentStep
 from mpl_tf.engine.update import check_two_optimizers, clip, reduce_gradient, scale_of
 from mpl_tf.formulas import feedback, losses, schedules
-from mpl_tf.options import option, redefault
+from mpl_tf.options import ConfigError, option, redefault
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,11 +41,13 @@ class MetaPseudoLabelsConfig(MethodConfig):
     )
     feedback_scale: str = option(
         "step",
-        "What a feedback_weight of 1 is. step: the change of the labeled loss by one step of the "
-        "student, as in the paper; it falls with the student's rate, and with sampled and dot it "
-        "is about 1/U of exact's signal for U unlabeled images a step. share: a pull on the "
-        "teacher's logits as strong as that of all other terms together, in every step.",
-        choices=("step", "share"),
+        "What a feedback_weight of 1 is. step: the change of the student's labeled loss by its "
+        "step, as in the paper; it falls with the student's rate, and sampled and dot have about "
+        "1/U of exact's, for U unlabeled images a step. unit: the same for a step of rate 1, and "
+        "as large with all forms. share: in every step as strong a pull on the teacher's logits as "
+        "that of all other terms together; exact alone has it, because the others are mostly "
+        "noise, of which it would be a share.",
+        choices=("step", "unit", "share"),
         beside=("feedback", ("sampled", "dot", "exact")),
     )
     label_view: str = option(
@@ -97,6 +100,14 @@ class MetaPseudoLabelsConfig(MethodConfig):
     label_smoothing: float = redefault(MethodConfig, "label_smoothing", 0.15)
     ema_decay: float = redefault(MethodConfig, "ema_decay", 0.995)
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.feedback_scale == "share" and self.feedback in ("sampled", "dot"):
+            raise ConfigError(
+                f"feedback_scale=share is for feedback=exact; received feedback={self.feedback}, "
+                "whose term is mostly noise. Take feedback_scale=unit."
+            )
+
 
 @final
 class MetaPseudoLabels(Method):
@@ -111,8 +122,9 @@ class MetaPseudoLabels(Method):
         ema <- d * ema + (1 - d) * S
 
     The feedback term is the derivative of the student's labeled loss after its step with respect to
-    the teacher, by one of the estimators in `mpl_tf.formulas.feedback`; its scale is 1, or with
-    `feedback_scale="share"` what makes it pull as strongly as the other terms (`feedback.pull`).
+    the teacher, by one of the estimators in `mpl_tf.formulas.feedback`. Its scale is 1 (the
+    paper's), or what `feedback_scale` says: 1 / the student's rate, or (`feedback.share_scale`)
+    what makes it pull on the teacher's logits as strongly as the other terms together.
 
     One default is not the paper's: `feedback` is "exact", where the paper draws labels and has one
     number for them all, which is "sampled" (its derivation is "dot"). The weak views share the
@@ -256,8 +268,7 @@ class MetaPseudoLabels(Method):
                 "feedback": c.feedback_weight * self.estimator.term(credit, pseudo_label, labeling),
             }
             with tape.stop_recording():
-                pulls = self.pulls(tape, terms, logits)
-                scale = self.feedback_scale(pulls)
+                scale = self.scale_of_feedback(step, pulls.of_terms(tape, terms, logits))
             loss = terms["supervised"] + terms["uda"] + scale * terms["feedback"]
             scaled = self.teacher_optimizer.scale_loss(loss)
         self.log(
@@ -283,43 +294,24 @@ class MetaPseudoLabels(Method):
             return {"labeled": labeled, "weak": weak, "strong": strong}
         return dict(zip(views, self.forward(self.teacher, *views.values()), strict=True))
 
-    def pulls(
-        self,
-        tape: tf.GradientTape,
-        terms: dict[str, tf.Tensor | float],
-        logits: dict[str, tf.Tensor],
-    ) -> dict[str, tf.Tensor]:
-        """How strongly each term of the teacher's loss pulls on its logits; see `feedback.pull`.
+    def scale_of_feedback(
+        self, step: StudentStep, pull_of: dict[str, tf.Tensor]
+    ) -> tf.Tensor | float:
+        """What the feedback term is multiplied by, as `feedback_scale` says; logs its share.
 
         Args:
-          tape: persistent, which has recorded the terms.
-          terms: name -> scalar, or 0.0 for a term that the method does not have.
-          logits: of the images in the teacher's batch.
-
-        Returns:
-          Name of a term -> scalar, the same on every replica.
+          step: of the student.
+          pull_of: name of a term of the teacher's loss -> its pull, as it is.
         """
-        present = {name: term for name, term in terms.items() if tf.is_tensor(term)}
-        sources = list(logits.values())
-        local = {
-            name: feedback.pull([g for g in tape.gradient(term, sources) if g is not None])
-            for name, term in present.items()
-        }
-        return replicas.mean_over_replicas(local)
-
-    def feedback_scale(self, pulls: dict[str, tf.Tensor]) -> tf.Tensor | float:
-        """What the feedback term is multiplied by, as `feedback_scale` says; logs the shares.
-
-        Args:
-          pulls: of the terms of the teacher's loss, as they are.
-        """
-        if "feedback" not in pulls:
+        if "feedback" not in pull_of:
             return 1.0
+        c, pull = self.config, pull_of["feedback"]
+        others = tf.add_n([value for name, value in pull_of.items() if name != "feedback"])
         scale: tf.Tensor | float = 1.0
-        pull = pulls["feedback"]
-        others = tf.add_n([value for name, value in pulls.items() if name != "feedback"])
-        if self.config.feedback_scale == "share":
-            scale = feedback.share_scale(pull, others, self.config.feedback_weight)
+        if c.feedback_scale == "share":
+            scale = feedback.share_scale(pull, others, c.feedback_weight)
+        elif c.feedback_scale == "unit":
+            scale = self.estimator.unit_scale(step)
         self.log(feedback_share=tf.math.divide_no_nan(scale * pull, scale * pull + others))
         return scale
 

@@ -27,7 +27,18 @@ def values(variables):
 
 
 def oracle(
-    model, batch, *, rate, momentum, nesterov, smoothing, weight_decay=0.0, clip=None, weights=None
+    model,
+    batch,
+    *,
+    rate,
+    momentum,
+    nesterov,
+    smoothing,
+    weight_decay=0.0,
+    clip=None,
+    weights=None,
+    label_view="strong",
+    student_supervised_weight=0.0,
 ):
     """grad_T L_l(theta_S'(theta_T)) for the coming step of `model`, whose state it leaves alone.
 
@@ -40,18 +51,24 @@ def oracle(
         velocity = values(model.student_optimizer.variables)[2:]  # after iterations and rate
     with tf.GradientTape() as outer:
         outer.watch(teacher_weights)
-        images = tf.concat([batch["labeled"], batch["strong"]], 0)
+        views = ["weak", "strong"] if label_view == "weak" else ["strong"]
+        images = tf.concat([batch["labeled"], *(batch[view] for view in views)], 0)
         state = values(teacher.non_trainable_variables)
         logits, _ = teacher.stateless_call(teacher_weights, state, images, training=True)
-        q = tf.nn.softmax(logits)[B:]
+        q = tf.nn.softmax(logits)[B : B + U]
         q = (1 - smoothing) * q + smoothing / K
         with tf.GradientTape() as inner:
             inner.watch(student_weights)
             state = values(student.non_trainable_variables)
-            logits, state = student.stateless_call(
-                student_weights, state, batch["strong"], training=True
-            )
-            loss = cross_entropy(q, logits)
+            images, labels = batch["strong"], 0
+            if student_supervised_weight:
+                images, labels = tf.concat([batch["labeled"], images], 0), B
+            logits, state = student.stateless_call(student_weights, state, images, training=True)
+            loss = cross_entropy(q, logits[labels:])
+            if student_supervised_weight:
+                known = tf.one_hot(batch["label"], K, dtype=logits.dtype)
+                known = (1 - smoothing) * known + smoothing / K
+                loss += student_supervised_weight * cross_entropy(known, logits[:B])
         gradient = inner.gradient(loss, student_weights)
         gradient = [g + weight_decay * w for g, w in zip(gradient, student_weights, strict=True)]
         if clip:
@@ -115,6 +132,19 @@ def test_exact_is_the_second_order_gradient(sgd, seed, convolutional, random_bat
     for _ in range(4):
         batch = random_batch((6, 6, 1), rng)
         expected = flat(oracle(model, batch, smoothing=0.1, **sgd))
+        assert relative_error(change_of_teacher(model, batch), expected) < 1e-6
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"label_view": "weak"}, {"student_supervised_weight": 0.7}],
+    ids=["label_view", "student_supervised_weight"],
+)
+def test_exact_is_the_second_order_gradient_with_options(options, convolutional, random_batch, rng):
+    model = make(convolutional(1), convolutional(2), label_smoothing=0.1, **options, **NESTEROV)
+    for _ in range(3):
+        batch = random_batch((6, 6, 1), rng)
+        expected = flat(oracle(model, batch, smoothing=0.1, **options, **NESTEROV))
         assert relative_error(change_of_teacher(model, batch), expected) < 1e-6
 
 

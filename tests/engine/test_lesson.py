@@ -7,7 +7,8 @@ import tensorflow as tf
 
 from mpl_tf import networks
 from mpl_tf.engine.forward import Forward
-from mpl_tf.engine.lesson import Lesson
+from mpl_tf.engine.lesson import Beside, Lesson
+from mpl_tf.formulas import losses
 
 SHAPE, K, U = (8, 8, 1), 4, 12
 
@@ -45,3 +46,29 @@ def test_float16_agrees_with_float32_at_the_scale_that_training_starts_with(forw
 
 def test_a_direction_of_length_0_has_no_credit():
     np.testing.assert_array_equal(credit("float16", 1024.0, Forward(), 0.0), 0)
+
+
+def test_the_credit_is_the_same_by_microbatches_where_labels_are_learned_beside():
+    numbers = np.random.default_rng(0)
+    network = keras.Sequential(
+        [keras.Input([5]), keras.layers.Dense(6, "tanh"), keras.layers.Dense(K)]
+    )
+    images, labeled = (tf.constant(numbers.normal(size=(n, 5)), tf.float32) for n in (U, 4))
+    beside = Beside(
+        labeled,
+        tf.constant([0, 1, 2, 3]),
+        lambda label, z: tf.reduce_mean(losses.label_loss(label, z)),
+    )
+    taught = tf.nn.softmax(tf.constant(numbers.normal(size=(U, K)), tf.float32))
+    direction = [tf.constant(numbers.normal(size=v.shape), tf.float32) for v in network.weights]
+    whole, cut = (
+        Lesson(forward, network, images, taught, 0.1, None, beside)
+        for forward in (Forward(), Forward(accumulate_steps=2))
+    )
+    credit_of_whole = whole.credit(direction).numpy()
+    np.testing.assert_allclose(credit_of_whole, cut.credit(direction), atol=1e-6)
+    for a, b in zip(whole.gradient, cut.gradient, strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-6)
+    alone = Lesson(Forward(), network, images, taught, 0.1)
+    np.testing.assert_allclose(credit_of_whole, alone.credit(direction), atol=1e-6)
+    assert np.abs(whole.gradient[0] - alone.gradient[0]).max() > 0.01

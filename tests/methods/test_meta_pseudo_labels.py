@@ -104,6 +104,8 @@ def numpy_step(np_, state, batch, h, form, pseudo_label):
             return sum(np.linalg.norm(part, axis=1).sum() for part in parts)
 
         dz_f = dz_f * h["feedback_weight"] * pull(dz_l, dz_u) / pull(dz_f)
+    if h["feedback_scale"] == "unit":
+        dz_f = dz_f / step * (1 if form == "exact" else U)
     loss_gradient = np_.gradient((x_l, dz_l), (strong, dz_u), (labeling, dz_f))
     g = [a + wd * w for a, w in zip(loss_gradient, teacher, strict=True)]
     new_teacher, v_t = sgd(teacher, state["v_t"], clipped(g, h["clip"]), rate, m)
@@ -192,21 +194,66 @@ def test_three_steps_equal_hand_written_numpy(form, clip, joint, check_three_ste
     check_three_steps(form, clip, joint_views=joint)
 
 
-@pytest.mark.parametrize("form", FORMS)
+SHARE = {"feedback_scale": "share", "feedback_weight": 0.7}
+OPTIONS = (
+    {"label_view": "weak"},
+    {"label_view": "weak", "uda_weight": 0.0},
+    {"label_view": "weak", "joint_views": False},
+    {"student_supervised_weight": 0.8},
+    {"feedback_scale": "unit"},
+    SHARE,
+    {**SHARE, "label_view": "weak", "student_supervised_weight": 0.8},
+)
+
+
 @pytest.mark.parametrize(
-    "changes",
+    ("form", "changes"),
     [
-        {"label_view": "weak"},
-        {"label_view": "weak", "uda_weight": 0.0},
-        {"label_view": "weak", "joint_views": False},
-        {"student_supervised_weight": 0.8},
-        {"feedback_scale": "share", "feedback_weight": 0.7},
-        {"feedback_scale": "share", "label_view": "weak", "student_supervised_weight": 0.8},
+        (form, changes)
+        for form in FORMS
+        for changes in OPTIONS
+        if form in ("exact", "none") or changes.get("feedback_scale") != "share"
     ],
     ids=str,
 )
 def test_three_steps_with_an_option_equal_hand_written_numpy(form, changes, check_three_steps):
     check_three_steps(form, 0.2, **changes)
+
+
+@pytest.mark.parametrize(
+    ("scale", "form"),
+    [("unit", "sampled"), ("unit", "dot"), ("unit", "exact"), ("share", "exact")],
+)
+def test_the_scale_of_feedback_does_not_follow_the_rate(
+    scale, form, linear, vectors, step_on, by_hand
+):
+    """A student's rate of a hundredth and plain SGD: the teacher's first step is the same."""
+    start, moved = (linear(D, K).get_weights(), linear(D, K).get_weights()), []
+    for rate in (1e-3, 1e-5):
+        model = make(linear, form, student_rate=rate, momentum=0.0, feedback_scale=scale)
+        model.compile(  # without the L2 term, which sampled and dot see
+            student_optimizer=keras.optimizers.SGD(rate),
+            teacher_optimizer=keras.optimizers.SGD(1.0),
+        )
+        model.teacher.set_weights(start[0])
+        model.student.set_weights(start[1])
+        step_on(model, vectors)
+        moved.append(model.teacher.get_weights()[0] - start[0][0])
+    np.testing.assert_allclose(moved[0], moved[1], rtol=0.02, atol=1e-3 * np.abs(moved[0]).max())
+
+
+def test_a_share_does_not_depend_on_how_often_images_are_there(linear, vectors, step_on):
+    """Every unlabeled image twice, in one batch: the same share of the pull, the same step."""
+    start, moved = (linear(D, K).get_weights(), linear(D, K).get_weights()), []
+    for times in (1, 2):
+        model = make(linear, "exact", momentum=0.0, feedback_scale="share")
+        model.teacher.set_weights(start[0])
+        model.student.set_weights(start[1])
+        twice = {k: np.tile(vectors[k], (times, 1)) for k in ("weak", "strong")}
+        logs = step_on(model, vectors | twice)
+        assert logs["feedback_share"] == pytest.approx(2 / 3)  # a weight of 2
+        moved.append(model.teacher.get_weights()[0])
+    np.testing.assert_allclose(moved[0], moved[1], rtol=1e-6)
 
 
 @pytest.fixture
@@ -359,6 +406,7 @@ def test_feedback_weight_zero_equals_no_feedback(linear, vectors, step_on, by_ha
         {"label_smoothing": 1.0},
         {"ema_decay": -0.1},
         {"feedback_weight": float("nan")},
+        {"feedback_scale": "share", "feedback": "dot"},
         {"uda_ramp_steps": 1.5},
     ],
 )
@@ -392,6 +440,10 @@ def test_optimizers_that_cannot_be_used_are_refused(linear):
         model.compile(
             student_optimizer=keras.optimizers.SGD(0.1),
             teacher_optimizer=keras.optimizers.SGD(0.1, use_ema=True),
+        )
+    with pytest.raises(ValueError, match="feedback_scale='step'"):
+        make(linear, "sampled", feedback_scale="unit").compile(
+            student_optimizer=keras.optimizers.Adam(), teacher_optimizer=keras.optimizers.SGD(0.1)
         )
     make(linear, "sampled").compile(
         student_optimizer=keras.optimizers.Adam(), teacher_optimizer=keras.optimizers.Adam()
