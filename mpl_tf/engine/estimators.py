@@ -75,7 +75,7 @@ class Estimator:
         """
         raise NotImplementedError
 
-    def unit_scale(self, step: StudentStep) -> tf.Tensor:
+    def unit_scale(self, step: StudentStep) -> tf.Tensor | float:
         """What makes the term that of a step of rate 1, in all forms alike; 0 at rate 0."""
         factor = _step_factor(step, step.pseudo_label.dtype)
         return tf.math.divide_no_nan(tf.ones_like(factor), factor)
@@ -121,7 +121,7 @@ class _DrawnLabels(Estimator):
     ) -> tf.Tensor | float:
         return feedback.scalar_term(credit, pseudo_label, logits)
 
-    def unit_scale(self, step: StudentStep) -> tf.Tensor:
+    def unit_scale(self, step: StudentStep) -> tf.Tensor | float:
         # All images share one number: in expectation the term is 1/U of the exact one.
         _, count = replicas.replica()
         images = tf.cast(count * tf.shape(step.pseudo_label)[0], step.pseudo_label.dtype)
@@ -210,6 +210,9 @@ class NoFeedback(Estimator):
 
     def credit(self, step: StudentStep) -> tf.Tensor:
         return tf.zeros_like(step.rate)
+
+    def unit_scale(self, step: StudentStep) -> tf.Tensor | float:
+        return 1.0
 
     def term(
         self, credit: tf.Tensor, pseudo_label: tf.Tensor, logits: tf.Tensor

@@ -186,20 +186,3 @@ def pull(gradients: Sequence[tf.Tensor]) -> tf.Tensor:
       Scalar, at least 0.
     """
     return tf.add_n([tf.reduce_sum(tf.norm(g, axis=-1)) for g in gradients])
-
-
-def share_scale(feedback_pull: tf.Tensor, other_pull: tf.Tensor, share: float) -> tf.Tensor:
-    """What the feedback term is multiplied by to pull `share` times as strongly as the others.
-
-    >>> float(share_scale(tf.constant(0.5), tf.constant(4.0), share=0.25))
-    2.0
-
-    Args:
-      feedback_pull: scalar, `pull` of the feedback term as it is.
-      other_pull: scalar, that of all other terms together.
-      share: at least 0.
-
-    Returns:
-      Scalar; 0 where the term does not pull, as while the student waits.
-    """
-    return tf.math.divide_no_nan(share * other_pull, feedback_pull)

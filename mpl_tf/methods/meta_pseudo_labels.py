@@ -16,8 +16,8 @@ from mpl_tf.engine.metrics import Deviation, SignalToNoise
 from mpl_tf.engine.panel import Panel
 from mpl_tf.engine.student_step import StudentStep
 from mpl_tf.engine.update import check_two_optimizers, clip, reduce_gradient, scale_of
-from mpl_tf.formulas import feedback, losses, schedules
-from mpl_tf.options import ConfigError, option, redefault
+from mpl_tf.formulas import losses, schedules
+from mpl_tf.options import option, redefault
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,10 +44,8 @@ class MetaPseudoLabelsConfig(MethodConfig):
         "What a feedback_weight of 1 is. step: the change of the student's labeled loss by its "
         "step, as in the paper; it falls with the student's rate, and sampled and dot have about "
         "1/U of exact's, for U unlabeled images a step. unit: the same for a step of rate 1, and "
-        "as large with all forms. share: in every step as strong a pull on the teacher's logits as "
-        "that of all other terms together; exact alone has it, because the others are mostly "
-        "noise, of which it would be a share.",
-        choices=("step", "unit", "share"),
+        "as large with all forms.",
+        choices=("step", "unit"),
         beside=("feedback", ("sampled", "dot", "exact")),
     )
     label_view: str = option(
@@ -100,14 +98,6 @@ class MetaPseudoLabelsConfig(MethodConfig):
     label_smoothing: float = redefault(MethodConfig, "label_smoothing", 0.15)
     ema_decay: float = redefault(MethodConfig, "ema_decay", 0.995)
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.feedback_scale == "share" and self.feedback in ("sampled", "dot"):
-            raise ConfigError(
-                f"feedback_scale=share is for feedback=exact; received feedback={self.feedback}, "
-                "whose term is mostly noise. Take feedback_scale=unit."
-            )
-
 
 @final
 class MetaPseudoLabels(Method):
@@ -123,8 +113,7 @@ class MetaPseudoLabels(Method):
 
     The feedback term is the derivative of the student's labeled loss after its step with respect to
     the teacher, by one of the estimators in `mpl_tf.formulas.feedback`. Its scale is 1 (the
-    paper's), or what `feedback_scale` says: 1 / the student's rate, or (`feedback.share_scale`)
-    what makes it pull on the teacher's logits as strongly as the other terms together.
+    paper's), or with `feedback_scale="unit"` what makes it that of a student's step of rate 1.
 
     One default is not the paper's: `feedback` is "exact", where the paper draws labels and has one
     number for them all, which is "sampled" (its derivation is "dot"). The weak views share the
@@ -267,9 +256,11 @@ class MetaPseudoLabels(Method):
                 "uda": self.consistency(logits.get("weak"), logits["strong"]),
                 "feedback": c.feedback_weight * self.estimator.term(credit, pseudo_label, labeling),
             }
+            if c.feedback_scale == "unit":
+                terms["feedback"] *= self.estimator.unit_scale(step)
+            loss = terms["supervised"] + terms["uda"] + terms["feedback"]
             with tape.stop_recording():
-                scale = self.scale_of_feedback(step, pulls.of_terms(tape, terms, logits))
-            loss = terms["supervised"] + terms["uda"] + scale * terms["feedback"]
+                self.log_share(pulls.of_terms(tape, terms, logits))
             scaled = self.teacher_optimizer.scale_loss(loss)
         self.log(
             teacher_loss=loss,
@@ -294,26 +285,15 @@ class MetaPseudoLabels(Method):
             return {"labeled": labeled, "weak": weak, "strong": strong}
         return dict(zip(views, self.forward(self.teacher, *views.values()), strict=True))
 
-    def scale_of_feedback(
-        self, step: StudentStep, pull_of: dict[str, tf.Tensor]
-    ) -> tf.Tensor | float:
-        """What the feedback term is multiplied by, as `feedback_scale` says; logs its share.
+    def log_share(self, pull_of: dict[str, tf.Tensor]) -> None:
+        """Logs the feedback's part of the pull on the teacher's logits.
 
         Args:
-          step: of the student.
-          pull_of: name of a term of the teacher's loss -> its pull, as it is.
+          pull_of: name of a term of the teacher's loss -> its pull.
         """
-        if "feedback" not in pull_of:
-            return 1.0
-        c, pull = self.config, pull_of["feedback"]
-        others = tf.add_n([value for name, value in pull_of.items() if name != "feedback"])
-        scale: tf.Tensor | float = 1.0
-        if c.feedback_scale == "share":
-            scale = feedback.share_scale(pull, others, c.feedback_weight)
-        elif c.feedback_scale == "unit":
-            scale = self.estimator.unit_scale(step)
-        self.log(feedback_share=tf.math.divide_no_nan(scale * pull, scale * pull + others))
-        return scale
+        if "feedback" in pull_of:
+            total = tf.add_n(list(pull_of.values()))
+            self.log(feedback_share=tf.math.divide_no_nan(pull_of["feedback"], total))
 
     def step_student(self, batch: dict[str, tf.Tensor], pseudo_label: tf.Tensor) -> StudentStep:
         """Moves the student by one step on pseudo labels [U, K] of the strong views."""
