@@ -1,6 +1,7 @@
 """The classification head of a network made by others: where it begins, and its weights."""
 
 import dataclasses
+from typing import Any
 
 import keras
 import numpy as np
@@ -19,8 +20,10 @@ _PASSING = (
     layers.Reshape,
     layers.Softmax,
 )
+# As operations of keras.ops, which are no layers.
+_PASSING_OPERATIONS = ("Cast", "LogSoftmax", "Reshape", "Sigmoid", "Softmax", "Squeeze")
 # Activations of layers that make logits or probabilities; others make features.
-_OF_HEADS = {"linear", "softmax", "sigmoid"}
+_OF_HEADS = {"linear", "log_softmax", "sigmoid", "softmax"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,34 +47,38 @@ def cut(network: keras.Model, name: str) -> Cut:
     """Cuts the classification head off a network.
 
     The head is the last layer if that is dense, or a 1x1 convolution of an image of one pixel, with
-    no activation, a softmax or a sigmoid. Dropout before it goes with it, and so does a factor of
-    its outputs, in which kernel and bias are.
+    no activation, a softmax or a sigmoid, as a layer or by keras.ops; it may lie in a model that
+    the network ends with. Dropout before it goes with it, and so does a factor of its outputs, in
+    which kernel and bias are.
 
     Args:
       network: functional or Sequential, of one output.
       name: of the network, for messages.
 
     Raises:
-      ConfigError: the head is inside of a model that the network ends with.
+      ConfigError: the network ends with a softmax of something else.
     """
-    whole = keras.Model(network.inputs, network.outputs)
-    tensor, factor = network.outputs[0], 1.0
-    layer = _maker(tensor)
-    while isinstance(layer, layers.Layer) and isinstance(layer, _PASSING) and _is_of_head(layer):
-        if isinstance(layer, layers.Rescaling):
-            factor *= layer.scale
-        tensor = layer.input
-        layer = _maker(tensor)
-    if isinstance(layer, keras.Model):
-        return _of_nested(network, whole, layer, name)
-    if layer is None or not (_makes_vectors(network.outputs[0]) and _is_classifier(layer)):
-        return Cut(whole)
-    tensor = layer.input
-    before = _maker(tensor)
-    while isinstance(before, layers.Dropout):
-        tensor = before.input
-        before = _maker(tensor)
-    features = keras.Model(network.inputs, tensor)
+    whole = Cut(keras.Model(network.inputs, network.outputs))
+    output = network.outputs[0]
+    node, factor, is_softmax = _node(output), 1.0, False
+    while node is not None and (passed := _factor(node)) is not None:
+        factor *= passed
+        is_softmax |= _is_softmax(node.operation)
+        node = _node(node.input_tensors[0])
+    if node is None or not _makes_vectors(output):
+        return whole
+    layer = node.operation
+    if _is_chain(layer) and (inner := cut(layer, name)).layer:
+        return _of_nested(network, inner, node, factor)
+    if not _is_classifier(layer):
+        if is_softmax:
+            raise ConfigError(
+                f"{name} ends with a softmax of what {layer.name!r}, a {type(layer).__name__}, "
+                "makes, and only a dense layer, or a 1x1 convolution of one pixel, is known here "
+                "as a head. Save the model without its head, up to its features."
+            )
+        return whole
+    features = keras.Model(network.inputs, _before_dropout(node.input_tensors[0]))
     kernel = keras.ops.convert_to_numpy(layer.kernel)
     kernel = kernel.reshape(kernel.shape[-2:])
     return Cut(features, layer.name, factor * kernel, factor * _bias(layer, kernel))
@@ -79,33 +86,82 @@ def cut(network: keras.Model, name: str) -> Cut:
 
 def last_layer(network: keras.Model) -> keras.Operation | None:
     """What makes the output of a network, inside of the models that it ends with."""
-    layer = _maker(network.outputs[0])
-    inside = isinstance(layer, keras.Model) and getattr(layer, "outputs", None)
-    return last_layer(layer) if inside else layer
+    node = _node(network.outputs[0])
+    if node is None:
+        return None
+    return last_layer(node.operation) if _is_chain(node.operation) else node.operation
 
 
-def _of_nested(network: keras.Model, whole: keras.Model, last: keras.Model, name: str) -> Cut:
-    """The cut of a network whose last layer is a model."""
-    inner = cut(last, name)
+def _of_nested(network: keras.Model, inner: Cut, node: Any, factor: float) -> Cut:
+    """The cut of a network whose last layer is a model.
+
+    Args:
+      network: the network.
+      inner: the cut of that model.
+      node: its call.
+      factor: of its outputs.
+    """
     if not parts.has_parts(network):
-        if inner.layer:
-            raise ConfigError(
-                f"{name} ends with a model inside it, {last.name!r}, whose layer {inner.layer!r} "
-                "is a classification head. Save the network without that head."
-            )
-        return Cut(whole)
+        tensor = node.input_tensors[0]
+        if inner.features.outputs[0] is inner.features.inputs[0]:  # the model is the head
+            tensor = _before_dropout(tensor)
+        else:
+            tensor = inner.features(tensor)
+        features = keras.Model(network.inputs, tensor)
+        if inner.kernel is None or inner.bias is None:
+            return Cut(features, inner.layer)
+        return Cut(features, inner.layer, factor * inner.kernel, factor * inner.bias)
     backbone = parts.backbone(network)
     features = keras.Model(backbone.inputs, backbone.outputs)
-    if sum(bool(each.weights) for each in last.layers) > 1:  # with a hidden layer
+    if sum(bool(each.weights) for each in node.operation.layers) > 1:  # with a hidden layer
         return Cut(features, inner.layer)
     return dataclasses.replace(inner, features=features)
 
 
-def _maker(tensor: keras.KerasTensor) -> keras.Operation | None:
-    """The operation that makes a symbolic tensor; None of an input."""
+def _node(tensor: keras.KerasTensor) -> Any:
+    """The call of an operation that makes a symbolic tensor; None of an input."""
     history = getattr(tensor, "_keras_history", None)
-    operation = None if history is None else history.operation
-    return None if isinstance(operation, layers.InputLayer) else operation
+    if history is None or isinstance(history.operation, layers.InputLayer):
+        return None
+    return history.operation._inbound_nodes[history.node_index]
+
+
+def _before_dropout(tensor: keras.KerasTensor) -> keras.KerasTensor:
+    node = _node(tensor)
+    while node is not None and isinstance(node.operation, layers.Dropout):
+        tensor = node.input_tensors[0]
+        node = _node(tensor)
+    return tensor
+
+
+def _factor(node: Any) -> float | None:
+    """What a call multiplies its input by, softmax and shapes aside; None if it does more."""
+    operation = node.operation
+    if isinstance(operation, layers.Rescaling):
+        return operation.scale if _is_of_head(operation) else None
+    if isinstance(operation, layers.Layer):
+        return 1.0 if isinstance(operation, _PASSING) and _is_of_head(operation) else None
+    if type(operation).__name__ in _PASSING_OPERATIONS:
+        return 1.0
+    name, arguments = type(operation).__name__, node.arguments.args
+    numbers = [each for each in arguments if isinstance(each, int | float)]
+    if len(numbers) == 1 and name == "Multiply":
+        return numbers[0]
+    if len(numbers) == 1 and name in ("Divide", "TrueDivide") and arguments[1] is numbers[0]:
+        return 1 / numbers[0]
+    return None
+
+
+def _is_softmax(operation: keras.Operation) -> bool:
+    activation = getattr(operation, "activation", None)
+    return "Softmax" in type(operation).__name__ or "softmax" in getattr(activation, "__name__", "")
+
+
+def _is_chain(operation: keras.Operation) -> bool:
+    """Whether an operation is a model of layers that are known, of one input and one output."""
+    return isinstance(operation, keras.Model) and all(
+        len(getattr(operation, end, None) or ()) == 1 for end in ("inputs", "outputs")
+    )
 
 
 def _makes_vectors(tensor: keras.KerasTensor) -> bool:

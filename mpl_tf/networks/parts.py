@@ -36,8 +36,12 @@ def join(backbone: keras.Model, head: keras.Model, name: str = "network") -> ker
 
 
 def has_parts(network: keras.Model) -> bool:
-    """Whether a network is made of a backbone and a head."""
-    return [layer.name for layer in network.layers if layer.weights] == [BACKBONE, HEAD]
+    """Whether a network is made of a backbone and a head, and of nothing else."""
+    operations = getattr(network, "operations", network.layers)  # also those that are no layers
+    made_of = [each for each in operations if not isinstance(each, keras.layers.InputLayer)]
+    return [each.name for each in made_of] == [BACKBONE, HEAD] and all(
+        isinstance(each, keras.Model) for each in made_of
+    )
 
 
 def backbone(network: keras.Model) -> keras.Model:

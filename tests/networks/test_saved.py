@@ -41,8 +41,12 @@ def build(path, classes=3, shape=SHAPE, **arguments):
     return find(f"file:{path}")(classes, shape, **arguments)
 
 
-def dense(x, classes=5, **arguments):
-    return layers.Dense(classes, name="predictions", **arguments)(x)
+def dense_layer(**arguments):
+    return layers.Dense(5, name="predictions", **arguments)
+
+
+def dense(x, **arguments):
+    return dense_layer(**arguments)(x)
 
 
 def pooled(x):
@@ -66,7 +70,17 @@ ENDS = {  # what follows the trunk -> whether there is a head to cut
         True,
     ),
     "hidden": (lambda x: layers.Dense(5, activation="relu")(pooled(x)), False),
+    "operation": (lambda x: keras.ops.softmax(dense(pooled(x))), True),
+    "function": (lambda x: keras.activations.softmax(dense(pooled(x)) / 2), True),
+    "log": (lambda x: keras.ops.log_softmax(0.5 * dense(pooled(x))), True),
+    "of features": (lambda x: keras.ops.tanh(pooled(x)) * 2, False),
+    "nested": (lambda x: layers.Rescaling(0.5)(_sequential(dense_layer())(pooled(x))), True),
+    "shared": (lambda x: (d := layers.Dropout(0.1))(dense(d(pooled(x)))), True),
 }
+
+
+def _sequential(*inside):
+    return keras.Sequential([layers.Dropout(0.1), *inside], name="ending")
 
 
 @pytest.mark.parametrize(
@@ -95,7 +109,8 @@ def test_a_head_of_as_many_classes_is_kept(end, images, tmp_path, caplog):
     inputs = keras.Input(SHAPE)
     model = save(tmp_path / "m.keras", keras.Model(inputs, ENDS[end][0](trunk(inputs))))
     kept = build(tmp_path / "m.keras", classes=5)
-    expected = model(images) if end == "logits" else keras.ops.log(model(images))
+    logits = end in ("logits", "log", "nested", "shared")
+    expected = model(images) if logits else keras.ops.log(model(images))
     centred = [
         np.asarray(x - keras.ops.mean(x, -1, keepdims=True)) for x in (kept(images), expected)
     ]
@@ -130,6 +145,34 @@ def test_a_network_whose_head_was_kept_keeps_both(images, channels, tmp_path):
     np.testing.assert_allclose(
         parts.backbone(second)(images), parts.backbone(first)(images), rtol=1e-5
     )
+
+
+def _parts(between_first=None, between=None, hidden=0):
+    """A user's model of layers called backbone and head, and what they have between."""
+    inputs, x = (keras.Input(SHAPE) for _ in range(2))
+    backbone = keras.Model(x, layers.Conv2D(6, 3)(x), name=parts.BACKBONE)
+    inside = [layers.Dense(4, activation="relu")] if hidden else []
+    head = keras.Sequential([*inside, layers.Dense(3)], name=parts.HEAD)
+    x = inputs if between_first is None else between_first(inputs)
+    return keras.Model(inputs, head(between(backbone(x))))
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"between_first": layers.Rescaling(1 / 255), "between": layers.GlobalAveragePooling2D()},
+        {"between": layers.GlobalMaxPooling2D()},
+        {"between": lambda x: keras.ops.max(x, (1, 2))},
+        {"between": layers.GlobalAveragePooling2D(), "hidden": 1},
+        {"between_first": lambda x: x / 255, "between": layers.GlobalAveragePooling2D()},
+    ],
+)
+def test_what_lies_between_layers_called_backbone_and_head_stays(arguments, images, tmp_path):
+    model = _parts(**arguments)
+    assert not parts.has_parts(model)
+    model.save(tmp_path / "m.keras")
+    kept = build(tmp_path / "m.keras")
+    np.testing.assert_allclose(kept(images), model(images), rtol=1e-4, atol=1e-4)
 
 
 def test_head_and_masks_are_a_function_of_the_seed(images, tmp_path):
@@ -180,11 +223,6 @@ def _lambda(inputs):
     return layers.Lambda(lambda x: x * 2)(inputs)
 
 
-def nested(inputs):
-    x = layers.Flatten()(inputs)
-    return keras.Sequential([keras.Input((192,)), layers.Dense(4, name="top")], name="ending")(x)
-
-
 REFUSED = [
     ("no.keras", None, r"network=file:.*no.keras is no file"),
     ("m.onnx", None, r"ending in .keras or .h5; received '.*m.onnx'"),
@@ -193,7 +231,16 @@ REFUSED = [
     ("m.h5", "text", r"m.h5 cannot be loaded: "),
     ("m.keras", _lambda, r"holds code \(a Lambda layer\), which would run here, and is not loaded"),
     ("m.h5", _lambda, r"holds code \(a Lambda layer\), which would run here, and is not loaded"),
-    ("m.keras", nested, r"ends with a model inside it, 'ending', whose layer 'top' is a class"),
+    (
+        "m.keras",
+        lambda x: layers.Softmax()(layers.GlobalAveragePooling2D(name="mean")(x)),
+        r"ends with a softmax of what 'mean', a GlobalAveragePooling2D, makes, and only a dense",
+    ),
+    (
+        "m.keras",
+        lambda x: keras.ops.softmax(keras.ops.mean(x, (1, 2))),
+        r"ends with a softmax of what 'mean.*', a Mean, makes.*Save the model without its head",
+    ),
     (
         "m.keras",
         layers.Reshape((64, 3)),
