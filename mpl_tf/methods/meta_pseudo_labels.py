@@ -54,6 +54,12 @@ class MetaPseudoLabelsConfig(MethodConfig):
         "learns the label on the strong one.",
         choices=("strong", "weak"),
     )
+    label_temperature: float = option(
+        1.0,
+        "Temperature of the distribution that the teacher labels with, above 0; below 1 its labels "
+        "are surer than it is.",
+        above=0,
+    )
     student_supervised_weight: float = option(
         0.0,
         "Weight of the student's own cross entropy on labels, at least 0; with 0 it sees no label "
@@ -103,7 +109,7 @@ class MetaPseudoLabelsConfig(MethodConfig):
 class MetaPseudoLabels(Method):
     """A teacher that learns from how much its pseudo labels help its student.
 
-        pseudo_label = drawn from, or equal to, softmax(T(label_view))
+        pseudo_label = drawn from, or equal to, softmax(T(label_view) / label_temperature)
         S <- optimizer_S(S, grad_S [ mean CE(smooth(pseudo_label), S(strong))
                      + student_supervised_weight * mean CE(smooth(label), S(labeled)) ])
         T <- optimizer_T(T, grad_T [ feedback_weight   * scale * feedback term
@@ -243,7 +249,7 @@ class MetaPseudoLabels(Method):
         with tf.GradientTape(persistent=True) as tape:
             # The teacher predicts, and labels the unlabeled images.
             logits = self.teacher_logits(batch)  # labeled [B, K], weak and strong [U, K]
-            labeling = logits[c.label_view]
+            labeling = logits[c.label_view] / c.label_temperature
             pseudo_label = tf.stop_gradient(self.estimator.label(labeling))  # [U, K]
             with tape.stop_recording():
                 # The student steps on those labels. How much did that help on labeled images?

@@ -38,6 +38,7 @@ def oracle(
     clip=None,
     weights=None,
     label_view="strong",
+    label_temperature=1.0,
     student_supervised_weight=0.0,
 ):
     """grad_T L_l(theta_S'(theta_T)) for the coming step of `model`, whose state it leaves alone.
@@ -55,7 +56,7 @@ def oracle(
         images = tf.concat([batch["labeled"], *(batch[view] for view in views)], 0)
         state = values(teacher.non_trainable_variables)
         logits, _ = teacher.stateless_call(teacher_weights, state, images, training=True)
-        q = tf.nn.softmax(logits)[B : B + U]
+        q = tf.nn.softmax(logits / label_temperature)[B : B + U]
         q = (1 - smoothing) * q + smoothing / K
         with tf.GradientTape() as inner:
             inner.watch(student_weights)
@@ -137,8 +138,11 @@ def test_exact_is_the_second_order_gradient(sgd, seed, convolutional, random_bat
 
 @pytest.mark.parametrize(
     "options",
-    [{"label_view": "weak"}, {"student_supervised_weight": 0.7}],
-    ids=["label_view", "student_supervised_weight"],
+    [
+        {"label_view": "weak", "label_temperature": 0.5},
+        {"student_supervised_weight": 0.7},
+    ],
+    ids=["labeling", "student_supervised_weight"],
 )
 def test_exact_is_the_second_order_gradient_with_options(options, convolutional, random_batch, rng):
     model = make(convolutional(1), convolutional(2), label_smoothing=0.1, **options, **NESTEROV)

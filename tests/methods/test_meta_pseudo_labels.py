@@ -54,7 +54,7 @@ def numpy_step(np_, state, batch, h, form, pseudo_label):
     softmax, logits, cross_entropy = np_.softmax, np_.logits, np_.cross_entropy
     teacher, student, label = state["teacher"], state["student"], np.eye(K)[y]
     labeling = weak if h["label_view"] == "weak" else strong
-    soft = softmax(logits(labeling, teacher))
+    soft = softmax(logits(labeling, teacher) / h["label_temperature"])
     q = soft if form in ("exact", "none") else pseudo_label
 
     # Student: one step on the pseudo labels.
@@ -97,7 +97,7 @@ def numpy_step(np_, state, batch, h, form, pseudo_label):
     ramp = min(1, state["step"] / h["ramp"])
     p = softmax(logits(strong, teacher))
     dz_u = h["uda_weight"] * ramp * mask * (p - target) / U
-    dz_f = h["feedback_weight"] * term
+    dz_f = h["feedback_weight"] * term / h["label_temperature"]
     if h["feedback_scale"] == "unit" and form != "none":
         dz_f = dz_f / step * (1 if form == "exact" else U)
     loss_gradient = np_.gradient((x_l, dz_l), (strong, dz_u), (labeling, dz_f))
@@ -118,6 +118,7 @@ HYPER = {
     "feedback_weight": 2.0,
     "feedback_scale": "step",
     "label_view": "strong",
+    "label_temperature": 1.0,
     "student_supervised_weight": 0.0,
     "supervised_weight": 0.7,
     "uda_weight": 3.0,
@@ -215,6 +216,7 @@ OPTIONS = (
     {"label_view": "weak", "joint_views": False},
     {"student_supervised_weight": 0.8},
     {"feedback_scale": "unit"},
+    {"label_temperature": 0.5},
 )
 
 
