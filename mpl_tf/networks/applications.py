@@ -9,7 +9,7 @@ import keras
 import numpy as np
 from keras import layers
 
-from mpl_tf.networks import heads, parts, published, remade
+from mpl_tf.networks import heads, learned, parts, published, remade
 from mpl_tf.networks.architecture import Architecture
 from mpl_tf.networks.initializers import layer_seeds
 from mpl_tf.options import ConfigError, hint
@@ -113,7 +113,7 @@ def build(
 
     Raises:
       ConfigError: the name is unknown, the images are too small or have another number of
-        channels, the weights are not there or do not fit.
+        channels, the weights are not there, do not fit or are not finite.
     """
     name = canonical(name)
     _check_input_shape(name, input_shape)
@@ -214,6 +214,7 @@ def _load(backbone: keras.Model, path: str, name: str) -> None:
             f"network_weights must hold the weights of keras:{name} without its head "
             f"(include_top=False, 3 channels); {path} does not fit: {reason}"
         ) from error
+    learned.check(backbone, f"network_weights={path}")
 
 
 def _scale(x: keras.KerasTensor, scaling: str) -> keras.KerasTensor:

@@ -7,7 +7,7 @@ from typing import Any
 import keras
 from keras import layers
 
-from mpl_tf.networks import heads, parts, published, remade
+from mpl_tf.networks import heads, learned, parts, published, remade
 from mpl_tf.networks.architecture import Architecture
 from mpl_tf.networks.initializers import layer_seeds
 from mpl_tf.options import ConfigError
@@ -49,8 +49,8 @@ def build(
       keras.Model, images [N, H, W, C] with values 0 to 255 -> logits [N, K]; see `parts`.
 
     Raises:
-      ConfigError: KerasHub is not installed, there is no such preset, it is none of images, or its
-        patches do not divide the images.
+      ConfigError: KerasHub is not installed, there is no such preset, it is none of images, its
+        patches do not divide the images, or its weights are quantized or not finite.
     """
     library, name = _library(), f"network=hub:{preset}"
     shape = (*input_shape[:2], 3)
@@ -58,6 +58,7 @@ def build(
     if type(original).__name__ in _ANY_SIZE:
         _check_patches(shape, original.patch_size, name)
         original = _load(library.models.Backbone, preset, name, image_shape=shape)
+    learned.check(original, name)
     converter = _load(library.layers.ImageConverter, preset, name)
     features = _features(original, converter, shape, name)
     seeds = layer_seeds(seed)

@@ -23,6 +23,7 @@ def backbone(
 
     Images of one channel are repeated for a network of three. Features in maps [N, h, w, F] are
     averaged over the places. Layers compute in Keras's dtype policy if their own is the usual one.
+    None is frozen, and LoRA's matrices are in the kernels that they belong to.
 
     Args:
       features: functional model of one tensor of images; it stays as it is.
@@ -61,20 +62,28 @@ def backbone(
             f"{name} must give features of images, [N, F] or maps [N, h, w, F]; received "
             f"{tuple(outputs.shape)}."
         )
+    if isinstance(last, layers.UnitNormalization) and outputs.shape[-1] == 1:
+        raise ConfigError(
+            f"{name} gives one feature, and at unit length that is the same for each image. Save "
+            "the model up to a layer of more features."
+        )
     if last is not None:
         outputs = last(outputs)
-    if channels == input_shape[-1]:
-        return keras.Model(inputs, outputs, name=BACKBONE)
-    grey = keras.Input(input_shape)
-    repeated = keras.Model(inputs, outputs)(layers.Concatenate()([grey] * channels))
-    return keras.Model(grey, repeated, name=BACKBONE)
+    if channels != input_shape[-1]:
+        grey = keras.Input(input_shape)
+        outputs = keras.Model(inputs, outputs)(layers.Concatenate()([grey] * channels))
+        inputs = grey
+    made = keras.Model(inputs, outputs, name=BACKBONE)
+    for layer in all_layers(made):  # each: a value that a model has already reaches none inside it
+        layer.trainable = True  # `freezing` decides, whatever was frozen when this was saved
+    return made
 
 
 def remaker(seeds: Iterator[int], synchronized: bool) -> Callable[[keras.Layer], keras.Layer]:
     """A function that makes layers anew, without their weights, for `keras.models.clone_model`."""
 
     def remake(layer: keras.Layer) -> keras.Layer:
-        config = with_seeds(layer.get_config(), seeds)
+        config = _without_lora(with_seeds(layer.get_config(), seeds))
         if isinstance(layer, layers.BatchNormalization):
             config["synchronized"] = synchronized
         policy = getattr(layer, "dtype_policy", None)  # operations of keras.ops have none
@@ -97,9 +106,28 @@ def with_seeds(config: Any, seeds: Iterator[int]) -> Any:
     return config
 
 
+def _without_lora(config: Any) -> Any:
+    """A layer's configuration without LoRA, nested ones included."""
+    if isinstance(config, dict):
+        kept = config.keys() - {"lora_rank", "lora_alpha"}
+        return {key: _without_lora(value) for key, value in config.items() if key in kept}
+    if isinstance(config, list):
+        return [_without_lora(value) for value in config]
+    return config
+
+
 def copy_weights(source: keras.Model, target: keras.Model) -> None:
-    """Gives a network the weights of another one of the same layers."""
-    target.set_weights(source.get_weights())
+    """Gives a network the weights of another one of the same layers, LoRA's in the kernels."""
+    merged, matrices = {}, set()
+    for layer in all_layers(source):
+        if getattr(layer, "lora_enabled", False):
+            kernel = "embeddings" if isinstance(layer, layers.Embedding) else "kernel"
+            for weight in layer.weights:
+                if weight.name == kernel:
+                    merged[id(weight)] = getattr(layer, kernel)
+                elif weight.name.startswith("lora_"):
+                    matrices.add(id(weight))
+    target.set_weights([merged.get(id(w), w) for w in source.weights if id(w) not in matrices])
     for layer in all_layers(target):
         if hasattr(layer, "finalize_state"):  # computed of weights, once
             layer.finalize_state()

@@ -5,7 +5,7 @@ import os
 import keras
 
 from mpl_tf.console import log
-from mpl_tf.networks import classifier_head, heads, parts, remade
+from mpl_tf.networks import classifier_head, heads, learned, parts, remade
 from mpl_tf.networks.architecture import Architecture
 from mpl_tf.networks.initializers import layer_seeds
 from mpl_tf.networks.layers import all_layers
@@ -50,7 +50,8 @@ def build(
       keras.Model, images [N, H, W, C] with values 0 to 255 -> logits [N, K]; see `parts`.
 
     Raises:
-      ConfigError: there is no such file, it holds no model that can be used, or code.
+      ConfigError: there is no such file, it holds no model that can be used, or code, or weights
+        that are quantized or not finite.
     """
     name = f"network=file:{path}"
     _check_file(path)
@@ -60,6 +61,7 @@ def build(
             f"{name} must hold a functional or Sequential model of one output; received a "
             f"{type(model).__name__}."
         )
+    learned.check(model, name)
     cut = classifier_head.cut(model, name)
     seeds = layer_seeds(seed)
     kernel = cut.kernel

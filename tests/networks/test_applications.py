@@ -251,6 +251,16 @@ def test_the_weights_of_another_network_are_refused(file, mobilenet, tmp_path, w
         applications.build(5, SHAPE, weights=path, name="VGG16")
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_weights_that_are_not_finite_are_refused(value, tmp_path):
+    path = str(tmp_path / "diverged.weights.h5")
+    network = keras.Sequential([keras.Input((2,)), keras.layers.Dense(2, name="last")])
+    network.layers[-1].bias.assign([0, value])
+    network.save_weights(path)
+    with pytest.raises(ConfigError, match=r"weights=.*diverged.* not finite .* weight .*last/bias"):
+        applications._load(network, path, "VGG16")
+
+
 # What is refused
 
 

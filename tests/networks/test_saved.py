@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 from keras import layers
 
-from mpl_tf.networks import find, has_parts, is_pretrained, parts
+from mpl_tf.networks import find, has_parts, is_pretrained, parts, set_trained
 from mpl_tf.networks.precision import precision
 from mpl_tf.options import ConfigError
 
@@ -175,6 +175,41 @@ def test_what_lies_between_layers_called_backbone_and_head_stays(arguments, imag
     np.testing.assert_allclose(kept(images), model(images), rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.parametrize("channels", [3, 1])
+@pytest.mark.parametrize("frozen", ["all", "some", "nested"])
+def test_what_was_frozen_when_the_model_was_saved_is_not(frozen, channels, images, tmp_path):
+    x = keras.Input(SHAPE)
+    inner = keras.Model(x, trunk(x), name="inner")
+    inputs = keras.Input(SHAPE)
+    model = keras.Model(inputs, dense(pooled(inner(inputs))))
+    {"all": model, "nested": inner, "some": inner.get_layer("stem")}[frozen].trainable = False
+    save(tmp_path / "m.keras", model)
+    network = build(tmp_path / "m.keras", shape=(*SHAPE[:2], channels))
+    backbone = parts.backbone(network)
+    assert [v.name for v in backbone.trainable_variables] == ["kernel", "bias", "gamma", "beta"]
+    set_trained(network, "last_1", batch_norm=False)
+    assert [v.name for v in backbone.trainable_variables] == ["kernel", "bias"]
+
+
+@pytest.mark.parametrize(
+    ("file", "nested"), [("m.keras", False), ("m.keras", True), ("m.h5", False)]
+)
+def test_the_matrices_of_lora_are_merged(file, nested, images, rng, tmp_path):
+    hidden, last = layers.Dense(4, name="hidden"), dense_layer()
+    x = inputs = keras.Input(SHAPE)
+    x = pooled((layers.TimeDistributed(hidden) if nested else hidden)(trunk(x)))
+    model = keras.Model(inputs, last(x))
+    for layer in (hidden, last):
+        layer.enable_lora(2)
+        layer.lora_kernel_b.assign(rng.normal(size=layer.lora_kernel_b.shape))
+    path = tmp_path / file
+    expected = np.asarray(save(path, model)(images))
+    network = build(path, classes=5)
+    np.testing.assert_allclose(network(images), expected, rtol=1e-4, atol=1e-4)
+    assert not any("lora" in v.name for v in network.weights)
+    set_trained(network, "lora_2")
+
+
 def test_head_and_masks_are_a_function_of_the_seed(images, tmp_path):
     inputs = keras.Input(SHAPE)
     save(tmp_path / "m.keras", keras.Model(inputs, trunk(inputs)))
@@ -223,7 +258,28 @@ def _lambda(inputs):
     return layers.Lambda(lambda x: x * 2)(inputs)
 
 
+def _quantized(x):
+    layer = layers.Dense(4, name="whole")
+    x = pooled(layer(x))
+    layer.quantize("int8")
+    return x
+
+
+def _diverged(x):
+    layer = layers.BatchNormalization(name="norm")
+    x = layer(x)
+    layer.moving_mean.assign([0, np.nan, 0])
+    return x
+
+
 REFUSED = [
+    ("m.keras", _quantized, r"m.keras is quantized: its layer 'whole' has int8 weights"),
+    ("m.keras", _diverged, r"m.keras holds values that are not finite .* in the weight norm/mov"),
+    (
+        "m.keras",
+        lambda x: layers.Dense(1, activation="relu")(layers.Flatten()(x)),
+        r"m.keras gives one feature, and at unit length that is the same for each image. Save",
+    ),
     ("no.keras", None, r"network=file:.*no.keras is no file"),
     ("m.onnx", None, r"ending in .keras or .h5; received '.*m.onnx'"),
     ("m.weights.h5", "text", r"holds weights alone. Save the model"),
