@@ -1,19 +1,13 @@
-"""What the terminal shows, our lines and Keras's bar; and the signals that ask to stop.
-
-SIGTERM, and Ctrl-C: raise at once, or keep in mind what is polled after each step.
-"""
+"""What the terminal shows: our lines, and Keras's bar."""
 
 import contextlib
 import io
 import logging
 import os
-import signal
 import sys
 import tempfile
-import threading
 import warnings
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
 
 from absl import logging as absl_logging
 
@@ -191,71 +185,3 @@ def duration(seconds: float) -> str:
     number = float(f"{seconds / length:.2g}")
     number = round(seconds / length) if number >= 10 else number
     return f"{number:g} {unit if number != 1 else unit.removesuffix('s')}"
-
-
-class Terminated(BaseException):
-    """SIGTERM has come. As with KeyboardInterrupt, no `except Exception` stands in its way."""
-
-
-@contextlib.contextmanager
-def raised() -> Iterator[None]:
-    """While this lasts, SIGTERM raises Terminated in the main thread."""
-
-    def handle(number: int, frame: Any) -> None:
-        raise Terminated
-
-    with _handler(signal.SIGTERM, handle):
-        yield
-
-
-class Stop:
-    """Whether a signal has asked to stop.
-
-    Attributes:
-      error: Terminated after SIGTERM, KeyboardInterrupt after Ctrl-C, None before.
-    """
-
-    def __init__(self) -> None:
-        self.error: type[BaseException] | None = None
-
-    def __call__(self) -> bool:
-        return self.error is not None
-
-    def terminate(self, number: int, frame: Any) -> None:
-        """Handles SIGTERM."""
-        self.error = Terminated
-
-    def interrupt(self, number: int, frame: Any) -> None:
-        """Handles Ctrl-C; the second one does not wait."""
-        if self():
-            raise KeyboardInterrupt
-        self.error = KeyboardInterrupt
-        complain("\nStopping after this step; Ctrl-C again stops at once.")
-
-
-@contextlib.contextmanager
-def held_back() -> Iterator[Stop]:
-    """While this lasts, SIGTERM and the first Ctrl-C are kept in mind, and raised at the end.
-
-    Yields:
-      What tells whether a signal has come.
-    """
-    stop = Stop()
-    with _handler(signal.SIGTERM, stop.terminate), _handler(signal.SIGINT, stop.interrupt):
-        yield stop
-    if stop.error:
-        raise stop.error
-
-
-@contextlib.contextmanager
-def _handler(number: int, function: Callable[[int, Any], None]) -> Iterator[None]:
-    """Installs a handler of a signal for a while; outside the main thread Python allows none."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(number, function)
-    try:
-        yield
-    finally:
-        # None: a handler that was not installed from Python and cannot be named.
-        signal.signal(number, signal.SIG_DFL if before is None else before)

@@ -1,85 +1,13 @@
-"""Signals, at once or after the step; and what is printed of the log."""
+"""What is printed of the log."""
 
 import logging
 import os
-import signal
 import subprocess
 import sys
-import threading
 
 import pytest
 
 from mpl_tf import console
-
-
-def terminate(number=signal.SIGTERM):
-    os.kill(os.getpid(), number)
-    signal.getsignal(signal.SIGTERM)  # handlers run between two operations of the interpreter
-
-
-@pytest.fixture(autouse=True)
-def unchanged():
-    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
-    yield
-    assert {number: signal.getsignal(number) for number in before} == before
-
-
-def test_it_is_raised_at_once():
-    with pytest.raises(console.Terminated), console.raised():
-        try:
-            terminate()
-        except Exception:  # a library that tries again, say
-            pytest.fail("swallowed")
-        pytest.fail("not raised")
-
-
-def test_it_is_held_back_until_the_end_and_can_be_asked_for():
-    seen = []
-    with console.raised():
-        with pytest.raises(console.Terminated), console.held_back() as asked:
-            seen.append(asked())
-            terminate()
-            terminate()
-            seen.append(asked())
-        with console.held_back() as asked:  # nothing is left over
-            seen.append(asked())
-    assert seen == [False, True, False]
-
-
-def test_the_first_interrupt_waits_and_the_second_does_not(capsys):
-    after = []
-    with pytest.raises(KeyboardInterrupt), console.held_back() as asked:
-        terminate(signal.SIGINT)
-        after.append(asked())
-    assert after == [True]
-    assert capsys.readouterr().err == "\nStopping after this step; Ctrl-C again stops at once.\n"
-    with pytest.raises(KeyboardInterrupt), console.held_back():
-        terminate(signal.SIGINT)
-        terminate(signal.SIGINT)
-        pytest.fail("not raised")
-    with pytest.raises(KeyboardInterrupt), console.held_back():  # whichever came first
-        terminate(signal.SIGTERM)
-        terminate(signal.SIGINT)
-        pytest.fail("not raised")
-
-
-def test_another_error_is_not_hidden_by_it():
-    with pytest.raises(KeyError), console.held_back():
-        terminate()
-        raise KeyError
-
-
-def test_other_threads_run_without_it():
-    asked = []
-
-    def work():
-        with console.raised(), console.held_back() as question:
-            asked.append(question())
-
-    thread = threading.Thread(target=work)
-    thread.start()
-    thread.join()
-    assert asked == [False]
 
 
 def test_the_librarys_log_is_quiet_until_a_verb_starts():

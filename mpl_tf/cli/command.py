@@ -5,7 +5,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 
-from mpl_tf import console
+from mpl_tf import console, signals
 from mpl_tf.cli import help as help_texts
 from mpl_tf.cli.help import Command, HelpRequested
 from mpl_tf.cli.statuses import DONE, FAILED, INTERRUPTED, MISUSED, TERMINATED
@@ -35,7 +35,7 @@ def run(
     """
     argv = sys.argv[1:] if argv is None else argv
     try:
-        with console.raised():
+        with signals.raised():
             arguments = parse(argv)
             console.start(argv)
             console.default_keras()
@@ -61,7 +61,7 @@ def run(
     except KeyboardInterrupt:
         console.complain(f"\nInterrupted. {command.after_stop}".rstrip())
         return INTERRUPTED
-    except console.Terminated:
+    except signals.Terminated:
         console.complain(f"Terminated. {command.after_stop}".rstrip())
         return TERMINATED
 

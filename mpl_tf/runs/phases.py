@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from mpl_tf import console
+from mpl_tf import console, signals
 from mpl_tf.console import log
 from mpl_tf.data import pipeline
 from mpl_tf.engine import devices
@@ -132,11 +132,11 @@ def run_phase(
 
 def _signals_held_back(
     strategy: tf.distribute.Strategy,
-) -> contextlib.AbstractContextManager[console.Stop]:
-    """console.held_back, but on several workers, which would not stop at the same step."""
+) -> contextlib.AbstractContextManager[signals.Stop]:
+    """signals.held_back, but on several workers, which would not stop at the same step."""
     if devices.several_workers(strategy):
-        return contextlib.nullcontext(console.Stop())
-    return console.held_back()
+        return contextlib.nullcontext(signals.Stop())
+    return signals.held_back()
 
 
 def fit_calls(step: int, total: int, every: int) -> list[tuple[int, int]]:

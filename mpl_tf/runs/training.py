@@ -57,7 +57,7 @@ def train_and_evaluate(
       ConfigError: the configuration does not fit the data or the folder; nothing was trained.
       callbacks.NonFiniteError: a loss became NaN or infinite; the last good checkpoint is there.
       checkpoint.CheckpointError: no checkpoint could be read, or one could not be written.
-      console.Terminated: SIGTERM came, and the run was saved.
+      signals.Terminated: SIGTERM came, and the run was saved.
     """
     flat, compute = settings.flat(), settings.compute
     state = folder.state(path, flat, overwrite)

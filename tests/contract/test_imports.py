@@ -14,7 +14,7 @@ PACKAGE = pathlib.Path(mpl_tf.__file__).parent
 # From the bottom up; a room stands for all of its modules.
 LEVELS = (
     ("options", "console", "formulas", "forms"),
-    ("files", "paths", "augment", "networks"),
+    ("files", "paths", "signals", "augment", "networks"),
     ("images", "cli"),
     ("data", "serving"),
     ("features",),

@@ -11,8 +11,8 @@ import pytest
 import tensorflow as tf
 
 import mpl_tf
-from mpl_tf.console import Stop, Terminated
 from mpl_tf.runs import callbacks
+from mpl_tf.signals import Stop, Terminated
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf")])
