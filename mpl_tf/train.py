@@ -42,7 +42,6 @@ def _parse(argv: Sequence[str]) -> tuple["flags.Job"]:
 
 
 def _train(job: "flags.Job") -> int:
-    from mpl_tf.config import flags
     from mpl_tf.runs import faults, training
 
     way_on = faults.WayOn(
@@ -54,10 +53,10 @@ def _train(job: "flags.Job") -> int:
         training.train_and_evaluate(
             job.config,
             launch.workdir,
-            flags.to_lines(job.config),
             launch.overwrite,
             launch.workers,
             launch.worker_index,
+            explicit=job.settings,
         )
     except Exception as error:
         reason = faults.reason(error, launch.workdir, way_on)

@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 import tqdm
 
-from mpl_tf import config, console, files
+from mpl_tf import config, console, data, files
 from mpl_tf.auto import estimates, forecast, recipes, regression, trial
 from mpl_tf.auto.ladder import Ladder, PassedOverError, Rung, TooLongError
 from mpl_tf.auto.material import Material
@@ -171,6 +171,7 @@ class Contest:
                 self._plan.common,
                 self._material.least_labels,
                 None if source.unlabeled is None else source.unlabeled.size,
+                data.counted(source) if source.skipped else None,
             )
             config.check_data(settings, source)
         except ConfigError as error:

@@ -10,7 +10,6 @@ import tensorflow as tf
 
 from mpl_tf import config, files
 from mpl_tf.auto.material import Material
-from mpl_tf.config import flags
 from mpl_tf.console import log
 from mpl_tf.data.dataset import Source
 from mpl_tf.engine import calibration as engine
@@ -69,10 +68,9 @@ def _run(settings: config.Config, source: Source, path: str) -> keras.Model:
             folder.state(path, settings.flat())
         except ConfigError:
             replaced = True
-    lines = flags.to_lines(settings)
 
     def trained(overwrite: bool) -> keras.Model:
-        training.train_and_evaluate(settings, path, lines, overwrite=overwrite, source=source)
+        training.train_and_evaluate(settings, path, overwrite=overwrite, source=source)
         _, network = restore.restore(restore.find(path))
         return network
 

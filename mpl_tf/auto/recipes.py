@@ -9,6 +9,7 @@ from typing import Any
 from mpl_tf import config
 from mpl_tf.config.recipes import HEAD, PRETRAINED
 from mpl_tf.data import pairing
+from mpl_tf.data.dataset import Dataset
 from mpl_tf.methods import METHODS
 
 # Method -> settings, in the order in which they are tried: the quickest first.
@@ -105,7 +106,11 @@ def deeper(recipe: Recipe, layers: int) -> Recipe:
 
 
 def settings_of(
-    recipe: Recipe, common: Mapping[str, Any], num_labeled: int, num_unlabeled: int | None
+    recipe: Recipe,
+    common: Mapping[str, Any],
+    num_labeled: int,
+    num_unlabeled: int | None,
+    dataset: Dataset | None = None,
 ) -> config.Config:
     """The configuration of a candidate's runs, the same for all folds.
 
@@ -117,6 +122,7 @@ def settings_of(
       common: option name -> value, of what all candidates share.
       num_labeled: labels in the smallest run.
       num_unlabeled: unlabeled images; None if there are none.
+      dataset: as `config.make` takes it.
 
     Raises:
       ConfigError: no run can have these options.
@@ -140,7 +146,8 @@ def settings_of(
         "num_validation": 0,
         "exclude_labeled": True,
     }
-    return config.make({k: v for k, v in values.items() if config.applies(k, recipe.method)})
+    applied = {k: v for k, v in values.items() if config.applies(k, recipe.method)}
+    return config.make(applied, dataset)
 
 
 def weight(settings: config.Config) -> float:

@@ -1,7 +1,8 @@
 """The flags of a run: those of `python -m mpl_tf.train`, made of the options."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from mpl_tf import cli
 from mpl_tf.config.config import GROUPS, Config
@@ -40,10 +41,17 @@ class Launch:
 
 @dataclasses.dataclass(frozen=True)
 class Job:
-    """What a command line asks for: a run, and where and how it runs; `workdir` is not empty."""
+    """What a command line asks for.
+
+    Attributes:
+      config: of a run.
+      launch: where and how it runs; `workdir` is not empty.
+      settings: option name -> value, of the options of the run that are set.
+    """
 
     config: Config
     launch: Launch
+    settings: Mapping[str, Any]
 
 
 def _all_fields() -> list[dataclasses.Field]:
@@ -111,7 +119,7 @@ def parse(argv: Sequence[str]) -> Job:
             "what they resolve to:\nother methods have other flags, other datasets other values."
             "\n\n" + cli.describe(_sections(run.method), defaults)
         )
-    return Job(config, launch)
+    return Job(config, launch, settings)
 
 
 def to_lines(config: Config) -> list[str]:

@@ -19,7 +19,7 @@ from mpl_tf.networks.options import NetworkConfig
 from mpl_tf.options import ConfigError
 
 
-def make(settings: Mapping[str, Any]) -> Config:
+def make(settings: Mapping[str, Any], dataset: Dataset | None = None) -> Config:
     """The configuration of a run, checked.
 
     A setting is never changed. What is not set comes from the recipe of pretrained networks if they
@@ -31,11 +31,12 @@ def make(settings: Mapping[str, Any]) -> Config:
 
     Args:
       settings: option name -> value, of the options that are set explicitly.
+      dataset: which counts its images; None is that of `settings`.
 
     Raises:
       ConfigError: a value is out of range, unknown, or of no use to the method.
     """
-    dataset = _dataset(settings)
+    dataset = dataset or _dataset(settings)
     name = settings.get("dataset", RunConfig.dataset)
     network, weights = (settings.get(k, "") for k in ("network", "network_weights"))
     pretrained = networks.is_pretrained(network, weights)

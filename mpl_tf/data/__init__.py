@@ -10,12 +10,12 @@ from mpl_tf.data.pairing import pair
 from mpl_tf.data.sources import folder as folder_source
 from mpl_tf.data.sources import tfds as tfds_source
 from mpl_tf.data.sources import tfds_folder, tfrecord
-from mpl_tf.data.sources.folder import folder
+from mpl_tf.data.sources.folder import counted, folder
 from mpl_tf.images import class_folders
 from mpl_tf.options import ConfigError, hint
 from mpl_tf.paths import local_path
 
-__all__ = ["DATASETS", "find", "find_part", "folder", "pair"]
+__all__ = ["DATASETS", "counted", "find", "find_part", "folder", "pair"]
 
 # Reads one part of a dataset: its images, if there are some, and the names of the classes.
 LoadsPart: TypeAlias = Callable[[DataConfig], tuple[Images | None, tuple[str, ...]]]

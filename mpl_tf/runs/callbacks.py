@@ -8,11 +8,12 @@ from collections.abc import Callable, Mapping
 import keras
 import tensorflow as tf
 
-from mpl_tf.console import Stop, log
+from mpl_tf.console import log
 from mpl_tf.engine.batch_statistics import STATISTICS_BATCHES
 from mpl_tf.engine.trainer import Trainer
 from mpl_tf.runs.checkpoint import Checkpoints
 from mpl_tf.runs.metrics_log import MetricsLog
+from mpl_tf.signals import Stop
 
 Logs = Mapping[str, float] | None
 

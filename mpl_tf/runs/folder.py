@@ -4,7 +4,7 @@ import contextlib
 import errno
 import os
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 import filelock
@@ -51,7 +51,7 @@ ARTIFACTS = (
 )
 
 # Options that follow from the number of images if they are not set.
-_SIZES = {"num_validation", "labeled_batch", "unlabeled_ratio", "finetune_batch"}
+SIZES = {"num_validation", "labeled_batch", "unlabeled_ratio", "finetune_batch"}
 
 # What `evaluate` adds to a finished run; it is removed with the run.
 EVALUATION = "evaluation"
@@ -80,7 +80,12 @@ def exports_of(path: str) -> str:
     return exports if is_run(path) or os.path.isdir(exports) else path
 
 
-def state(path: str, config: dict[str, Any], overwrite: bool = False) -> str:
+def state(
+    path: str,
+    config: dict[str, Any],
+    overwrite: bool = False,
+    unsettled: Collection[str] = (),
+) -> str:
     """What a folder holds; changes nothing.
 
     Args:
@@ -88,6 +93,7 @@ def state(path: str, config: dict[str, Any], overwrite: bool = False) -> str:
       config: option name -> value, as config.Config.flat() gives it. A run that has not ended may
         have its images elsewhere; whether they are the same is not checked here.
       overwrite: whether a run that is there counts as gone.
+      unsettled: options that are not compared.
 
     Returns:
       "new", "interrupted" (a run with this configuration that has not ended) or "finished".
@@ -96,21 +102,22 @@ def state(path: str, config: dict[str, Any], overwrite: bool = False) -> str:
       ConfigError: the folder holds something that is no run, or a run of another configuration, or
         one that another process is busy with.
     """
-    result = _state(path, config, overwrite)
+    result = _state(path, config, overwrite, unsettled)
     if result != "finished" and os.path.exists(os.path.join(path, LOCK)):
         with _locked(path):  # refuses at once, not after minutes of preparation
             pass
     return result
 
 
-def _state(path, config, overwrite):
+def _state(path, config, overwrite, unsettled=()):
     try:
         present = os.listdir(path) if os.path.lexists(path) else []
     except OSError as error:
         raise ConfigError(f"workdir {path} cannot be written: {error.strerror}.") from error
     if CONFIG in present:
         if not overwrite:
-            there = read_json(os.path.join(path, CONFIG))
+            there = _without(unsettled, read_json(os.path.join(path, CONFIG)))
+            config = _without(unsettled, config)
             if RESULTS in present:
                 check_same(path, there, config)
                 return "finished"
@@ -128,6 +135,10 @@ def _state(path, config, overwrite):
         )
     _check_writable(path)
     return "new"
+
+
+def _without(names, config):
+    return {name: value for name, value in config.items() if name not in names}
 
 
 def _check_writable(path):
@@ -262,7 +273,7 @@ def check_same(path: str, there: dict[str, Any], here: dict[str, Any]) -> None:
         if there.get(name, missing) != here.get(name, missing)
     }
     hint = ""
-    if differences.keys() <= _SIZES:
+    if differences.keys() <= SIZES:
         hint = "Where they were not set, they follow from the number of images: has it changed? "
     raise ConfigError(
         f"workdir {path} holds a run of another configuration: {'; '.join(differences.values())}. "

@@ -5,13 +5,14 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from mpl_tf import config, data, files
+from mpl_tf.config import flags
 from mpl_tf.console import log
 from mpl_tf.data import contents, duplicates, splits
 from mpl_tf.data.dataset import Images, Source
@@ -34,21 +35,22 @@ from mpl_tf.serving import saved_model
 def train_and_evaluate(
     settings: config.Config,
     path: str,
-    flag_lines: Sequence[str],
     overwrite: bool = False,
     workers: str = "",
     worker_index: int = -1,
     source: Source | None = None,
+    explicit: Mapping[str, Any] | None = None,
 ) -> dict[str, Any] | None:
     """Runs, or continues, or reports as finished, the run of a folder.
 
     Args:
       settings: of the run.
       path: the run folder; with several workers, one that all of them see.
-      flag_lines: the configuration as flags, for `run.flags`.
       overwrite: whether to replace a run that is there.
       workers, worker_index: as for devices.make_strategy.
       source: the images, if they have been read already; None reads them.
+      explicit: option name -> value, of those that somebody set. What is not set follows from the
+        number of images, which is smaller if broken files are left out. None leaves all as it is.
 
     Returns:
       The contents of results.json; None on a worker that is not the chief.
@@ -59,8 +61,11 @@ def train_and_evaluate(
       checkpoint.CheckpointError: no checkpoint could be read, or one could not be written.
       signals.Terminated: SIGTERM came, and the run was saved.
     """
-    flat, compute = settings.flat(), settings.compute
-    state = folder.state(path, flat, overwrite)
+    compute = settings.compute
+    unsettled: set[str] = set()
+    if explicit is not None and settings.data.skip_broken:
+        unsettled = folder.SIZES - explicit.keys()
+    state = folder.state(path, settings.flat(), overwrite, unsettled)
     if state == "finished":
         _warn_of_other_images(path, settings, source)
         return report_finished(path)
@@ -75,6 +80,9 @@ def train_and_evaluate(
     config.check_replicas(settings, strategy.num_replicas_in_sync)
     if source is None:
         source = _load(settings, path)
+    if unsettled and source.skipped:
+        settings = config.make(explicit or {}, data.counted(source))
+        config.check_replicas(settings, strategy.num_replicas_in_sync)
     config.check_data(settings, source)
     split = make_split(settings, source)
     absent = np.setdiff1d(np.arange(len(split.class_names)), split.labeled.labels)
@@ -97,7 +105,8 @@ def train_and_evaluate(
     with folder.lock(path):
         if not overwrite:
             provenance.check_images(path, images, split)
-        if folder.prepare(path, flat, flag_lines, overwrite) == "finished":  # in the meantime
+        flat, lines = settings.flat(), flags.to_lines(settings)
+        if folder.prepare(path, flat, lines, overwrite) == "finished":  # in the meantime
             return report_finished(path)
         provenance.keep_images(path, images, split)
         if experiment.features is not None:

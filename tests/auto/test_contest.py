@@ -1,6 +1,8 @@
 """Candidates in their order, within a budget whose clock is a number, and continued."""
 
+import dataclasses
 import json
+import shutil
 
 import pytest
 import tensorflow as tf
@@ -43,6 +45,22 @@ def test_candidates_are_tried_in_order_and_more_layers_of_the_best(
     assert trained["calls"][-1] == "mpl, last_1"
     assert held.settings_of("mpl, last layer").network.train == "last_1"
     assert not held.settings_of("mpl, last layer").is_cached
+
+
+def test_a_broken_labeled_file_that_is_left_out_costs_no_candidate(
+    images, common, colored_folder, tmp_path, clock, trained, messages
+):
+    folder = shutil.copytree(colored_folder, tmp_path / "images")
+    for label in sorted((folder / "labeled").iterdir()):
+        (label / "broken.png").write_bytes(b"")
+    skipped = dataclasses.replace(images, source=dataclasses.replace(images.source, skipped=3))
+    common = {**common, "dataset": f"folder:{folder}", "skip_broken": True}
+    recipe = Recipe("mpl, head", "mpl", "head", {"steps": 10, "finetune_steps": 5})
+    plan = Plan(common, [recipe], False)
+    ladder = Ladder(str(tmp_path), {}, 1e6, clock=clock)
+    answers = Contest(skipped, plan, ladder, str(tmp_path), str(tmp_path / "run")).hold()
+    assert list(answers) == [regression.NAME, "mpl, head"]
+    assert "not tried" not in messages(20)
 
 
 def test_without_learned_weights_there_are_no_more_layers(images, common, tmp_path, clock, trained):

@@ -47,7 +47,7 @@ def training_ends(monkeypatch):
     def ends(*errors):
         left = list(errors)
 
-        def train(settings, path, lines, overwrite=False, source=None):
+        def train(settings, path, overwrite=False, source=None):
             calls.append(overwrite)
             if error := left.pop(0):
                 raise error

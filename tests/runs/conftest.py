@@ -53,6 +53,6 @@ def run(settings, tmp_path):
 
     def train(name="run", **more):
         made = config.make({**settings, **more})
-        return training.train_and_evaluate(made, str(tmp_path / name), [])
+        return training.train_and_evaluate(made, str(tmp_path / name))
 
     return train

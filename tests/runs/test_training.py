@@ -24,7 +24,7 @@ def test_a_worker_that_fails_leaves_no_temporary_folder(tmp_path, monkeypatch):
     monkeypatch.setattr(training.devices, "wait_for_all", lambda strategy: None)
     monkeypatch.setattr(training.phases, "fit", fail)
     with pytest.raises(RuntimeError, match="lost"):
-        training.train_and_evaluate(config.make(SMALL), str(tmp_path / "run"), [])
+        training.train_and_evaluate(config.make(SMALL), str(tmp_path / "run"))
     assert used[0].startswith(str(tmp_path / "temporary"))
     assert list((tmp_path / "temporary").iterdir()) == []
 
@@ -38,7 +38,7 @@ def test_a_run_too_short_for_its_method_says_so_at_start(tmp_path, monkeypatch, 
     for steps, text in [(53, "TemporalEnsembling: its consistency loss is 0"), (54, "")]:
         settings = SMALL | {"method": "temporal_ensembling", "steps": steps, "eval_every": 10}
         with pytest.raises(RuntimeError, match="started"):
-            training.train_and_evaluate(config.make(settings), str(tmp_path / str(steps)), [])
+            training.train_and_evaluate(config.make(settings), str(tmp_path / str(steps)))
         warned = messages(logging.WARNING)
         assert text in warned
         assert bool(warned) == bool(text)

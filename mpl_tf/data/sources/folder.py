@@ -1,7 +1,7 @@
 """A folder of image files as a dataset."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -46,19 +46,31 @@ def dataset(path: str) -> Dataset:
     """The Dataset behind `--dataset=folder:PATH`; see `folder`."""
     path = local_path("folder", path)
     classes, _ = class_folders.list_classes(path, "labeled")
-    counts = [len(images) for images in classes.values()]
-    num_validation = 0
-    if not os.path.isdir(os.path.join(path, "validation")):
-        num_validation = len(counts) * (min(counts) // 10)
-    sizes = {"num_labeled": 0, "num_validation": num_validation}
-    unlabeled = files.list_images(os.path.join(path, "unlabeled")).images
-    return Dataset(
+    return _dataset(
         lambda options: load(path, options),
-        sum(counts),
-        sizes,
-        class_counts=tuple(counts),
-        unlabeled=len(unlabeled),
+        [len(images) for images in classes.values()],
+        len(files.list_images(os.path.join(path, "unlabeled")).images),
+        os.path.isdir(os.path.join(path, "validation")),
     )
+
+
+def counted(source: Source) -> Dataset:
+    """The Dataset of a folder that has been read: without the broken files that were left out."""
+    return _dataset(
+        lambda options: source,
+        np.bincount(source.train.labels, minlength=len(source.class_names)).tolist(),
+        0 if source.unlabeled is None else source.unlabeled.size or 0,
+        source.validation is not None,
+    )
+
+
+def _dataset(
+    load: Callable[[DataConfig], Source], counts: list[int], unlabeled: int, has_validation: bool
+) -> Dataset:
+    """A Dataset with `counts` labeled images of the classes, and so many unlabeled ones."""
+    num_validation = 0 if has_validation else len(counts) * (min(counts) // 10)
+    sizes = {"num_labeled": 0, "num_validation": num_validation}
+    return Dataset(load, sum(counts), sizes, class_counts=tuple(counts), unlabeled=unlabeled)
 
 
 def load(path: str, options: DataConfig) -> Source:
