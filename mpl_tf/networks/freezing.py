@@ -5,6 +5,7 @@ import re
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from mpl_tf.networks import lora, parts
 from mpl_tf.networks.layers import SEED_STATE, all_layers, draws, leaves, variables_of
@@ -43,7 +44,7 @@ def set_trained(
     Raises:
       ConfigError: it is none of FORMS, nothing of the backbone would be trained although it is to
         be, or a frozen layer does in training what it does not do without: it draws at random in
-        another way than dropout does, or changes its weights.
+        another way than dropout does, changes its weights, or gives other features.
     """
     form, number = _parse(train)
     backbone = parts.backbone(network)
@@ -136,7 +137,7 @@ def _may_move(backbone: keras.Model) -> bool:
     """
     usual = (keras.layers.BatchNormalization, keras.layers.Normalization)
     unusual = [layer for layer in all_layers(backbone) if not isinstance(layer, usual)]
-    return any(not type(layer).__module__.startswith("keras") for layer in unusual) or any(
+    return not all(map(_is_of_keras, unusual)) or any(
         not variable.trainable and variable.name != SEED_STATE
         for layer in unusual
         for variable in variables_of(layer)
@@ -144,19 +145,26 @@ def _may_move(backbone: keras.Model) -> bool:
 
 
 def _check_still(backbone: keras.Model, frozen: list[keras.Layer]) -> None:
-    """Raises ConfigError if a pass in training would change the weights of frozen layers."""
+    """Looks whether frozen layers do in training what they do without, by a pass of images.
+
+    Raises:
+      ConfigError: one changes its weights, or the features of a backbone that is frozen as a whole
+        are others.
+    """
     shape = (2, *backbone.input_shape[1:])
     images = np.linspace(0, 255, math.prod(shape)).reshape(shape)
-    _, values = backbone.stateless_call(
+    images = images.astype(backbone.inputs[0].dtype)
+    features, values = backbone.stateless_call(
         [variable.value for variable in backbone.trainable_variables],
         [variable.value for variable in backbone.non_trainable_variables],
-        images.astype(backbone.inputs[0].dtype),
+        images,
         training=True,
     )
     changed = {
         id(variable)
         for variable, value in zip(backbone.non_trainable_variables, values, strict=True)
-        if variable.name != SEED_STATE and not np.array_equal(variable.value, value)
+        if variable.name != SEED_STATE
+        and not np.array_equal(*map(tf.convert_to_tensor, (variable.value, value)))
     }
     for layer in frozen:
         if isinstance(layer, keras.Model) or not changed & {id(v) for v in layer.variables}:
@@ -166,3 +174,17 @@ def _check_still(backbone: keras.Model, frozen: list[keras.Layer]) -> None:
             "in training, and would do so although it is frozen. Take train=all, or save the model "
             "without it."
         )
+    if backbone.trainable_variables:
+        return
+    expected = np.asarray(backbone(images, training=False))
+    if not np.allclose(features, expected, rtol=1e-3, atol=1e-3 * np.max(np.abs(expected))):
+        others = [layer.name for layer in frozen if not _is_of_keras(layer)]
+        raise ConfigError(
+            "the backbone gives other features in training than without although it is frozen: a "
+            f"layer by others ({', '.join(others)}) does something else in training. Take "
+            "train=all, or save the model without it."
+        )
+
+
+def _is_of_keras(layer: keras.Layer) -> bool:
+    return type(layer).__module__.startswith("keras")

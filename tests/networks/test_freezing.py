@@ -197,6 +197,14 @@ class Counting(layers.Layer):
         return x
 
 
+@keras.saving.register_keras_serializable("test_freezing")
+class Shifting(layers.Layer):
+    """A layer that does something else in training, and shows it by no variable."""
+
+    def call(self, x, training=False):
+        return x + 1.0 if training else x
+
+
 def _spectral():
     return layers.SpectralNormalization(layers.Dense(4), name="kept")
 
@@ -250,6 +258,7 @@ def _alone(*inside):
         ("last_1", (_spectral(), layers.Dense(3)), "'kept', a SpectralNorm.*Take train=all, or"),
         ("lora_2", (_spectral(),), "'kept', a SpectralNormalization, changes"),
         ("head", (Counting(name="counts"),), "'counts', a Counting, changes its weights in train"),
+        ("head", (Shifting(name="shift"),), r"gives other features in training .* \(shift\) does"),
         ("all", (layers.ReLU(),), "train=all would train no weight of the backbone; take train="),
     ],
 )
