@@ -81,6 +81,29 @@ def test_what_is_called_like_a_layer_counts(layer):
     assert fingerprint.of_backbone(make("relu")) != fingerprint.of_backbone(make("gelu"))
 
 
+@keras.saving.register_keras_serializable("test_fingerprint")
+class Permuted(keras.layers.Layer):
+    """Features in an order by a seed, without draws in training."""
+
+    def __init__(self, seed, **kwargs):
+        super().__init__(**kwargs)
+        self.seed = seed
+
+    def call(self, x):
+        return keras.ops.take(x, np.random.default_rng(self.seed).permutation(x.shape[-1]), -1)
+
+    def get_config(self):
+        return super().get_config() | {"seed": self.seed}
+
+
+def test_a_seed_that_inference_needs_counts():
+    digests = [
+        fingerprint.of_backbone(keras.Sequential([keras.Input([9]), Permuted(seed)]))
+        for seed in (0, 0, 1)
+    ]
+    assert digests[0] == digests[1] != digests[2]
+
+
 def test_the_class_of_a_layer_counts():
     def make(name):
         inputs = keras.Input([4])
