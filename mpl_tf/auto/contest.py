@@ -20,7 +20,6 @@ from mpl_tf.auto.recipes import Recipe
 from mpl_tf.console import log
 from mpl_tf.data import views
 from mpl_tf.methods import METHODS
-from mpl_tf.networks import freezing
 from mpl_tf.options import ConfigError
 from mpl_tf.runs import building, cached, callbacks, experiment, faults
 
@@ -37,12 +36,13 @@ class Plan:
     Attributes:
       common: option name -> value, of what all of them share.
       recipes: those that need nothing of one another, in the order in which they are tried.
-      pretrained: whether the network has learned weights, of which then more is trained.
+      layers: of the network with learned weights, that can be trained beside the head; 0 of other
+        networks, which are trained as a whole.
     """
 
     common: Mapping[str, Any]
     recipes: Sequence[Recipe]
-    pretrained: bool
+    layers: int
 
 
 class Contest:
@@ -129,9 +129,8 @@ class Contest:
             return
         for recipe in self._plan.recipes:
             yield from self._rung_of(recipe)
-        layers = freezing.layers_with_kernels(self._material.backbone)
-        if self._plan.pretrained and layers:
-            for recipe in self._deeper(layers):
+        if self._plan.layers:
+            for recipe in self._deeper(self._plan.layers):
                 yield from self._rung_of(recipe)
 
     def _deeper(self, layers: int) -> list[Recipe]:
@@ -213,15 +212,14 @@ class Contest:
         split = experiment.make_split(settings, source)
         policies = views.make(settings.data, split.labeled.shape[0])
         features = cached.make(settings, split, policies, self._material.backbone, self._run)
-        return features.missing(
-            cached.requests(split, METHODS[settings.run.method].unlabeled_views, ())
-        )
+        views_read = METHODS[settings.run.method].unlabeled_views
+        return features.missing(cached.requests(split, views_read, trial.answered(self._material)))
 
     def _seconds_per_image(self, settings: config.Config) -> float:
         name = settings.run.network
         if name not in self._pace:
             network: keras.Model = self._material.backbone
-            if not self._plan.pretrained:
+            if settings.network.train == "all":
                 height, width, channels = self._material.source.train.shape
                 network = building.network(
                     settings, self._material.num_classes, (height, width, channels), "student"

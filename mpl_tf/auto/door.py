@@ -102,7 +102,7 @@ def run(chosen: AutoConfig, start: float) -> "Outcome":
     source = dataset.load(images)
     height, width, channels = source.train.shape
     shape = height, width, channels
-    backbone = starts.backbone(first, len(source.class_names), shape, chosen.seed)
+    backbone, layers = starts.backbone(first, len(source.class_names), shape, chosen.seed)
     common: dict[str, Any] = {
         "dataset": name,
         "data_dir": images.data_dir,
@@ -114,7 +114,7 @@ def run(chosen: AutoConfig, start: float) -> "Outcome":
     if first.weights:
         common["network_weights"] = first.weights
     if first.is_pretrained:
-        common["cache_dir"] = cache
+        common |= {"cache_dir": cache, "head_init": "new"}
     contents = source.contents()
     material.warn_of_copies(contents)
     version = provenance.versions().get("mpl_tf", "not installed")
@@ -136,7 +136,7 @@ def run(chosen: AutoConfig, start: float) -> "Outcome":
             made = material.prepare(source, backbone, cache, chosen.seed)
             return search.find_best(
                 made,
-                Plan(common, candidates, first.is_pretrained),
+                Plan(common, candidates, layers),
                 ladder,
                 path,
                 chosen.label_next,

@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import os
 from collections.abc import Iterator
+from typing import Any
 
 import keras
 from keras import layers
@@ -11,7 +12,7 @@ from keras import layers
 from mpl_tf import networks
 from mpl_tf.auto.options import AutoConfig
 from mpl_tf.console import log
-from mpl_tf.networks import parts, published
+from mpl_tf.networks import freezing, parts, published
 from mpl_tf.options import ConfigError
 
 # Published weights that are tried in order where no network is asked for.
@@ -108,8 +109,10 @@ def _has_weights(folder: str) -> bool:
     return os.path.isdir(folder) and any(name.endswith(".h5") for name in os.listdir(folder))
 
 
-def backbone(start: Start, num_classes: int, shape: tuple[int, int, int], seed: int) -> keras.Model:
-    """What makes features: of the network, or pixels where it has no backbone.
+def backbone(
+    start: Start, num_classes: int, shape: tuple[int, int, int], seed: int
+) -> tuple[keras.Model, int]:
+    """What makes features: of the network, frozen as runs do, or pixels where it has no backbone.
 
     Args:
       start: which network.
@@ -117,15 +120,24 @@ def backbone(start: Start, num_classes: int, shape: tuple[int, int, int], seed: 
       shape: (height, width, channels) of the images.
       seed: of weights that are not learned.
 
+    Returns:
+      (the backbone, how many layers of it can be trained: 0 without learned weights).
+
     Raises:
       ConfigError: the network cannot be built, or takes no such images.
     """
     if networks.has_parts(start.network):
-        arguments = {"weights": start.weights} if start.weights else {}
-        build = networks.find(start.network)
-        return parts.backbone(build(num_classes, shape, seed=seed, **arguments))
+        arguments: dict[str, Any] = {"weights": start.weights} if start.weights else {}
+        if networks.brings_head(start.network):
+            arguments["keep_head"] = False
+        network = networks.find(start.network)(num_classes, shape, seed=seed, **arguments)
+        made, layers_with_kernels = parts.backbone(network), 0
+        if start.is_pretrained:
+            layers_with_kernels = freezing.layers_with_kernels(made)
+            networks.set_trained(network, "head", batch_norm=False)
+        return made, layers_with_kernels
     inputs = keras.Input(shape)
     x = layers.Rescaling(1 / 127.5, offset=-1)(inputs)
     if min(shape[:2]) > _PIXELS:
         x = layers.Resizing(_PIXELS, _PIXELS, antialias=True)(x)
-    return keras.Model(inputs, layers.Flatten()(x), name=parts.BACKBONE)
+    return keras.Model(inputs, layers.Flatten()(x), name=parts.BACKBONE), 0

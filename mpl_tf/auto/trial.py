@@ -23,6 +23,7 @@ from mpl_tf.data.dataset import Images
 from mpl_tf.data.splits import Split
 from mpl_tf.engine.trainer import Trainer
 from mpl_tf.features import folds as folding
+from mpl_tf.features.views import PLAIN
 from mpl_tf.runs import building, calibration, callbacks, experiment, folder, head_start
 from mpl_tf.runs.experiment import Experiment
 
@@ -84,6 +85,12 @@ def answer(
     return Trial(whole, float(np.mean(durations)) if durations else None)
 
 
+def answered(material: Material) -> list[Images]:
+    """The images of which all trainings together answer some, with those that are trained on."""
+    validation = material.source.validation
+    return [material.source.train if validation is None else validation]
+
+
 def splits_of(settings: config.Config, material: Material) -> list[tuple[Split, Images]]:
     """(what is trained on, the images that are answered) of each network."""
     if (validation := material.source.validation) is not None:
@@ -140,10 +147,14 @@ class _Repeated:
 
     def prepare(self, material: Material) -> None:
         """Computes the features of all splits that are not there yet."""
+        features = self._experiment.features
+        if features is None:
+            return
         everything = experiment.make_split(self._settings, material.source)
         whole = dataclasses.replace(self._experiment, split=everything)
-        if whole.features is not None and whole.features.missing(whole.requests()):
-            whole.prepare()
+        requests = [*whole.requests(), *((PLAIN, images) for images in answered(material))]
+        if features.missing(requests):
+            features.prepare(requests)
 
     def answer(self, split: Split, images: Images, pace: "_Pace") -> np.ndarray:
         """Trains on a split from the beginning; returns logits [n, K] of images."""

@@ -15,6 +15,7 @@ from mpl_tf.options import ConfigError
 __all__ = [
     "HELP",
     "NETWORKS",
+    "brings_head",
     "check",
     "find",
     "has_parts",
@@ -53,8 +54,8 @@ def find(name: str) -> Builder:
       name: what `HELP` says, such as `small_16` or `keras:ResNet50`.
 
     Returns:
-      A builder; it takes `head` and `head_temperature` where `has_parts`, and `weights` where
-      `takes_weights`.
+      A builder; it takes `head` and `head_temperature` where `has_parts`, `weights` where
+      `takes_weights`, and `keep_head` where `brings_head`.
 
     Raises:
       ConfigError: there is no such network; the message lists what there is.
@@ -74,6 +75,11 @@ def find(name: str) -> Builder:
 def has_parts(name: str) -> bool:
     """Whether the network called `name` is made of a backbone and a head, and takes `head`."""
     return any(a.two_parts and a.matches(name) for a in _ARCHITECTURES)
+
+
+def brings_head(name: str) -> bool:
+    """Whether the network called `name` may come with a head, and takes `keep_head`."""
+    return any(a.brings_head and a.matches(name) for a in _ARCHITECTURES)
 
 
 def takes_weights(name: str) -> bool:

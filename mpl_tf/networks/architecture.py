@@ -53,6 +53,8 @@ class Architecture:
         side and the keywords of `parse`; a `build` with it takes `weights`. Raises ConfigError if
         they cannot be had. None where there are no such weights, or networks come with them.
       pretrained: whether networks come with weights.
+      brings_head: whether they may come with a head, which `build` leaves out with
+        `keep_head=False`.
     """
 
     build: Callable[..., keras.Model]
@@ -63,6 +65,7 @@ class Architecture:
     two_parts: bool = False
     fetch: Callable[..., None] | None = None
     pretrained: bool = False
+    brings_head: bool = False
 
     def __call__(
         self, num_classes: int, input_shape: tuple[int, ...], /, **arguments: Any

@@ -20,11 +20,12 @@ class NetworkConfig:
     head: str = option("linear", f"What makes logits of a backbone's features: {heads.FORMS}.")
     head_init: str = option(
         "seed",
-        "What a linear head starts from. seed: random weights. probe: a logistic regression on the "
+        "What a linear head starts from. seed: random weights, or the head of as many classes that "
+        "the network brings. new: random weights in any case. probe: a logistic regression on the "
         "features of the labeled images, as sure as it is right on held-out ones, so that what is "
         "confident passes thresholds from the first step on; a head that the network brings gives "
         "way. For networks with learned weights.",
-        choices=("seed", "probe"),
+        choices=("seed", "new", "probe"),
     )
     head_temperature: float = option(
         1.0,

@@ -23,6 +23,7 @@ def build(
     synchronized: bool = False,
     head: str = "linear",
     head_temperature: float = 1.0,
+    keep_head: bool = True,
     *,
     path: str,
 ) -> keras.Model:
@@ -43,6 +44,7 @@ def build(
       synchronized: whether batch statistics are taken over all replicas.
       head: one of `heads.FORMS`.
       head_temperature: greater than 0, what the head divides logits by.
+      keep_head: whether a linear head starts from that of the model; if not, it is new.
       path: a file `model.save` has written, .keras or .h5. It is loaded in Keras's safe mode: code
         in it is not run.
 
@@ -65,7 +67,9 @@ def build(
     cut = classifier_head.cut(model, name)
     seeds = layer_seeds(seed)
     kernel = cut.kernel
-    if kernel is not None and (kernel.shape[-1] != num_classes or head != "linear"):
+    if kernel is not None and (
+        kernel.shape[-1] != num_classes or head != "linear" or not keep_head
+    ):
         kernel = None
     factor, last = 1.0, heads.unit_length()
     if kernel is not None and _ends_with_lengths(cut.features):
@@ -79,7 +83,8 @@ def build(
         made.set_weights([factor * kernel, cut.bias])
         log.info(
             f"{name}: its layer {cut.layer!r} of {num_classes} classes is kept for the head to "
-            "start from; with head_init=probe it starts from a logistic regression."
+            "start from; with head_init=new it starts from random weights, with head_init=probe from "
+            "a logistic regression."
         )
     elif cut.layer:
         log.info(f"{name}: its last layer {cut.layer!r} is cut.")
@@ -144,4 +149,5 @@ ARCHITECTURE = Architecture(
     _parse,
     two_parts=True,
     pretrained=True,
+    brings_head=True,
 )

@@ -1,5 +1,6 @@
 """Shared by the tests of `auto`: a folder of images, a tiny network, and made-up trainings."""
 
+import keras
 import numpy as np
 import pytest
 
@@ -17,9 +18,16 @@ def colored_folder(tmp_path_factory, write_colored_images):
 
 
 @pytest.fixture(scope="session")
-def tiny_network(tmp_path_factory, save_tiny_network):
-    """The name of a network with learned weights: a file."""
-    return f"file:{save_tiny_network(tmp_path_factory.mktemp('network') / 'tiny.keras')}"
+def tiny_network(tmp_path_factory):
+    """The name of a network with learned weights: a file, with dropout, and a head of 3 classes."""
+    path = tmp_path_factory.mktemp("network") / "tiny.keras"
+    inputs = keras.Input((None, None, 3))
+    x = keras.layers.Rescaling(1 / 255)(inputs)
+    initial = keras.initializers.GlorotUniform(0)
+    x = keras.layers.Conv2D(6, 3, activation="relu", kernel_initializer=initial)(x)
+    x = keras.layers.GlobalAveragePooling2D()(keras.layers.Dropout(0.1, seed=1)(x))
+    keras.Model(inputs, keras.layers.Dense(3, name="colours")(x)).save(path)
+    return f"file:{path}"
 
 
 @pytest.fixture(scope="session")
@@ -29,6 +37,7 @@ def common(colored_folder, tiny_network, tmp_path_factory):
         "dataset": f"folder:{colored_folder}",
         "network": tiny_network,
         "image_size": 12,
+        "head_init": "new",
         "strong": "none",  # others take seconds to trace
         "cache_dir": str(tmp_path_factory.mktemp("features")),
         "seed": 0,
@@ -40,7 +49,7 @@ def images(common):
     """The images of the folder, as candidates take them."""
     source = data.find(common["dataset"]).load(DataConfig(image_size=12))
     start = Start(common["network"], "", 12)
-    backbone = starts.backbone(start, 3, (12, 12, 3), 0)
+    backbone, _ = starts.backbone(start, 3, (12, 12, 3), 0)
     return material.prepare(source, backbone, common["cache_dir"], 0)
 
 

@@ -118,7 +118,8 @@ def test_a_method_that_wins_leaves_its_run(
     )
     assert not capsys.readouterr().out
     assert found.delivered == "fixmatch, head" and found.run == str(folder / "run")
-    assert restore.find(found.run).config.network.train == "head"
+    options = restore.find(found.run).config.network
+    assert options.train == "head" and options.head_init == "new"  # the file has a head
     assert found.predicted.shape == (48,) and set(found.predicted) <= {"red", "green", "blue"}
     probs = keras.ops.softmax(found.network(images) / found.temperature)
     answers = loading.load(found.export).signatures["serving_default"](images=images)

@@ -22,9 +22,9 @@ RECIPES = [
 ]
 
 
-def hold(images, common, tmp_path, clock, seconds, *, pretrained=False):
+def hold(images, common, tmp_path, clock, seconds, *, layers=0):
     ladder = Ladder(str(tmp_path), {}, seconds, clock=clock)
-    plan = Plan(common, RECIPES, pretrained)
+    plan = Plan(common, RECIPES, layers)
     held = Contest(images, plan, ladder, str(tmp_path), str(tmp_path / "run"))
     return held, held.hold(), ladder
 
@@ -33,7 +33,7 @@ def test_candidates_are_tried_in_order_and_more_layers_of_the_best(
     images, common, tmp_path, clock, trained
 ):
     trained["right"] = {"mpl, head": 8, "fixmatch, head": 7}
-    held, answers, _ = hold(images, common, tmp_path, clock, 1e6, pretrained=True)
+    held, answers, _ = hold(images, common, tmp_path, clock, 1e6, layers=1)
     assert list(answers) == [
         regression.NAME,
         "supervised, head",
@@ -94,7 +94,7 @@ def test_interrupted_and_continued_no_candidate_is_tried_twice(
 ):
     trained["cost"] = {"fixmatch, head": KeyboardInterrupt}
     ladder = Ladder(str(tmp_path), {}, 1e6, clock=clock)
-    plan = Plan(common, RECIPES, False)
+    plan = Plan(common, RECIPES, 0)
     with pytest.raises(KeyboardInterrupt), ladder.ticking():
         Contest(images, plan, ladder, str(tmp_path), "run").hold()
     assert json.loads((tmp_path / JOURNAL).read_text())["spent"] == clock.now == 5.0
@@ -149,10 +149,10 @@ def test_more_layers_stay_candidates_when_another_head_becomes_the_best(
 ):
     trained["right"] = {"fixmatch, head": 7, "mpl, head": 8, "fixmatch, last_1": 9}
     trained["cost"] = {"mpl, head": ConfigError("no room")}
-    _, answers, _ = hold(images, common, tmp_path, clock, 1e6, pretrained=True)
+    _, answers, _ = hold(images, common, tmp_path, clock, 1e6, layers=1)
     assert [*answers][-1] == "fixmatch, last layer"
     trained["cost"] = {}
-    held, answers, _ = hold(images, common, tmp_path, clock, 1e6, pretrained=True)
+    held, answers, _ = hold(images, common, tmp_path, clock, 1e6, layers=1)
     assert {"fixmatch, last layer", "mpl, last layer"} <= {*answers}
     assert held.settings_of("fixmatch, last layer").run.method == "fixmatch"
 
@@ -174,7 +174,7 @@ def test_the_recipes_can_be_trained_and_the_quickest_comes_first(images, common,
     plan = recipes.quick(pretrained, has_unlabeled=True)
     if not pretrained:
         common = {**common, "network": "small_4"}
-        del common["cache_dir"]
+        del common["cache_dir"], common["head_init"]
     settings = [recipes.settings_of(recipe, common, 6, 48) for recipe in plan]
     weights = [recipes.weight(each) for each in settings]
     assert weights == sorted(weights)

@@ -142,7 +142,7 @@ def test_the_next_best_is_delivered_and_the_failed_one_not_trained_again(
 
     def find():
         ladder = Ladder(str(tmp_path), {}, 1e6, clock=clock)
-        plan = contest.Plan(common, RECIPES, False)
+        plan = contest.Plan(common, RECIPES, 0)
         return search.find_best(images, plan, ladder, str(tmp_path), 3)
 
     found = find()
@@ -180,7 +180,7 @@ def test_in_the_end_it_is_logistic_regression(
 
     monkeypatch.setattr(delivery, "train", train)
     ladder = Ladder(str(tmp_path), {}, 1e6, clock=clock)
-    plan = contest.Plan(common, RECIPES, False)
+    plan = contest.Plan(common, RECIPES, 0)
     found = search.find_best(images, plan, ladder, str(tmp_path), 3)
     assert found.delivered == regression.NAME and found.run is None
     assert "logistic regression is delivered: nothing else can be. On 9 held-out" in found.verdict

@@ -55,7 +55,7 @@ def find(source, backbone, tmp_path, seconds=60.0, seed=0):
     folder = tmp_path / "auto"
     folder.mkdir(exist_ok=True)
     ladder = Ladder(str(folder), {"seed": seed}, seconds)
-    outcome = search.find_best(made, contest.Plan({}, (), False), ladder, str(folder), 5)
+    outcome = search.find_best(made, contest.Plan({}, (), 0), ladder, str(folder), 5)
     return folder, outcome, json.loads((folder / search.RESULTS).read_text())
 
 

@@ -3,12 +3,14 @@
 import dataclasses
 import os
 
+import keras
 import numpy as np
 import pytest
 
 from mpl_tf.auto import recipes, trial
 from mpl_tf.auto.recipes import Recipe
 from mpl_tf.data.dataset import Source
+from mpl_tf.features import fingerprint
 from mpl_tf.runs import head_start, phases
 from mpl_tf.runs.experiment import build
 
@@ -62,6 +64,30 @@ def test_each_fold_is_answered_as_by_a_run_without_it(
     of_fold = images.folds_of_held_out() == images.trainings - 1
     np.testing.assert_array_equal(result.logits[of_fold].argmax(-1), np.argmax(logits, -1))
     np.testing.assert_allclose(result.logits[of_fold], logits, rtol=1e-5, atol=1e-5)
+
+
+def test_candidates_have_the_backbone_of_the_features_and_a_head_that_knows_no_label(
+    images, common, tmp_path
+):
+    """The network of the file has dropout, and a head that may have seen all labels."""
+    layers = images.backbone.layers
+    assert [x.rate for x in layers if isinstance(x, keras.layers.Dropout)] == [0.0]
+    ((split, _), *_) = trial.splits_of(settings_of(images, common), images)
+    run = build(settings_of(images, common), split, str(tmp_path / "run"))
+    assert run.features.digest == fingerprint.of_backbone(images.backbone)
+    assert not run.features.missing([("plain", images.source.train)])
+    of_file = keras.models.load_model(common["network"].partition(":")[2]).layers[-1].kernel
+    (kernel,) = [w for w in run.method.student.get_weights() if w.shape == of_file.shape]
+    assert not np.allclose(np.corrcoef(kernel.ravel(), np.ravel(of_file))[0, 1], 1)
+    features = np.linalg.norm(images.features["train"], axis=-1)
+    np.testing.assert_allclose(features, 1, atol=1e-3)  # as the recipe of heads takes them
+
+
+def test_what_is_answered_is_requested(images, common, tmp_path):
+    """Where nothing else has cached the features of held-out images."""
+    common = {**common, "cache_dir": str(tmp_path / "features")}
+    settings = settings_of(images, common, "supervised")
+    assert answers(images, settings, tmp_path).logits.shape == (9, 3)
 
 
 def test_labels_that_are_held_out_change_nothing(images, common, tmp_path):

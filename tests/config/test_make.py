@@ -113,7 +113,7 @@ def test_defaults_of_methods_are_options_that_apply_to_them():
             {"network": "keras:VGG16", "head_temperature": 0.0},
             "head_temperature must be at most 1,000 and greater than 0; received 0.0",
         ),
-        ({"head_init": "zeros"}, "head_init must be one of probe, seed; received 'zeros'"),
+        ({"head_init": "zeros"}, "head_init must be one of new, probe, seed; received 'zeros'"),
         ({"head_init": "probe"}, "head_init=probe is for networks that start from learned weights"),
         (
             {"network": "keras:VGG16", "head_init": "probe"},
