@@ -169,7 +169,7 @@ class Contest:
                 recipe,
                 self._plan.common,
                 self._material.least_labels,
-                None if source.unlabeled is None else source.unlabeled.size,
+                self._material.pool_size,
                 data.counted(source) if source.skipped else None,
             )
             config.check_data(settings, source)

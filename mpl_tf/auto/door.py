@@ -77,6 +77,8 @@ def run(chosen: AutoConfig, start: float) -> "Outcome":
       OSError: the folder cannot be written.
     """
     early.check(chosen)
+    import numpy as np
+
     from mpl_tf import data
     from mpl_tf.auto import material, recipes, search, starts
     from mpl_tf.auto.contest import Plan
@@ -116,7 +118,7 @@ def run(chosen: AutoConfig, start: float) -> "Outcome":
     if first.is_pretrained:
         common |= {"cache_dir": cache, "head_init": "new"}
     contents = source.contents()
-    material.warn_of_copies(contents)
+    material.warn_of_copies(source, contents)
     version = provenance.versions().get("mpl_tf", "not installed")
     of = {
         "program": f"{version} with recipes {recipes.digest()[:8]}",
@@ -132,7 +134,7 @@ def run(chosen: AutoConfig, start: float) -> "Outcome":
     with folder.lock(path):
         ladder = Ladder(path, of, 60 * chosen.minutes, start=start)
         with ladder.ticking():
-            candidates = recipes.quick(first.is_pretrained, source.unlabeled is not None)
+            candidates = recipes.quick(first.is_pretrained, not np.all(source.copies))
             made = material.prepare(source, backbone, cache, chosen.seed)
             return search.find_best(
                 made,

@@ -21,7 +21,13 @@ def uncertainty(probs: np.ndarray) -> np.ndarray:
     return 1 - (top[:, 1] - top[:, 0])
 
 
-def choose(probs: np.ndarray, features: np.ndarray, count: int, seed: int) -> np.ndarray:
+def choose(
+    probs: np.ndarray,
+    features: np.ndarray,
+    count: int,
+    seed: int,
+    among: np.ndarray | None = None,
+) -> np.ndarray:
     """Images that are uncertain and different from one another: a function of its arguments.
 
     Of the most uncertain images, ten times as many as are wanted, those are drawn that k-means++
@@ -37,15 +43,17 @@ def choose(probs: np.ndarray, features: np.ndarray, count: int, seed: int) -> np
       features: floating [N, F], also mapped from a file.
       count: how many are wanted.
       seed: of what is drawn.
+      among: integer [M], positions of the images that may be chosen; None is all.
 
     Returns:
-      int64 [min(count, N)], positions of different images, the first drawn first.
+      int64 [min(count, M)], positions of different images, the first drawn first.
     """
-    count = min(count, len(probs))
+    among = np.arange(len(probs)) if among is None else among
+    count = min(count, len(among))
     if not count:
         return np.zeros(0, np.int64)
     uncertain = uncertainty(probs)
-    order = np.argsort(-uncertain, kind="stable")[: _POOL * count]
+    order = among[np.argsort(-uncertain[among], kind="stable")[: _POOL * count]]
     rows = np.asarray(features[np.sort(order)], np.float32)[np.argsort(np.argsort(order))]
     rows /= np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), np.finfo(np.float32).tiny)
     weight = np.maximum(uncertain[order], _LEAST_WEIGHT)

@@ -46,7 +46,10 @@ def write(
             )
         captions = _likeliest(probs[shown], names, 1)
         _sheet(path, tables.PREDICTIONS, title, unlabeled.take(shown), captions, len(shown))
-        chosen = label_next.choose(probs, material.features["unlabeled"], count, material.seed)
+        open_images = np.flatnonzero(~source.copies)  # others have a label
+        chosen = label_next.choose(
+            probs, material.features["unlabeled"], count, material.seed, open_images
+        )
         tables.write_label_next(
             os.path.join(path, tables.LABEL_NEXT), unlabeled.ids, probs, names, chosen
         )

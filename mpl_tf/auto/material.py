@@ -50,6 +50,11 @@ class Material:
         unlabeled = self.source.unlabeled
         return unlabeled.ids if isinstance(unlabeled, Images) else np.zeros(0, object)
 
+    @property
+    def pool_size(self) -> int:
+        """Unlabeled images that no part has with a label: those that candidates are trained on."""
+        return int(np.sum(~self.source.copies))
+
     def held_out(self) -> Images | None:
         """The images on which candidates are compared; None if there are none.
 
@@ -124,13 +129,19 @@ def digest(contents: Mapping[str, Contents]) -> str:
     return of_images.hexdigest()
 
 
-def warn_of_copies(contents: Mapping[str, Contents]) -> None:
+def warn_of_copies(source: Source, contents: Mapping[str, Contents]) -> None:
     """Says which images are held out and trained on at once, because they are there twice.
 
     Args:
+      source: the images.
       contents: part of the dataset -> its images.
     """
-    for leak in duplicates.leaks(contents):
+    if copies := int(np.sum(source.copies)):
+        log.info(
+            f"{copies:,} of {len(source.copies):,} unlabeled images are copies of labeled ones: "
+            f"they are predicted, but neither trained on as unlabeled nor proposed to be labeled"
+        )
+    for leak in duplicates.leaks({k: v for k, v in contents.items() if k != "unlabeled"}):
         log.warning(f"{leak}: what is measured on them says too much")
     copies = duplicates.repeated(contents["train"])
     if copies and "validation" not in contents:

@@ -109,7 +109,7 @@ def settings_of(
     recipe: Recipe,
     common: Mapping[str, Any],
     num_labeled: int,
-    num_unlabeled: int | None,
+    num_unlabeled: int,
     dataset: Dataset | None = None,
 ) -> config.Config:
     """The configuration of a candidate's runs, the same for all folds.
@@ -121,7 +121,8 @@ def settings_of(
       recipe: the candidate.
       common: option name -> value, of what all candidates share.
       num_labeled: labels in the smallest run.
-      num_unlabeled: unlabeled images; None if there are none.
+      num_unlabeled: unlabeled images without copies of labeled ones; of no effect for methods that
+        see none.
       dataset: as `config.make` takes it.
 
     Raises:

@@ -122,7 +122,12 @@ def _check_pool(config: Config, source: Source, num_train: int, num_labeled: int
             "--num_labeled, or add unlabeled ones."
         )
     others = num_train - (num_labeled if config.data.exclude_labeled else 0)
-    size = source.pool(source.train.take(np.arange(others))).size
+    exclude = config.data.exclude_labeled
+    size = source.pool(source.train.take(np.arange(others)), without_copies=exclude).size
+    if size == 0:
+        raise ConfigError(
+            f"{run.dataset} has no unlabeled image that is no copy of a labeled one. Add some."
+        )
     if size is not None and run.labeled_batch * run.unlabeled_ratio > size:
         batch, ratio = give_way(
             run.labeled_batch,

@@ -1,6 +1,7 @@
 """What a dataset is: images, and where they lie."""
 
 import dataclasses
+import functools
 from collections.abc import Callable, Mapping
 from typing import Protocol, runtime_checkable
 
@@ -184,13 +185,29 @@ class Source:
         pools = {part: getattr(self, part) for part in parts}
         return {part: pool.contents() for part, pool in pools.items() if pool is not None}
 
-    def pool(self, images: Images) -> Pool:
+    @functools.cached_property
+    def copies(self) -> np.ndarray:
+        """bool [U], which of the unlabeled images, if they have positions, are labeled, too.
+
+        That is, whose content is that of an image of `train`, `validation` or `test`.
+        """
+        if not isinstance(self.unlabeled, Images):
+            return np.zeros(0, bool)
+        labeled = [part for part in (self.train, self.validation, self.test) if part is not None]
+        known = np.concatenate([part.contents().digests for part in labeled])
+        return np.isin(self.unlabeled.contents().digests, known)
+
+    def pool(self, images: Images, without_copies: bool = False) -> Pool:
         """The unlabeled images of a run.
 
         Args:
           images: those of `train` that are in it; their labels are for diagnostics alone.
+          without_copies: whether `copies` are left out.
         """
-        return images if self.unlabeled is None else self.unlabeled.following(images)
+        others = self.unlabeled
+        if without_copies and isinstance(others, Images) and self.copies.any():
+            others = others.take(np.flatnonzero(~self.copies))
+        return images if others is None else others.following(images)
 
 
 @dataclasses.dataclass(frozen=True)

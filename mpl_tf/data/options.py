@@ -40,7 +40,9 @@ class DataConfig:
         low=0,
     )
     exclude_labeled: bool = option(
-        False, "Leave labeled images out of the unlabeled ones.", needs="unlabeled"
+        False,
+        "Leave labeled images, and copies of them, out of the unlabeled ones.",
+        needs="unlabeled",
     )
     extra: bool = option(
         False,

@@ -128,7 +128,8 @@ def split(
       num_validation: likewise, taken out of `source.train`; chosen first, so that it does not
         depend on `num_labeled`. Of no effect where the source has validation images.
       seed: of the choices.
-      exclude_labeled: whether to leave labeled images out of the unlabeled ones.
+      exclude_labeled: whether to leave labeled images out of the unlabeled ones, and copies of
+        those of all parts.
       ids: what `read_ids` gives, in place of choices by seed; None chooses.
 
     Raises:
@@ -164,7 +165,7 @@ def split(
     hidden = train.labels.copy()
     hidden[labeled] = -1
     pool = np.setdiff1d(trained_on, labeled) if exclude_labeled else trained_on
-    unlabeled = source.pool(train.relabel(hidden).take(pool))
+    unlabeled = source.pool(train.relabel(hidden).take(pool), without_copies=exclude_labeled)
     if validation is None and len(carved):
         validation = train.take(carved)
     return Split(

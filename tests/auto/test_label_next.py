@@ -22,6 +22,12 @@ def groups(rng, count, size=8, each=50):
     return np.stack([likeliest, 1 - likeliest], axis=1), features
 
 
+def test_only_what_is_asked_about_is_chosen(rng):
+    probs, features = groups(rng, 6)
+    among = np.arange(3, 300, 30)
+    assert set(label_next.choose(probs, features, 400, 0, among)) == {*among}
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_one_of_each_group_of_like_images_is_chosen_and_none_that_is_sure(rng, seed):
     probs, features = groups(rng, 6)

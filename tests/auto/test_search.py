@@ -1,6 +1,7 @@
 """From images to what is delivered, with a made-up backbone: means over squares of the image."""
 
 import csv
+import dataclasses
 import json
 import logging
 import os
@@ -175,13 +176,37 @@ def test_the_digest_follows_the_images(source, rng):
     assert len({first, *others}) == 3
 
 
+def warn(source):
+    material.warn_of_copies(source, source.contents())
+
+
 def test_images_that_are_trained_on_and_held_out_are_warned_of(source, messages):
-    material.warn_of_copies(source.contents())
+    warn(source)
     assert not messages(30)
     labeled = source.train
     copies = arrays(labeled.images[[*range(30), 7, 8]], labeled.labels[[*range(30), 7, 8]])
-    material.warn_of_copies(Source(copies, CLASSES).contents())
+    warn(Source(copies, CLASSES))
     assert messages(30).startswith("2 of 32 labeled images are copies of others: where they are in")
     of_validation = Source(copies, CLASSES, validation=labeled.take(np.arange(4)))
-    material.warn_of_copies(of_validation.contents())
+    warn(of_validation)
     assert messages(30).startswith("4 of 4 validation images are in train too")
+
+
+@pytest.mark.usefixtures("no_pictures")
+def test_unlabeled_copies_of_labeled_images_are_predicted_and_not_proposed(
+    source, backbone, tmp_path, messages
+):
+    """Of train and test: all five images with the least sure answers are proposed otherwise."""
+    pool = source.unlabeled.images
+    pool[:30], pool[30:45] = source.train.images, source.test.images[:15]
+    source = dataclasses.replace(source, unlabeled=arrays(pool, np.full(50, -1)))
+    warn(source)
+    expected = "45 of 50 unlabeled images are copies of labeled ones: they are predicted, but"
+    assert messages(logging.INFO).startswith(expected)
+    warn(source)
+    assert not messages(logging.WARNING)
+    folder, outcome, _ = find(source, backbone, tmp_path)
+    assert sorted(outcome.label_next) == [*range(45, 50)]
+    assert len(rows(folder / tables.PREDICTIONS)) == 50
+    made = material.prepare(source, backbone, str(tmp_path / "features"), seed=0)
+    assert made.pool_size == 5

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 from mpl_tf.data import DATASETS, splits
+from mpl_tf.data.arrays import arrays
+from mpl_tf.data.dataset import Source
 from mpl_tf.options import ConfigError
 
 
@@ -66,6 +68,22 @@ def test_labeled_images_are_among_the_unlabeled_unless_excluded():
     assert not set(split.validation.ids) & set(split.unlabeled.ids)
     has_label = split.unlabeled.labels >= 0
     assert set(split.unlabeled.ids[~has_label]) == set(split.labeled.ids)
+
+
+def test_copies_of_labeled_images_are_left_out_with_them(rng):
+    images = rng.integers(0, 256, (12, 4, 4, 3), np.uint8)
+    images[[7, 8, 9, 10]] = images[[0, 1, 4, 5]]  # of train, train, validation and test
+    places = (0, 4), (4, 5), (5, 6), (6, 12)
+    everything = arrays(images, np.arange(12) % 2)
+    train, validation, test, pool = (everything.take(slice(*part)) for part in places)
+    source = Source(train, ("a", "b"), pool, validation, test)
+    assert source.copies.tolist() == [False, True, True, True, True, False]
+    seen = [
+        splits.split(source, 2, 0, 0, exclude_labeled=exclude).unlabeled.ids.tolist()
+        for exclude in (True, False)
+    ]
+    assert seen == [[2, 3, 6, 11], [*range(12)][:4] + [*range(6, 12)]]
+    assert not Source(train, ("a", "b"), test=test).copies.any()
 
 
 def test_zero_labels_means_all():
