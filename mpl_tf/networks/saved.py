@@ -83,8 +83,8 @@ def build(
         made.set_weights([factor * kernel, cut.bias])
         log.info(
             f"{name}: its layer {cut.layer!r} of {num_classes} classes is kept for the head to "
-            "start from; with head_init=new it starts from random weights, with head_init=probe from "
-            "a logistic regression."
+            "start from; with head_init=new it starts from random weights, and with "
+            "head_init=probe from a logistic regression."
         )
     elif cut.layer:
         log.info(f"{name}: its last layer {cut.layer!r} is cut.")

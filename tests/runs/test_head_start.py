@@ -71,7 +71,7 @@ def test_the_probe_takes_the_place_of_a_head_that_is_kept(begin, tmp_path, messa
     experiment = begin(cache_dtype="float32", method="mean_teacher")
     assert_starts_from_the_probe(experiment, ("labeled", "unlabeled"))
     said = messages(logging.INFO)
-    assert "'colours' of 3 classes is kept for the head to start from; with head_init=new it" in said
+    assert "'colours' of 3 classes is kept for the head to start from; with head_init=new" in said
     assert "Head: a logistic regression on" in said
 
 
