@@ -30,7 +30,10 @@ class Options:
 
     workdir: str = option("", "Folder of the run whose network is measured.", path=True)
     model: str = option(
-        "", "Instead of a run: an export, or a folder of versions of one.", path=True
+        "",
+        "Instead of a run's network: an export, a folder of versions of one, or the folder of a "
+        "run or of auto, whose export is measured.",
+        path=True,
     )
     which: str = option(
         "finetuned",

@@ -5,6 +5,7 @@ import difflib
 import math
 import numbers
 import operator
+import os
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, TypeVar
 
@@ -25,6 +26,7 @@ _LIMITS: dict[str, tuple[Callable[[Any, Any], bool], str]] = {
 
 _Config = TypeVar("_Config")
 
+_LINE = 200  # characters of a value in a message
 
 # What a number is at most if its option says nothing: more can only be a typing error.
 _MOST = {int: 10**8, float: 1e8}
@@ -99,7 +101,8 @@ def make(config: type[_Config], values: Mapping[str, Any], user: str) -> _Config
 
     Args:
       config: the dataclass.
-      values: option name -> value.
+      values: option name -> value; that of a path may be an os.PathLike, in which `~` may stand for
+        the home folder.
       user: what takes the options, for the message.
 
     Raises:
@@ -111,9 +114,19 @@ def make(config: type[_Config], values: Mapping[str, Any], user: str) -> _Config
             raise ConfigError(
                 f"{user} has no option {name}; it has {', '.join(names)}.{hint(name, names)}"
             )
-    made = config(**values)
+    paths = {
+        field.name: _expanded(values[field.name])
+        for field in dataclasses.fields(config)  # type: ignore[arg-type]
+        if field.name in values and field.metadata["path"]
+    }
+    made = config(**{**values, **paths})
     check(made)
     return made
+
+
+def _expanded(value: Any) -> Any:
+    """A path as text, its home folder named; what is no path stays, and is refused by its type."""
+    return os.path.expanduser(os.fspath(value)) if isinstance(value, str | os.PathLike) else value
 
 
 def choices(field: dataclasses.Field) -> list[str] | None:
@@ -152,9 +165,20 @@ def check(*configs: Any) -> None:
             value = getattr(config, field.name)
             if requirement := _violated(field, value):
                 close = hint(value, choices(field) or ()) if isinstance(value, str) else ""
-                faults.append(f"{field.name} must be {requirement}; received {value!r}.{close}")
+                received = in_words(value)
+                faults.append(f"{field.name} must be {requirement}; received {received}.{close}")
     if faults:
         raise ConfigError(" ".join(faults))
+
+
+def in_words(value: Any) -> str:
+    """A value as Python writes it; of one that fills more than a line, its type and shape."""
+    text = repr(value)
+    if len(text) <= _LINE and "\n" not in text:
+        return text
+    shape = getattr(value, "shape", None)
+    of_shape = "" if shape is None else f" of shape {tuple(shape)}"
+    return f"a value of type {type(value).__name__}{of_shape}"
 
 
 def _violated(field: dataclasses.Field, value: Any) -> str:

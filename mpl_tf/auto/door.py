@@ -13,16 +13,16 @@ if TYPE_CHECKING:  # it imports TensorFlow
 
 
 def find(
-    dataset: str,
+    dataset: str | os.PathLike[str],
     *,
     minutes: float = AutoConfig.minutes,
     network: str = AutoConfig.network,
-    network_weights: str = AutoConfig.network_weights,
-    workdir: str = AutoConfig.workdir,
-    data_dir: str = AutoConfig.data_dir,
+    network_weights: str | os.PathLike[str] = AutoConfig.network_weights,
+    workdir: str | os.PathLike[str] = AutoConfig.workdir,
+    data_dir: str | os.PathLike[str] = AutoConfig.data_dir,
     image_size: int = AutoConfig.image_size,
     skip_broken: bool = AutoConfig.skip_broken,
-    cache_dir: str = AutoConfig.cache_dir,
+    cache_dir: str | os.PathLike[str] = AutoConfig.cache_dir,
     label_next: int = AutoConfig.label_next,
     seed: int = AutoConfig.seed,
     verbose: bool = True,
@@ -38,7 +38,8 @@ def find(
         probabilities = keras.ops.softmax(found.network(images) / found.temperature)
 
     Args:
-      dataset: a folder with `labeled/<class>/*` and `unlabeled/**`, or what `--dataset` takes.
+      dataset: a folder with `labeled/<class>/*` and `unlabeled/**`, or what `--dataset` takes; an
+        os.PathLike is a folder.
       minutes: for all that is done, greater than 0.
       network: a network, as `--network` takes it; "" takes the best whose weights can be reached.
       network_weights: "imagenet", a file of weights, or "" for networks that have their own.
@@ -59,8 +60,10 @@ def find(
       OSError: the folder cannot be written.
     """
     values = {name: value for name, value in locals().items() if name not in ("values", "verbose")}
-    chosen = AutoConfig(**values)
-    options.check(chosen)
+    values["dataset"] = early.as_text(dataset)
+    if isinstance(network_weights, os.PathLike):
+        values["network_weights"] = os.fspath(network_weights)
+    chosen = options.make(AutoConfig, values, "mpl_tf.auto")
     with console.shown(verbose):
         return run(chosen, time.monotonic())
 
@@ -90,7 +93,7 @@ def run(chosen: AutoConfig, start: float) -> "Outcome":
     name = early.dataset(chosen.dataset)
     dataset = data.find(name, chosen.data_dir)
     path = early.workdir(chosen)
-    first = starts.choose(chosen)
+    first = starts.choose(chosen, dataset.side)
     if first.note:
         console.log.warning(f"{first.note}\n")
     beside = os.path.join(os.path.dirname(os.path.abspath(path)), "features")

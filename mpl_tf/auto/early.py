@@ -6,7 +6,7 @@ import re
 from mpl_tf import files
 from mpl_tf.auto.ladder import JOURNAL
 from mpl_tf.auto.options import AutoConfig
-from mpl_tf.options import ConfigError
+from mpl_tf.options import ConfigError, in_words
 from mpl_tf.paths import local_path
 from mpl_tf.runs import folder
 
@@ -44,6 +44,25 @@ def dataset(name: str) -> str:
     if ":" in name or name in NAMED or not (is_path or os.path.isdir(name)):
         return name
     return f"folder:{name}"
+
+
+def as_text(images: str | os.PathLike[str]) -> str:
+    """A dataset as `dataset` takes it.
+
+    Args:
+      images: its name, or a folder.
+
+    Raises:
+      ConfigError: it is something else, such as an array.
+    """
+    if isinstance(images, os.PathLike):
+        return f"folder:{os.fspath(images)}"
+    if not isinstance(images, str):
+        raise ConfigError(
+            "dataset must be a folder of images, or the name of a dataset; received "
+            f"{in_words(images)}. Arrays are for mpl_tf.data.pair and the fit of a method."
+        )
+    return images
 
 
 def workdir(options: AutoConfig) -> str:

@@ -35,7 +35,7 @@ class AutoConfig:
     image_size: int = option(
         0,
         "Side of the images in pixels, as `python -m mpl_tf.train` takes it. 0 is 96 for networks "
-        "with learned weights, and 32 for others.",
+        "with learned weights, and 32 for others; of digits, 8.",
         low=4,
         high=4096,
         or_zero=True,

@@ -19,6 +19,7 @@ from mpl_tf.options import ConfigError
 _PUBLISHED = ("keras:EfficientNetV2B0", "keras:MobileNetV2")
 _SMALL = "small_32"
 _SIDE, _SIDE_FROM_SCRATCH = 96, 32  # of images, in pixels
+_LEAST_SIDE = 32  # of images that published networks take
 _PIXELS = 16  # side of the images whose pixels are features where there is no backbone
 
 
@@ -44,8 +45,12 @@ class Start:
         return networks.is_pretrained(self.network, self.weights)
 
 
-def choose(options: AutoConfig) -> Start:
+def choose(options: AutoConfig, side_of_images: int = 0) -> Start:
     """The network that is asked for, else the best that can be reached.
+
+    Args:
+      options: which network, and images of which size.
+      side_of_images: in pixels, if the dataset has them in no other size; else 0.
 
     Raises:
       ConfigError: there is no such network, or its weights are not there.
@@ -61,12 +66,15 @@ def choose(options: AutoConfig) -> Start:
     if options.network:
         weights = options.network_weights if networks.takes_weights(options.network) else ""
         learned = networks.is_pretrained(options.network, weights)
-        side = options.image_size or (_SIDE if learned else _SIDE_FROM_SCRATCH)
+        usual = _SIDE if learned else _SIDE_FROM_SCRATCH
+        side = options.image_size or side_of_images or usual
         if weights:
             networks.check(options.network, weights, side)
         return Start(options.network, weights, side)
-    side, reason = options.image_size or _SIDE, ""
+    side, reason = options.image_size or side_of_images or _SIDE, ""
     names = _PUBLISHED if options.network_weights == published.IMAGENET else ()
+    if names and side < _LEAST_SIDE:
+        names, reason = (), f"Networks with learned weights take {_LEAST_SIDE} pixels or more."
     if names:
         log.info(f"Published weights are looked for in {published.folder()}, else downloaded there")
     for name in names:
@@ -82,7 +90,7 @@ def choose(options: AutoConfig) -> Start:
     return Start(
         _SMALL,
         "",
-        options.image_size or _SIDE_FROM_SCRATCH,
+        options.image_size or side_of_images or _SIDE_FROM_SCRATCH,
         f"No learned weights are used: candidates are logistic regression on pixels and {_SMALL}, "
         "trained from scratch, which need more labels and more time for the same accuracy. "
         f"{reason}".rstrip(),

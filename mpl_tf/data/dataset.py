@@ -220,6 +220,7 @@ class Dataset:
       sizes: option of DataConfig -> number of images, where it follows from what there is.
       class_counts: labeled training images of each class; empty if that is not known.
       unlabeled: images in addition that have no labels; None if that is not known.
+      side: of the images in pixels, if they come in no other; else 0.
       is_joined: whether the pool of a run has training images beside those.
     """
 
@@ -228,6 +229,7 @@ class Dataset:
     sizes: Mapping[str, int] = dataclasses.field(default_factory=dict)
     class_counts: tuple[int, ...] = ()
     unlabeled: int | None = None
+    side: int = 0
     is_joined: bool = True
 
     def pool_size(self, training_images: int) -> int | None:

@@ -4,7 +4,7 @@ from mpl_tf.data.dataset import Dataset
 from mpl_tf.data.sources import digits, tfds
 
 DATASETS = {
-    "digits": Dataset(digits.load, available=1297, unlabeled=0),
+    "digits": Dataset(digits.load, available=1297, unlabeled=0, side=digits.SIDE),
     "cifar10": tfds.dataset("cifar10", available=50_000),
     "cifar100": tfds.dataset("cifar100", available=50_000),
     "svhn_cropped": tfds.dataset("svhn_cropped", available=73_257),

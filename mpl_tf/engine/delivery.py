@@ -185,7 +185,7 @@ class Delivery(Trainer):
 
     def export(
         self,
-        filepath: str,
+        filepath: str | os.PathLike[str],
         class_names: Any = None,
         *,
         which: str | None = None,

@@ -62,8 +62,9 @@ def of_run(path: str, which: str) -> Subject:
 
 
 def of_export(path: str) -> Subject:
-    """An export; see `loading.load`."""
-    export = loading.load(path)  # held by the function, or its variables would go
+    """An export, or that of a run or of auto, of whose folder this is; see `loading.load`."""
+    # The function holds it, or its variables would go.
+    export = loading.load(folder.exports_of(path))
     return Subject(
         export.path,
         export.class_names,

@@ -1,5 +1,7 @@
 """Features of images for work of your own."""
 
+import os
+
 import keras
 import numpy as np
 import tensorflow as tf
@@ -12,9 +14,12 @@ from mpl_tf.features.tables import Features
 from mpl_tf.features.views import CHUNK, PLAIN, ViewSet
 from mpl_tf.networks import parts
 from mpl_tf.options import ConfigError
+from mpl_tf.paths import local_path
 
 
-def extract(images: np.ndarray | Images, network: keras.Model, cache_dir: str = "") -> np.ndarray:
+def extract(
+    images: np.ndarray | Images, network: keras.Model, cache_dir: str | os.PathLike[str] = ""
+) -> np.ndarray:
     """The features that a network has of images as they are.
 
         source = mpl_tf.data.folder("my_images", image_size=96)
@@ -49,9 +54,9 @@ def extract(images: np.ndarray | Images, network: keras.Model, cache_dir: str = 
             f"the network takes images of shape {tuple(backbone.input_shape[1:])}; received "
             f"{tuple(images.shape)}."
         )
-    if cache_dir:
+    if directory := local_path("cache_dir", cache_dir):
         plain = ViewSet(PLAIN, policies.unchanged, 1, 0)
-        return Features(backbone, {"images": images}, {PLAIN: plain}, cache_dir).plain(images)
+        return Features(backbone, {"images": images}, {PLAIN: plain}, directory).plain(images)
     run = compute.forward(backbone)
     positions = tf.data.Dataset.from_tensor_slices(images.positions).batch(CHUNK)
     batches = images.store.batches(positions, CHUNK)

@@ -56,7 +56,7 @@ def backbone(
     seed_draws(remade, seeds)
     (outputs,) = remade.outputs
     if len(outputs.shape) == 4:
-        outputs = layers.GlobalAveragePooling2D()(outputs)
+        outputs = _named_apart(layers.GlobalAveragePooling2D(), remade)(outputs)
     if len(outputs.shape) != 2 or outputs.shape[-1] is None:
         raise ConfigError(
             f"{name} must give features of images, [N, F] or maps [N, h, w, F]; received "
@@ -68,7 +68,7 @@ def backbone(
             "the model up to a layer of more features."
         )
     if last is not None:
-        outputs = last(outputs)
+        outputs = _named_apart(last, remade)(outputs)
     if channels != input_shape[-1]:
         grey = keras.Input(input_shape)
         outputs = keras.Model(inputs, outputs)(layers.Concatenate()([grey] * channels))
@@ -77,6 +77,17 @@ def backbone(
     for layer in all_layers(made):  # each: a value that a model has already reaches none inside it
         layer.trainable = True  # `freezing` decides, whatever was frozen when this was saved
     return made
+
+
+def _named_apart(layer: keras.Layer, model: keras.Model) -> keras.Layer:
+    """A layer that has no name yet which layers of a model have: Keras numbers those of a process.
+
+    The model's were numbered in the process that saved it.
+    """
+    names = {each.name for each in model.layers}
+    while layer.name in names:
+        layer.name += "_added"
+    return layer
 
 
 def remaker(seeds: Iterator[int], synchronized: bool) -> Callable[[keras.Layer], keras.Layer]:

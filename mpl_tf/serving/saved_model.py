@@ -41,7 +41,7 @@ _PARTIAL = ".partial-"
 
 def export(
     network: keras.Model,
-    directory: str,
+    directory: str | os.PathLike[str],
     class_names: Iterable[str | int] | None = None,
     *,
     config: Mapping[str, Any] | None = None,

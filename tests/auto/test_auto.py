@@ -160,6 +160,27 @@ def test_without_learned_weights_a_small_network_is_trained(
 
 
 @pytest.mark.parametrize(
+    ("there", "side", "network", "expected"),
+    [
+        ({"keras:EfficientNetV2B0"}, 8, "", ("small_32", "", 8)),
+        ({"keras:EfficientNetV2B0"}, 64, "", ("keras:EfficientNetV2B0", "imagenet", 64)),
+        (set(), 64, "", ("small_32", "", 64)),
+        (set(), 8, "mlp", ("mlp", "", 8)),
+    ],
+)
+def test_images_of_one_size_alone_have_that_size(monkeypatch, there, side, network, expected):
+    def check(name, weights, side):
+        if name not in there:
+            raise ConfigError("not there")
+
+    monkeypatch.setattr(starts.networks, "check", check)
+    start = starts.choose(AutoConfig(dataset="digits", network=network), side)
+    assert (start.network, start.weights, start.image_size) == expected
+    assert "take 32 pixels or more" in start.note or expected != ("small_32", "", 8)
+    assert starts.choose(AutoConfig(network=network or "mlp", image_size=9), side).image_size == 9
+
+
+@pytest.mark.parametrize(
     ("there", "files", "expected"),
     [
         ({"keras:EfficientNetV2B0"}, [], ("keras:EfficientNetV2B0", "imagenet", 96)),
@@ -222,6 +243,37 @@ def test_from_python_the_options_are_those_of_the_command():
         mpl_tf.auto("digits", minutes=0)
     with pytest.raises(TypeError, match="minute"):
         mpl_tf.auto("digits", minute=1)
+
+
+def test_from_python_folders_may_be_paths(tmp_path, monkeypatch):
+    chosen = []
+    monkeypatch.setattr(door, "run", lambda options, start: chosen.append(options))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for path in (tmp_path / "digits", "~/a"):
+        mpl_tf.auto(tmp_path / "digits", workdir=path, cache_dir=path, data_dir=path)
+    mpl_tf.auto("digits", network_weights=tmp_path / "w.h5")
+    assert [options.dataset for options in chosen] == [f"folder:{tmp_path / 'digits'}"] * 2 + [
+        "digits"
+    ]
+    assert chosen[0].workdir == chosen[0].cache_dir == str(tmp_path / "digits")
+    assert chosen[1].workdir == chosen[1].data_dir == str(tmp_path / "a")
+    assert chosen[2].network_weights == str(tmp_path / "w.h5")
+
+
+@pytest.mark.parametrize(
+    ("dataset", "arguments", "message"),
+    [
+        (np.zeros([3, 32, 32, 3], np.uint8), {}, r"type ndarray of shape \(3, 32, 32, 3\). Arrays"),
+        (("a", "b"), {}, r"dataset must be a folder .*; received \('a', 'b'\). Arrays are for mpl"),
+        (None, {}, "dataset must be a folder of images, or the name of a dataset; received None"),
+        ("digits", {"minutes": 300 * "x"}, "received a value of type str."),
+        ("digits", {"workdir": 3}, "workdir must be of type str; received 3"),
+        ("digits", {"seed": np.zeros(900)}, r"received a value of type ndarray of shape \(900,\)."),
+    ],
+)
+def test_from_python_what_is_no_folder_is_named_by_its_type(dataset, arguments, message):
+    with pytest.raises(ConfigError, match=message):
+        mpl_tf.auto(dataset, **arguments)
 
 
 @pytest.mark.slow

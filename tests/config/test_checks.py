@@ -24,3 +24,20 @@ def test_classes_without_labels_are_named(labels, class_names, message):
     with pytest.raises(ConfigError) as refusal:
         config.check_data(config.make(settings), Source(train, tuple(class_names)))
     assert str(refusal.value).endswith(message)
+
+
+@pytest.mark.parametrize(
+    ("others", "message"),
+    [
+        ([0, 1, 4], "labeled_batch * unlabeled_ratio must be at most the 1 unlabeled images"),
+        ([0, 1], "digits has no unlabeled image that is no copy of a labeled one. Add some."),
+    ],
+)
+def test_copies_of_labeled_images_are_not_counted_where_they_are_left_out(rng, others, message):
+    images = arrays(rng.integers(0, 256, (5, 8, 8, 1), np.uint8), np.arange(5) % 2)
+    source = Source(images.take(slice(4)), ("a", "b"), images.take(np.array(others)))
+    settings = {"num_labeled": 0, "num_validation": 0, "exclude_labeled": True}
+    settings |= {"labeled_batch": 2, "unlabeled_ratio": 1}
+    with pytest.raises(ConfigError) as refusal:
+        config.check_data(config.make(settings | {"method": "fixmatch"}), source)
+    assert str(refusal.value).startswith(message)

@@ -78,3 +78,20 @@ def test_classes_are_matched_in_every_form_of_unicode(source, monkeypatch):
     subject = subjects.Subject("x", (composed, "tea"), (8, 8, 1), None)
     labels = subjects.load_images(subject, "y").labels
     np.testing.assert_array_equal(labels, 1 - source.test.labels)
+
+
+@pytest.mark.parametrize("folder", ["run", "run/export", "run/export/2"])
+def test_an_export_is_meant_by_the_folder_that_it_lies_in(tmp_path, monkeypatch, folder):
+    """That of a run, or of what auto found."""
+    (tmp_path / "run" / "export" / "2").mkdir(parents=True)
+    paths = []
+
+    def load(path):
+        paths.append(path)
+        raise ConfigError("enough")
+
+    monkeypatch.setattr(subjects.loading, "load", load)
+    with pytest.raises(ConfigError, match="enough"):
+        subjects.of_export(str(tmp_path / folder))
+    expected = "run/export" if folder == "run" else folder
+    assert paths == [str(tmp_path / expected)]

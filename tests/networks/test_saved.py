@@ -350,3 +350,15 @@ def test_the_real_backbone_gives_the_features_that_its_file_gives(unit_length, r
     assert expected.shape == (2, 1280)
     features = parts.backbone(network)(images)
     np.testing.assert_allclose(features, unit_length(expected), atol=1e-5)
+
+
+def test_layers_that_are_added_have_names_of_their_own(tmp_path, monkeypatch, images):
+    """Keras numbers layers in each process: those of a file may have the names that come next."""
+    inputs = keras.Input(SHAPE)
+    x = layers.UnitNormalization(name="last")(pooled(trunk(inputs)))
+    model = save(tmp_path / "a.keras", keras.Model(inputs, x))
+    last = layers.UnitNormalization(name="last")
+    monkeypatch.setattr("mpl_tf.networks.heads.unit_length", lambda: last)
+    np.testing.assert_allclose(
+        parts.backbone(build(tmp_path / "a.keras"))(images), model(images), atol=1e-6
+    )

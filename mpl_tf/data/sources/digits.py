@@ -9,7 +9,7 @@ from mpl_tf.data.splits import balanced_choice
 from mpl_tf.data.stores import ArrayStore
 from mpl_tf.options import ConfigError
 
-_SIDE = 8  # pixels
+SIDE = 8  # pixels
 _TEST_SIZE = 500
 
 
@@ -25,9 +25,9 @@ def load(options: DataConfig | None = None) -> Source:
     Raises:
       ConfigError: it is something else.
     """
-    if options is not None and options.image_size not in (0, _SIDE):
+    if options is not None and options.image_size not in (0, SIDE):
         raise ConfigError(
-            f"image_size must be {_SIDE} or 0 for digits; received {options.image_size}."
+            f"image_size must be {SIDE} or 0 for digits; received {options.image_size}."
         )
     bunch = sklearn.datasets.load_digits()
     images = np.round(bunch.images * (255 / 16)).astype(np.uint8)[..., None]

@@ -19,7 +19,7 @@ _SIDE = 32  # pixels, of images whose size is not set
 _SIDES = 4, 96  # of squares of one size that are kept as they are
 
 
-def folder(path: str, **settings: Any) -> Source:
+def folder(path: str | os.PathLike[str], **settings: Any) -> Source:
     """The images of a folder.
 
     The folder holds `labeled/<class>/*`, `unlabeled/**` at any depth, and may hold
