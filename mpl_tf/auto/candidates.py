@@ -33,15 +33,16 @@ class Candidate:
     failure: str = ""
 
 
-def text(candidates: Sequence[Candidate]) -> str:
+def text(candidates: Sequence[Candidate], first: str = "delivered") -> str:
     """A table for the terminal, the delivered one first.
 
     Args:
       candidates: at least one, of which the first is delivered.
+      first: what is said of that one, such as "ahead" as long as it may fail.
     """
     rows = []
     for candidate in candidates:
-        words = "delivered" if candidate is candidates[0] else ""
+        words = first if candidate is candidates[0] else ""
         if candidate.difference is not None:
             words = f"{_points(candidate.difference)}: {candidate.difference.words}"
         if candidate.failure:

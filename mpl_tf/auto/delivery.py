@@ -2,13 +2,15 @@
 
 import contextlib
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
 from mpl_tf import config, files
+from mpl_tf.auto import staging
 from mpl_tf.auto.material import Material
 from mpl_tf.console import log
 from mpl_tf.data.dataset import Source
@@ -22,9 +24,10 @@ from mpl_tf.runs import (
     faults,
     folder,
     restore,
+    results,
     training,
 )
-from mpl_tf.serving import saved_model
+from mpl_tf.serving import loading, saved_model
 
 _ROWS = 4096  # features that a head sees at once
 
@@ -83,22 +86,6 @@ def _run(settings: config.Config, source: Source, path: str) -> keras.Model:
         return trained(overwrite=True)
 
 
-def drop(path: str) -> None:
-    """Removes a run, and nothing else that lies in its folder.
-
-    Args:
-      path: the run folder, which need not be there.
-
-    Raises:
-      OSError: it cannot be removed.
-    """
-    for name in (*folder.ARTIFACTS, folder.EVALUATION, folder.LOCK):
-        for file in (name, files.partial_name(name)):
-            files.vanish(os.path.join(path, file))
-    with contextlib.suppress(OSError):  # somebody has put something there
-        os.rmdir(path)
-
-
 def logits(network: keras.Model, material: Material, part: str, is_cached: bool) -> np.ndarray:
     """Logits of the images of a part of the dataset, float32 [n, K].
 
@@ -116,12 +103,42 @@ def logits(network: keras.Model, material: Material, part: str, is_cached: bool)
     return values
 
 
-def export(path: str, network: keras.Model, class_names: Sequence[str], temperature: float) -> str:
-    """The network as `path`/export/1, the only version; returns its folder.
+def export(
+    path: str,
+    staged: str,
+    network: keras.Model,
+    class_names: Sequence[str],
+    temperature: float,
+    config: Mapping[str, Any],
+) -> tuple[str, str]:
+    """The network as an export: the one that is there, if it has these weights, else a new version.
+
+    Args:
+      path: the folder of all, in which an earlier delivery may lie, of the same images.
+      staged: the folder in which this one is written.
+      network: images -> logits.
+      class_names: K of them.
+      temperature: what logits are divided by.
+      config: what the network was trained with.
+
+    Returns:
+      (the folder of the export, relative to `path` once the delivery is there; a digest of its
+      weights, which results.json has as "weights_digest").
 
     Raises:
       OSError: it cannot be written.
     """
-    directory = os.path.join(path, folder.EXPORT)
-    files.vanish(directory)  # of an interrupted start
-    return saved_model.export(network, directory, class_names, temperature=temperature)
+    digest = results.weights_digest({"network": network})
+    there = staging.delivered(path)
+    same = {"weights_digest": digest, "calibration_temperature": temperature}
+    if all(there.get(name) == value for name, value in same.items()):
+        with contextlib.suppress(ConfigError):  # it is gone or damaged
+            loading.load(os.path.join(path, there["export"]))
+            return there["export"], digest
+    directory = os.path.join(staged, folder.EXPORT)
+    written = saved_model.export(
+        network, directory, class_names, config=config, temperature=temperature
+    )
+    last = max(saved_model.versions(os.path.join(path, folder.EXPORT)), default=0)
+    os.rename(written, os.path.join(directory, str(last + 1)))
+    return os.path.join(folder.EXPORT, str(last + 1)), digest

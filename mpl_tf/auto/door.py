@@ -145,5 +145,10 @@ def run(chosen: AutoConfig, start: float) -> "Outcome":
                 ladder,
                 path,
                 chosen.label_next,
-                {"network": first.network, "network_weights": first.weights, "note": first.note},
+                {
+                    "dataset": name,
+                    "network": first.network,
+                    "network_weights": first.weights,
+                    "note": first.note,
+                },
             )

@@ -8,7 +8,16 @@ import keras
 import numpy as np
 
 from mpl_tf import console, files
-from mpl_tf.auto import candidates, delivery, estimates, lists, regression, sureness, tables
+from mpl_tf.auto import (
+    candidates,
+    delivery,
+    estimates,
+    lists,
+    regression,
+    staging,
+    sureness,
+    tables,
+)
 from mpl_tf.auto.candidates import Candidate
 from mpl_tf.auto.contest import Contest, Plan
 from mpl_tf.auto.early import RUN
@@ -19,7 +28,7 @@ from mpl_tf.console import log
 from mpl_tf.features import folds as folding
 from mpl_tf.formulas import calibration, measures
 
-RESULTS, PICTURE = "results.json", "candidates.png"
+PICTURE = "candidates.png"
 
 
 def find_best(
@@ -44,18 +53,16 @@ def find_best(
       ConfigError: the journal is damaged, or of other images or options.
       OSError: the folder cannot be written.
     """
-    run = os.path.join(path, RUN)
-    contest = Contest(material, plan, ladder, path, run)
+    staging.finish(path)  # what an earlier start has left
+    contest = Contest(material, plan, ladder, path, os.path.join(path, RUN))
     answers = contest.hold()
     held_out, folds = material.held_out(), material.folds_of_held_out()
     labels = np.zeros(0, np.int64) if held_out is None else held_out.labels
     rights = {name: np.argmax(logits, -1) == labels for name, logits in answers.items()}
     while True:
         winner, verdict, tried = _compare(material, rights, ladder.seconds, contest.failures)
-        candidates.write(os.path.join(path, tables.CANDIDATES), tried)
-        title = f"Candidates, on {len(labels)} held-out images"
-        candidates.draw(os.path.join(path, PICTURE), title, tried)
-        log.info(f"\n{candidates.text(tried)}\n{verdict}\n")
+        log.info(f"\n{candidates.text(tried, 'ahead')}\n")
+        run = None if winner == regression.NAME else staging.run_folder(path, winner)
         try:
             network, logits_of = _deliverable(material, contest, run, winner)
             break
@@ -64,7 +71,6 @@ def find_best(
             contest.note_failure(winner, str(error))
 
     temperature, measured = sureness.choose(answers[winner], labels, folds, material.seed)
-    exported = delivery.export(path, network, material.source.class_names, temperature)
 
     def probabilities(part: str) -> np.ndarray:
         if part not in material.features:
@@ -72,9 +78,15 @@ def find_best(
         return calibration.probabilities(logits_of(part), temperature)
 
     unlabeled, test = probabilities("unlabeled"), material.source.test
+    staged, about = staging.begin(path), about or {}
+    candidates.write(os.path.join(staged, tables.CANDIDATES), tried)
+    title = f"Candidates, on {len(labels)} held-out images"
+    candidates.draw(os.path.join(staged, PICTURE), title, tried)
     chosen, suspected = lists.write(
-        path, material, unlabeled, _out_of_fold(material, answers[winner], temperature), count
+        staged, material, unlabeled, _out_of_fold(material, answers[winner], temperature), count
     )
+    names = material.source.class_names
+    exported, digest = delivery.export(path, staged, network, names, temperature, about)
     estimate = tried[0].estimate
     summary = {
         "delivered": winner,
@@ -85,11 +97,14 @@ def find_best(
         "calibration_temperature": temperature,
         "calibration": measured,
         "failed_on_all_labels": contest.failures,
-        "export": os.path.relpath(exported, path),
-        "run": None if winner == regression.NAME else RUN,
-        **(about or {}),
+        "export": exported,
+        "weights_digest": digest,
+        "run": run and RUN,
+        **about,
     }
-    files.write_json(os.path.join(path, RESULTS), summary)
+    files.write_json(os.path.join(staged, staging.RESULTS), summary)
+    staging.end(path, run)
+    log.info(verdict)
     if test is not None:
         log.info(f"On {len(test)} test images it is right in {summary['test_accuracy']:.1%}.")
     if ladder.over:
@@ -110,17 +125,16 @@ def find_best(
         chosen,
         suspected,
         path,
-        exported,
-        None if winner == regression.NAME else run,
+        os.path.join(path, exported),
+        run and os.path.join(path, RUN),
     )
 
 
 def _deliverable(
-    material: Material, contest: Contest, run: str, winner: str
+    material: Material, contest: Contest, run: str | None, winner: str
 ) -> tuple[keras.Model, Any]:
     """(the network, images -> logits; part of the dataset -> logits of its images)."""
-    if winner == regression.NAME:
-        delivery.drop(run)  # of another winner, of a start with less time
+    if run is None:
         head = regression.head(material)
         network = regression.network(material.backbone, head)
         return network, lambda part: head.logits(material.features[part])

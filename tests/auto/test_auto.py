@@ -143,7 +143,7 @@ def test_without_learned_weights_a_small_network_is_trained(
 
     monkeypatch.setattr(starts.networks, "check", unreachable)
     monkeypatch.setattr(starts, "_SMALL", "small_4")
-    flags = [f"--dataset=folder:{colored_folder}", "--image_size=12", "--minutes=100"]
+    flags = [f"--dataset=folder:{colored_folder}", "--image_size=32", "--minutes=100"]
     flags += [f"--workdir={tmp_path / 'auto'}"]
     assert auto.main(flags) == 0
     printed = capsys.readouterr()

@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 
 from mpl_tf import files
-from mpl_tf.auto import contest, delivery, recipes, regression, search, tables
+from mpl_tf.auto import contest, delivery, recipes, regression, search, staging, tables
 from mpl_tf.auto.ladder import Ladder
 from mpl_tf.auto.recipes import Recipe
 from mpl_tf.options import ConfigError
@@ -109,11 +109,11 @@ def test_a_run_is_removed_and_nothing_else(tmp_path):
     for name in (folder.CONFIG, folder.LOCK, f"{folder.CHECKPOINTS}/train/step-1", "mine.txt"):
         (run / name).parent.mkdir(parents=True, exist_ok=True)
         (run / name).write_text("")
-    delivery.drop(str(run))
+    staging.drop(str(run))
     assert os.listdir(run) == ["mine.txt"]
     (run / "mine.txt").unlink()
-    delivery.drop(str(run))
-    delivery.drop(str(run))
+    staging.drop(str(run))
+    staging.drop(str(run))
     assert not run.exists()
 
 
@@ -154,7 +154,7 @@ def test_the_next_best_is_delivered_and_the_failed_one_not_trained_again(
         "supervised, head is delivered: on 9 held-out images it is "
     )
     assert found.run == str(tmp_path / "run")
-    summary = json.loads((tmp_path / search.RESULTS).read_text())
+    summary = json.loads((tmp_path / staging.RESULTS).read_text())
     assert summary["delivered"] == "supervised, head" and summary["accuracy"] == 8 / 9
     assert summary["verdict"] == found.verdict and summary["run"] == "run"
     assert summary["failed_on_all_labels"] == {"fixmatch, head": NAN}
@@ -171,7 +171,7 @@ def test_the_next_best_is_delivered_and_the_failed_one_not_trained_again(
 
 @pytest.mark.usefixtures("no_pictures", "weak_regression")
 def test_in_the_end_it_is_logistic_regression(
-    images, common, tmp_path, clock, trained, monkeypatch
+    images, common, tmp_path, clock, trained, monkeypatch, messages
 ):
     trained["right"] = dict.fromkeys(("supervised, head", "fixmatch, head"), 9)
 
@@ -185,3 +185,6 @@ def test_in_the_end_it_is_logistic_regression(
     assert found.delivered == regression.NAME and found.run is None
     assert "logistic regression is delivered: nothing else can be. On 9 held-out" in found.verdict
     assert found.verdict.count("was ahead") == 2 and found.accuracy == 5 / 9
+    said = messages(20)  # of none that it is delivered before it is
+    assert said.count("delivered") == said.count("is delivered: nothing else can be") == 1
+    assert said.count("  ahead\n") == 3

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from mpl_tf.auto import contest, material, search, tables
+from mpl_tf.auto import contest, material, search, staging, tables
 from mpl_tf.auto.ladder import Ladder
 from mpl_tf.data.arrays import arrays
 from mpl_tf.data.dataset import Source
@@ -57,7 +57,7 @@ def find(source, backbone, tmp_path, seconds=60.0, seed=0):
     folder.mkdir(exist_ok=True)
     ladder = Ladder(str(folder), {"seed": seed}, seconds)
     outcome = search.find_best(made, contest.Plan({}, (), 0), ladder, str(folder), 5)
-    return folder, outcome, json.loads((folder / search.RESULTS).read_text())
+    return folder, outcome, json.loads((folder / staging.RESULTS).read_text())
 
 
 def test_what_is_delivered(source, backbone, tmp_path, messages):
@@ -116,15 +116,50 @@ def test_what_is_delivered(source, backbone, tmp_path, messages):
 
 
 @pytest.mark.usefixtures("no_pictures")
-def test_the_same_command_gives_the_same_again_without_trying_again(source, backbone, tmp_path):
+def test_the_same_command_gives_the_same_again_without_trying_again(
+    source, backbone, tmp_path, monkeypatch
+):
+    exported = []
+    export = search.delivery.saved_model.export
+    monkeypatch.setattr(
+        search.delivery.saved_model, "export", lambda *a, **k: exported.append(1) or export(*a, **k)
+    )
     folder, _, first = find(source, backbone, tmp_path)
     journal = (folder / "journal.json").read_text()
     _, _, second = find(source, backbone, tmp_path)
     assert second == first
     assert json.loads((folder / "journal.json").read_text())["done"] == json.loads(journal)["done"]
-    assert os.listdir(folder / "export") == ["1"]
+    assert os.listdir(folder / "export") == ["1"] and len(exported) == 1
+    (folder / "export" / "1" / "saved_model.pb").write_bytes(b"")
+    _, outcome, third = find(source, backbone, tmp_path)
+    assert third == {**first, "export": "export/2"} and len(exported) == 2
+    assert loading.load(outcome.export).class_names == CLASSES
+    assert os.listdir(folder / "export") == ["2"]
     with pytest.raises(ConfigError, match="seed is 0 there and 1 here"):
         find(source, backbone, tmp_path, seed=1)
+
+
+@pytest.mark.usefixtures("no_pictures")
+@pytest.mark.parametrize("moment", ["lists.write", "delivery.export", "files.write_json"])
+def test_a_start_that_is_stopped_leaves_the_delivery_that_is_there(
+    source, backbone, tmp_path, monkeypatch, moment
+):
+    folder, _, _ = find(source, backbone, tmp_path)
+
+    def whole():
+        names = [*folder.glob("*.csv"), *folder.glob("export/**/*"), folder / staging.RESULTS]
+        return {name: name.read_bytes() for name in names if name.is_file()}
+
+    before = whole()
+
+    def stop(*arguments):
+        raise KeyboardInterrupt
+
+    module, name = moment.split(".")
+    monkeypatch.setattr(getattr(search, module), name, stop)
+    with pytest.raises(KeyboardInterrupt):
+        find(source, backbone, tmp_path)
+    assert whole() == before and len(before) > 8
 
 
 @pytest.mark.usefixtures("no_pictures")
