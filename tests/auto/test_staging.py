@@ -1,5 +1,6 @@
-"""A delivery takes the place of an earlier one, and a kill at any moment leaves one that is whole."""
+"""A delivery takes the place of an earlier one; a kill at any moment leaves one that is whole."""
 
+import itertools
 import json
 import os
 
@@ -43,6 +44,22 @@ def deliver(path, word, version, run, pictures=("a",)):
     staging.end(str(path), where)
 
 
+def kill_after(calls, monkeypatch):
+    """After so many calls that change the disk the next one is a kill."""
+    left = itertools.count(calls, -1)
+
+    def killing(function):
+        def call(*arguments, **more):
+            if not next(left):
+                raise KilledError
+            return function(*arguments, **more)
+
+        return call
+
+    for name in CALLS:
+        monkeypatch.setattr(os, name, killing(getattr(os, name)))
+
+
 def files_of(path):
     """Name -> content, of all files."""
     files = {str(file.relative_to(path)): file for file in path.rglob("*") if file.is_file()}
@@ -69,17 +86,8 @@ def test_a_kill_at_any_moment_leaves_a_delivery_that_the_next_start_makes_whole(
         path.mkdir()
         deliver(path, "old", 1, first, ("a", "b"))
         assert_whole(path, "old", 1, first, ("a", "b"))
-        left = [moments]
         with monkeypatch.context() as patch:
-            for name in CALLS:
-
-                def call(*arguments, call=getattr(os, name), **more):
-                    if not left[0]:
-                        raise KilledError
-                    left[0] -= 1
-                    return call(*arguments, **more)
-
-                patch.setattr(os, name, call)
+            kill_after(moments, patch)
             try:
                 deliver(path, "new", 2, second)
                 ended = True
