@@ -180,6 +180,19 @@ def test_images_of_one_size_alone_have_that_size(monkeypatch, there, side, netwo
     assert starts.choose(AutoConfig(network=network or "mlp", image_size=9), side).image_size == 9
 
 
+def test_digits_have_their_size(monkeypatch):
+    sides = []
+
+    def choose(options, side):
+        sides.append(side)
+        raise ConfigError("enough")
+
+    monkeypatch.setattr(starts, "choose", choose)
+    with pytest.raises(ConfigError, match="enough"):
+        mpl_tf.auto("digits")
+    assert sides == [mpl_tf.data.find("digits").load().train.shape[0]]
+
+
 @pytest.mark.parametrize(
     ("there", "files", "expected"),
     [
