@@ -88,9 +88,11 @@ def _evaluate(options: Options) -> int:
     if options.model and not options.dataset:
         raise ConfigError("--model needs --dataset: the images to measure it on.")
     from mpl_tf import data, files
+    from mpl_tf.config import places
     from mpl_tf.evaluation import imagenet_real
     from mpl_tf.evaluation import subject as subjects
     from mpl_tf.formulas import calibration, measures
+    from mpl_tf.images.parts import check_outside
     from mpl_tf.runs import folder as run_folder
 
     folder = options.to or os.path.join(options.workdir, run_folder.EVALUATION)
@@ -98,15 +100,17 @@ def _evaluate(options: Options) -> int:
     real = imagenet_real.read(options.real_labels) if options.real_labels else None
     if options.dataset:
         # Complains before networks are built.
+        check_outside("to", folder, options.dataset)
         data.find_part(options.dataset, options.part, options.data_dir)
     if options.workdir:
         subject = subjects.of_run(options.workdir, options.which)
     else:
         subject = subjects.of_export(options.model)
-    dataset, data_dir = options.dataset, options.data_dir
+    dataset, data_dir = places.dataset(options.dataset), options.data_dir
     if not dataset and subject.run is not None:
         dataset = subject.run.config.run.dataset
         data_dir = data_dir or subject.run.config.data.data_dir
+        check_outside("to", folder, dataset)
     images = subjects.load_images(
         subject,
         options.dataset,
@@ -128,7 +132,7 @@ def _evaluate(options: Options) -> int:
     before = calibration.uncalibrated(probs, subject.calibration_temperature)
     measured["calibration_temperature"] = subject.calibration_temperature
     measured["calibration_error_before"] = measures.calibration_error(before, images.labels)
-    same_images = options.part == "validation" and dataset == subject.dataset
+    same_images = options.part == "validation" and dataset == places.dataset(subject.dataset)
     measured["held_out"] = not (same_images and subject.calibration_temperature != 1)
     if real is not None:
         measured["real_accuracy"], measured["real_images"] = measures.real_accuracy(probs, real)

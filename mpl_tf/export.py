@@ -54,11 +54,13 @@ def _export(options: Options) -> int:
     import tensorflow as tf
 
     from mpl_tf import files
+    from mpl_tf.images.parts import check_outside
     from mpl_tf.runs import calibration, folder, restore
     from mpl_tf.serving import saved_model
 
     run = restore.find(options.workdir)
     directory = options.to or os.path.join(run.path, folder.EXPORT)
+    check_outside("to", directory, run.config.run.dataset)
     files.check_folder(directory)
     role, network = restore.restore(run, options.which)
     try:

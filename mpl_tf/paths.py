@@ -1,10 +1,12 @@
 """Paths as users write them, and as TensorFlow takes them."""
 
 import contextlib
+import dataclasses
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from mpl_tf.options import ConfigError
 
@@ -32,6 +34,41 @@ def local_path(name: str, path: str | os.PathLike[str]) -> str:
     if "\0" in path or not is_utf8(path):
         raise ConfigError(f"{name} must be a path in UTF-8; received {path!a}.")
     return os.path.expanduser(path)
+
+
+def absolute(path: str) -> str:
+    """A path from the root, with `~` replaced: one name for all ways to write a place.
+
+    Args:
+      path: as a user writes it. "" stays "", and an address such as gs://bucket as it is.
+    """
+    if not path or "://" in path or "\0" in path:
+        return path
+    whole = os.path.join(os.getcwd(), os.path.expanduser(path))
+    short = os.path.normpath(whole)
+    # `link/..` is elsewhere than without both.
+    return short if os.path.realpath(short) == os.path.realpath(whole) else whole
+
+
+def expanded(options: type, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Values of options, with `~` replaced in those that are paths.
+
+    Args:
+      options: a dataclass of `option` fields.
+      values: option name -> value.
+
+    Raises:
+      ConfigError: see `local_path`.
+    """
+    names = {field.name for field in dataclasses.fields(options) if field.metadata["path"]}
+    return {
+        name: local_path(name, value) if name in names and _is_path(value) else value
+        for name, value in values.items()
+    }
+
+
+def _is_path(value: Any) -> bool:
+    return isinstance(value, (str, os.PathLike))
 
 
 def is_utf8(path: str) -> bool:

@@ -28,6 +28,7 @@ import tqdm
 
 from arguments import at_least, integers, output_folder
 from comparing import cells, pictures, tables
+from mpl_tf.images.parts import check_outside
 from mpl_tf.methods import METHODS
 from mpl_tf.options import ConfigError
 from mpl_tf.runs import folder as run_folder
@@ -116,6 +117,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def run(options: argparse.Namespace, argv: Sequence[str]) -> int:
     """Runs a comparison; see `main`."""
     out = pathlib.Path(options.out)
+    check_outside("--out", str(out), options.dataset)
     files.check_folder(out, [TABLE, CSV, PICTURE, CURVES])
     for folder in ("cells", "logs"):
         files.check_folder(out / folder)

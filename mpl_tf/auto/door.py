@@ -4,7 +4,7 @@ import os
 import time
 from typing import TYPE_CHECKING, Any
 
-from mpl_tf import console, options
+from mpl_tf import console, options, paths
 from mpl_tf.auto import early
 from mpl_tf.auto.options import AutoConfig
 
@@ -63,7 +63,7 @@ def find(
     values["dataset"] = early.as_text(dataset)
     if isinstance(network_weights, os.PathLike):
         values["network_weights"] = os.fspath(network_weights)
-    chosen = options.make(AutoConfig, values, "mpl_tf.auto")
+    chosen = options.make(AutoConfig, paths.expanded(AutoConfig, values), "mpl_tf.auto")
     with console.shown(verbose):
         return run(chosen, time.monotonic())
 
@@ -86,6 +86,7 @@ def run(chosen: AutoConfig, start: float) -> "Outcome":
     from mpl_tf.auto import material, recipes, search, starts
     from mpl_tf.auto.contest import Plan
     from mpl_tf.auto.ladder import Ladder
+    from mpl_tf.config import places
     from mpl_tf.data.options import DataConfig
     from mpl_tf.features import fingerprint
     from mpl_tf.runs import folder, provenance
@@ -127,8 +128,8 @@ def run(chosen: AutoConfig, start: float) -> "Outcome":
         "program": f"{version} with recipes {recipes.digest()[:8]}",
         "dataset": name.partition(":")[0],  # a folder may have been moved
         "images": material.digest(contents),
-        "network": first.network,
-        "network_weights": first.weights,
+        "network": places.network(first.network),
+        "network_weights": first.weights and os.path.basename(first.weights),
         "weights": fingerprint.of_backbone(backbone),
         "image_size": first.image_size,
         "skip_broken": chosen.skip_broken,

@@ -6,6 +6,7 @@ import re
 from mpl_tf import files
 from mpl_tf.auto.ladder import JOURNAL
 from mpl_tf.auto.options import AutoConfig
+from mpl_tf.images.parts import check_outside
 from mpl_tf.options import ConfigError, in_words
 from mpl_tf.paths import local_path
 from mpl_tf.runs import folder
@@ -68,7 +69,7 @@ def as_text(images: str | os.PathLike[str]) -> str:
 def workdir(options: AutoConfig) -> str:
     """The folder for what is found."""
     name = options.dataset
-    path = os.path.normpath(os.path.expanduser(name.partition(":")[2] or name))
+    path = os.path.abspath(os.path.expanduser(name.partition(":")[2] or name))
     return options.workdir or os.path.join("runs", f"auto-{os.path.basename(path)}")
 
 
@@ -88,6 +89,8 @@ def check(options: AutoConfig) -> None:
         path = os.path.expanduser(options.network.partition(":")[2])
         if not os.path.isfile(path):
             raise ConfigError(f"network=file:{path} is no file.")
+    for output, at in (("workdir", workdir(options)), ("cache_dir", options.cache_dir)):
+        check_outside(output, at, dataset(options.dataset))
     check_workdir(workdir(options))
 
 

@@ -1,6 +1,7 @@
 """The flags of a run: those of `python -m mpl_tf.train`, made of the options."""
 
 import dataclasses
+import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -128,5 +129,8 @@ def to_lines(config: Config) -> list[str]:
 
 
 def _default_workdir(run: RunConfig) -> str:
-    dataset = "".join(c if c.isalnum() or c in "._-" else "-" for c in run.dataset)
+    prefix, colon, path = run.dataset.partition(":")  # an absolute path: its end tells enough
+    parts = path.split(os.sep)[-1 if prefix == "folder" else -2 :]
+    dataset = f"{prefix}{colon}{'-'.join(parts)}"
+    dataset = "".join(c if c.isalnum() or c in "._-" else "-" for c in dataset)
     return f"runs/{dataset}-{run.method}-{run.seed}"

@@ -11,6 +11,7 @@ from mpl_tf.config.checks import check_compute, check_schedule
 from mpl_tf.config.config import GROUPS, Config, applies, fields, group
 from mpl_tf.config.fit import fit_to_run
 from mpl_tf.config.groups import RunConfig
+from mpl_tf.config.places import located
 from mpl_tf.config.recipes import recipe
 from mpl_tf.data.dataset import Dataset
 from mpl_tf.engine.devices import check_name
@@ -22,10 +23,10 @@ from mpl_tf.options import ConfigError
 def make(settings: Mapping[str, Any], dataset: Dataset | None = None) -> Config:
     """The configuration of a run, checked.
 
-    A setting is never changed. What is not set comes from the recipe of pretrained networks if they
-    are, else from the dataset's recipe, else from the method's `defaults`, else from the
-    option's default, but if a method's default is 0 or False, no recipe overrides it. What is not
-    set gives way in a small run; see `fit`.
+    A setting is never changed, but that its path is made absolute. What is not set comes from the
+    recipe of pretrained networks if they are, else from the dataset's recipe, else from the
+    method's `defaults`, else from the option's default, but if a method's default is 0 or False, no
+    recipe overrides it. What is not set gives way in a small run; see `fit`.
 
     Images are not read, but those of a folder and of TFRecord files are counted for their recipe.
 
@@ -36,6 +37,7 @@ def make(settings: Mapping[str, Any], dataset: Dataset | None = None) -> Config:
     Raises:
       ConfigError: a value is out of range, unknown, or of no use to the method.
     """
+    settings = located(settings)
     dataset = dataset or _dataset(settings)
     name = settings.get("dataset", RunConfig.dataset)
     network, weights = (settings.get(k, "") for k in ("network", "network_weights"))

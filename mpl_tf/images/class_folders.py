@@ -7,6 +7,7 @@ import unicodedata
 from collections.abc import Callable, Iterable, Mapping
 
 from mpl_tf.images import decode, files
+from mpl_tf.images.parts import PARTS
 from mpl_tf.images.readable import Readable
 from mpl_tf.options import ConfigError
 from mpl_tf.paths import is_utf8
@@ -15,8 +16,6 @@ LAYOUT = (
     "labeled/<class>/* and unlabeled/** (any nesting), and, if you have them, "
     f"validation/<class>/* and test/<class>/*; {', '.join(decode.EXTENSIONS)}"
 )
-
-_PARTS = ("labeled", "unlabeled", "validation", "test")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,7 +80,7 @@ def find(path: str) -> ClassFolders:
     labeled, ignored = list_classes(path, "labeled")
     class_names = tuple(labeled)
     parts = {"labeled": _with_ids(labeled, class_names)}
-    for part in _PARTS[2:]:
+    for part in PARTS[2:]:
         if not os.path.isdir(os.path.join(path, part)):
             continue
         classes, ignored_here = list_classes(path, part)
@@ -105,7 +104,7 @@ def find(path: str) -> ClassFolders:
 def _other_folders(path):
     """Visible folders that nothing is read from, sorted: of other names than a dataset's parts."""
     names = {e.name for e in os.scandir(path) if e.is_dir() and not files.is_hidden(e.name)}
-    return sorted(name for name in names - set(_PARTS) if is_utf8(name))
+    return sorted(name for name in names - set(PARTS) if is_utf8(name))
 
 
 def find_part(path: str, part: str) -> ClassFolders:

@@ -115,7 +115,7 @@ def check(name: str, weights: str, side: int) -> None:
         for architecture in _ARCHITECTURES:
             if architecture.fetch is not None and architecture.matches(name):
                 architecture.fetch(side, **architecture.keywords(name))
-    elif weights and not os.path.isfile(weights):
+    elif weights and not os.path.isfile(os.path.expanduser(weights)):
         raise ConfigError(
             f"network_weights must be {published.IMAGENET} or a file; {weights} is no file."
         )

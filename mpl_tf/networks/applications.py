@@ -118,6 +118,7 @@ def build(
     name = canonical(name)
     _check_input_shape(name, input_shape)
     if weights not in ("", published.IMAGENET):
+        weights = os.path.expanduser(weights)
         _check_file(weights)
 
     inputs = keras.Input(input_shape)

@@ -90,8 +90,8 @@ def state(
 
     Args:
       path: the folder, which need not exist.
-      config: option name -> value, as config.Config.flat() gives it. A run that has not ended may
-        have its images elsewhere; whether they are the same is not checked here.
+      config: option name -> value, as config.Config.flat() gives it. A run may have its images
+        elsewhere; whether they are the same is not checked here.
       overwrite: whether a run that is there counts as gone.
       unsettled: options that are not compared.
 
@@ -118,10 +118,11 @@ def _state(path, config, overwrite, unsettled=()):
         if not overwrite:
             there = _without(unsettled, read_json(os.path.join(path, CONFIG)))
             config = _without(unsettled, config)
-            if RESULTS in present:
-                check_same(path, there, config)
+            is_finished = RESULTS in present
+            there, config = (_without_places(each, is_finished) for each in (there, config))
+            check_same(path, there, config)
+            if is_finished:
                 return "finished"
-            check_same(path, _without_places(there), _without_places(config))
         _check_writable(path)
         return "new" if overwrite else "interrupted"
     # What a start that was killed before config.json leaves. The other artifacts are not ours to
@@ -246,15 +247,23 @@ def _holder(path):
     return "one that has just started"
 
 
-def _without_places(config: dict[str, Any]) -> dict[str, Any]:
-    """A configuration that does not say where images and cached features lie."""
+def _without_places(config: dict[str, Any], is_finished: bool) -> dict[str, Any]:
+    """A configuration that does not say where images and cached features lie.
+
+    Args:
+      config: option name -> value.
+      is_finished: whether nobody is going to compare split and weights with those of the run, so
+        that their files must be the same.
+    """
     places: dict[str, Any] = {}
     for prefix in ("folder:", "tfrecord:"):
         if str(config.get("dataset")).startswith(prefix):
             places["dataset"] = prefix
-    for name in ("data_dir", "split_file", "cache_dir"):
-        if name in config:
-            places[name] = bool(config[name]) and name == "split_file"
+    places |= {name: False for name in ("data_dir", "cache_dir") if name in config}
+    if not is_finished:
+        places["split_file"] = bool(config.get("split_file"))
+        for name in ("network", "teacher_network", "network_weights"):
+            places[name] = os.path.basename(str(config.get(name)))
     return config | places
 
 

@@ -12,11 +12,12 @@ import numpy as np
 import tensorflow as tf
 
 from mpl_tf import config, data, files
-from mpl_tf.config import flags
+from mpl_tf.config import flags, places
 from mpl_tf.console import log
 from mpl_tf.data import contents, duplicates, splits
 from mpl_tf.data.dataset import Images, Source
 from mpl_tf.engine import devices
+from mpl_tf.images.parts import check_outside
 from mpl_tf.options import ConfigError
 from mpl_tf.runs import (
     cached,
@@ -65,9 +66,14 @@ def train_and_evaluate(
     unsettled: set[str] = set()
     if explicit is not None and settings.data.skip_broken:
         unsettled = folder.SIZES - explicit.keys()
+    for name, output in (
+        ("workdir", path),
+        ("cache_dir", cached.data_options(settings, path).cache_dir),
+    ):
+        check_outside(name, output, settings.run.dataset)
     state = folder.state(path, settings.flat(), overwrite, unsettled)
     if state == "finished":
-        _warn_of_other_images(path, settings, source)
+        _check_images_of_finished(path, settings, source)
         return report_finished(path)
     if state == "interrupted":
         for table in (folder.METRICS, folder.SHARES):
@@ -147,20 +153,28 @@ def _take_part(
         phases.fit(experiment)
 
 
-def _warn_of_other_images(path: str, settings: config.Config, source: Source | None) -> None:
-    """Says whether the images are others now than those that a finished run was trained on."""
+def _check_images_of_finished(path: str, settings: config.Config, source: Source | None) -> None:
+    """Says whether the images are others now than those that a finished run was trained on.
+
+    Raises:
+      ConfigError: they lie elsewhere, and are others, or nobody can tell.
+    """
+    there, changes, unknown = None, list[str](), ""
     try:
         there = provenance.read_images(path)
-        if there is None:
-            return
-        if source is None:
-            source = _load(settings, path)
-        changes = contents.differences(there, source.contents())
+        if there is not None:
+            source = source or _load(settings, path)
+            changes = contents.differences(there, source.contents())
     except (ConfigError, OSError) as error:
+        unknown = str(error)
+    if changes or unknown or there is None:
+        here = settings.flat()
+        dataset = files.read_json(os.path.join(path, folder.CONFIG)).get("dataset", "")
+        folder.check_same(path, here | {"dataset": places.dataset(str(dataset))}, here)
+    if unknown:
         log.warning(
-            f"whether the images are those that this run was trained on is not known: {error}"
+            f"whether the images are those that this run was trained on is not known: {unknown}"
         )
-        return
     if changes:
         log.warning(
             f"the images of {settings.run.dataset} are not those that this run was trained on: "

@@ -41,6 +41,14 @@ from mpl_tf.runs import checkpoint
             ["--dataset=folder:my_images", "--network_weights=", "--workdir=my_images"],
             "my_images has no journal.json and holds something else (labeled, unlabeled)",
         ),
+        (
+            ["my_images", "--network=small", "--workdir=my_images/unlabeled/run"],
+            "workdir my_images/unlabeled/run lies in the images",
+        ),
+        (
+            ["my_images", "--network=small", "--cache_dir=my_images/labeled"],
+            "cache_dir my_images/labeled lies in the images",
+        ),
         (["--dataset=folder:my_images", "--minute=5"], "Did you mean: minutes"),
         (["minutes=5"], "Did you mean --minutes=5?"),
         (["my_images", "--dataset=digits"], "received 'my_images' and --dataset=digits"),

@@ -45,6 +45,18 @@ def test_the_default_run_folder():
     )
 
 
+@pytest.mark.parametrize("path", ["my images", "./my images/", "x/../my images"])
+def test_the_default_run_folder_has_the_last_name_of_a_path(tmp_path, monkeypatch, path):
+    monkeypatch.chdir(tmp_path)
+    for part in ("x", "my images/labeled/ant", "my images/labeled/bee"):
+        (tmp_path / part).mkdir(parents=True)
+    for name in ("ant", "bee"):
+        (tmp_path / "my images" / "labeled" / name / "1.png").touch()
+    for dataset in (f"folder:{path}", f"folder:{tmp_path}/{path}"):
+        job = flags.parse([f"--dataset={dataset}", "--method=supervised"])
+        assert job.launch.workdir == "runs/folder-my-images-supervised-0"
+
+
 @pytest.mark.parametrize(
     ("argument", "message"),
     [

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 
 import pytest
 
@@ -133,11 +134,14 @@ def test_defaults_of_methods_are_options_that_apply_to_them():
             {"student_init": "teacher", "teacher_network": "small_16"},
             "student_init=teacher is for a student of the teacher's layers; received network=small",
         ),
-        ({"network": "file:no.keras"}, "network=file:no.keras is no file"),
-        ({"network": "file:no.tar"}, "ending in .keras or .h5; received 'no.tar'"),
+        ({"network": "file:no.keras"}, f"network=file:{os.path.abspath('no.keras')} is no file"),
+        (
+            {"network": "file:no.tar"},
+            f"ending in .keras or .h5; received '{os.path.abspath('no.tar')}'",
+        ),
         (
             {"network": "keras:ResNet50", "network_weights": "no.h5"},
-            "must be imagenet or a file; no.h5 is no file",
+            f"must be imagenet or a file; {os.path.abspath('no.h5')} is no file",
         ),
         ({"strong": "loud"}, "strong must be one of affine, autoaugment"),
         ({"split_file": "/no/file"}, "split_file /no/file cannot be read"),

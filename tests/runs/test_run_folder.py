@@ -244,3 +244,28 @@ def test_a_damaged_configuration_is_refused(tmp_path):
     (tmp_path / "config.json").write_text("{")
     with pytest.raises(ConfigError, match="cannot be read"):
         prepare(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("there", "here", "interrupted", "finished"),
+    [
+        ({"dataset": "folder:/a"}, {"dataset": "folder:/b"}, True, True),
+        ({"dataset": "folder:/a"}, {"dataset": "tfrecord:/a"}, False, False),
+        ({"cache_dir": "/a"}, {"cache_dir": ""}, True, True),
+        ({"split_file": "/a"}, {"split_file": "/b"}, True, False),
+        ({"split_file": "/a"}, {"split_file": ""}, False, False),
+        ({"network": "file:/a/m.keras"}, {"network": "file:/b/m.keras"}, True, False),
+        ({"network": "file:/a/m.keras"}, {"network": "file:/a/n.keras"}, False, False),
+    ],
+)
+def test_a_run_goes_on_where_its_files_have_moved(there, here, interrupted, finished, tmp_path):
+    def agree():
+        try:
+            return bool(run_folder.state(str(tmp_path), CONFIG | here))
+        except ConfigError:
+            return False
+
+    prepare(tmp_path, CONFIG | there)
+    assert agree() == interrupted
+    (tmp_path / "results.json").write_text("{}")
+    assert agree() == finished

@@ -107,6 +107,16 @@ def assert_refused(images, run, message, **settings):
     return str(refusal.value)
 
 
+def test_nothing_is_written_among_the_images(images, tmp_path):
+    before = contents(images)
+    for path, name in [("unlabeled/run", "workdir"), ("test/run", "workdir")]:
+        with pytest.raises(ConfigError, match=f"{name} .*{path} lies in the images"):
+            start(images, images / path)
+    with pytest.raises(ConfigError, match=r"cache_dir .*labeled lies in the images"):
+        start(images, tmp_path / "run", cache_dir=str(images / "labeled"))
+    assert contents(images) == before and not (tmp_path / "run").exists()
+
+
 CHANGES = {
     "added": (
         lambda images: save(images / "unlabeled" / "new.bmp", 99),
@@ -189,13 +199,32 @@ def test_a_finished_run_says_that_its_images_changed(images, tmp_path, monkeypat
     assert not report()
 
 
-def test_a_finished_run_belongs_to_its_folder(images, tmp_path):
-    """The name of the dataset is part of its configuration."""
-    start(images, tmp_path / "run")
-    (tmp_path / "run" / "results.json").write_text("{}")
+def test_a_finished_run_knows_its_images_elsewhere_and_refuses_others(
+    images, tmp_path, monkeypatch
+):
+    run = tmp_path / "run"
+    start(images, run, cache_dir=str(tmp_path / "here"))
+    (run / "results.json").write_text("{}")
+    monkeypatch.setattr(training, "report_finished", lambda path: path)
     moved = tmp_path / "moved"
     shutil.copytree(images, moved)
-    assert_refused(moved, tmp_path / "run", "dataset is folder:.*images there and folder:.*moved")
+    made = config.make(SMALL | {"dataset": f"folder:{moved}", "cache_dir": str(tmp_path)})
+    assert training.train_and_evaluate(made, str(run)) == str(run)
+    save(moved / "unlabeled" / "0.bmp", 99)
+    assert_refused(moved, run, "dataset is folder:.*images there and folder:.*moved here")
+    (run / "images.npz").unlink()  # as of a run whose images nobody has written down
+    assert_refused(moved, run, "dataset is folder:.*images there and folder:.*moved here")
+
+
+@pytest.mark.parametrize("spelling", ["images/", "./images", "x/..//images", "~/images"])
+def test_a_folder_has_many_spellings(images, tmp_path, monkeypatch, spelling):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "x").mkdir()
+    start("folder:images", tmp_path / "run")
+    before = (tmp_path / "run" / "config.json").read_bytes()
+    start(f"folder:{spelling}", tmp_path / "run")
+    assert (tmp_path / "run" / "config.json").read_bytes() == before
 
 
 def test_what_follows_from_the_number_of_images_is_explained(images, tmp_path):

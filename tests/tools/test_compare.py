@@ -206,6 +206,13 @@ def test_flags_that_cannot_be_used_are_refused_before_anything_runs(
     assert not (tmp_path / "out").exists()
 
 
+def test_a_comparison_is_not_written_among_its_images(compare, image_folder, capsys):
+    unlabeled = image_folder / "my_images" / "unlabeled"
+    assert compare.main([f"--dataset=folder:{unlabeled.parent}", f"--out={unlabeled / 'x'}"]) == 2
+    assert f"--out {unlabeled / 'x'} lies in the images" in capsys.readouterr().err
+    assert not (unlabeled / "x").exists()
+
+
 def test_students_of_several_rounds_share_the_steps_of_one(compare):
     options = compare.parse(["--steps=100"])
     for method, steps in (("noisy_student", 33), ("noisy_student:rounds=2", 50), ("uda", 100)):
