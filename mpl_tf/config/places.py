@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from mpl_tf.config.config import fields
@@ -18,7 +18,7 @@ def located(settings: Mapping[str, Any]) -> dict[str, Any]:
       settings: option name -> value.
     """
     names = {f.name for each in METHODS.values() for f in fields(each) if f.metadata["path"]}
-    functions = dict.fromkeys(names, _path)
+    functions: dict[str, Callable[[str], str]] = dict.fromkeys(names, _path)
     functions |= {"dataset": dataset, "network": network, "teacher_network": network}
     return {
         name: functions[name](value) if name in functions and isinstance(value, str) else value
