@@ -1,12 +1,10 @@
 """Paths as users write them, and as TensorFlow takes them."""
 
 import contextlib
-import dataclasses
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
 
 from mpl_tf.options import ConfigError
 
@@ -48,27 +46,6 @@ def absolute(path: str) -> str:
     short = os.path.normpath(whole)
     # `link/..` is elsewhere than without both.
     return short if os.path.realpath(short) == os.path.realpath(whole) else whole
-
-
-def expanded(options: type, values: Mapping[str, Any]) -> dict[str, Any]:
-    """Values of options, with `~` replaced in those that are paths.
-
-    Args:
-      options: a dataclass of `option` fields.
-      values: option name -> value.
-
-    Raises:
-      ConfigError: see `local_path`.
-    """
-    names = {field.name for field in dataclasses.fields(options) if field.metadata["path"]}
-    return {
-        name: local_path(name, value) if name in names and _is_path(value) else value
-        for name, value in values.items()
-    }
-
-
-def _is_path(value: Any) -> bool:
-    return isinstance(value, (str, os.PathLike))
 
 
 def is_utf8(path: str) -> bool:

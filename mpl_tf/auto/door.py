@@ -4,7 +4,7 @@ import os
 import time
 from typing import TYPE_CHECKING, Any
 
-from mpl_tf import console, options, paths
+from mpl_tf import console, options
 from mpl_tf.auto import early
 from mpl_tf.auto.options import AutoConfig
 
@@ -63,7 +63,7 @@ def find(
     values["dataset"] = early.as_text(dataset)
     if isinstance(network_weights, os.PathLike):
         values["network_weights"] = os.fspath(network_weights)
-    chosen = options.make(AutoConfig, paths.expanded(AutoConfig, values), "mpl_tf.auto")
+    chosen = options.make(AutoConfig, values, "mpl_tf.auto")
     with console.shown(verbose):
         return run(chosen, time.monotonic())
 

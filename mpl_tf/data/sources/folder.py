@@ -13,7 +13,7 @@ from mpl_tf.data.dataset import Dataset, Images, Source
 from mpl_tf.data.options import DataConfig
 from mpl_tf.images import class_folders, files
 from mpl_tf.options import ConfigError
-from mpl_tf.paths import expanded, local_path
+from mpl_tf.paths import local_path
 
 _SIDE = 32  # pixels, of images whose size is not set
 _SIDES = 4, 96  # of squares of one size that are kept as they are
@@ -37,7 +37,6 @@ def folder(path: str | os.PathLike[str], **settings: Any) -> Source:
       ConfigError: a part is missing or empty, a class has no image, a class of validation or test
         is not in labeled, or a file is no readable image.
     """
-    settings = expanded(DataConfig, settings)
     return load(
         local_path("folder", path), options.make(DataConfig, settings, "mpl_tf.data.folder")
     )
