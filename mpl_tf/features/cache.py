@@ -78,7 +78,7 @@ class Cache:
         unknown = [number for number in chunks if number not in self._checked]
         if not unknown or not os.path.lexists(self.path):
             return unknown
-        self._check_about()
+        self._check_there()
         checksums = self._read_lines()
         written = [number for number in unknown if number in checksums]
         good = set(self._intact(written, checksums))
@@ -97,12 +97,14 @@ class Cache:
         Raises:
           ConfigError: the folder cannot be written, or holds something else.
         """
+        if os.path.lexists(self.path):
+            self._check_there()
         try:
             os.makedirs(self.path, exist_ok=True)
         except OSError as error:
             raise ConfigError(f"{self.path} cannot be written: {error.strerror}.") from error
         with self._locked():
-            self._check_about()
+            self._check_there()
             if not os.path.exists(self._file(ABOUT)):
                 files.write_json(self._file(ABOUT), {"depends_on": self.depends_on})
             self._allocate()
@@ -165,15 +167,23 @@ class Cache:
         finally:
             lock.release()
 
-    def _check_about(self) -> None:
-        """Refuses a folder with other features."""
-        path = self._file(ABOUT)
-        if not os.path.lexists(path):
+    def _check_there(self) -> None:
+        """Refuses what is no folder of a cache, or one with other features."""
+        way_out = f"Remove {self.path}, and the features are computed again."
+        if not os.path.isdir(self.path):
+            raise ConfigError(f"{self.path} is {files.what_is(self.path)}, no folder. {way_out}")
+        for name in (FEATURES, CHUNKS, ABOUT, LOCK):
+            if (lies_there := files.what_is(self._file(name))) not in ("a file", "nothing"):
+                raise ConfigError(f"{self._file(name)} is {lies_there}, no file. {way_out}")
+        if not os.path.lexists(self._file(ABOUT)):
             return
-        if files.read_json(path, About)["depends_on"] != self.depends_on:
+        try:
+            depends_on = files.read_json(self._file(ABOUT), About)["depends_on"]
+        except ConfigError as error:
+            raise ConfigError(f"{error} {way_out}") from error
+        if depends_on != self.depends_on:
             raise ConfigError(
-                f"{self.path} holds features of something else, as its {ABOUT} says. Remove it, "
-                "and they are computed again."
+                f"{self.path} holds features of something else, as its {ABOUT} says. {way_out}"
             )
 
     def _allocate(self) -> None:

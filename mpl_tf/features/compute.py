@@ -2,6 +2,7 @@
 
 import collections
 import concurrent.futures
+import functools
 from collections.abc import Callable, Iterator, Sequence
 from typing import TypeAlias
 
@@ -23,7 +24,8 @@ Forward: TypeAlias = Callable[[tf.Tensor], tf.Tensor]
 
 def forward(backbone: keras.Model) -> Forward:
     """The pass of a backbone that makes features: without dropout, traced once."""
-    return tf.function(lambda images: backbone(images, training=False), autograph=False)
+    # No lambda: of those of one line TensorFlow warns that one is traced often.
+    return tf.function(functools.partial(backbone, training=False), autograph=False)
 
 
 def fill(
@@ -53,7 +55,7 @@ def fill(
         bar.update(view_set.count * (rows_of(chunks, images) - rows_of(missing, images)))
         for chunk, features in _features(images, view_set, run, missing, bar):
             last = min(CHUNK, len(images) - chunk * CHUNK)
-            filling.write(chunk, _narrowed(features[:last], cache.dtype))
+            filling.write(chunk, narrowed(features[:last], cache.dtype))
 
 
 def rows_of(chunks: Sequence[int], images: Images) -> int:
@@ -116,8 +118,16 @@ def pixels(images: Images, view_set: ViewSet, chunks: Sequence[int]) -> Iterator
             yield under_way.popleft().result()
 
 
-def _narrowed(features: np.ndarray, dtype: np.dtype) -> np.ndarray:
-    """Features in the dtype of a cache; refuses what is none there."""
+def narrowed(features: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """Features in a dtype.
+
+    Args:
+      features: of any shape.
+      dtype: floating.
+
+    Raises:
+      ConfigError: they are NaN or infinite, or become so.
+    """
     with np.errstate(over="ignore"):
         narrow = features.astype(dtype)
     if np.isfinite(narrow).all():

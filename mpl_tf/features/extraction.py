@@ -60,4 +60,5 @@ def extract(
     run = compute.forward(backbone)
     positions = tf.data.Dataset.from_tensor_slices(images.positions).batch(CHUNK)
     batches = images.store.batches(positions, CHUNK)
-    return np.concatenate([np.asarray(run(batch), np.float32) for batch in batches])
+    features = np.concatenate([np.asarray(run(batch), np.float32) for batch in batches])
+    return compute.narrowed(features, np.dtype(np.float32))

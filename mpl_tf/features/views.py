@@ -42,7 +42,8 @@ class ViewSet:
     @functools.cached_property
     def traced(self) -> Callable[..., tf.Tensor]:
         """`make` as a graph, which is made once: strong views are many operations."""
-        return tf.function(self.make, autograph=False)
+        # `partial`: TensorFlow warns of the methods of all objects as of one that is traced often.
+        return tf.function(functools.partial(self.make), autograph=False)
 
     def make(self, images: tf.Tensor, chunk: tf.Tensor, number: tf.Tensor) -> tf.Tensor:
         """One view of each image of a chunk.

@@ -11,10 +11,12 @@ from matplotlib import ticker
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis, XAxis
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 
 from mpl_tf.console import log
 from mpl_tf.engine.roles import ROLES
 from mpl_tf.files import reason, whole
+from mpl_tf.paths import is_utf8
 
 # The same thing has the same colour in every panel, and a network's colour is its alone.
 NETWORK_COLORS = dict(zip(ROLES, ("tab:orange", "tab:blue", "tab:green", "tab:red"), strict=True))
@@ -26,7 +28,8 @@ _FEW_POINTS = 50  # a curve of fewer shows each of them
 def save(path: str, make: Callable[[], Figure], dpi: int = 100) -> bool:
     """Writes a picture. What cannot be drawn is said, and stops nothing.
 
-    Text is drawn as it stands: a class may be called `$x_1$`.
+    Text is drawn as it stands: a class may be called `$x_1$`. Bytes that are no text, in the name
+    of a file, are question marks.
 
     Args:
       path: the PNG to write.
@@ -46,7 +49,9 @@ def save(path: str, make: Callable[[], Figure], dpi: int = 100) -> bool:
             warnings.catch_warnings(record=True) as caught,
         ):
             warnings.simplefilter("always")
-            make().savefig(content, format="png", dpi=dpi)
+            figure = make()
+            _replace_what_is_no_text(figure)
+            figure.savefig(content, format="png", dpi=dpi)
     except Exception as error:
         log.warning(f"{path} could not be drawn, and all else goes on: {reason(error)}")
         return False
@@ -55,6 +60,14 @@ def save(path: str, make: Callable[[], Figure], dpi: int = 100) -> bool:
     with whole(path) as partial, open(partial, "wb") as file:
         file.write(content.getvalue())
     return True
+
+
+def _replace_what_is_no_text(figure: Figure) -> None:
+    """Puts a question mark for bytes that are no UTF-8, which the name of a file may have."""
+    for text in figure.findobj(Text):
+        shown = text.get_text()
+        if not is_utf8(shown):
+            text.set_text(shown.encode(errors="replace").decode())
 
 
 def pixels(image: np.ndarray) -> np.ndarray:

@@ -11,6 +11,7 @@ from mpl_tf.data import stores
 from mpl_tf.engine import devices
 from mpl_tf.features import cache
 from mpl_tf.runs import callbacks, checkpoint
+from mpl_tf.serving import saved_model
 
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
@@ -46,7 +47,7 @@ def reason(error: BaseException, folder: str, way: WayOn) -> str:
             f"another worker is gone ({devices.reason(error)}).\nStart all workers again, and they "
             "continue from the last checkpoint."
         )
-    if isinstance(error, checkpoint.CheckpointError | cache.CacheError):
+    if isinstance(error, checkpoint.CheckpointError | cache.CacheError | saved_model.DivergedError):
         return str(error)
     if isinstance(error, tf.errors.OpError) and (fault := stores.fault(error)):
         return (

@@ -39,6 +39,10 @@ _FORMS = {CLASS_NAMES: list[str], CONFIG: dict[str, Any], ABOUT: About}
 _PARTIAL = ".partial-"
 
 
+class DivergedError(ConfigError):
+    """A network cannot be exported because its weights are no finite numbers."""
+
+
 def export(
     network: keras.Model,
     directory: str | os.PathLike[str],
@@ -160,10 +164,10 @@ def check_temperature(temperature: Any) -> float:
 
 
 def _check_finite(network: keras.Model) -> None:
-    """Raises ConfigError if a weight is no number: the answers would be none either."""
+    """Raises DivergedError if a weight is no number: the answers would be none either."""
     for weight in network.weights:
         if not np.isfinite(np.asarray(keras.ops.convert_to_numpy(weight), np.float64)).all():
-            raise ConfigError(
+            raise DivergedError(
                 f"weight {weight.path} holds NaN or infinite values: training has diverged, and "
                 "nothing was exported. A lower learning rate or clip_norm=5 may help."
             )

@@ -8,6 +8,7 @@ import sys
 import numpy as np
 import pytest
 
+from mpl_tf import files
 from mpl_tf.features import cache as caches
 from mpl_tf.features.cache import Cache, CacheError
 from mpl_tf.options import ConfigError
@@ -151,6 +152,28 @@ def test_other_features_are_not_taken_for_these(make, tmp_path):
         make().missing([0])
 
 
+@pytest.mark.parametrize(
+    ("name", "what"),
+    [
+        (caches.FEATURES, "a folder"),
+        (caches.CHUNKS, "a folder"),
+        (caches.ABOUT, "a folder"),
+        (caches.LOCK, "a folder"),
+        (caches.ABOUT, ""),
+        (caches.ABOUT, "[]"),
+        ("", "a file"),
+    ],
+)
+def test_what_is_no_cache_is_refused_with_the_way_out(make, tmp_path, name, what):
+    fill(make())
+    path = tmp_path / "c" / name
+    files.remove(str(path))
+    path.mkdir() if what == "a folder" else path.write_text(what)
+    for attempt in (lambda: make().missing([0]), lambda: fill(make())):
+        with pytest.raises(ConfigError, match=f"Remove {tmp_path / 'c'}, and the features are c"):
+            attempt()
+
+
 def test_a_full_disk_is_said(make, monkeypatch):
     def full(file):
         raise OSError(28, os.strerror(28))
@@ -165,9 +188,11 @@ def test_a_full_disk_is_said(make, monkeypatch):
 
 
 def test_a_folder_that_cannot_be_made(make, tmp_path):
-    (tmp_path / "c").write_text("a file")
-    with pytest.raises(ConfigError, match="c cannot be written"):
-        fill(make())
+    (tmp_path / "file").touch()
+    cache = Cache(str(tmp_path / "file" / "c"), {}, SHAPE, "float16", CHUNK)
+    assert cache.missing([0]) == [0]
+    with pytest.raises(ConfigError, match="c cannot be written: Not a directory"):
+        fill(cache)
 
 
 HOLDER = """

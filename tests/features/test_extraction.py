@@ -1,5 +1,7 @@
 """Features of images for work of one's own."""
 
+import logging
+
 import keras
 import numpy as np
 import pytest
@@ -35,6 +37,24 @@ def test_they_are_the_backbones(network, images, tmp_path):
         cached = mpl_tf.features.extract(some, network, str(tmp_path))
         np.testing.assert_allclose(cached, expected[[69, 3]], rtol=1e-3)
     assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_they_are_computed_often_without_a_warning_of_tensorflow(
+    network, images, tmp_path, caplog, monkeypatch
+):
+    monkeypatch.setattr(logging.getLogger("tensorflow"), "propagate", True)
+    for number in range(7):
+        mpl_tf.features.extract(images[:2], network)
+        mpl_tf.features.extract(images[number : number + 2], network, str(tmp_path))
+    assert "retracing" not in caplog.text
+
+
+def test_what_is_no_number_is_refused_cached_or_not(network, images, tmp_path):
+    for weight in parts.backbone(network).weights:
+        weight.assign(weight * np.nan)
+    for cache_dir in ("", str(tmp_path)):
+        with pytest.raises(ConfigError, match="features that are NaN or infinite"):
+            mpl_tf.features.extract(images, network, cache_dir)
 
 
 def test_what_has_none_is_refused(network, images):

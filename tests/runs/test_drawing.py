@@ -1,6 +1,7 @@
 """Pictures stop nothing: names that look like formulas, images of one pixel, what raises."""
 
 import logging
+import os
 
 import numpy as np
 import pytest
@@ -25,6 +26,15 @@ def test_any_name_is_drawn_as_it_stands(name, tmp_path, messages):
     assert drawing.save(str(path), titled(name))
     assert path.read_bytes().startswith(b"\x89PNG")
     assert messages(logging.WARNING) == messages(logging.INFO) == ""
+
+
+def test_bytes_that_are_no_text_are_question_marks(tmp_path, messages):
+    pictures = []
+    for name in (os.fsdecode(b"caf\xe9.png"), "caf?.png"):
+        assert drawing.save(str(tmp_path / "a.png"), titled(name))
+        pictures.append((tmp_path / "a.png").read_bytes())
+    assert pictures[0] == pictures[1]
+    assert messages(logging.WARNING) == ""
 
 
 def test_a_formula_is_no_formula(tmp_path):
