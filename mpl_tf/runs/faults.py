@@ -11,7 +11,6 @@ from mpl_tf.data import stores
 from mpl_tf.engine import devices
 from mpl_tf.features import cache
 from mpl_tf.runs import callbacks, checkpoint
-from mpl_tf.serving import saved_model
 
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
@@ -47,7 +46,7 @@ def reason(error: BaseException, folder: str, way: WayOn) -> str:
             f"another worker is gone ({devices.reason(error)}).\nStart all workers again, and they "
             "continue from the last checkpoint."
         )
-    if isinstance(error, checkpoint.CheckpointError | cache.CacheError | saved_model.DivergedError):
+    if isinstance(error, checkpoint.CheckpointError | cache.CacheError):
         return str(error)
     if isinstance(error, tf.errors.OpError) and (fault := stores.fault(error)):
         return (

@@ -18,7 +18,7 @@ from mpl_tf.features.tables import Features
 from mpl_tf.formulas import calibration as formulas
 from mpl_tf.formulas import measures
 from mpl_tf.options import ConfigError
-from mpl_tf.runs import calibration, folder, pictures
+from mpl_tf.runs import calibration, callbacks, folder, pictures
 from mpl_tf.runs.experiment import Experiment
 from mpl_tf.runs.provenance import git_revision, versions
 from mpl_tf.serving import saved_model
@@ -89,7 +89,13 @@ def finish(experiment: Experiment) -> dict[str, Any]:
 
     Returns:
       What results.json says apart from the time it took.
+
+    Raises:
+      callbacks.NonFiniteError: the delivered network has a weight that is no number.
     """
+    delivered = experiment.whole(experiment.method.network())
+    if weight := saved_model.non_finite_weight(delivered):  # of the last step, say
+        raise callbacks.NonFiniteError(f"weight {weight} holds NaN or infinite values at the end")
     method, run, split = experiment.method, experiment.config.run, experiment.split
     part = "test" if split.test else "validation"
     images = split.test or split.validation
@@ -108,7 +114,7 @@ def finish(experiment: Experiment) -> dict[str, Any]:
         }
     saved_model.remove_unfinished(experiment.file(folder.EXPORT))  # if it was killed here before
     saved_model.export(
-        experiment.whole(method.network()),
+        delivered,
         experiment.file(folder.EXPORT),
         split.class_names,
         config=experiment.config.flat(),

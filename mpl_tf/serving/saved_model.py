@@ -39,10 +39,6 @@ _FORMS = {CLASS_NAMES: list[str], CONFIG: dict[str, Any], ABOUT: About}
 _PARTIAL = ".partial-"
 
 
-class DivergedError(ConfigError):
-    """A network cannot be exported because its weights are no finite numbers."""
-
-
 def export(
     network: keras.Model,
     directory: str | os.PathLike[str],
@@ -164,13 +160,20 @@ def check_temperature(temperature: Any) -> float:
 
 
 def _check_finite(network: keras.Model) -> None:
-    """Raises DivergedError if a weight is no number: the answers would be none either."""
+    """Raises ConfigError if a weight is no number: the answers would be none either."""
+    if path := non_finite_weight(network):
+        raise ConfigError(
+            f"weight {path} holds NaN or infinite values: training has diverged, and nothing was "
+            "exported. A lower learning rate or clip_norm=5 may help."
+        )
+
+
+def non_finite_weight(network: keras.Model) -> str:
+    """The path of a weight that has NaN or infinite values; "" if none has."""
     for weight in network.weights:
         if not np.isfinite(np.asarray(keras.ops.convert_to_numpy(weight), np.float64)).all():
-            raise DivergedError(
-                f"weight {weight.path} holds NaN or infinite values: training has diverged, and "
-                "nothing was exported. A lower learning rate or clip_norm=5 may help."
-            )
+            return weight.path
+    return ""
 
 
 def _save(module: tf.Module, path: str, assets: Mapping[str, Any]) -> None:

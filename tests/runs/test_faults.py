@@ -11,7 +11,6 @@ from mpl_tf.options import ConfigError
 from mpl_tf.runs import faults
 from mpl_tf.runs.callbacks import NonFiniteError
 from mpl_tf.runs.checkpoint import CheckpointError
-from mpl_tf.serving.saved_model import DivergedError
 
 WAY = faults.WayOn("the same command continues", "other images begin anew")
 FULL = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "f")
@@ -31,7 +30,6 @@ def of_tensorflow(kind, message):
         ),
         (of_tensorflow("AbortedError", "gone"), "another worker is gone (gone).\nStart all"),
         (CheckpointError("step 3 is gone."), "step 3 is gone."),
-        (DivergedError("weight w holds NaN"), "weight w holds NaN"),
         (CacheError("f cannot be written: no room."), "f cannot be written: no room."),
         (
             of_tensorflow("InvalidArgumentError", "assertion failed: a.png is no image [[node x]]"),

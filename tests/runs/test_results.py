@@ -1,13 +1,16 @@
 """What the end of a run computes of its networks."""
 
 import logging
+import types
 
+import keras
 import numpy as np
 import pytest
 
 import mpl_tf
 from mpl_tf.options import ConfigError
 from mpl_tf.runs import results
+from mpl_tf.runs.callbacks import NonFiniteError
 
 
 def test_the_digest_sees_every_bit():
@@ -48,3 +51,12 @@ def test_the_summary_names_the_files_that_are_there(tmp_path, messages):
     results.summarize({"seconds": 1.0, "test_accuracy": {"ema": 0.5}}, str(tmp_path))
     listed = messages(logging.INFO).partition(f"In {tmp_path}:\n")[2].splitlines()
     assert [line.split()[0] for line in listed] == ["metrics.csv", "results.json"]
+
+
+def test_a_network_that_is_no_numbers_at_the_end_has_failed_while_training():
+    network = keras.Sequential([keras.Input((2,)), keras.layers.Dense(2, name="last")])
+    network.layers[0].bias.assign([0.0, np.nan])
+    method = types.SimpleNamespace(network=lambda: network)
+    experiment = types.SimpleNamespace(method=method, whole=lambda network: network)
+    with pytest.raises(NonFiniteError, match=r"weight \S*last/bias holds NaN or infinite values"):
+        results.finish(experiment)
