@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from mpl_tf import networks
 from mpl_tf.engine.logits import check_logits
 from mpl_tf.networks import applications, parts
 from mpl_tf.options import ConfigError
@@ -288,3 +289,11 @@ def test_an_unknown_name_is_answered_with_all_names_the_close_ones_first():
     ) as error:
         applications.canonical("resnet5")
     assert all(name in str(error.value) for name in applications.names())
+
+
+def test_a_file_of_weights_may_lie_in_the_home_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    with pytest.raises(ConfigError, match=f"network_weights {tmp_path}/w.h5 is no file"):
+        networks.find("keras:MobileNetV2")(3, (32, 32, 3), seed=0, weights="~/w.h5")
+    (tmp_path / "w.h5").touch()
+    networks.check("keras:MobileNetV2", "~/w.h5", 32)
