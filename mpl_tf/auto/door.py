@@ -147,7 +147,7 @@ def run(chosen: AutoConfig, start: float) -> "Outcome":
                 path,
                 chosen.label_next,
                 {
-                    "dataset": name,
+                    "dataset": places.dataset(name),
                     "network": first.network,
                     "network_weights": first.weights,
                     "note": first.note,

@@ -23,7 +23,7 @@ from mpl_tf.auto.options import AutoConfig
 from mpl_tf.networks import published
 from mpl_tf.options import ConfigError
 from mpl_tf.runs import restore
-from mpl_tf.serving import loading
+from mpl_tf.serving import loading, saved_model
 
 QUICK = {"steps": 8, "labeled_batch": 4, "unlabeled_ratio": 2, "student_learning_rate": 5.0}
 QUICK |= {"finetune_steps": 0, "strong": "none"}  # others take seconds to trace
@@ -90,6 +90,8 @@ def test_a_method_that_wins_leaves_its_run(
     assert len(names) == 5 and names[0] == summary["delivered"]
     export = loading.load(str(folder / summary["export"]))
     assert export.calibration_temperature == summary["calibration_temperature"]
+    about = saved_model.read_asset(export.path, saved_model.CONFIG)
+    assert about["dataset"] == f"folder:{colored_folder}"  # which `evaluate` compares
     _, network = restore.restore(restore.find(str(folder / "run")))
     images = np.random.default_rng(0).integers(0, 256, (5, 12, 12, 3), np.uint8)
     probs = keras.ops.softmax(network(images) / export.calibration_temperature)
