@@ -12,7 +12,8 @@ import mpl_tf
 from mpl_tf.auto import __main__ as auto
 from mpl_tf.auto import door, early
 from mpl_tf.features import cache
-from mpl_tf.runs import checkpoint
+from mpl_tf.options import ConfigError
+from mpl_tf.runs import checkpoint, folder
 
 
 @pytest.mark.parametrize(
@@ -158,3 +159,35 @@ print([auto.main(line) for line in {lines}], [*{{"tensorflow", "keras"}} & {{*sy
     command = [sys.executable, "-c", code]
     done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=image_folder)
     assert done.stdout == "[2, 2, 2, 2, 2, 2] []\n", done.stderr
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        ([], ""),
+        (["run.lock"], ""),
+        (["journal.json", "export/1/saved_model.pb", "mine.txt"], ""),
+        (["journal.json", "run/config.json", "run/mine.txt"], ""),
+        (["run.lock", "mine.txt"], "has no journal.json and holds something else (mine.txt); cho"),
+        (["journal.json", "run/mine.txt"], "run has no config.json and holds something that is no"),
+    ],
+)
+def test_a_folder_that_holds_something_else_is_refused(tmp_path, names, message):
+    for name in names:
+        (tmp_path / "auto" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "auto" / name).write_text("")
+    if not message:
+        early.check_workdir(str(tmp_path / "auto"))
+        return
+    with pytest.raises(ConfigError) as refusal:
+        early.check_workdir(str(tmp_path / "auto"))
+    assert message in str(refusal.value)
+
+
+def test_a_folder_that_cannot_be_written_or_is_busy_is_refused(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ConfigError, match="file is a file, no folder"):
+        early.check_workdir(str(tmp_path / "file" / "auto"))
+    busy = str(tmp_path / "auto")
+    with folder.lock(busy), pytest.raises(ConfigError, match="is in use by another process"):
+        early.check_workdir(busy)
