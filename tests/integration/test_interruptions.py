@@ -240,10 +240,12 @@ def test_exports_of_an_interrupted_run_stay(tmp_path, monkeypatch, capsys, smoke
     assert (path / "export" / "2" / "saved_model.pb").exists()
 
 
-def test_a_lack_of_memory_is_not_taken_for_one_of_disk(tmp_path, monkeypatch, smoke):
+def test_a_lack_of_memory_is_not_taken_for_one_of_disk(tmp_path, monkeypatch, capsys, smoke):
     def fail(*arguments):
         raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor")
 
     monkeypatch.setattr(phases, "fit", fail)
-    with pytest.raises(tf.errors.ResourceExhaustedError, match="OOM"):
-        smoke.run(tmp_path / "run")
+    assert smoke.run(tmp_path / "run") == cli.FAILED
+    stopped = capsys.readouterr().err
+    assert "Stopped: there is not enough memory: OOM when allocating tensor." in stopped
+    assert "cannot be written" not in stopped
