@@ -3,6 +3,7 @@
 They raise at once, or are kept in mind and polled after each step.
 """
 
+import _thread
 import contextlib
 import signal
 import sys
@@ -14,7 +15,8 @@ from mpl_tf.console import complain
 
 # Seconds after which a signal whose exception was lost raises again.
 _AGAIN = 0.5
-_HAS_TIMER = hasattr(signal, "setitimer")  # not on Windows
+# The name of the thread that sees to it.
+REMINDERS = "reminders of a signal"
 
 
 class Terminated(BaseException):
@@ -31,16 +33,28 @@ class _Raising:
     def __init__(self) -> None:
         self.error: type[BaseException] | None = None
         self._unraisable = sys.unraisablehook
+        self._ended, self._reminding = threading.Event(), threading.Lock()
+        self._is_reminder = False
 
     def terminate(self, number: int, frame: Any) -> None:
         """Handles SIGTERM."""
-        self._raise(Terminated)
+        self._raise(Terminated, number)
 
     def interrupt(self, number: int, frame: Any) -> None:
         """Handles Ctrl-C."""
-        self._raise(KeyboardInterrupt)
+        self._raise(KeyboardInterrupt, number)
 
-    def again(self, number: int = 0, frame: Any = None) -> None:
+    def end(self) -> None:
+        """No reminder comes after this."""
+        with self._reminding:
+            self._ended.set()
+
+    def take_reminder(self) -> bool:
+        """Whether the signal that is handled is none, but a reminder of one."""
+        is_reminder, self._is_reminder = self._is_reminder, False
+        return is_reminder
+
+    def again(self) -> None:
         """Raises what was lost; nothing while it is on its way, through the cleaning up."""
         if self.error and not _is_handled(self.error):
             raise self.error
@@ -50,11 +64,23 @@ class _Raising:
         if self.error is None or not issubclass(unraisable.exc_type, self.error):
             self._unraisable(unraisable)
 
-    def _raise(self, error: type[BaseException]) -> None:
-        self.error = error
-        if _HAS_TIMER:  # elsewhere it is raised at the next safe point, or the end
-            signal.setitimer(signal.ITIMER_REAL, _AGAIN, _AGAIN)
+    def _raise(self, error: type[BaseException], number: int) -> None:
+        if self.take_reminder():
+            self.again()
+            return
+        is_first, self.error = self.error is None, error
+        if is_first:
+            reminders = threading.Thread(None, self._remind, REMINDERS, [number], daemon=True)
+            reminders.start()
         raise error
+
+    def _remind(self, number: int) -> None:
+        """Has the main thread handle the signal again and again, in a thread of its own."""
+        while not self._ended.wait(_AGAIN):
+            with self._reminding:
+                if not self._ended.is_set():
+                    self._is_reminder = True
+                    _thread.interrupt_main(signal.Signals(number))
 
 
 _raising: _Raising | None = None
@@ -84,8 +110,6 @@ def raised() -> Iterator[None]:
         # A shell has it ignored in what runs in the background.
         if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
             handlers.enter_context(_handler(signal.SIGINT, raising.interrupt))
-        if _HAS_TIMER:
-            handlers.enter_context(_handler(signal.SIGALRM, raising.again))
         sys.unraisablehook, _raising = raising.report, raising
         try:
             yield
@@ -94,8 +118,7 @@ def raised() -> Iterator[None]:
                 raise
             raise raising.error from error
         finally:
-            if _HAS_TIMER:
-                signal.setitimer(signal.ITIMER_REAL, 0)
+            raising.end()
             sys.unraisablehook, _raising = hook, before
         raising.again()
 
@@ -115,10 +138,13 @@ class Stop:
 
     def terminate(self, number: int, frame: Any) -> None:
         """Handles SIGTERM."""
-        self.error = Terminated
+        if not (_raising and _raising.take_reminder()):
+            self.error = Terminated
 
     def interrupt(self, number: int, frame: Any) -> None:
         """Handles Ctrl-C; the second one does not wait."""
+        if _raising and _raising.take_reminder():
+            return
         if self():
             raise KeyboardInterrupt
         self.error = KeyboardInterrupt
