@@ -452,3 +452,17 @@ def test_joint_views_share_one_set_of_batch_statistics(joint, convolutional, ran
     else:  # two passes: the weak batch, and the other two
         expected = 0.5 * mean("weak") + 0.5 * mean("labeled", "strong")
     np.testing.assert_allclose(norm.moving_mean, expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("weight", [0.0, 0.5])
+def test_batch_statistics_are_renewed_on_the_batches_of_steps(weight, convolutional, random_batch):
+    student = convolutional(2)
+    model = mpl_tf.MetaPseudoLabels(convolutional(1), student, student_supervised_weight=weight)
+    model.compile(student_optimizer="sgd", teacher_optimizer="sgd")
+    batch = random_batch((6, 6, 1))
+    model.renew_statistics(tf.data.Dataset.from_tensors(batch).repeat(), steps=1)
+    norm = next(x for x in model.ema.layers if isinstance(x, keras.layers.BatchNormalization))
+    seen = ["labeled", "strong"] if weight else ["strong"]
+    images = np.concatenate([batch[name] for name in seen])
+    inputs = keras.Model(model.ema.input, norm.input).predict(images, verbose=0)
+    np.testing.assert_allclose(norm.moving_mean, inputs.mean(axis=(0, 1, 2)), rtol=1e-6)
