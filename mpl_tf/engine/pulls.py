@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 import tensorflow as tf
 
+from mpl_tf.engine import replicas
 from mpl_tf.formulas import feedback
 
 
@@ -20,11 +21,12 @@ def of_terms(
       logits: name of images -> floating [N_j, K], from which the terms were computed.
 
     Returns:
-      Name of a term that there is -> scalar, of this replica's images.
+      Name of a term that there is -> scalar, the same on every replica.
     """
     sources = list(logits.values())
-    return {
+    local = {
         name: feedback.pull([g for g in tape.gradient(term, sources) if g is not None])
         for name, term in terms.items()
         if tf.is_tensor(term)
     }
+    return replicas.mean_over_replicas(local)
