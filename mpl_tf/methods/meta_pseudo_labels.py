@@ -266,7 +266,7 @@ class MetaPseudoLabels(Method):
                 terms["feedback"] *= self.estimator.unit_scale(step)
             loss = terms["supervised"] + terms["uda"] + terms["feedback"]
             with tape.stop_recording():
-                self.log_share(pulls.of_terms(tape, terms, logits))
+                self.log_share(tape, terms, logits)
             scaled = self.teacher_optimizer.scale_loss(loss)
         self.log(
             teacher_loss=loss,
@@ -291,12 +291,20 @@ class MetaPseudoLabels(Method):
             return {"labeled": labeled, "weak": weak, "strong": strong}
         return dict(zip(views, self.forward(self.teacher, *views.values()), strict=True))
 
-    def log_share(self, pull_of: dict[str, tf.Tensor]) -> None:
-        """Logs the feedback's part of the pull on the teacher's logits.
+    def log_share(
+        self,
+        tape: tf.GradientTape,
+        terms: dict[str, tf.Tensor | float],
+        logits: dict[str, tf.Tensor],
+    ) -> None:
+        """Logs the feedback's part of the pull on the teacher's logits; see `pulls.of_terms`.
 
         Args:
-          pull_of: name of a term of the teacher's loss -> its pull.
+          tape: persistent, which has recorded the terms.
+          terms: name -> term of the teacher's loss, 0.0 where there is none.
+          logits: name of images -> floating [N_j, K], the teacher's.
         """
+        pull_of = pulls.of_terms(tape, terms, logits)
         if "feedback" in pull_of:
             total = tf.add_n(list(pull_of.values()))
             self.log(feedback_share=tf.math.divide_no_nan(pull_of["feedback"], total))
