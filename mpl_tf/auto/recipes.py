@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mpl_tf import config
-from mpl_tf.config.recipes import HEAD, PRETRAINED
+from mpl_tf.config.recipes import HEAD, HEAD_OF, PRETRAINED
 from mpl_tf.data import pairing
 from mpl_tf.data.dataset import Dataset
 from mpl_tf.methods import METHODS
@@ -47,7 +47,7 @@ _BATCHES = {"labeled_batch": 32, "unlabeled_ratio": 7}
 
 def digest() -> str:
     """A digest of all settings here, and of those that runs have of themselves, hexadecimal."""
-    tables = (HEADS, LAYERS, DEEPER, WHOLE, _BATCHES, HEAD, PRETRAINED)
+    tables = (HEADS, LAYERS, DEEPER, WHOLE, _BATCHES, HEAD, HEAD_OF, PRETRAINED)
     return hashlib.sha256(json.dumps([*map(_plain, tables)], sort_keys=True).encode()).hexdigest()
 
 

@@ -42,7 +42,9 @@ def make(settings: Mapping[str, Any], dataset: Dataset | None = None) -> Config:
     name = settings.get("dataset", RunConfig.dataset)
     network, weights = (settings.get(k, "") for k in ("network", "network_weights"))
     pretrained = networks.is_pretrained(network, weights)
-    suited = recipe(name, dataset, settings.get("train", NetworkConfig.train), pretrained)
+    method = settings.get("method", RunConfig.method)
+    train = settings.get("train", NetworkConfig.train)
+    suited = recipe(name, dataset, method, train, pretrained)
     values = _resolve(settings, suited)
 
     def without(name: str) -> tuple[Any, Any]:

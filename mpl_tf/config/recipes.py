@@ -106,26 +106,50 @@ HEAD: Mapping[str, Any] = {
     "eval_every": 100,
     "log_every": 20,
     "student_learning_rate": 3.0,
-    "student_wait_steps": 0,
-    "teacher_learning_rate": 3.0,
-    "uda_weight": 0.5,
     "finetune_learning_rate": 1.0,
     "finetune_steps": 100,
 }
+# What a method has otherwise there. The student learns from labels of views that are easier to the
+# teacher than its own, which are surer than the teacher, and is finetuned so gently that it keeps
+# what it has learned from them.
+HEAD_OF: Mapping[str, Mapping[str, Any]] = {
+    "mpl": {
+        "student_learning_rate": 60.0,
+        "student_wait_steps": 0,
+        "teacher_learning_rate": 20.0,
+        "feedback_scale": "unit",
+        "label_view": "weak",
+        "label_temperature": 0.1,
+        "uda_weight": 0.0,
+        "finetune_learning_rate": 0.3,
+        "finetune_steps": 20,
+    }
+}
 # The same for backbones that learn, too: fewer steps, each of which takes longer.
-PRETRAINED: Mapping[str, Any] = {**HEAD, "steps": 200, "eval_every": 50, "finetune_steps": 50}
+PRETRAINED: Mapping[str, Any] = {
+    **HEAD,
+    "steps": 200,
+    "eval_every": 50,
+    "student_wait_steps": 0,
+    "teacher_learning_rate": 3.0,
+    "uda_weight": 0.5,
+    "finetune_steps": 50,
+}
 
 
 def recipe(
-    name: str, dataset: Dataset, train: str = "all", pretrained: bool = False
+    name: str, dataset: Dataset, method: str, train: str = "all", pretrained: bool = False
 ) -> dict[str, Any]:
     """Option name -> value, what is better for a run than the options' own defaults.
 
     Args:
       name: of the dataset, as `--dataset` takes it.
       dataset: which it is; its `sizes` count too.
+      method: its name.
       train: what of the networks is trained, as `--train` takes it.
       pretrained: whether they start from learned weights.
     """
     start: Mapping[str, Any] = PRETRAINED if pretrained else {}
-    return {**dataset.sizes, **RECIPES.get(name, {}), **(HEAD if train == "head" else start)}
+    if train == "head":
+        start = {**HEAD, **HEAD_OF.get(method, {})}
+    return {**dataset.sizes, **RECIPES.get(name, {}), **start}

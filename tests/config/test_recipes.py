@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 
 from mpl_tf import config
-from mpl_tf.config.recipes import HEAD, PRETRAINED, RECIPES
+from mpl_tf.config.recipes import HEAD, HEAD_OF, PRETRAINED, RECIPES
 from mpl_tf.data import DATASETS
 from mpl_tf.methods import METHODS
 
@@ -21,7 +21,7 @@ def test_recipes_name_options():
     groups += [method.Config for method in METHODS.values()]
     names = {field.name for group in groups for field in dataclasses.fields(group)}
     assert RECIPES.keys() <= DATASETS.keys()
-    for dataset, recipe in {**RECIPES, "head": HEAD, "whole": PRETRAINED}.items():
+    for dataset, recipe in {**RECIPES, **HEAD_OF, "head": HEAD, "whole": PRETRAINED}.items():
         assert recipe.keys() <= names, dataset
 
 
@@ -37,7 +37,11 @@ def test_pretrained_networks_have_recipes_of_their_own(method):
     network = {"network": "keras:MobileNetV3Small", "network_weights": __file__}
     made = config.make({"dataset": "fashion_mnist", "method": method, "train": "head", **network})
     assert made.run.steps == HEAD["steps"] != RECIPES["fashion_mnist"]["steps"]
-    assert made.optimizer.student_learning_rate == HEAD["student_learning_rate"]
+    expected = {**HEAD, **HEAD_OF.get(method, {})}
+    expected = {name: value for name, value in expected.items() if config.applies(name, method)}
+    left_out = {name for name, value in METHODS[method].defaults.items() if not value}
+    expected = {name: value for name, value in expected.items() if name not in left_out}
+    assert expected.items() <= made.flat().items()
     assert made.data.weak == RECIPES["fashion_mnist"]["weak"]  # views are the dataset's
     whole = config.make({"dataset": "fashion_mnist", "method": method, "train": "all", **network})
     assert whole.run.steps == PRETRAINED["steps"]
