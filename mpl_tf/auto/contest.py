@@ -135,7 +135,11 @@ class Contest:
 
     def _deeper(self, layers: int) -> list[Recipe]:
         """More layers by the best method with, and without unlabeled images, and what is done."""
-        tried = [name for name in self._answers() if name in self._recipes]
+        tried = [
+            name
+            for name in self._answers()
+            if name in self._recipes and not self._recipes[name].needs_many_steps
+        ]
         rights = {name: self._right(name) for name in tried}
         chosen = []
         for reads_unlabeled in (False, True):

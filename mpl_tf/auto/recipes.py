@@ -76,6 +76,11 @@ class Recipe:
         """Whether it sees unlabeled images."""
         return bool(METHODS[self.method].unlabeled_views)
 
+    @property
+    def needs_many_steps(self) -> bool:
+        """Whether its student learns from a teacher that learns: few steps teach it little."""
+        return METHODS[self.method].joint_training
+
 
 def quick(pretrained: bool, has_unlabeled: bool) -> list[Recipe]:
     """Candidates that need nothing of one another, in the order in which they are tried.
