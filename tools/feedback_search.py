@@ -1,23 +1,25 @@
-"""Where does feedback help a student beyond its UDA teacher? A search on real images, paired.
+"""What does feedback bring Meta Pseudo Labels? Chosen on some seeds, measured on others, paired.
 
-    python tools/feedback_search.py --seeds=10 --out=feedback_search
+    python tools/feedback_search.py --dataset=digits --seeds=10 --out=feedback_search
 
-trains a network on digits or Fashion-MNIST under conditions that make labels scarce, wrong, foreign
-or unbalanced, with every form of feedback, the same seeds for all: split, damage, initial weights
-and batches of a seed are the same for every form. Finished runs are kept in `runs.csv`; start the
-same command again and it continues. `table.md` has, for each condition, the mean test accuracy of
-the EMA student without feedback, and for each form the paired difference to it with its 95%
-interval.
+First the method is made as good as it is without feedback: each combination of the values in
+`--grid` is trained with each number of labels, on seeds from 100 on, and the one with the greatest
+mean accuracy on validation images is kept. Then the weight of exact feedback is chosen from
+`--weights` on top of it, likewise. Both are frozen. Then seeds 0, 1, ... are trained with and
+without feedback, under conditions that make labels scarce, wrong, foreign or unbalanced, or the
+consistency term too strong: split, damage, initial weights and batches of a seed are the same for
+all. With few labels there are controls: credits of other images, a supervised term of the gradient
+norm of the feedback, and feedback from labels that nothing else uses.
+
+`--out` holds `runs.csv`, a row a run, `table.md` and `picture.png`. Every run is kept as it is
+done: start the same command again after an interruption and it continues.
 """
 
 import argparse
-import csv
-import dataclasses
 import pathlib
 import shlex
-import statistics
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from mpl_tf import cli, console
@@ -25,227 +27,73 @@ from mpl_tf import cli, console
 if __name__ == "__main__":
     console.start(sys.argv)  # first, because it imports TensorFlow without its messages
 
-import numpy as np
-from scipy import stats
+import tqdm
 
-from arguments import at_least, local_path, output_folder
-from mpl_tf import config, data, files
-from mpl_tf.data import splits
-from mpl_tf.formulas import measures
+from arguments import at_least, integers, output_folder
+from comparing.tables import dataset_name
+from mpl_tf import data, files
+from mpl_tf.config import flags
+from mpl_tf.images.parts import check_outside
 from mpl_tf.options import ConfigError
-from mpl_tf.runs import building, calibration, folder
-from mpl_tf.runs import experiment as experiments
+from searching import choosing, conditions, ledger, pictures, tables
+from searching.choosing import FIRST_SEED
+from searching.trials import Runner, Trial
+from searching.variants import FEEDBACK, NONE, VARIANTS
 
 COMMAND = cli.Command(
     "python tools/feedback_search.py", __doc__, after_stop="The same command continues."
 )
 
-RUNS, TABLE = "runs.csv", "table.md"
+RUNS, TABLE, PICTURE, SETTINGS = "runs.csv", "table.md", "picture.png", "settings.json"
+GRID = "uda_weight=0:0.5:2,label_temperature=1:0.1"
+FEW = 5  # labels a class up to which there are controls, and with which conditions are damaged
 
 
-def wrong_labels(split: splits.Split, share: float, seed: int) -> splits.Split:
-    """A share of the labels of each class replaced by other classes, at random."""
-    generator = np.random.default_rng([seed, 10])
-    labels = split.labeled.labels.copy()
-    classes = labels.max() + 1
-    for k in range(classes):
-        of_class = np.flatnonzero(split.labeled.labels == k)
-        wrong = generator.permutation(of_class)[: round(share * len(of_class))]
-        labels[wrong] = (k + generator.integers(1, classes, len(wrong))) % classes
-    return dataclasses.replace(split, labeled=split.labeled.relabel(labels))
-
-
-def foreign_classes(split: splits.Split, seed: int) -> splits.Split:
-    """The first half of the classes is known; the unlabeled images have all."""
-    del seed
-    names = split.class_names[: len(split.class_names) // 2]
-
-    def known(images):
-        return images.take(np.flatnonzero(images.labels < len(names)))
-
-    return dataclasses.replace(
-        split,
-        labeled=known(split.labeled),
-        validation=known(split.validation),
-        test=known(split.test),
-        class_names=names,
-    )
-
-
-def unbalanced(split: splits.Split, seed: int) -> splits.Split:
-    """Unlabeled classes fall off geometrically to a tenth, in a random order of classes."""
-    generator, classes = np.random.default_rng([seed, 11]), len(split.class_names)
-    shares = 10.0 ** -(generator.permutation(classes) / (classes - 1))
-    kept = []
-    for k, share in enumerate(shares):
-        of_class = generator.permutation(np.flatnonzero(split.unlabeled.labels == k))
-        kept.append(of_class[: round(share * len(of_class))])
-    pool = split.unlabeled.take(np.sort(np.concatenate(kept)))
-    return dataclasses.replace(split, unlabeled=pool)
-
-
-def untouched(split: splits.Split, seed: int) -> splits.Split:
-    """The split as it is."""
-    del seed
-    return split
-
-
-COLUMNS = (
-    *("dataset", "network", "steps", "condition", "form", "seed"),
-    *("teacher", "student", "ema"),
-)
-Damage = Callable[[splits.Split, int], splits.Split]  # of a split and a seed
-
-# dataset -> (few labels, more labels); Fashion-MNIST's recipe has 250
-LABELS = {"digits": (20, 50), "fashion_mnist": (40, 250)}
-
-
-def conditions(dataset: str) -> dict[str, tuple[int, Damage]]:
-    """dict of name -> (labels, damage: a function of a split and a seed)."""
-    few, more = LABELS[dataset]
-    return {
-        f"{few} labels": (few, untouched),
-        f"{more} labels": (more, untouched),
-        f"{more} labels, 20% wrong": (more, lambda split, seed: wrong_labels(split, 0.2, seed)),
-        f"{more} labels, 40% wrong": (more, lambda split, seed: wrong_labels(split, 0.4, seed)),
-        f"{more} labels of 5 classes, 10 unlabeled": (more, foreign_classes),
-        f"{more} labels, unlabeled 10:1": (more, unbalanced),
-    }
-
-
-FORMS = {
-    "none": {"feedback": "none"},
-    "sampled": {"feedback": "sampled"},
-    "exact": {"feedback": "exact"},
-}
-
-
-class Trainer:
-    """One compiled method for all seeds of a form of feedback and a number of labels and classes.
-
-    Args:
-      settings: config.Config.
-      split: of any seed.
-    """
-
-    def __init__(self, settings: config.Config, split: splits.Split):
-        self.experiment = experiments.build(settings, split, path="")
-        method = self.experiment.method
-        optimizers = method.student_optimizer, method.teacher_optimizer
-        self.variables = [*method.variables, *(v for o in optimizers for v in o.variables)]
-        self.initial = [v.numpy() for v in self.variables]
-
-    def run(self, split: splits.Split, seed: int) -> dict[str, float]:
-        """Trains from the start; returns test accuracies of teacher, student and EMA."""
-        settings, method = self.experiment.config, self.experiment.method
-        settings = dataclasses.replace(settings, run=dataclasses.replace(settings.run, seed=seed))
-        for variable, value in zip(self.variables, self.initial, strict=True):
-            variable.assign(value)  # counters, momentum, states of dropout
-        method.seed.assign(seed)
-        for role in ("teacher", "student"):
-            fresh = building.network(settings, len(split.class_names), split.labeled.shape, role)
-            method.networks[role].set_weights(fresh.get_weights())
-        method.ema.set_weights(method.student.get_weights())
-        experiment = dataclasses.replace(self.experiment, config=settings, split=split)
-        batches = experiment.batches(folder.TRAIN, 0)
-        method.fit(batches, steps_per_epoch=settings.run.steps, verbose=0)
-        return {
-            name: measures.accuracy(logits, split.test.labels)
-            for name, logits in calibration.logits(method.networks, split.test).items()
-        }
-
-
-def write_table(
-    path: pathlib.Path, rows: list[dict[str, Any]], names: Iterable[str], dataset: str, command: str
-) -> None:
-    """Paired differences to the run without feedback, in percent."""
-    done = {(r["condition"], r["form"], int(r["seed"])): 100 * float(r["ema"]) for r in rows}
-    others = [f for f in FORMS if f != "none" and any(form == f for _, form, _ in done)]
-    lines = [
-        f"Test accuracy (%) of the EMA student on {dataset}; forms of feedback as paired "
-        "differences to none, mean [95% interval].",
-        "",
-        "| condition | seeds | none | " + " | ".join(others) + " |",
-        "|---|" + "---|" * (2 + len(others)),
-    ]
-    for condition in names:
-        seeds = [
-            s
-            for (c, form, s) in done
-            if c == condition
-            and form == "none"
-            and all((condition, other, s) in done for other in others)
-        ]
-        if len(seeds) < 2:
-            continue
-        base = [done[condition, "none", s] for s in seeds]
-        cells = [f"{statistics.mean(base):.2f} ± {statistics.stdev(base):.2f}"]
-        for form in others:
-            gains = [done[condition, form, s] - b for s, b in zip(seeds, base, strict=True)]
-            mean, error = statistics.mean(gains), stats.sem(gains)
-            half = stats.t.ppf(0.975, len(gains) - 1) * error
-            cells.append(f"{mean:+.2f} [{mean - half:+.2f}, {mean + half:+.2f}]")
-        lines.append(f"| {condition} | {len(seeds)} | " + " | ".join(cells) + " |")
-    files.write_text(str(path), "\n".join([*lines, "", f"`{command}`", ""]))
-
-
-def read_runs(file: pathlib.Path, same: Mapping[str, str]) -> list[dict[str, Any]]:
-    """The rows of a runs.csv; none if there is no file.
-
-    Raises:
-      ConfigError: a column of `same` has another value than there.
-    """
-    if not file.exists():
-        return []
-    try:
-        reader = csv.DictReader(files.read_text(file).splitlines())
-        rows: list[dict[str, Any]] = list(reader)
-        if tuple(reader.fieldnames or ()) != COLUMNS:
-            raise ValueError(f"its columns must be {', '.join(COLUMNS)}")
-        for row in rows:
-            int(row["seed"]), float(row["ema"])
-    except (OSError, ValueError, TypeError, csv.Error) as error:
-        raise ConfigError(f"{file} is damaged: {files.reason(error)}. Move it away.") from error
-    if any(row[name] != value for row in rows for name, value in same.items()):
-        raise ConfigError(f"{file} has runs of other settings; choose another --out.")
-    return rows
-
-
-def write_runs(file: pathlib.Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Replaces a runs.csv as a whole: a kill loses no run that was kept."""
-    with (
-        files.whole(str(file)) as partial,
-        open(partial, "w", newline="", encoding="utf-8") as opened,
-    ):
-        writer = csv.DictWriter(opened, COLUMNS)
-        writer.writeheader()
-        writer.writerows(rows)
-
-
-def parse(argv: Sequence[str] | None) -> argparse.Namespace:
-    """The command line as a namespace; `conditions` are the names chosen."""
+def parse(argv: Sequence[str]) -> argparse.Namespace:
+    """The command line as a namespace."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--dataset", default="digits", choices=LABELS, help="[digits]")
-    parser.add_argument("--data_dir", type=local_path, default="", help="as in mpl_tf.train")
-    parser.add_argument("--network", default="mlp", help="as in mpl_tf.train [mlp]")
-    parser.add_argument("--conditions", default="", help="comma-separated parts of names [all]")
-    parser.add_argument("--seeds", type=at_least(1), default=10, help="seeds 0, 1, ... [10]")
-    parser.add_argument("--steps", type=at_least(1), default=1000, help="steps of a run [1000]")
+    count = at_least(1)
+    parser.add_argument("--dataset", default="digits", help="as in mpl_tf.train [digits]")
+    parser.add_argument(
+        "--flags", default="", help="comma-separated flag=value for every run, of mpl_tf.train"
+    )
+    parser.add_argument(
+        "--labels", type=integers(1), default=[1, 2, 5, 20], help="of each class [1,2,5,20]"
+    )
+    parser.add_argument(
+        "--grid",
+        default=GRID,
+        help="flag=value:value:..., comma-separated: of which combinations the best without "
+        "feedback is taken [%(default)s]",
+    )
+    parser.add_argument(
+        "--weights", type=_numbers, default=[0.3, 1, 3, 10, 30], help="of feedback [0.3,1,3,10,30]"
+    )
+    parser.add_argument(
+        "--search_seeds",
+        type=count,
+        default=5,
+        help=f"seeds {FIRST_SEED}, {FIRST_SEED + 1}, ... to choose on [5]",
+    )
+    parser.add_argument("--seeds", type=count, default=10, help="seeds 0, 1, ... to measure [10]")
     parser.add_argument(
         "--out", type=output_folder, default="feedback_search", help="folder [feedback_search]"
     )
-    options = parser.parse_args(argv)
-    names, parts = conditions(options.dataset), options.conditions.split(",")
-    options.conditions = [name for name in names if any(part in name for part in parts)]
-    if not options.conditions:
-        parser.error(f"--conditions must be parts of {'; '.join(names)}")
-    return options
+    return parser.parse_args(argv)
+
+
+def _numbers(text: str) -> list[float]:
+    low = at_least(0, float)
+    return [low(part) for part in text.split(",")]
+
+
+_numbers.__name__ = "numbers"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs what is missing and writes the table.
+    """Runs what is missing and writes table and picture.
 
     Returns:
       The exit status: 0 done, 2 bad input, 130 stopped by Ctrl-C, 143 by SIGTERM.
@@ -256,44 +104,121 @@ def main(argv: Sequence[str] | None = None) -> int:
 def run(options: argparse.Namespace, argv: Sequence[str]) -> int:
     """Runs a search that is parsed; see `main`."""
     out = pathlib.Path(options.out)
-    files.check_folder(out, [RUNS, TABLE])
-    out.mkdir(parents=True, exist_ok=True)
-    same = {
-        "dataset": options.dataset,
-        "network": options.network,
-        "steps": str(options.steps),
-    }
-    file = out / RUNS
-    rows = read_runs(file, same)
-    done = {(r["condition"], r["form"], int(r["seed"])) for r in rows}
-    shared = {"dataset": options.dataset, "data_dir": options.data_dir}
-    shared |= {"network": options.network, "steps": options.steps}
-    source = data.find(options.dataset).load(config.make(shared).data)
-    trainers, of_dataset = {}, conditions(options.dataset)
-    cells = [(c, f, s) for s in range(options.seeds) for c in options.conditions for f in FORMS]
-    for number, (condition, form, seed) in enumerate(cells, 1):
-        if (condition, form, seed) in done:
-            continue
-        num_labeled, damage = of_dataset[condition]
-        settings = config.make({**shared, "num_labeled": num_labeled, "seed": seed, **FORMS[form]})
-        config.check_data(settings, source)
-        split = damage(experiments.make_split(settings, source), seed)
-        key = (len(split.class_names), form, num_labeled)
-        if key not in trainers:
-            size = min(settings.run.labeled_batch, len(split.labeled))
-            # seed 0, whichever comes first: the states of dropout start from it
-            run = dataclasses.replace(settings.run, labeled_batch=size, seed=0)
-            trainers[key] = Trainer(dataclasses.replace(settings, run=run), split)
-        accuracy = trainers[key].run(split, seed)
-        rows.append({**same, "condition": condition, "form": form, "seed": seed, **accuracy})
-        write_runs(file, rows)
-        console.say(
-            f"[{number}/{len(cells)}] {condition}, {form}, seed {seed}: {accuracy['ema']:.3f}"
-        )
+    check_outside("--out", str(out), options.dataset)
+    files.check_folder(out, [RUNS, TABLE, PICTURE, SETTINGS])
+    of_run = [f"--dataset={options.dataset}", "--method=mpl"]
+    of_run += [f"--{flag}" for flag in options.flags.split(",") if flag]
+    job = flags.parse(of_run)
+    grid = choosing.combinations(_values(options.grid, of_run))
+    search = Search(out, job)
+    by_labels = conditions.of_labels(options.labels)
+    faults = conditions.of_faults(FEW) if FEW in options.labels else []
+    few = [c for c in by_labels if c.per_class <= FEW]
+
+    search.check(choosing.trials_without(grid, by_labels, 1))
+    weights = options.weights
+    search.check(choosing.trials_with(grid[0], weights, by_labels, 1))
+    search.check(Trial(c, v, grid[0], 0) for c in [*by_labels, *faults] for v in VARIANTS)
+    search.start()
+    search.run("without feedback", choosing.trials_without(grid, by_labels, options.search_seeds))
+    best, _ = choosing.best_without(search.rows, grid)[0]
+    trials = choosing.trials_with(best, weights, by_labels, options.search_seeds)
+    search.run("weights", trials)
+    choice = choosing.choose(search.rows, grid, weights)
+    chosen = {**choice.options, "feedback_weight": choice.weight}
+    # Without a condition that is what was chosen.
+    faults = [c for c in faults if not c.changes or not c.changes.items() <= chosen.items()]
+
+    def measured(seed: int) -> Iterable[Trial]:
+        for condition in (*by_labels, *faults):
+            yield Trial(condition, NONE, choice.options, seed)
+            yield Trial(condition, FEEDBACK, chosen, seed)
+        for condition in few:
+            yield from (Trial(condition, v, chosen, seed) for v in VARIANTS[2:])
+
+    search.run(
+        "measured", (trial for seed in range(options.seeds) for trial in measured(seed)), "test"
+    )
     command = shlex.join(["python", "tools/feedback_search.py", *argv])
-    write_table(out / TABLE, rows, of_dataset, options.dataset, command)
-    console.say((out / TABLE).read_text(encoding="utf-8"))
+    name = dataset_name(options.dataset)
+    text = tables.markdown(search.rows, [*by_labels, *faults], choice, name, command)
+    files.write_text(str(out / TABLE), text)
+    pictures.draw(out / PICTURE, search.rows, [*by_labels, *faults], choice, name)
+    console.say("\n" + text)
+    console.say(f"In {out}: {TABLE}, {PICTURE}, {RUNS}")
     return cli.DONE
+
+
+def _values(grid: str, of_run: Sequence[str]) -> dict[str, list[Any]]:
+    """Option name -> its values, of a `--grid`.
+
+    Raises:
+      ConfigError: it has a flag that is none, or a value that it does not take.
+    """
+    values = {}
+    for part in grid.split(",") if grid else []:
+        name, equals, texts = part.partition("=")
+        if not equals:
+            raise ConfigError(f"--grid must be flag=value:value,...; received {grid!r}.")
+        jobs = [flags.parse([*of_run, f"--{name}={text}"]) for text in texts.split(":")]
+        values[name] = [job.settings[name] for job in jobs]
+    return values
+
+
+class Search:
+    """The runs of a search, those that are done and those that are left.
+
+    Args:
+      out: its folder.
+      job: what all runs have.
+    """
+
+    def __init__(self, out: pathlib.Path, job: flags.Job):
+        self._out, self._settings = out, job.settings
+        run = job.config.run
+        source = data.find(run.dataset, job.config.data.data_dir).load(job.config.data)
+        self._runner = Runner(job.settings, source)
+        self.rows = ledger.read(out / RUNS)
+
+    def check(self, trials: Iterable[Trial]) -> None:
+        """Raises ConfigError if a run cannot have its options."""
+        for trial in trials:
+            try:
+                self._runner.config(trial)
+            except ConfigError as error:
+                name = f"{trial.condition.name}, {trial.variant.name}"
+                raise ConfigError(f"{name}: {error}") from error
+
+    def start(self) -> None:
+        """Keeps the settings in the folder.
+
+        Raises:
+          ConfigError: it has runs of others.
+        """
+        file = self._out / SETTINGS
+        text = {name: str(value) for name, value in sorted(self._settings.items())}
+        if file.exists() and files.read_json(file, dict) != text:
+            raise ConfigError(f"{self._out} has runs of other settings; choose another --out.")
+        self._out.mkdir(parents=True, exist_ok=True)
+        files.write_json(str(file), text)
+
+    def run(self, name: str, trials: Iterable[Trial], part: str = "validation") -> None:
+        """Runs what is not done.
+
+        Args:
+          name: what the bar shows.
+          trials: all runs.
+          part: of whose images accuracies are.
+        """
+        done = {ledger.key(row) for row in self.rows}
+        rows = list(trials)
+        with tqdm.tqdm(total=len(rows), desc=name, unit="run", file=sys.stdout) as bar:
+            for trial in rows:
+                if ledger.key_of(trial, part) not in done:
+                    values = self._runner.run(trial, part)
+                    self.rows.append(ledger.row_of(trial, part, values))
+                    ledger.write(self._out / RUNS, self.rows)
+                bar.update()
 
 
 if __name__ == "__main__":

@@ -106,8 +106,8 @@ HEAD: Mapping[str, Any] = {
     "eval_every": 100,
     "log_every": 20,
     "student_learning_rate": 3.0,
-    "finetune_learning_rate": 1.0,
-    "finetune_steps": 100,
+    "finetune_learning_rate": 0.3,
+    "finetune_steps": 20,
 }
 # What a method has otherwise there. The student learns from labels of views that are easier to the
 # teacher than its own, which are surer than the teacher, and is finetuned so gently that it keeps
@@ -121,8 +121,6 @@ HEAD_OF: Mapping[str, Mapping[str, Any]] = {
         "label_view": "weak",
         "label_temperature": 0.1,
         "uda_weight": 0.0,
-        "finetune_learning_rate": 0.3,
-        "finetune_steps": 20,
     }
 }
 # The same for backbones that learn, too: fewer steps, each of which takes longer.
@@ -133,6 +131,7 @@ PRETRAINED: Mapping[str, Any] = {
     "student_wait_steps": 0,
     "teacher_learning_rate": 3.0,
     "uda_weight": 0.5,
+    "finetune_learning_rate": 1.0,
     "finetune_steps": 50,
 }
 

@@ -180,9 +180,11 @@ def pull(gradients: Sequence[tf.Tensor]) -> tf.Tensor:
     7.0
 
     Args:
-      gradients: floating [N_j, K] each, of the term by logits, one row an image.
+      gradients: floating [N_j, K] each, of the term by logits, one row an image; there may be none.
 
     Returns:
       Scalar, at least 0.
     """
+    if not gradients:
+        return tf.zeros([])
     return tf.add_n([tf.reduce_sum(tf.norm(g, axis=-1)) for g in gradients])

@@ -1,0 +1,1 @@
+"""What tools/feedback_search.py is made of: conditions, variants, trials, the choice, tables."""
