@@ -105,6 +105,7 @@ HEAD: Mapping[str, Any] = {
     "steps": 400,
     "eval_every": 100,
     "log_every": 20,
+    "dropout": 0.0,  # of features: it brings nothing, and takes as long as all else in a step
     "student_learning_rate": 3.0,
     "finetune_learning_rate": 0.3,
     "finetune_steps": 20,
@@ -125,7 +126,7 @@ HEAD_OF: Mapping[str, Mapping[str, Any]] = {
 }
 # The same for backbones that learn, too: fewer steps, each of which takes longer.
 PRETRAINED: Mapping[str, Any] = {
-    **HEAD,
+    **{name: value for name, value in HEAD.items() if name != "dropout"},
     "steps": 200,
     "eval_every": 50,
     "student_wait_steps": 0,

@@ -1,13 +1,21 @@
-"""tools/feedback_search.py: damaged splits, paired table."""
+"""tools/feedback_search.py: damaged splits, controls, choice, paired tables."""
 
 import csv
+import os
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
-import mpl_tf
 from mpl_tf import config, data
-from mpl_tf.runs import experiment
+from mpl_tf.formulas import measures
+from mpl_tf.options import ConfigError
+from mpl_tf.runs import calibration, experiment, phases
+from searching import choosing, conditions, ledger, pictures, tables, trials, variants
+from searching.pairs import paired
+
+SMALL = {"dataset": "digits", "network": "small_4", "steps": 4, "finetune_steps": 2, "dropout": 0.2}
+SMALL |= {"labeled_batch": 10, "unlabeled_ratio": 2, "eval_every": 4, "log_every": 4}
 
 
 @pytest.fixture(scope="module")
@@ -15,105 +23,262 @@ def search(load_tool):
     return load_tool("feedback_search")
 
 
-def make_split(search, condition, seed):
-    num_labeled, damage = search.conditions("digits")[condition]
-    source = data.find("digits").load()
-    settings = config.make({"num_labeled": num_labeled, "seed": seed})
-    return damage(experiment.make_split(settings, source), seed)
+@pytest.fixture(scope="module")
+def source():
+    return data.find("digits").load()
+
+
+def condition(name):
+    found = [c for c in (*conditions.of_labels([1, 5]), *conditions.of_faults(5)) if name in c.name]
+    assert len(found) == 1, name
+    return found[0]
+
+
+def damaged(source, name, seed):
+    of = condition(name)
+    settings = config.make({"num_labeled": 10 * of.per_class, "seed": seed})
+    return of.damage(experiment.make_split(settings, source), seed)
 
 
 @pytest.mark.parametrize(("share", "wrong"), [(0.2, 1), (0.4, 2)])
-def test_a_share_of_every_class_is_labeled_wrong(search, share, wrong):
-    right = make_split(search, "50 labels", 3)
-    damaged = search.wrong_labels(right, share, 3)
-    of = right.labeled.labels
+def test_a_share_of_every_class_is_labeled_wrong(source, share, wrong):
+    right = damaged(source, "5 labels a class", 3)
+    labels = conditions.wrong_labels(right, share, 3).labeled.labels
     for k in range(10):
-        assert (damaged.labeled.labels[of == k] != k).sum() == wrong
-    np.testing.assert_array_equal(damaged.labeled.images, right.labeled.images)
+        assert (labels[right.labeled.labels == k] != k).sum() == wrong
+    images = conditions.wrong_labels(right, share, 3).labeled.images
+    np.testing.assert_array_equal(images, right.labeled.images)
+    again = conditions.wrong_labels(right, share, 3).labeled.labels
+    np.testing.assert_array_equal(labels, again)
     np.testing.assert_array_equal(
-        right.labeled.labels, make_split(search, "50 labels", 3).labeled.labels
+        damaged(source, f"{share:.0%} of labels wrong", 3).labeled.labels, labels
     )
-    again = search.wrong_labels(right, share, 3).labeled.labels
-    np.testing.assert_array_equal(damaged.labeled.labels, again)
 
 
-def test_foreign_classes_are_in_the_unlabeled_images_alone(search):
-    split = make_split(search, "50 labels of 5 classes, 10 unlabeled", 0)
+def test_foreign_classes_are_in_the_unlabeled_images_alone(source):
+    split = damaged(source, "twice the classes", 0)
     for part in (split.labeled, split.validation, split.test):
         assert set(part.labels) == set(range(5))
     assert set(split.unlabeled.labels) == set(range(10))
 
 
-def test_unbalanced_classes_fall_to_a_tenth(search):
-    split = make_split(search, "50 labels, unlabeled 10:1", 0)
+def test_unbalanced_classes_fall_to_a_tenth(source):
+    split = damaged(source, "10:1", 0)
     counts = np.sort(np.bincount(split.unlabeled.labels))
     assert counts[-1] / counts[0] == pytest.approx(10, rel=0.15)
     np.testing.assert_array_equal(np.bincount(split.labeled.labels), [5] * 10)
 
 
-def test_runs_are_kept_and_do_not_depend_on_each_other(search, tmp_path, monkeypatch, capsys):
-    """Networks and compiled steps are used again: a seed must find them as new."""
-    forms = {name: search.FORMS[name] for name in ("none", "sampled")}
-    monkeypatch.setattr(search, "FORMS", forms)
+def trial(variant, seed, **options):
+    return trials.Trial(condition("1 label"), variant, options, seed)
 
-    def rows(folder):
-        with open(tmp_path / folder / "runs.csv", newline="") as file:
+
+def test_a_trial_is_the_run_of_its_settings_whichever_came_before(source, tmp_path):
+    runner = trials.Runner(SMALL, source)
+    options = {"feedback_weight": 0.1, "uda_weight": 2.0}
+    results = [runner.run(trial(variants.FEEDBACK, s, **options), "test") for s in (3, 4, 3)]
+    assert results[0] == results[2] != results[1]
+    settings = runner.config(trial(variants.FEEDBACK, 4, **options))
+    assert settings.method.feedback_scale == "unit" and settings.run.seed == 4
+    split = experiment.make_split(settings, source)
+    run = experiment.build(settings, split, str(tmp_path / "run"))
+    os.makedirs(run.path)
+    phases.fit(run)
+    logits = calibration.logits(run.method.networks, split.test)
+    accuracy = {name: measures.accuracy(z, split.test.labels) for name, z in logits.items()}
+    assert accuracy.items() <= results[1].items()
+    assert 0 <= results[1]["true_credited"] <= 1 and abs(results[1]["true_cosine"]) <= 1
+
+
+class Step:
+    """What an estimator reads of a student's step, and a method that gives a known credit."""
+
+    def __init__(self, monkeypatch, batch):
+        generator = np.random.default_rng(0)
+        self.credited = tf.constant(generator.normal(size=[6, 3]), tf.float32)
+        self.pseudo_label = tf.nn.softmax(tf.constant(generator.normal(size=[6, 3]), tf.float32))
+        self.batch, self.logs = batch, {}
+        monkeypatch.setattr(variants.Exact, "credit", lambda _, step: step.credited)
+
+    def draw_seed(self):
+        return tf.constant([1, 2], tf.int64)
+
+    def log(self, weight=1.0, **values):
+        self.logs |= {name: float(value) for name, value in values.items()}
+
+
+def test_how_right_the_direction_is_is_measured_by_the_hidden_labels(monkeypatch):
+    batch = {}
+    step = Step(monkeypatch, batch)
+    hidden = step.pseudo_label.numpy().argmax(-1)
+    hidden[:4] = (hidden[:4] + [1, 1, 2, 2]) % 3
+    batch["hidden_label"] = tf.constant(hidden)
+    logits = tf.Variable(tf.math.log(step.pseudo_label))
+    with tf.GradientTape(persistent=True) as tape:
+        ours = tf.reduce_sum(tf.nn.softmax(logits) * step.credited)
+        theirs = tf.reduce_sum(
+            tf.nn.sparse_softmax_cross_entropy_with_logits(tf.constant(hidden), logits)
+        )
+    a, b = (tape.gradient(term, logits).numpy() for term in (ours, theirs))
+    cosine = (a * b).sum() / np.linalg.norm(a) / np.linalg.norm(b)
+    credited = (a[np.arange(4), hidden[:4]] < 0).mean()
+    assert 0 < credited < 1
+    variants.Measured(step).credit(step)
+    assert step.logs["true_cosine"] == pytest.approx(cosine, abs=1e-5)
+    assert step.logs["true_credited"] == pytest.approx(credited, abs=1e-5)
+
+
+def test_shuffled_credits_are_those_of_other_images(monkeypatch):
+    step = Step(monkeypatch, {})
+    shuffled = variants.Shuffled(step).credit(step).numpy()
+    assert not np.array_equal(shuffled, step.credited)
+    np.testing.assert_array_equal(np.sort(shuffled, axis=0), np.sort(step.credited, axis=0))
+    rows = {tuple(row) for row in shuffled}
+    assert rows == {tuple(row) for row in step.credited.numpy()}  # whole rows
+
+
+def test_controls_are_no_exact_feedback_and_differ_from_one_another(source):
+    runner = trials.Runner(SMALL | {"steps": 8}, source)
+    of = [v for v in variants.VARIANTS if v.name not in ("none", "sampled", "dot")]
+    results = [runner.run(trial(v, 0, feedback_weight=30.0), "validation") for v in of]
+    assert len({(r["teacher"], r["student"], r["feedback_share"]) for r in results}) == len(of) == 4
+
+
+def test_the_supervised_control_has_the_gradient_norm_of_the_feedback(source):
+    runner = trials.Runner(SMALL, source)
+    instead = next(v for v in variants.VARIANTS if v.name == "supervised instead")
+    each = trial(instead, 0, feedback_weight=1.0)
+    settings = runner.config(each)
+    split = experiment.make_split(settings, source)
+    method = experiment.build(settings, split, "").method
+    control = instead.estimator(method, ())
+    generator, teacher = np.random.default_rng(0), method.teacher
+    batch = {
+        "labeled": tf.constant(generator.uniform(0, 255, [4, *split.labeled.shape]), tf.float32),
+        "label": tf.constant([0, 1, 2, 3]),
+        "strong": tf.constant(generator.uniform(0, 255, [6, *split.labeled.shape]), tf.float32),
+    }
+    control._batch = batch
+    credit = tf.constant(generator.normal(size=[6, 10]), tf.float32)
+    with tf.GradientTape(persistent=True) as tape:
+        term = control.term(credit, None, None)
+        probs = tf.nn.softmax(teacher(batch["strong"], training=False))
+        replaced = tf.reduce_sum(probs * credit)
+        labels = tf.one_hot(batch["label"], 10)
+        logits = teacher(batch["labeled"], training=False)
+        supervised = tf.reduce_mean(tf.nn.softmax_cross_entropy_with_logits(labels, logits))
+    norm, of_feedback = (
+        tf.linalg.global_norm(tape.gradient(loss, teacher.trainable_variables))
+        for loss in (term, replaced)
+    )
+    np.testing.assert_allclose(norm, of_feedback, rtol=1e-4)
+    ours, theirs = (
+        tape.gradient(loss, teacher.trainable_variables[-1]).numpy() for loss in (term, supervised)
+    )
+    np.testing.assert_allclose(ours / np.linalg.norm(ours), theirs / np.linalg.norm(theirs), 1e-3)
+
+
+def row(part, variant, seed, accuracy, options, of="1 label a class"):
+    each = trials.Trial(
+        next(c for c in conditions.of_labels([1, 5]) if c.name == of), variant, options, seed
+    )
+    return ledger.row_of(each, part, {"ema": 0.1, "teacher": 0.2, "finetuned": accuracy})
+
+
+GRID = choosing.combinations({"uda_weight": [0.0, 2.0], "label_temperature": [1.0]})
+
+
+@pytest.fixture
+def rows():
+    """UDA 2 is the best without feedback, on it weight 3; test images would say the opposite."""
+    made = []
+    for seed in (100, 101):
+        for options, accuracy in zip(GRID, (0.5, 0.6), strict=True):
+            made.append(row("validation", variants.NONE, seed, accuracy, options))
+        for weight, accuracy in ((1.0, 0.62), (3.0, 0.65 + (seed - 100) / 50)):
+            options = {**GRID[1], "feedback_weight": weight}
+            made.append(row("validation", variants.FEEDBACK, seed, accuracy, options))
+        options = {**GRID[0], "feedback_weight": 1.0}
+        made.append(row("validation", variants.FEEDBACK, seed, 0.99, options))
+    for seed, gain in ((0, 0.02), (1, 0.04)):
+        made.append(row("test", variants.NONE, seed, 0.5 + seed / 10, GRID[1]))
+        options = {**GRID[1], "feedback_weight": 3.0}
+        made.append(row("test", variants.FEEDBACK, seed, 0.5 + seed / 10 + gain, options))
+    return made
+
+
+def test_options_are_chosen_without_feedback_and_then_its_weight(rows):
+    choice = choosing.choose(rows, GRID, [1.0, 3.0])
+    assert (choice.options, choice.weight) == (GRID[1], 3.0)
+    assert [mean for _, mean in choice.without] == pytest.approx([60, 50])
+    assert dict(choice.with_weights) == pytest.approx({1.0: 62, 3.0: 66})
+
+
+def test_the_table_is_paired(rows, tmp_path):
+    choice = choosing.choose(rows, GRID, [1.0, 3.0])
+    text = tables.markdown(rows, conditions.of_labels([1, 5]), choice, "digits", "command")
+    # Gains 2 and 4: mean 3, standard error 1, t(0.975, 1) = 12.71; t(1) = 3 has p 0.2048.
+    assert "| +3.00 [-9.71, +15.71], p 0.2048; 2 of 2, p 0.500 |" in text
+    assert "| 1 label a class | 2 | 55.00 ± 7.07 | 58.00 ± 8.49 |" in text
+    assert "**uda_weight 2, label_temperature 1** | 60.00" in text and "**3** | 66.00" in text
+    assert "5 labels a class" not in text and text.endswith("`command`\n")
+    points = pictures.strengths(rows, choice)["1 label a class"]
+    assert [(weight, round(values.mean, 6)) for weight, values in points] == [(1, 2), (3, 6)]
+    pictures.draw(tmp_path / "p.png", rows, conditions.of_labels([1, 5]), choice, "digits")
+    assert (tmp_path / "p.png").stat().st_size > 10_000
+
+
+def test_pairs_that_do_not_differ_count_in_no_sign_test():
+    result = paired([1.0, 2.0, 3.0, 4.0, 4.0], [1.0, 1.0, 2.0, 3.0, 5.0])
+    assert (result.better, result.differ) == (3, 4)
+    assert result.sign_p == pytest.approx(0.625)  # twice (1 + 4) / 16
+    assert paired([1.0, 2.0], [1.0, 2.0]).p == 1.0
+    assert paired([2.0, 3.0], [1.0, 2.0]).p == 0.0
+
+
+def test_runs_are_kept_and_the_same_command_continues(search, tmp_path, monkeypatch, capsys):
+    few = ["--labels=1", "--grid=uda_weight=0:2", "--weights=1", "--search_seeds=1", "--seeds=2"]
+    runs = []
+
+    def run(self, each, part):
+        runs.append(ledger.key_of(each, part))
+        return {"ema": each.seed / 1000 + each.options["uda_weight"] / 10, "teacher": 0.5}
+
+    def start(*more):
+        runs.clear()
+        status = search.main([*few, f"--out={tmp_path / 'a'}", *more])
+        return status, capsys.readouterr()
+
+    def rows():
+        with open(tmp_path / "a" / "runs.csv", newline="") as file:
             return list(csv.DictReader(file))
 
-    search.main(["--conditions=20 labels", "--seeds=2", "--steps=12", f"--out={tmp_path / 'a'}"])
-    assert "| 20 labels | 2 |" in (tmp_path / "a" / "table.md").read_text()
-    whole = rows("a")
-    (tmp_path / "b").mkdir()
-    with open(tmp_path / "b" / "runs.csv", "w", newline="") as file:
-        writer = csv.DictWriter(file, whole[0])
-        writer.writeheader()
-        writer.writerows(whole[:2])  # seed 0 only: seed 1 now comes first
-    search.main(["--conditions=20 labels", "--seeds=2", "--steps=12", f"--out={tmp_path / 'b'}"])
-    assert rows("b") == whole
-    capsys.readouterr()
-    search.main(["--conditions=20 labels", "--seeds=2", "--steps=12", f"--out={tmp_path / 'b'}"])
-    assert "[" not in capsys.readouterr().out.split("Test accuracy")[0]  # nothing left to run
-    assert search.main(["--steps=13", f"--out={tmp_path / 'b'}"]) == 2
-    assert "runs.csv has runs of other settings" in capsys.readouterr().err
+    monkeypatch.setattr(trials.Runner, "run", run)
+    assert start()[0] == 0
+    whole = rows()
+    assert len(whole) == len(runs) == 3 + 2 * len(variants.VARIANTS)
+    assert [ledger.key(r) for r in whole] == runs
+    assert [r["seed"] for r in whole[:5]] == ["100", "100", "100", "0", "0"]
+    assert all((r["part"] == "test") == (int(r["seed"]) < 100) for r in whole)
+    assert all('"uda_weight": 2.0' in r["options"] for r in whole[2:])
+    assert "| 1 label a class | 2 |" in (tmp_path / "a" / "table.md").read_text()
+    ledger.write(tmp_path / "a" / "runs.csv", whole[:4])
+    assert start()[0] == 0 and rows() == whole and len(runs) == len(whole) - 4
+    assert start()[0] == 0 and not runs
+    status, said = start("--flags=network=mlp")
+    assert status == 2 and "has runs of other settings" in said.err and rows() == whole
 
 
-def test_a_kill_while_runs_are_written_loses_none(search, tmp_path):
-    file, same = tmp_path / "runs.csv", {"dataset": "digits", "network": "mlp", "steps": "12"}
-    row = dict.fromkeys(search.COLUMNS, "1") | same
-    search.write_runs(file, [row])
+def test_a_kill_while_runs_are_written_loses_none(rows, tmp_path):
+    ledger.write(tmp_path / "runs.csv", rows[:1])
 
     def killed_after_the_first():
-        yield row
+        yield rows[1]
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        search.write_runs(file, killed_after_the_first())
-    assert search.read_runs(file, same) == [row]
-
-
-def test_the_table_is_paired(search, tmp_path):
-    def row(form, seed, ema):
-        return {"condition": "20 labels", "form": form, "seed": seed, "ema": ema}
-
-    rows = [row("none", s, e) for s, e in ((0, 0.5), (1, 0.9))]
-    for form in search.FORMS:
-        if form != "none":
-            rows += [row(form, 0, 0.52), row(form, 1, 0.94)]
-    search.write_table(tmp_path / "t.md", rows, ["20 labels"], "digits", "command")
-    # Gains 2 and 4: mean 3, standard error 1, t(0.975, 1) = 12.71.
-    assert "| +3.00 [-9.71, +15.71] |" in (tmp_path / "t.md").read_text()
-
-
-def test_conditions_are_chosen_by_parts_of_their_names(search):
-    def chosen(text):
-        return search.parse([f"--conditions={text}"]).conditions
-
-    assert chosen("wrong") == ["50 labels, 20% wrong", "50 labels, 40% wrong"]
-    assert chosen("20 labels,10:1") == ["20 labels", "50 labels, unlabeled 10:1"]
-    with pytest.raises(SystemExit):
-        search.main(["--conditions=sunny"])
-
-
-def test_the_forms_are_options_of_the_method(search):
-    for settings in search.FORMS.values():
-        mpl_tf.MetaPseudoLabels.Config(**settings)
+        ledger.write(tmp_path / "runs.csv", killed_after_the_first())
+    assert ledger.read(tmp_path / "runs.csv") == rows[:1]
+    (tmp_path / "runs.csv").write_text("part,seed\ntest,0\n")
+    with pytest.raises(ConfigError, match=r"runs\.csv is damaged: its columns must be"):
+        ledger.read(tmp_path / "runs.csv")

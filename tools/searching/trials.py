@@ -131,7 +131,8 @@ class _Trainer:
         for variable, value in zip(self._variables, self._initial, strict=True):
             variable.assign(value)  # counters, momentum, states of dropout
         run = dataclasses.replace(self._experiment, config=settings, split=split)
-        run.prepare()
+        if run.features is not None and run.features.missing(run.requests()):
+            run.prepare()
         method = run.method
         method.seed.assign(building.derived_seed(settings.run.seed, "method"))
         starts.give(settings, split, method.networks, is_head=settings.is_cached)
