@@ -70,7 +70,17 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     )
     count, counts = at_least(1), integers(1)
     parser.add_argument("--num_labeled", type=counts, default=[50], help="comma-separated [50]")
-    parser.add_argument("--seeds", type=count, default=5, help="seeds 0, 1, ... of a cell [5]")
+    parser.add_argument("--seeds", type=count, default=5, help="how many seeds a cell has [5]")
+    parser.add_argument(
+        "--first_seed", type=at_least(0), default=0, help="the first of them; others follow [0]"
+    )
+    parser.add_argument(
+        "--on",
+        default="test",
+        choices=("test", "validation"),
+        help="images that accuracies are of; choose settings on validation images, and on other "
+        "seeds than those of a table [test, or validation where there are none]",
+    )
     parser.add_argument("--steps", type=count, help="steps of every run [the dataset's recipe]")
     parser.add_argument(
         "--flags", default="", help="comma-separated flag=value for every run, of mpl_tf.train"
@@ -121,9 +131,9 @@ def run(options: argparse.Namespace, argv: Sequence[str]) -> int:
     files.check_folder(out, [TABLE, CSV, PICTURE, CURVES])
     for folder in ("cells", "logs"):
         files.check_folder(out / folder)
-    rows = cells.all_cells(options.methods, options.num_labeled, options.seeds)
+    rows = cells.all_cells(options.methods, options.num_labeled, options.seeds, options.first_seed)
     command = shlex.join(["python", "tools/compare.py", *argv])
-    for cell in (cell for cell in rows if not cell.seed):
+    for cell in (cell for cell in rows if cell.seed == options.first_seed):
         try:
             cell.flags(options)
         except ConfigError as error:

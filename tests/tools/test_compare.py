@@ -271,6 +271,7 @@ def test_cells_come_with_seeds_outermost(compare):
     assert [(c.seed, c.num_labeled, c.method) for c in cells[:5]] == [
         (0, 1, "a"), (0, 1, "b"), (0, 2, "a"), (0, 2, "b"), (1, 1, "a"),
     ]  # fmt: skip
+    assert [c.seed for c in compare.cells.all_cells(["a"], [1], 2, 100)] == [100, 101]
 
 
 def test_the_last_quarter_of_the_steps_is_what_a_validation_is_the_median_of(tables):

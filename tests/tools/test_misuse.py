@@ -176,6 +176,11 @@ def test_accuracy_on_validation_images_is_called_so(results):
         assert results.main(results.arguments) == 0
         table = (results.folder.parents[1] / "table.md").read_text()
         assert table.startswith(f"{part.capitalize()} accuracy (%) on digits")
+    both = {**content, "test_accuracy": results.content["test_accuracy"]}
+    (results.folder / "results.json").write_text(json.dumps(both))
+    assert results.main([*results.arguments, "--on=validation"]) == 0
+    table = (results.folder.parents[1] / "table.md").read_text()
+    assert table.startswith("Validation accuracy (%) on digits")
 
 
 def test_a_cell_with_a_damaged_log_has_no_curve(results, capsys):

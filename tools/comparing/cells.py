@@ -88,12 +88,15 @@ class Cell:
         ]
 
 
-def all_cells(methods: Sequence[str], num_labeled: Sequence[int], seeds: int) -> list[Cell]:
+def all_cells(
+    methods: Sequence[str], num_labeled: Sequence[int], seeds: int, first_seed: int = 0
+) -> list[Cell]:
     """Every cell of a table.
 
     Seeds come outermost: a comparison that is stopped early has every method at the same seeds.
     """
-    return [Cell(m, n, seed) for seed in range(seeds) for n in num_labeled for m in methods]
+    of_cells = range(first_seed, first_seed + seeds)
+    return [Cell(m, n, seed) for seed in of_cells for n in num_labeled for m in methods]
 
 
 def is_finished(cell: Cell, out: pathlib.Path) -> bool:
@@ -119,6 +122,8 @@ def results_of(cell: Cell, options: argparse.Namespace, out: pathlib.Path) -> Re
         results = run_results.read(str(folder))
     except ConfigError as error:
         raise CellError(str(error)) from error
+    if options.on == "validation":
+        results |= {"test_accuracy": None}
     if not (results.get("test_accuracy") or results.get("validation_accuracy")):
         raise CellError(f"{folder} has no accuracy: there are no test or validation images.")
     return results
