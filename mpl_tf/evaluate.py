@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from mpl_tf import cli, console
-from mpl_tf.engine.roles import ROLES
+from mpl_tf.engine.roles import DELIVERED, ROLES
 from mpl_tf.options import ConfigError, option
 
 COMMAND = cli.Command(
@@ -36,10 +36,10 @@ class Options:
         path=True,
     )
     which: str = option(
-        "finetuned",
-        "Network of the run: the finetuned moving average of the student (the average itself, if "
-        "the run has no finetuning), that average, the student, or the teacher.",
-        choices=ROLES,
+        DELIVERED,
+        "Network of the run: what it delivers, or the teacher, the student, the student's moving "
+        "average (ema), or that finetuned.",
+        choices=(DELIVERED, *ROLES),
     )
     dataset: str = option(
         "",

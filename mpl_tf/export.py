@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 
 from mpl_tf import cli, console
-from mpl_tf.engine.roles import ROLES
+from mpl_tf.engine.roles import DELIVERED, ROLES
 from mpl_tf.options import ConfigError, option
 
 COMMAND = cli.Command(
@@ -25,10 +25,10 @@ class Options:
     workdir: str = option("", "Folder of the run.", path=True)
     to: str = option("", "Folder of the versions; if empty, `export` in the run folder.", path=True)
     which: str = option(
-        "finetuned",
-        "The network: the finetuned moving average of the student (the average itself, if the run "
-        "has no finetuning), that average, the student, or the teacher.",
-        choices=ROLES,
+        DELIVERED,
+        "The network: what it delivers, or the teacher, the student, the student's moving "
+        "average (ema), or that finetuned.",
+        choices=(DELIVERED, *ROLES),
     )
     bfloat16: bool = option(
         False, "Store weights with 16 bits: half the size; answers differ in the third digit."

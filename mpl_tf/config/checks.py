@@ -83,6 +83,11 @@ def check_data(config: Config, source: Source) -> None:
             raise ConfigError(
                 f"{name} must be at most num_labeled={num_labeled}; received {batch}."
             )
+    if run.deliver == "best" and source.validation is None and not num_validation:
+        raise ConfigError(
+            "deliver=best chooses on validation images, and there are none: set num_validation, or "
+            "leave deliver out."
+        )
     if METHODS[run.method].unlabeled_views:
         _check_pool(config, source, num_train, num_labeled)
 

@@ -48,6 +48,13 @@ class RunConfig:
         low=0,
         share_of_steps=0.1,
     )
+    deliver: str = option(
+        "student",
+        "The network that a run exports. student: the EMA student, finetuned if the run finetunes. "
+        "best: of that, the EMA student before finetuning and the teacher the one that gets most "
+        "validation images right.",
+        choices=("student", "best"),
+    )
     eval_every: int = option(
         500,
         "Steps from one evaluation on the validation images to the next.",

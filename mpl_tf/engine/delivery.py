@@ -1,4 +1,4 @@
-"""What a method delivers: its moving average, or a finetuned copy of it."""
+"""What a method delivers: its moving average, a finetuned copy of it, or what is chosen."""
 
 import dataclasses
 import os
@@ -34,6 +34,7 @@ class Delivery(Trainer):
     student: keras.Model
     ema: keras.Model
     finetuned: keras.Model | None = None
+    _chosen = ""
 
     @property
     def networks(self) -> dict[str, keras.Model]:
@@ -51,8 +52,24 @@ class Delivery(Trainer):
 
     @property
     def delivered(self) -> str:
-        """Which of them `call`, `predict` and `export` use: "finetuned", or "ema" before that."""
-        return "ema" if self.finetuned is None else "finetuned"
+        """Which of them `call`, `predict` and `export` use: "finetuned", or "ema" before that.
+
+        Or what `deliver` was called with last.
+        """
+        return self._chosen or ("ema" if self.finetuned is None else "finetuned")
+
+    def deliver(self, which: str) -> None:
+        """Has `call`, `predict` and `export` use another network, until more is trained.
+
+        Args:
+          which: "teacher", "student", "ema" or "finetuned".
+
+        Raises:
+          ValueError: there is no such network, or none yet.
+        """
+        self.network(which)
+        self._chosen = which
+        self.test_function = self.predict_function = None  # both were traced with another
 
     def network(self, which: str | None = None) -> keras.Model:
         """The network called `which`; None is the delivered one.
@@ -119,12 +136,14 @@ class Delivery(Trainer):
         return tuning.fit(x, steps_per_epoch=steps, epochs=1, **kwargs)
 
     def _hold_finetuned(self) -> None:
+        self._chosen = ""
         with self.distribute_strategy.scope():
             self.finetuned = copy_network(self.ema)
         self.test_function = self.predict_function = None  # both were traced without it
 
     def drop_finetuned(self) -> None:
         """Delivers `ema` again, if there is a finetuned copy of what it was before."""
+        self._chosen = ""
         if self.finetuned is not None:
             self._tracker.untrack(self.finetuned)  # which Keras's `del` leaves to the caller
             del self.finetuned

@@ -192,7 +192,7 @@ class Method(LabelLosses):
             self.warn_of_shortfall(int(self.step) + steps_per_epoch * epochs, unlabeled_batch)
         if self.finetuned is not None:
             log.warning("Training goes on without the finetuned network: finetune again after it.")
-            self.drop_finetuned()
+        self.drop_finetuned()
         return super().fit(x, *args, steps_per_epoch=steps_per_epoch, **kwargs)
 
     def predict(self, x: Any, *args: Any, **kwargs: Any) -> Any:

@@ -4,3 +4,5 @@ Apart from `engine.method`, so that a command can name them before TensorFlow is
 """
 
 ROLES = ("teacher", "student", "ema", "finetuned")
+# What a run delivers, whichever of them that is.
+DELIVERED = "delivered"

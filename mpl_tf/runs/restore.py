@@ -9,6 +9,7 @@ import keras
 from mpl_tf import config, files, options
 from mpl_tf.console import log
 from mpl_tf.engine.method import Method
+from mpl_tf.engine.roles import DELIVERED
 from mpl_tf.engine.trainer import Trainer
 from mpl_tf.features import fingerprint
 from mpl_tf.networks import parts
@@ -16,6 +17,10 @@ from mpl_tf.options import ConfigError
 from mpl_tf.runs import cached, folder
 from mpl_tf.runs.building import build_method, finetuning_phase
 from mpl_tf.runs.checkpoint import CheckpointError, Checkpoints
+
+
+class _Results(TypedDict):
+    delivered: str
 
 
 class Split(TypedDict):
@@ -72,14 +77,14 @@ def find(path: str) -> Run:
     return Run(path, settings, class_names, (height, width, channels), num_unlabeled)
 
 
-def restore(run: Run, which: str = "finetuned") -> tuple[str, keras.Model]:
+def restore(run: Run, which: str = DELIVERED) -> tuple[str, keras.Model]:
     """A trained network, from the newest checkpoint of a run.
 
     Args:
       run: by `find`.
-      which: one of `roles.ROLES`. "finetuned" of a run without finetuning is its "ema", which is
-        what such a run delivers, and requires a finished run; the others are also taken from a run
-        that was interrupted.
+      which: one of `roles.ROLES`, or DELIVERED, what the run delivers. That, and "finetuned",
+        require a finished run; of a run without finetuning "finetuned" is its "ema". The others are
+        also taken from a run that was interrupted.
 
     Returns:
       (which of them it is, the network, which gives logits).
@@ -88,6 +93,8 @@ def restore(run: Run, which: str = "finetuned") -> tuple[str, keras.Model]:
       ConfigError: the run has no such network, or not yet.
     """
     settings = run.config.run
+    if is_delivered := which == DELIVERED:
+        which = _delivered(run)
     method, backbone = _build(run)
     step = _read(method, run.path, folder.TRAIN, settings.steps)
     if not step:
@@ -100,7 +107,7 @@ def restore(run: Run, which: str = "finetuned") -> tuple[str, keras.Model]:
         finetune_step = _read(phase, run.path, folder.FINETUNE, settings.finetune_steps)
         if finetune_step < settings.finetune_steps:
             unfinished = f"finetuning has come to step {finetune_step} of {settings.finetune_steps}"
-    if which == "finetuned" and unfinished:
+    if (which == "finetuned" or is_delivered) and unfinished:
         raise ConfigError(
             f"{run.path} is not finished: {unfinished}. Continue it, or take --which=ema."
         )
@@ -125,6 +132,19 @@ def _build(run: Run) -> tuple[Method, keras.Model | None]:
     assert backbone is not None
     cached.check(run.path, fingerprint.of_backbone(backbone), run.config)
     return method, backbone
+
+
+def _delivered(run: Run) -> str:
+    """What a run delivers; "finetuned" is also that of a run without finetuning."""
+    if run.config.run.deliver != "best":
+        return "finetuned"
+    file = os.path.join(run.path, folder.RESULTS)
+    if not os.path.lexists(file):
+        raise ConfigError(
+            f"{run.path} is not finished: what it delivers is chosen at its end. Continue it, or "
+            "take --which=ema."
+        )
+    return files.read_json(file, _Results)["delivered"]
 
 
 def _network(run: Run, method: Method, which: str) -> tuple[str, keras.Model]:

@@ -18,7 +18,7 @@ from mpl_tf.features.tables import Features
 from mpl_tf.formulas import calibration as formulas
 from mpl_tf.formulas import measures
 from mpl_tf.options import ConfigError
-from mpl_tf.runs import calibration, callbacks, folder, pictures
+from mpl_tf.runs import calibration, callbacks, choosing, folder, pictures
 from mpl_tf.runs.experiment import Experiment
 from mpl_tf.runs.provenance import git_revision, versions
 from mpl_tf.serving import saved_model
@@ -32,6 +32,7 @@ class Results(TypedDict):
     seed: int
     steps: int
     num_labeled: int
+    delivered: NotRequired[str]
     test_accuracy: NotRequired[dict[str, float | None] | None]
     validation_accuracy: NotRequired[dict[str, float | None] | None]
     calibration: NotRequired[calibration.Calibration]
@@ -93,15 +94,17 @@ def finish(experiment: Experiment) -> dict[str, Any]:
     Raises:
       callbacks.NonFiniteError: the delivered network has a weight that is no number.
     """
-    delivered = experiment.whole(experiment.method.network())
-    if weight := saved_model.non_finite_weight(delivered):  # of the last step, say
+    method = experiment.method
+    if weight := saved_model.non_finite_weight(method.network()):  # of the last step, say
         raise callbacks.NonFiniteError(f"weight {weight} holds NaN or infinite values at the end")
-    method, run, split = experiment.method, experiment.config.run, experiment.split
+    run, split = experiment.config.run, experiment.split
     part = "test" if split.test else "validation"
     images = split.test or split.validation
     log.info("Testing, exporting and drawing ...")
     logits = _logits(experiment, images)
     held_out = logits if part == "validation" else _logits(experiment, split.validation)
+    if run.deliver == "best":
+        choosing.deliver_best(method, held_out, split)
     calibrated = calibration.fit(held_out, split.validation)
     temperature = calibrated["temperatures"][method.delivered]
     probs, accuracy = None, {}
@@ -114,7 +117,7 @@ def finish(experiment: Experiment) -> dict[str, Any]:
         }
     saved_model.remove_unfinished(experiment.file(folder.EXPORT))  # if it was killed here before
     saved_model.export(
-        delivered,
+        experiment.whole(method.network()),
         experiment.file(folder.EXPORT),
         split.class_names,
         config=experiment.config.flat(),
@@ -142,6 +145,7 @@ def finish(experiment: Experiment) -> dict[str, Any]:
         "seed": run.seed,
         "steps": run.steps,
         "num_labeled": len(split.labeled),
+        "delivered": method.delivered,
         f"{part}_accuracy": accuracy or None,
         "calibration": calibrated,
         "weights_digest": weights_digest(method.networks),
@@ -200,13 +204,14 @@ def summarize(results: Mapping[str, Any], path: str) -> None:
     if export_versions:
         text = "SavedModel for TensorFlow Serving: images in, classes out"
         there.append((f"{folder.EXPORT}/{export_versions[-1]}", text))
+    delivered = results.get("delivered") or (rows[-1][0] if rows else "")
     if rows:
-        rows[-1] = (rows[-1][0], rows[-1][1] + "  (exported)")
+        rows = [(k, f"{v}  (exported)" if k == delivered else v) for k, v in rows]
         log.info(f"\n{part.capitalize()} accuracy\n{console.table(rows)}")
     else:
         log.info("\nNo test or validation images: nothing to measure accuracy on")
     if rows and (calibrated := results.get("calibration")):
-        log.info(calibration.text(calibrated, rows[-1][0]))
+        log.info(calibration.text(calibrated, delivered))
     log.info(f"{results['seconds']:.0f} seconds. In {path}:\n{console.table(there)}")
 
 

@@ -1,4 +1,4 @@
-"""What a method delivers: its moving average, or a finetuned copy of it."""
+"""What a method delivers: its moving average, a finetuned copy of it, or what is chosen."""
 
 import keras
 import numpy as np
@@ -55,3 +55,25 @@ def test_a_file_of_weights_has_the_finetuned_network_or_not(finetuned, linear, r
     assert fresh.delivered == "ema"
     expected = trained.predict(vectors, verbose=0)
     np.testing.assert_array_equal(fresh.predict(vectors, verbose=0), expected)
+
+
+def test_another_network_is_delivered_until_more_is_trained(finetuned, rng):
+    method, data = finetuned()
+    vectors = rng.normal(size=(4, 5))
+    last = method.predict(vectors, verbose=0)
+    method.deliver("student")
+    assert method.delivered == "student" and method.network() is method.student
+    chosen = method.predict(vectors, verbose=0)
+    np.testing.assert_allclose(chosen, tf.nn.softmax(method.student(vectors)), rtol=1e-6)
+    assert np.abs(chosen - last).max() > 1e-6
+    with pytest.raises(ValueError, match="which must be one of"):
+        method.deliver("teacher")
+    assert method.delivered == "student"
+    method.finetune(data, steps=1, verbose=0)
+    assert method.delivered == "finetuned"
+    method.deliver("student")
+    method.fit(data, steps_per_epoch=1, verbose=0)
+    assert method.delivered == "ema"
+    method.deliver("student")
+    method.fit(data, steps_per_epoch=1, verbose=0)
+    assert method.delivered == "ema"

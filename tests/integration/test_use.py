@@ -13,10 +13,10 @@ import pytest
 import tensorflow as tf
 
 import mpl_tf
-from mpl_tf import evaluate, export, predict
+from mpl_tf import evaluate, export, predict, train
 from mpl_tf.data import dataset
 from mpl_tf.evaluation import subject as subjects
-from mpl_tf.runs import restore
+from mpl_tf.runs import choosing, restore
 from mpl_tf.serving import saved_model
 
 
@@ -86,6 +86,31 @@ def test_an_unfinished_run_gives_all_but_its_finetuned_network(finished, tmp_pat
 def test_a_run_without_finetuning_delivers_its_average(finished, tmp_path):
     path = copy(finished, tmp_path, finetune_steps=0)
     assert restore.restore(restore.find(str(path)))[0] == "ema"
+
+
+def test_a_run_can_deliver_what_its_validation_images_choose(
+    finished, tmp_path, smoke, capsys, monkeypatch
+):
+    """Of a run that is there, by its own command: nothing is trained again."""
+    path = copy(finished, tmp_path, deliver="best")
+    os.remove(path / "results.json")
+    shutil.rmtree(path / "export")
+    assert export.main([f"--workdir={path}"]) == 2
+    assert "what it delivers is chosen at its end" in capsys.readouterr().err
+    monkeypatch.setattr(choosing, "_CANDIDATES", ("teacher",))  # whichever is the best
+    flags = [f"--flagfile={path / 'run.flags'}", "--deliver=best", f"--workdir={path}"]
+    assert train.main(flags) == 0
+    results = smoke.results(path)
+    assert results["delivered"] == "teacher"
+    said = capsys.readouterr()
+    assert "Delivered: teacher, right in " in said.out + said.err
+    about = saved_model.read_asset(str(path / "export" / "1"), saved_model.ABOUT)
+    assert about["network"] == "teacher"
+    assert restore.restore(restore.find(str(path)))[0] == "teacher"
+    assert restore.restore(restore.find(str(path)), "finetuned")[0] == "finetuned"
+    before = smoke.results(finished)
+    assert before["delivered"] == "finetuned"
+    assert before["weights_digest"] == results["weights_digest"]
 
 
 def test_predict_tells_what_the_export_says(finished, test_images, tmp_path, capsys, monkeypatch):
@@ -268,7 +293,7 @@ def test_wrong_real_labels_are_refused(finished, real_images, tmp_path, capsys, 
         (
             export,
             ["--workdir=RUN", "--which=best"],
-            "which must be one of ema, finetuned, student, teacher",
+            "which must be one of delivered, ema, finetuned, student, teacher",
         ),
         (export, ["--workdr=RUN"], "Unknown command line flag 'workdr'. Did you mean: workdir"),
         (export, ["--workdir=RUN", "--to=FILE/m"], "cannot be written"),

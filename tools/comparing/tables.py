@@ -39,7 +39,8 @@ def measured_part(done: Results) -> str:
 def delivered(results: Mapping[str, Any]) -> float:
     """Accuracy, in percent, of the network that a run delivers."""
     accuracy = accuracies(results)
-    return 100 * (accuracy["ema"] if accuracy["finetuned"] is None else accuracy["finetuned"])
+    last = "ema" if accuracy["finetuned"] is None else "finetuned"
+    return 100 * accuracy[results.get("delivered", last)]
 
 
 def last_of(steps: Sequence[int], values: Sequence[float]) -> list[float]:
