@@ -5,11 +5,11 @@
 
 trains with feedback exact, dot and sampled, of weight 1 on the paper's scale, and measures in every
 step the gradient of each term by the teacher's weights, before weight decay and clipping: of the
-labels, of consistency and of the feedback, each with its weight, and of the feedback on the scale
-`unit`, which does not follow the student's rate. A scalar form has a single draw of its labels in a
-step, and the norm is that of its noise, too. `--out` then holds `norms.csv` with the medians of 40
-equal parts of the steps, `norms.md` and `norms.png`. It takes three backward passes of the teacher
-more a step, on one device; the training itself is the same.
+labels, of consistency and of the feedback, each with its weight, and of the feedback divided by the
+student's step, which does not follow its rate: that is the scale `unit` of exact. A scalar form has
+a single draw of its labels in a step, and the norm is that of its noise, too. `--out` then holds
+`norms.csv` with the medians of 40 equal parts of the steps, `norms.md` and `norms.png`. It takes
+three backward passes of the teacher more a step, on one device; the training itself is the same.
 """
 
 import argparse
@@ -72,7 +72,7 @@ class Norms(keras.callbacks.Callback):
         self._norm = {
             name: tf.Variable(0.0, trainable=False) for name in ("supervised", "uda", "feedback")
         }
-        self._images, self._step_factor = 1, 0.0
+        self._step_factor = 0.0
         method.log_share = self._measure  # a step calls it while its tape has the terms
 
     def _measure(self, tape, terms, logits):
@@ -81,8 +81,6 @@ class Norms(keras.callbacks.Callback):
             if tf.is_tensor(terms[name]):
                 length = tf.linalg.global_norm(tape.gradient(terms[name], variables))
                 norm.assign(tf.cast(length, norm.dtype))
-        if self.method.config.feedback != "exact":  # scalar forms have 1/U of it
-            self._images = logits["strong"].shape[0]
 
     def on_train_batch_begin(self, batch: int, logs: callbacks.Logs = None) -> None:
         optimizer = self.method.student_optimizer
@@ -92,7 +90,7 @@ class Norms(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch: int, logs: callbacks.Logs = None) -> None:
         supervised, uda, of_feedback = (float(norm) for norm in self._norm.values())
-        unit = self._images * of_feedback / self._step_factor if self._step_factor else 0.0
+        unit = of_feedback / self._step_factor if self._step_factor else 0.0
         self.steps.append([supervised, uda, of_feedback, unit])
 
 

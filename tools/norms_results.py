@@ -25,8 +25,8 @@ _PURPLE = drawing.OTHER_COLORS[0]
 TERMS = {
     "supervised": ("labels", drawing.LABEL_COLOR, "-"),
     "uda": ("consistency (UDA)", drawing.PSEUDO_LABEL_COLOR, "-"),
-    "feedback": ("feedback, scale step", _PURPLE, "-"),
-    "unit_feedback": ("feedback, scale unit", _PURPLE, "--"),
+    "feedback": ("feedback", _PURPLE, "-"),
+    "unit_feedback": ("feedback, divided by the step", _PURPLE, "--"),
 }
 COLUMNS = ("run", "form", "step", *TERMS)
 Row = dict[str, Any]  # column -> value

@@ -75,8 +75,16 @@ class Estimator:
         """
         raise NotImplementedError
 
-    def unit_scale(self, step: StudentStep) -> tf.Tensor | float:
-        """What makes the term that of a step of rate 1, in all forms alike; 0 at rate 0."""
+    def scale(self, step: StudentStep) -> tf.Tensor | float:
+        """What the term is multiplied by: 1, or what makes it that of a step of rate 1.
+
+        That is 0 at rate 0.
+
+        Not by U for the scalar forms: in expectation that would make them as large as `exact`, and
+        their noise U times as large as it is (docs/feedback.md).
+        """
+        if self.method.config.feedback_scale != "unit":
+            return 1.0
         factor = _step_factor(step, step.pseudo_label.dtype)
         return tf.math.divide_no_nan(tf.ones_like(factor), factor)
 
@@ -121,25 +129,24 @@ class _DrawnLabels(Estimator):
     ) -> tf.Tensor | float:
         return feedback.scalar_term(credit, pseudo_label, logits)
 
-    def unit_scale(self, step: StudentStep) -> tf.Tensor | float:
-        # All images share one number: in expectation the term is 1/U of the exact one.
-        _, count = replicas.replica()
-        images = tf.cast(count * tf.shape(step.pseudo_label)[0], step.pseudo_label.dtype)
-        return images * super().unit_scale(step)
-
-    def advantage(self, value: tf.Tensor, rate: tf.Tensor, labeled_loss: tf.Tensor) -> tf.Tensor:
+    def advantage(self, value: tf.Tensor, step: StudentStep, labeled_loss: tf.Tensor) -> tf.Tensor:
         """Feedback minus its running mean; 0, and nothing learned, while the student waits.
+
+        The mean is taken on the scale of the term: on that of a step of rate 1 it does not lag
+        behind a feedback that falls with the rate.
 
         Args:
           value: scalar, the feedback of this step.
-          rate: scalar, the student's learning rate.
+          step: the student's.
           labeled_loss: scalar, the student's after the step, for the log.
         """
-        method, active = self.method, rate > 0
+        method, active = self.method, step.rate > 0
         average, decay = tf.convert_to_tensor(method.feedback_average), method.config.baseline_decay
-        baseline = averages.debiased(average, method.feedback_count, decay)
+        scale = tf.cast(self.scale(step), average.dtype)
+        mean = averages.debiased(average, method.feedback_count, decay)
+        baseline = tf.math.divide_no_nan(mean, scale)
         self.log(value, baseline, value > tf.cast(baseline, value.dtype), labeled_loss)
-        updated = averages.moving_average(average, value, decay)
+        updated = averages.moving_average(average, tf.cast(value, average.dtype) * scale, decay)
         method.feedback_average.assign(tf.where(active, updated, average))
         method.feedback_count.assign_add(tf.cast(active, tf.int64))
         advantage = value - tf.cast(baseline, value.dtype)
@@ -152,7 +159,7 @@ class Sampled(_DrawnLabels):
 
     def credit(self, step: StudentStep) -> tf.Tensor:
         before, after = step.loss_before(), step.loss_after()
-        return self.advantage(feedback.loss_difference(before, after), step.rate, after)
+        return self.advantage(feedback.loss_difference(before, after), step, after)
 
 
 @final
@@ -164,7 +171,7 @@ class Dot(_DrawnLabels):
     def credit(self, step: StudentStep) -> tf.Tensor:
         after, gradient = step.gradient_after()
         helped = _finite(step, _first_order(step, gradient), "credits")
-        return self.advantage(helped, step.rate, after)
+        return self.advantage(helped, step, after)
 
 
 @final
@@ -211,7 +218,7 @@ class NoFeedback(Estimator):
     def credit(self, step: StudentStep) -> tf.Tensor:
         return tf.zeros_like(step.rate)
 
-    def unit_scale(self, step: StudentStep) -> tf.Tensor | float:
+    def scale(self, step: StudentStep) -> tf.Tensor | float:
         return 1.0
 
     def term(

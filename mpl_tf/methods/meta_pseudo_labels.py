@@ -42,9 +42,9 @@ class MetaPseudoLabelsConfig(MethodConfig):
     feedback_scale: str = option(
         "step",
         "What a feedback_weight of 1 is. step: the change of the student's labeled loss by its "
-        "step, as in the paper; it falls with the student's rate, and sampled and dot have about "
-        "1/U of exact's, for U unlabeled images a step. unit: the same for a step of rate 1, and "
-        "as large with all forms.",
+        "step, as in the paper; it falls with the student's rate. unit: the same for a step of "
+        "rate 1. On both, sampled and dot have on average 1/U of exact's, for U unlabeled images a "
+        "step, and noise.",
         choices=("step", "unit"),
         beside=("feedback", ("sampled", "dot", "exact")),
     )
@@ -260,10 +260,10 @@ class MetaPseudoLabels(Method):
             terms = {
                 "supervised": c.supervised_weight * supervised,
                 "uda": self.consistency(logits.get("weak"), logits["strong"]),
-                "feedback": c.feedback_weight * self.estimator.term(credit, pseudo_label, labeling),
+                "feedback": c.feedback_weight
+                * self.estimator.scale(step)
+                * self.estimator.term(credit, pseudo_label, labeling),
             }
-            if c.feedback_scale == "unit":
-                terms["feedback"] *= self.estimator.unit_scale(step)
             loss = terms["supervised"] + terms["uda"] + terms["feedback"]
             with tape.stop_recording():
                 self.log_share(tape, terms, logits)

@@ -84,6 +84,7 @@ def numpy_step(np_, state, batch, h, form, pseudo_label):
         term = np.zeros_like(soft)
     else:
         value = before - after if form == "sampled" else step * total(v, g)
+        value = value / step if h["feedback_scale"] == "unit" else value
         average, count, decay = state["average"], state["count"], h["baseline_decay"]
         baseline = average / (1 - decay**count) if count else 0.0
         term = (value - baseline) * (soft - q) / U
@@ -98,8 +99,8 @@ def numpy_step(np_, state, batch, h, form, pseudo_label):
     p = softmax(logits(strong, teacher))
     dz_u = h["uda_weight"] * ramp * mask * (p - target) / U
     dz_f = h["feedback_weight"] * term / h["label_temperature"]
-    if h["feedback_scale"] == "unit" and form != "none":
-        dz_f = dz_f / step * (1 if form == "exact" else U)
+    if h["feedback_scale"] == "unit" and form == "exact":
+        dz_f = dz_f / step
     loss_gradient = np_.gradient((x_l, dz_l), (strong, dz_u), (labeling, dz_f))
     g = [a + wd * w for a, w in zip(loss_gradient, teacher, strict=True)]
     new_teacher, v_t = sgd(teacher, state["v_t"], clipped(g, h["clip"]), rate, m)

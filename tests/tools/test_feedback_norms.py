@@ -84,7 +84,7 @@ def test_the_norms_are_those_of_each_term_differentiated_alone(train):
 
 
 @pytest.mark.parametrize("form", ["exact", "dot", "sampled"])
-def test_the_last_norm_is_that_of_the_scale_unit(form, train):
+def test_divided_by_the_first_step_it_is_that_of_the_scale_unit(form, train):
     _, of_step, _, _ = train(form)
     _, of_unit, _, _ = train(form, feedback_scale="unit")
     assert of_unit[0, 2] != pytest.approx(of_step[0, 2], rel=0.1)
