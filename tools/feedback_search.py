@@ -8,8 +8,9 @@ mean accuracy on validation images is kept. Then the weight of exact feedback is
 `--weights` on top of it, likewise. Both are frozen. Then seeds 0, 1, ... are trained with and
 without feedback, under conditions that make labels scarce, wrong, foreign or unbalanced, or the
 consistency term too strong: split, damage, initial weights and batches of a seed are the same for
-all. With few labels there are controls: credits of other images, a supervised term of the gradient
-norm of the feedback, and feedback from labels that nothing else uses.
+all. With few labels there are other forms and controls: credits of other images; of credits what
+they say of classes, and what they say of images, alone; a supervised term of the gradient norm of
+the feedback; and feedback from labels that nothing else uses.
 
 `--out` holds `runs.csv`, a row a run, `table.md` and `picture.png`. Every run is kept as it is
 done: start the same command again after an interruption and it continues.

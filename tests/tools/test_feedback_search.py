@@ -137,9 +137,19 @@ def test_shuffled_credits_are_those_of_other_images(monkeypatch):
     assert rows == {tuple(row) for row in step.credited.numpy()}  # whole rows
 
 
+def test_credits_of_classes_and_of_images_are_the_credits(monkeypatch):
+    step = Step(monkeypatch, {})
+    classes = variants.OfClasses(step).credit(step).numpy()
+    images = variants.OfImages(step).credit(step).numpy()
+    assert np.ptp(classes, axis=0).max() == 0 < np.ptp(classes[0])
+    np.testing.assert_allclose(images.mean(axis=0), 0, atol=1e-6)
+    np.testing.assert_allclose(classes + images, step.credited, rtol=1e-5)
+
+
 def test_controls_are_no_exact_feedback_and_differ_from_one_another(source):
     runner = trials.Runner(SMALL | {"steps": 8}, source)
-    of = [v for v in variants.VARIANTS if v.name not in ("none", "sampled", "dot")]
+    names = "exact", "shuffled over images", "supervised instead", "other labels"
+    of = [v for v in variants.VARIANTS if v.name in names]
     results = [runner.run(trial(v, 0, feedback_weight=30.0), "validation") for v in of]
     assert len({(r["teacher"], r["student"], r["feedback_share"]) for r in results}) == len(of) == 4
 

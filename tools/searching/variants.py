@@ -93,6 +93,24 @@ class Shuffled(_OfExact):
 
 
 @final
+class OfClasses(_OfExact):
+    """The mean of the exact feedback's credits over the images: what it says of classes."""
+
+    def credit(self, step: StudentStep) -> tf.Tensor:
+        credit = super().credit(step)
+        return tf.zeros_like(credit) + tf.reduce_mean(credit, axis=0)
+
+
+@final
+class OfImages(_OfExact):
+    """The exact feedback's credits less their mean over the images: what it says of images."""
+
+    def credit(self, step: StudentStep) -> tf.Tensor:
+        credit = super().credit(step)
+        return credit - tf.reduce_mean(credit, axis=0)
+
+
+@final
 class FromOtherLabels(_OfExact):
     """The exact feedback, measured on labels that nothing else uses.
 
@@ -158,7 +176,9 @@ VARIANTS = (
     NONE,
     FEEDBACK,
     *(Variant(form, _EXACT | {"feedback": form}, _of(form)) for form in ("sampled", "dot")),
-    Variant("shuffled credit", _EXACT, lambda method, others: Shuffled(method)),
+    Variant("shuffled over images", _EXACT, lambda method, others: Shuffled(method)),
+    Variant("of classes alone", _EXACT, lambda method, others: OfClasses(method)),
+    Variant("of images alone", _EXACT, lambda method, others: OfImages(method)),
     Variant("supervised instead", _EXACT, lambda method, others: SupervisedInstead(method)),
     Variant("other labels", _EXACT, FromOtherLabels),
 )
