@@ -14,6 +14,7 @@ from searching.ledger import Row
 from searching.pairs import Paired, paired
 from searching.variants import FEEDBACK, NONE, VARIANTS
 
+_LINE, _GAP = 0.14, 0.22  # from one interval to the next, and from one condition to the next
 _CONTROLS_FROM = 2  # of VARIANTS; before them are no feedback, and exact feedback
 
 
@@ -32,7 +33,7 @@ def _figure(
     rows: Sequence[Row], conditions: Sequence[Condition], choice: Choice, dataset: str
 ) -> Figure:
     names = [c.name for c in conditions if len(tables.pairs(rows, c.name, FEEDBACK.name)[0]) > 1]
-    height = max(4.2, 1.2 + 0.55 * len(names))
+    height = max(4.2, 1.2 + 0.14 * _lines(rows, names) + 0.22 * len(names))
     figure = Figure(figsize=(12, height), layout="constrained")
     left, right = figure.subplots(1, 2)
     _strengths(left, rows, choice)
@@ -75,6 +76,9 @@ def _strengths(axes: Axes, rows: Sequence[Row], choice: Choice) -> None:
         axes.errorbar(
             weights, means, yerr=halves, fmt="o-", capsize=3, label=condition, color=f"C{k}"
         )
+    of_all = [value.mean for values in found.values() for _, value in values] or [0.0]
+    margin = 0.5 + 0.5 * (max(of_all) - min(of_all))  # intervals of few seeds may be cut off
+    axes.set_ylim(min(of_all) - margin, max(of_all) + margin)
     axes.axhline(0, color="gray", linewidth=0.8)
     axes.axvline(choice.weight, color="gray", linewidth=0.8, linestyle=":")
     axes.set_xscale("log")
@@ -84,7 +88,7 @@ def _strengths(axes: Axes, rows: Sequence[Row], choice: Choice) -> None:
     axes.set(
         title=f"On validation images of seeds from {FIRST_SEED} on (dotted: chosen)",
         xlabel="feedback_weight, unit scale",
-        ylabel="points, mean with 95% interval",
+        ylabel="points, mean with 95% interval, as far as it fits",
     )
     axes.legend(fontsize=8)
     axes.grid(alpha=0.3)
@@ -92,8 +96,9 @@ def _strengths(axes: Axes, rows: Sequence[Row], choice: Choice) -> None:
 
 def _differences(axes: Axes, rows: Sequence[Row], conditions: Sequence[str]) -> None:
     shown = [v.name for v in (FEEDBACK, *VARIANTS[_CONTROLS_FROM:])]
-    labeled = set()
-    for y, condition in enumerate(conditions):
+    labeled, ticks, y = set(), [], 0.0
+    for condition in conditions:
+        ticks.append(y)
         for k, name in enumerate(shown):
             ours, theirs = tables.pairs(rows, condition, name)
             if len(ours) < 2:
@@ -101,7 +106,7 @@ def _differences(axes: Axes, rows: Sequence[Row], conditions: Sequence[str]) -> 
             value, is_main = paired(ours, theirs), name == FEEDBACK.name
             axes.errorbar(
                 value.mean,
-                y + 0.13 * (k - 1),
+                y,
                 xerr=value.half,
                 fmt="o" if is_main else ".",
                 capsize=3 if is_main else 2,
@@ -110,9 +115,17 @@ def _differences(axes: Axes, rows: Sequence[Row], conditions: Sequence[str]) -> 
                 label=None if name in labeled else name,
             )
             labeled.add(name)
+            y += _LINE
+        y += _GAP
     axes.axvline(0, color="gray", linewidth=0.8)
-    axes.set_yticks(range(len(conditions)), conditions, fontsize=8)
-    axes.set_ylim(len(conditions) - 0.3, -0.5)
+    axes.set_yticks(ticks, conditions, fontsize=8)
+    axes.set_ylim(y, -_GAP)
     axes.set(title="On test images of other seeds", xlabel="points, mean with 95% interval")
     axes.legend(fontsize=8)
     axes.grid(axis="x", alpha=0.3)
+
+
+def _lines(rows: Sequence[Row], conditions: Sequence[str]) -> int:
+    """How many intervals `_differences` draws."""
+    names = [v.name for v in VARIANTS[1:]]
+    return sum(len(tables.pairs(rows, c, name)[0]) > 1 for c in conditions for name in names)

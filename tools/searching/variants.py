@@ -61,19 +61,22 @@ class Measured(_OfExact):
 
     `true_cosine` is the cosine between the gradients of its term and of the cross entropy of true
     labels, both by the teacher's logits of the images that it labels. `true_credited` is the share
-    of wrongly labeled images whose true class it makes more likely.
+    of wrongly labeled images whose true class it makes more likely. Images of classes without
+    labels do not count.
     """
 
     def credit(self, step: StudentStep) -> tf.Tensor:
         credit = super().credit(step)
         probs, hidden = step.pseudo_label, tf.cast(step.batch["hidden_label"], tf.int32)
         true = tf.one_hot(hidden, probs.shape[-1], dtype=probs.dtype)
+        known = tf.reduce_sum(true, axis=-1)  # 0 for images of classes that have no label
         ours = probs * (credit - tf.reduce_sum(probs * credit, axis=-1, keepdims=True))
-        theirs = probs - true
+        ours, theirs = (known[:, None] * gradient for gradient in (ours, probs - true))
         cosine = tf.math.divide_no_nan(
             tf.reduce_sum(ours * theirs), tf.norm(ours) * tf.norm(theirs)
         )
-        wrong = tf.cast(tf.argmax(probs, axis=-1, output_type=tf.int32) != hidden, probs.dtype)
+        is_wrong = tf.argmax(probs, axis=-1, output_type=tf.int32) != hidden
+        wrong = known * tf.cast(is_wrong, probs.dtype)
         credited = tf.reduce_sum(wrong * tf.cast(tf.reduce_sum(ours * true, -1) < 0, probs.dtype))
         number = tf.reduce_sum(wrong)
         self.method.log(true_cosine=cosine)
