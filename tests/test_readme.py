@@ -41,24 +41,34 @@ def rows(text, columns):
     return [(row[0], row[1 : 1 + columns]) for row in cells if len(row) > columns]
 
 
-def test_the_tables_of_methods_are_those_of_the_results():
-    heads, _, scratch = (
-        README.partition("## Which method to pick")[2]
-        .partition("\n## ")[0]
-        .partition("**From scratch**")
-    )
-    sections = [
-        RESULTS.partition(f"## {title}\n")[2].partition("\n## ")[0]
-        for title in ("Heads on cached features", "All methods, digits")
-    ]
-    for text, section, columns, count in zip(
-        (heads, scratch), sections, (3, 2), (7, 16), strict=True
-    ):
-        accuracies = {name: row for name, row in rows(text, columns) if "±" in row[0]}
-        assert len(accuracies) == count
-        for name, row in accuracies.items():
-            assert (name, row) in rows(section, columns), name
-    seconds = {name: row[2] for name, row in rows(scratch, 3) if "±" in row[0]}
-    for name in seconds:
-        times = [row[3] for other, row in rows(sections[1], 4) if other == name]
-        assert seconds[name] in times, name
+def section(text, title):
+    return text.partition(f"## {title}\n")[2].partition("\n## ")[0]
+
+
+def test_the_table_of_methods_is_that_of_the_results():
+    heads, _, scratch = section(README, "Which method to pick").partition("**From scratch**")
+    measured = rows(section(RESULTS, "Heads on cached features"), 3)
+    accuracies = {name: row for name, row in rows(heads, 3) if "±" in row[0]}
+    assert len(accuracies) == 8
+    for name, row in accuracies.items():
+        assert (name, row) in measured, name
+    measured = dict(rows(section(RESULTS, "All methods, digits"), 1))
+    claims = re.findall(r"`(\w+)` (\d+\.\d\d)", scratch)
+    assert len(claims) == 5
+    for name, value in claims:
+        assert measured[name][0].startswith(value), name
+
+
+def test_what_feedback_brings_is_what_was_measured():
+    measured = (ROOT / "docs" / "feedback.md").read_text(encoding="utf-8")
+    parts = [measured.partition(f"### {name} on cached features")[2] for name in DATASETS]
+    table = rows(section(README, "What feedback brings"), 6)[2:]
+    assert [name for name, _ in table] == ["1", "2", "5", "20"]
+    for name, cells in table:
+        for part, (without, having, gain) in zip(parts, (cells[:3], cells[3:]), strict=True):
+            labels = f"{name} {'label' if name == '1' else 'labels'} a class"
+            row = next(row for first, row in rows(part, 4) if first == labels)
+            assert row[1:3] == [without, having] and row[3].startswith(gain), labels
+
+
+DATASETS = ("CIFAR-10", "Fashion-MNIST")

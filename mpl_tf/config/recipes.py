@@ -110,10 +110,15 @@ HEAD: Mapping[str, Any] = {
     "finetune_learning_rate": 0.3,
     "finetune_steps": 20,
 }
-# What a method has otherwise there. The student learns from labels of views that are easier to the
-# teacher than its own, which are surer than the teacher, and is finetuned so gently that it keeps
-# what it has learned from them.
+# What a method has otherwise there. The student of Meta Pseudo Labels learns from labels of views
+# that are easier to the teacher than its own, which are surer than the teacher; finetuning is so
+# gentle that it keeps what it has learned from them. With few labels, networks are wrong too often
+# for other methods to trust them as much as in their papers.
 HEAD_OF: Mapping[str, Mapping[str, Any]] = {
+    "flexmatch": {"student_learning_rate": 30.0, "threshold": 0.7},
+    "freematch": {"unlabeled_weight": 0.3},
+    "mean_teacher": {"unlabeled_weight": 1.0},
+    "vat": {"entropy_weight": 0.0},
     "mpl": {
         "student_learning_rate": 60.0,
         "student_wait_steps": 0,
@@ -122,7 +127,7 @@ HEAD_OF: Mapping[str, Mapping[str, Any]] = {
         "label_view": "weak",
         "label_temperature": 0.1,
         "uda_weight": 0.0,
-    }
+    },
 }
 # The same for backbones that learn, too: fewer steps, each of which takes longer.
 PRETRAINED: Mapping[str, Any] = {

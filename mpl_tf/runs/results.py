@@ -107,14 +107,10 @@ def finish(experiment: Experiment) -> dict[str, Any]:
         choosing.deliver_best(method, held_out, split)
     calibrated = calibration.fit(held_out, split.validation)
     temperature = calibrated["temperatures"][method.delivered]
-    probs, accuracy = None, {}
+    probs, accuracy = None, _accuracy(logits, images)
     if images:
         calibrated = calibration.measure(calibrated, logits, images.labels, part == "test")
         probs = formulas.probabilities(logits[method.delivered], temperature)
-        accuracy = {
-            name: measures.accuracy(logits[name], images.labels) if name in logits else None
-            for name in ROLES
-        }
     saved_model.remove_unfinished(experiment.file(folder.EXPORT))  # if it was killed here before
     saved_model.export(
         experiment.whole(method.network()),
@@ -146,6 +142,7 @@ def finish(experiment: Experiment) -> dict[str, Any]:
         "steps": run.steps,
         "num_labeled": len(split.labeled),
         "delivered": method.delivered,
+        "validation_accuracy": _accuracy(held_out, split.validation) or None,
         f"{part}_accuracy": accuracy or None,
         "calibration": calibrated,
         "weights_digest": weights_digest(method.networks),
@@ -158,6 +155,16 @@ def _logits(experiment: Experiment, images: Images | None) -> dict[str, np.ndarr
     """Role -> logits on images [N, K]; without any, [0, K]."""
     seen = None if images is None else experiment.seen(images)
     return calibration.logits(experiment.method.networks, seen)
+
+
+def _accuracy(logits: Mapping[str, np.ndarray], images: Images | None) -> dict[str, float | None]:
+    """Role -> accuracy on the images, None of networks that there are not; {} without images."""
+    if not images:
+        return {}
+    return {
+        name: measures.accuracy(logits[name], images.labels) if name in logits else None
+        for name in ROLES
+    }
 
 
 def announce(experiment: Experiment) -> None:

@@ -110,6 +110,7 @@ def test_a_run_can_deliver_what_its_validation_images_choose(
     assert restore.restore(restore.find(str(path)), "finetuned")[0] == "finetuned"
     before = smoke.results(finished)
     assert before["delivered"] == "finetuned"
+    assert before["validation_accuracy"].keys() == before["test_accuracy"].keys()
     assert before["weights_digest"] == results["weights_digest"]
 
 
