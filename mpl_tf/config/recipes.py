@@ -110,10 +110,9 @@ HEAD: Mapping[str, Any] = {
     "finetune_learning_rate": 0.3,
     "finetune_steps": 20,
 }
-# What a method has otherwise there. The student of Meta Pseudo Labels learns from labels of views
-# that are easier to the teacher than its own, which are surer than the teacher; finetuning is so
-# gentle that it keeps what it has learned from them. With few labels, networks are wrong too often
-# for other methods to trust them as much as in their papers.
+# What a method has otherwise there. The student of Meta Pseudo Labels learns quickly from labels of
+# views that are easier to the teacher than its own, and that are surer than the teacher. With few
+# labels, networks are wrong too often for other methods to trust them as much as in their papers.
 HEAD_OF: Mapping[str, Mapping[str, Any]] = {
     "flexmatch": {"student_learning_rate": 30.0, "threshold": 0.7},
     "freematch": {"unlabeled_weight": 0.3},
