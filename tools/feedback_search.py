@@ -121,11 +121,12 @@ def run(options: argparse.Namespace, argv: Sequence[str]) -> int:
     search.check(choosing.trials_with(grid[0], weights, by_labels, 1))
     search.check(Trial(c, v, grid[0], 0) for c in [*by_labels, *faults] for v in VARIANTS)
     search.start()
-    search.run("without feedback", choosing.trials_without(grid, by_labels, options.search_seeds))
-    best, _ = choosing.best_without(search.rows, grid)[0]
+    trials = choosing.trials_without(grid, by_labels, options.search_seeds)
+    rows = search.run("without feedback", trials)
+    best, _ = choosing.best_without(rows, grid)[0]
     trials = choosing.trials_with(best, weights, by_labels, options.search_seeds)
-    search.run("weights", trials)
-    choice = choosing.choose(search.rows, grid, weights)
+    rows += search.run("weights", trials)
+    choice = choosing.choose(rows, grid, weights)
     chosen = {**choice.options, "feedback_weight": choice.weight}
     # Without a condition that is what was chosen.
     faults = [c for c in faults if not c.changes or not c.changes.items() <= chosen.items()]
@@ -137,14 +138,13 @@ def run(options: argparse.Namespace, argv: Sequence[str]) -> int:
         for condition in few:
             yield from (Trial(condition, v, chosen, seed) for v in VARIANTS[2:])
 
-    search.run(
-        "measured", (trial for seed in range(options.seeds) for trial in measured(seed)), "test"
-    )
+    trials = (trial for seed in range(options.seeds) for trial in measured(seed))
+    rows += search.run("measured", trials, "test")
     command = shlex.join(["python", "tools/feedback_search.py", *argv])
     name = dataset_name(options.dataset)
-    text = tables.markdown(search.rows, [*by_labels, *faults], choice, name, command)
+    text = tables.markdown(rows, [*by_labels, *faults], choice, name, command)
     files.write_text(str(out / TABLE), text)
-    pictures.draw(out / PICTURE, search.rows, [*by_labels, *faults], choice, name)
+    pictures.draw(out / PICTURE, rows, [*by_labels, *faults], choice, name)
     console.say("\n" + text)
     console.say(f"In {out}: {TABLE}, {PICTURE}, {RUNS}")
     return cli.DONE
@@ -179,7 +179,7 @@ class Search:
         run = job.config.run
         source = data.find(run.dataset, job.config.data.data_dir).load(job.config.data)
         self._runner = Runner(job.settings, source)
-        self.rows = ledger.read(out / RUNS)
+        self._rows = {ledger.key(row): row for row in ledger.read(out / RUNS)}
 
     def check(self, trials: Iterable[Trial]) -> None:
         """Raises ConfigError if a run cannot have its options."""
@@ -203,23 +203,26 @@ class Search:
         self._out.mkdir(parents=True, exist_ok=True)
         files.write_json(str(file), text)
 
-    def run(self, name: str, trials: Iterable[Trial], part: str = "validation") -> None:
+    def run(self, name: str, trials: Iterable[Trial], part: str = "validation") -> list[ledger.Row]:
         """Runs what is not done.
 
         Args:
           name: what the bar shows.
           trials: all runs.
           part: of whose images accuracies are.
+
+        Returns:
+          Their rows, and none of runs that other arguments have left.
         """
-        done = {ledger.key(row) for row in self.rows}
-        rows = list(trials)
-        with tqdm.tqdm(total=len(rows), desc=name, unit="run", file=sys.stdout) as bar:
-            for trial in rows:
-                if ledger.key_of(trial, part) not in done:
+        keys = {ledger.key_of(trial, part): trial for trial in trials}
+        with tqdm.tqdm(total=len(keys), desc=name, unit="run", file=sys.stdout) as bar:
+            for key, trial in keys.items():
+                if key not in self._rows:
                     values = self._runner.run(trial, part)
-                    self.rows.append(ledger.row_of(trial, part, values))
-                    ledger.write(self._out / RUNS, self.rows)
+                    self._rows[key] = ledger.row_of(trial, part, values)
+                    ledger.write(self._out / RUNS, list(self._rows.values()))
                 bar.update()
+        return [self._rows[key] for key in keys]
 
 
 if __name__ == "__main__":

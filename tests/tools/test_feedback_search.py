@@ -274,6 +274,12 @@ def test_runs_are_kept_and_the_same_command_continues(search, tmp_path, monkeypa
     ledger.write(tmp_path / "a" / "runs.csv", whole[:4])
     assert start()[0] == 0 and rows() == whole and len(runs) == len(whole) - 4
     assert start()[0] == 0 and not runs
+    table = (tmp_path / "a" / "table.md").read_text()
+    # Runs of other arguments do not count: of seeds, of weights, and of what was chosen by them.
+    assert start("--seeds=3", "--weights=1,2")[0] == 0 and len(rows()) > len(whole)
+    assert start()[0] == 0
+    assert (tmp_path / "a" / "table.md").read_text() == table
+    whole = rows()
     status, said = start("--flags=network=mlp")
     assert status == 2 and "has runs of other settings" in said.err and rows() == whole
 

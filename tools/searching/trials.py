@@ -87,8 +87,7 @@ class Runner:
         settings = self.config(trial)
         split = experiment.make_split(settings, self._source)
         split = trial.condition.damage(split, trial.seed)
-        # Seed 0, whichever comes first: the states of dropout start from it.
-        first = _with_run(settings, seed=0)
+        first = _with_run(settings, seed=0)  # of all seeds alike
         key = repr((len(split.class_names), trial.variant.name, sorted(first.flat().items())))
         if key not in self._trainers:
             self._trainers[key] = _Trainer(first, split, trial.variant)
