@@ -57,3 +57,19 @@ def from_config(layer_class: type[keras.Layer], config: dict[str, Any]) -> keras
         if len(known) == len(config):
             raise
         return layer_class.from_config(known)
+
+
+def drop_path(rate: float, seed: int) -> keras.layers.Dropout:
+    """A layer that drops a branch of a network for whole images: stochastic depth, drop path.
+
+        training:  outputs[i] = kept[i] * inputs[i] / (1 - rate),  kept[i] ~ Bernoulli(1 - rate)
+        else:      outputs = inputs
+
+    Args:
+      rate: in [0, 1), the probability with which an image's branch is dropped.
+      seed: of the draws.
+
+    Returns:
+      A layer, [N, H, W, C] -> [N, H, W, C].
+    """
+    return keras.layers.Dropout(rate, noise_shape=(None, 1, 1, 1), seed=seed)
