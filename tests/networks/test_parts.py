@@ -47,7 +47,9 @@ def test_a_head_has_its_layers_and_its_seed(form, shapes):
 def test_a_head_divides_its_logits_by_its_temperature(form, rng):
     features = rng.normal(size=(4, 5)).astype(np.float32)
     plain, cold = (heads.build(3, 5, seed=1, form=form, temperature=t) for t in (1.0, 0.25))
-    np.testing.assert_allclose(cold(features), 4 * np.asarray(plain(features)), rtol=1e-6)
+    np.testing.assert_allclose(
+        cold(features), 4 * np.asarray(plain(features)), rtol=1e-6, atol=1e-6
+    )
     assert len(cold.weights) == len(plain.weights)
 
 

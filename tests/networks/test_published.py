@@ -47,7 +47,9 @@ def test_a_file_in_the_folder_is_what_the_network_starts_from(
     images = rng.integers(0, 256, (2, *SHAPE)).astype(np.float32)
     pixels = keras.applications.mobilenet_v2.preprocess_input(images.copy())
     expected = unit_length(original(pixels))
-    np.testing.assert_allclose(parts.backbone(build("MobileNetV2"))(images), expected, rtol=1e-4)
+    np.testing.assert_allclose(
+        parts.backbone(build("MobileNetV2"))(images), expected, rtol=1e-4, atol=1e-6
+    )
 
 
 def test_without_a_network_a_run_ends_before_any_work_and_leaves_no_file(folder):

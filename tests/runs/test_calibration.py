@@ -25,7 +25,7 @@ def test_logits_are_those_of_each_network_in_the_order_of_the_images(networks, r
     some = images(rng, 10)
     for role, logits in calibration.logits(networks, some).items():
         expected = networks[role](np.stack(some.images).astype(np.float32), training=False)
-        np.testing.assert_allclose(logits, expected, rtol=1e-5)
+        np.testing.assert_allclose(logits, expected, rtol=1e-5, atol=1e-5)
     assert calibration.logits(networks, None)[1].shape == (0, 3)
 
 
