@@ -10,7 +10,8 @@ without feedback, under conditions that make labels scarce, wrong, foreign or un
 consistency term too strong: split, damage, initial weights and batches of a seed are the same for
 all. With few labels there are other forms and controls: credits of other images; of credits what
 they say of classes, and what they say of images, alone; a supervised term of the gradient norm of
-the feedback; and feedback from labels that nothing else uses.
+the feedback; no feedback, but labels whose classes are made equally frequent; and feedback from
+labels that nothing else uses.
 
 `--out` holds `runs.csv`, a row a run, `table.md` and `picture.png`. Every run is kept as it is
 done: start the same command again after an interruption and it continues.

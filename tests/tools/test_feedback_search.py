@@ -2,6 +2,7 @@
 
 import csv
 import os
+import types
 
 import numpy as np
 import pytest
@@ -143,6 +144,26 @@ def test_credits_of_classes_and_of_images_are_the_credits(monkeypatch):
     assert np.ptp(classes, axis=0).max() == 0 < np.ptp(classes[0])
     np.testing.assert_allclose(images.mean(axis=0), 0, atol=1e-6)
     np.testing.assert_allclose(classes + images, step.credited, rtol=1e-5, atol=1e-6)
+
+
+def test_aligned_labels_are_the_teachers_by_class_shares_and_then_sharpened():
+    method = types.SimpleNamespace(config=types.SimpleNamespace(label_temperature=0.5))
+    probs = np.array([[0.8, 0.2], [0.6, 0.4]])
+    label = variants.AlignedLabels(method).label(tf.constant(2 * np.log(probs)))
+    weighted = probs / [0.7, 0.3]  # the shares that the teacher gives the classes
+    odds = (weighted[:, 0] / weighted[:, 1]) ** 2
+    np.testing.assert_allclose(label, np.stack([odds, np.ones(2)], 1) / (1 + odds[:, None]), 1e-4)
+
+
+def test_aligned_labels_are_no_feedback_and_other_labels(source):
+    runner = trials.Runner(SMALL | {"steps": 8}, source)
+    aligned = next(v for v in variants.VARIANTS if v.name == "alignment instead")
+    none, other = (
+        runner.run(trial(v, 0, feedback_weight=30.0), "validation")
+        for v in (variants.NONE, aligned)
+    )
+    assert none["teacher"] == other["teacher"] and none["ema"] != other["ema"]
+    assert "feedback_share" not in other
 
 
 def test_controls_are_no_exact_feedback_and_differ_from_one_another(source):

@@ -6,7 +6,7 @@ from typing import Any, final
 
 import tensorflow as tf
 
-from mpl_tf.engine.estimators import ESTIMATORS, Estimator, Exact
+from mpl_tf.engine.estimators import ESTIMATORS, Estimator, Exact, NoFeedback
 from mpl_tf.engine.student_step import StudentStep
 from mpl_tf.formulas import feedback, losses
 
@@ -168,12 +168,44 @@ class SupervisedInstead(_OfExact):
         return tf.stop_gradient(tf.math.divide_no_nan(norm, own)) * supervised
 
 
+@final
+class AlignedLabels(Estimator):
+    """No feedback, and labels of an image that are aligned: classes are as frequent as each other.
+
+    The share of a class that alignment divides by is the teacher's mean over the step's images.
+    """
+
+    def __init__(self, method: Any):
+        super().__init__(method)
+        self._none = NoFeedback(method)
+
+    def label(self, logits: tf.Tensor) -> tf.Tensor:
+        temperature = self.method.config.label_temperature
+        probs = tf.nn.softmax(logits * temperature)  # the teacher's, before they are sharpened
+        predicted = tf.reduce_mean(probs, axis=0)
+        uniform = tf.ones_like(predicted) / tf.cast(tf.size(predicted), predicted.dtype)
+        aligned = losses.align(probs, uniform, predicted)
+        return losses.sharpen(tf.math.log(aligned), temperature)
+
+    def credit(self, step: StudentStep) -> tf.Tensor:
+        return self._none.credit(step)
+
+    def scale(self, step: StudentStep) -> tf.Tensor | float:
+        return self._none.scale(step)
+
+    def term(
+        self, credit: tf.Tensor, pseudo_label: tf.Tensor, logits: tf.Tensor
+    ) -> tf.Tensor | float:
+        return self._none.term(credit, pseudo_label, logits)
+
+
 def _of(name: str) -> Callable[[Any, OtherLabels], Estimator]:
     return lambda method, others: ESTIMATORS[name](method)
 
 
 _EXACT = {"feedback": "exact", "feedback_scale": "unit"}
-NONE = Variant("none", {"feedback": "none"}, _of("none"))
+_NONE = {"feedback": "none"}
+NONE = Variant("none", _NONE, _of("none"))
 FEEDBACK = Variant("exact", _EXACT, lambda method, others: Measured(method))
 VARIANTS = (
     NONE,
@@ -183,5 +215,6 @@ VARIANTS = (
     Variant("of classes alone", _EXACT, lambda method, others: OfClasses(method)),
     Variant("of images alone", _EXACT, lambda method, others: OfImages(method)),
     Variant("supervised instead", _EXACT, lambda method, others: SupervisedInstead(method)),
+    Variant("alignment instead", _NONE, lambda method, others: AlignedLabels(method)),
     Variant("other labels", _EXACT, FromOtherLabels),
 )
