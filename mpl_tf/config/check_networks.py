@@ -38,9 +38,14 @@ def _refuse_without_effect(options: NetworkConfig, names: list[str]) -> None:
         value = getattr(options, name)
         if value != getattr(NetworkConfig, name) and not any(map(networks.has_parts, names)):
             raise ConfigError(
-                f"{name}={value} is for networks of a backbone and a head: keras:NAME, "
-                f"file:MODEL.keras, hub:PRESET; {received}."
+                f"{name}={value} is for networks of a backbone and a head, which all are but "
+                f"{networks.forms(lambda each: not each.two_parts)}; {received}."
             )
+    if options.stem != NetworkConfig.stem and not any(map(networks.takes_stem, names)):
+        raise ConfigError(
+            f"stem={options.stem} is for networks with a stem for small images and another for "
+            f"large ones: {networks.forms(lambda each: each.takes_stem)}; {received}."
+        )
     if options.head_init == "probe" and options.head != "linear":
         raise ConfigError(
             f"head_init=probe is for head=linear, which a logistic regression has the weights of; "

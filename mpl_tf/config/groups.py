@@ -28,7 +28,7 @@ class RunConfig:
     )
     network: str = option(
         "wide_resnet_28_2",
-        f"Network of teacher and student: {networks.HELP}.",
+        f"Network of teacher and student.\n{networks.HELP}",
     )
     teacher_network: str = option(
         "", "Network of the teacher, if it is another one.", needs="teacher_optimizer"

@@ -5,8 +5,18 @@ A network is one file with a builder and its ARCHITECTURE, and an entry in NETWO
 
 import difflib
 import os
+from collections.abc import Callable
 
-from mpl_tf.networks import applications, hub, mlp, published, saved, small, wide_resnet
+from mpl_tf.networks import (
+    applications,
+    hub,
+    mlp,
+    published,
+    resnet,
+    saved,
+    small,
+    wide_resnet,
+)
 from mpl_tf.networks.architecture import Architecture, Builder
 from mpl_tf.networks.freezing import set_trained
 from mpl_tf.networks.precision import precision
@@ -18,10 +28,12 @@ __all__ = [
     "brings_head",
     "check",
     "find",
+    "forms",
     "has_parts",
     "is_pretrained",
     "precision",
     "set_trained",
+    "takes_stem",
     "takes_weights",
 ]
 
@@ -40,11 +52,12 @@ NETWORKS = _Networks(
 )
 _ARCHITECTURES = (
     *NETWORKS.values(),
+    resnet.ARCHITECTURE,
     applications.ARCHITECTURE,
     saved.ARCHITECTURE,
     hub.ARCHITECTURE,
 )
-HELP = "; ".join(architecture.text for architecture in _ARCHITECTURES)
+HELP = "\n".join(architecture.text for architecture in _ARCHITECTURES)
 
 
 def find(name: str) -> Builder:
@@ -54,8 +67,8 @@ def find(name: str) -> Builder:
       name: what `HELP` says, such as `small_16` or `keras:ResNet50`.
 
     Returns:
-      A builder; it takes `head` and `head_temperature` where `has_parts`, `weights` where
-      `takes_weights`, and `keep_head` where `brings_head`.
+      A builder; it takes `head` and `head_temperature` where `has_parts`, `stem` where
+      `takes_stem`, `weights` where `takes_weights`, and `keep_head` where `brings_head`.
 
     Raises:
       ConfigError: there is no such network; the message lists what there is.
@@ -64,17 +77,29 @@ def find(name: str) -> Builder:
         if builder := architecture.find(name):
             return builder
     # A network of Keras without its prefix is worth a hint.
-    names = {n.lower(): n for n in NETWORKS} | {
-        n.lower(): f"keras:{n}" for n in applications.names()
-    }
+    of_keras = {n.lower(): f"keras:{n}" for n in applications.names()}
+    names = of_keras | {n: n for a in _ARCHITECTURES for n in a.names} | {n: n for n in NETWORKS}
     close = difflib.get_close_matches(name.lower(), names, n=2)
     hint = f" Did you mean {' or '.join(names[n] for n in close)}?" if close else ""
-    raise ConfigError(f"network must be one of: {HELP}; received {name!r}.{hint}")
+    raise ConfigError(
+        f"network must be one of: {forms(lambda _: True)}; received {name!r}.{hint} --help and "
+        "docs/networks.md say what they are."
+    )
+
+
+def forms(of: Callable[[Architecture], bool]) -> str:
+    """The names of networks, as a user reads them, of which something holds."""
+    return ", ".join(form for a in _ARCHITECTURES if of(a) for form in a.forms)
 
 
 def has_parts(name: str) -> bool:
     """Whether the network called `name` is made of a backbone and a head, and takes `head`."""
     return any(a.two_parts and a.matches(name) for a in _ARCHITECTURES)
+
+
+def takes_stem(name: str) -> bool:
+    """Whether the builder of the network called `name` takes `stem`."""
+    return any(a.takes_stem and a.matches(name) for a in _ARCHITECTURES)
 
 
 def brings_head(name: str) -> bool:

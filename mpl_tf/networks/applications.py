@@ -9,13 +9,10 @@ import keras
 import numpy as np
 from keras import layers
 
-from mpl_tf.networks import heads, learned, parts, published, remade
+from mpl_tf.networks import heads, learned, parts, published, remade, scaling
 from mpl_tf.networks.architecture import Architecture
 from mpl_tf.networks.initializers import layer_seeds
 from mpl_tf.options import ConfigError, hint
-
-_IMAGENET_MEAN = np.array([0.485, 0.456, 0.406])  # of red, green, blue in [0, 1]
-_IMAGENET_STD = np.array([0.229, 0.224, 0.225])
 
 # What the family's module in keras.applications does to images with values 0 to 255, by Keras's
 # names: caffe: BGR minus mean; tf: [-1, 1]; torch: (x / 255 - mean) / std; inside: the network
@@ -218,14 +215,13 @@ def _load(backbone: keras.Model, path: str, name: str) -> None:
     learned.check(backbone, f"network_weights={path}")
 
 
-def _scale(x: keras.KerasTensor, scaling: str) -> keras.KerasTensor:
+def _scale(x: keras.KerasTensor, form: str) -> keras.KerasTensor:
     """What `preprocess_input` does, as layers that can be cloned and exported."""
-    if scaling == "tf":
-        return layers.Rescaling(1 / 127.5, offset=-1)(x)
-    if scaling == "torch":
-        scale, offset = 1 / (255 * _IMAGENET_STD), -_IMAGENET_MEAN / _IMAGENET_STD
-        return layers.Rescaling(scale.tolist(), offset=offset.tolist())(x)
-    if scaling == "caffe":
+    if form == "tf":
+        return scaling.to_one(x)
+    if form == "torch":
+        return scaling.of_imagenet(x)
+    if form == "caffe":
         return layers.Rescaling(1.0, offset=[-103.939, -116.779, -123.68])(keras.ops.flip(x, -1))
     return x
 
@@ -235,10 +231,10 @@ def _constant_normalization(layer: keras.Layer, loaded: bool) -> keras.Layer:
     if loaded:
         mean, variance, _ = layer.get_weights()
         # The published files hold the standard deviation where the layer takes the variance.
-        if np.allclose(variance, _IMAGENET_STD, atol=1e-4):
+        if np.allclose(variance, scaling.IMAGENET_STD, atol=1e-4):
             variance = variance**2
     else:
-        mean, variance = _IMAGENET_MEAN, _IMAGENET_STD**2
+        mean, variance = scaling.IMAGENET_MEAN, scaling.IMAGENET_STD**2
     return layers.Normalization(
         axis=layer.axis, mean=mean.tolist(), variance=variance.tolist(), name=layer.name
     )

@@ -45,10 +45,12 @@ class Architecture:
       pattern: regular expression of the names, its groups named.
       forms: the names as a user reads them, numbers and names to fill in as words in capitals.
       help: what the networks are, with an example of a name.
-      parse: makes keywords of `build` from the texts of the groups, all or none of which a name
-        has. Raises ConfigError for arguments that are not allowed.
+      parse: makes keywords of `build` from the texts of the groups that a name has, unless it has
+        none. Raises ConfigError for arguments that are not allowed.
       two_parts: whether `build` makes networks of two parts (`parts`) and takes their `head` and
         `head_temperature`.
+      takes_stem: whether `build` takes `stem`, one of `stems.STEMS`.
+      names: published networks among them.
       fetch: downloads the published weights of a network, if they are not there, for images of a
         side and the keywords of `parse`; a `build` with it takes `weights`. Raises ConfigError if
         they cannot be had. None where there are no such weights, or networks come with them.
@@ -63,6 +65,8 @@ class Architecture:
     help: str
     parse: Callable[..., dict[str, Any]] = dict
     two_parts: bool = False
+    takes_stem: bool = False
+    names: tuple[str, ...] = ()
     fetch: Callable[..., None] | None = None
     pretrained: bool = False
     brings_head: bool = False
@@ -116,8 +120,8 @@ class Architecture:
 
     @property
     def text(self) -> str:
-        """Forms and help, for messages."""
-        return f"{' or '.join(self.forms)} ({self.help})"
+        """Forms and help, for lists."""
+        return f"{', '.join(self.forms)}: {self.help}."
 
 
 def _is_count(value):

@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from mpl_tf.networks import freezing, heads
+from mpl_tf.networks import freezing, heads, stems
 from mpl_tf.options import option
 
 
@@ -16,6 +16,13 @@ class NetworkConfig:
         "downloaded into its folder (~/.keras/models). A file of weights without the top. If "
         "empty, random ones.",
         path=True,
+    )
+    stem: str = option(
+        "auto",
+        "Where networks for large images begin. large: a convolution of stride 2 and pooling, "
+        "which divide the sides of the image by four. small: a 3x3 convolution of stride 1. auto: "
+        "small for images of less than 64 pixels.",
+        choices=stems.STEMS,
     )
     head: str = option("linear", f"What makes logits of a backbone's features: {heads.FORMS}.")
     head_init: str = option(

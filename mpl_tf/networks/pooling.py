@@ -41,3 +41,27 @@ class MaxPooling(keras.layers.MaxPooling2D):
         for name in ("pool_size", "strides", "padding"):
             del config[name]
         return config | {"side": self.pool_size[0]}
+
+
+@keras.saving.register_keras_serializable(package="mpl_tf")
+class OverlappingMaxPooling(keras.layers.Layer):
+    """The maximum of 3x3 windows, two pixels apart; beyond the border nothing counts.
+
+    The maximum of shifted images, first of rows and then of columns, which has a second derivative
+    under XLA (see `MaxPooling`).
+    """
+
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        """[N, H, W, C] -> [N, ceil(H / 2), ceil(W / 2), C]."""
+        _, high, wide, _ = self.compute_output_shape(tuple(inputs.shape))
+        border = [[0, 0], [1, 1], [1, 1], [0, 0]]
+        x = tf.pad(inputs, border, constant_values=inputs.dtype.min)
+        top, middle, bottom = (x[:, i : i + 2 * high - 1 : 2] for i in range(3))
+        x = tf.maximum(tf.maximum(top, middle), bottom)
+        left, middle, right = (x[:, :, i : i + 2 * wide - 1 : 2] for i in range(3))
+        return tf.maximum(tf.maximum(left, middle), right)
+
+    def compute_output_shape(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
+        """Of [N, H, W, C]."""
+        batch, high, wide, channels = input_shape
+        return batch, (high + 1) // 2, (wide + 1) // 2, channels

@@ -48,6 +48,8 @@ def network(
     made_of: dict[str, Any] = {}
     if networks.has_parts(name):
         made_of = {"head": options.head, "head_temperature": options.head_temperature}
+    if networks.takes_stem(name):
+        made_of["stem"] = options.stem
     if networks.brings_head(name):
         made_of["keep_head"] = options.head_init != "new"
     if networks.takes_weights(name):

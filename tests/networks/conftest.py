@@ -1,8 +1,11 @@
-"""Shared by the tests of networks: files of weights as Keras publishes them, and lengths."""
+"""Shared by the tests of networks: weights as Keras publishes them, lengths, and counts."""
 
 import h5py
+import keras
 import numpy as np
 import pytest
+
+from mpl_tf import networks
 
 
 @pytest.fixture
@@ -32,3 +35,15 @@ def write_published():
                     group.create_dataset(name.decode(), data=value)
 
     return write
+
+
+@pytest.fixture
+def count():
+    """count(name, side): trainable parameters with 1,000 classes; no weight is allocated."""
+
+    def number(name, side=224, classes=1000):
+        with keras.StatelessScope(initialize_variables=False):
+            network = networks.find(name)(classes, (side, side, 3))
+        return sum(int(np.prod(v.shape)) for v in network.trainable_variables)
+
+    return number

@@ -8,11 +8,22 @@ import pytest
 import tensorflow as tf
 
 from mpl_tf.config.groups import RunConfig
-from mpl_tf.networks import NETWORKS, applications, find, has_parts, hub, saved, takes_weights
+from mpl_tf.networks import (
+    NETWORKS,
+    applications,
+    find,
+    has_parts,
+    hub,
+    resnet,
+    saved,
+    takes_stem,
+    takes_weights,
+)
 from mpl_tf.options import ConfigError
 
 ARCHITECTURES = (
     *NETWORKS.values(),
+    resnet.ARCHITECTURE,
     applications.ARCHITECTURE,
     saved.ARCHITECTURE,
     hub.ARCHITECTURE,
@@ -118,20 +129,21 @@ def test_a_network_of_keras_is_found_in_any_case():
         ("smal", "Did you mean small"),
         ("wide_resnet_28", "Did you mean wide_resnet"),
         ("resnet50", "Did you mean keras:ResNet50"),
-        ("", "received ''.$"),
+        ("", r"received ''\. --help and docs"),
     ],
 )
 def test_an_unknown_name_is_answered_with_what_there_is(name, hint):
     with pytest.raises(ConfigError, match=hint) as error:
         find(name)
     for architecture in ARCHITECTURES:
-        assert architecture.text in str(error.value)
+        for form in architecture.forms:
+            assert f"{form}, " in f"{str(error.value).partition(';')[0]}, "
 
 
 @pytest.mark.parametrize("name", ["wide_resnet_10_1", "small_16", "keras:mobilenet"])
 def test_networks_with_arguments_are_built_by_the_table_too(name):
     assert NETWORKS[name](3, (32, 32, 3)).output_shape == (None, 3)
-    with pytest.raises(ConfigError, match="network must be one of: mlp "):
+    with pytest.raises(ConfigError, match="network must be one of: mlp, small, "):
         NETWORKS[f"{name}_"[::-1]]
 
 
@@ -139,6 +151,7 @@ EXAMPLES = {
     "mlp": ["mlp"],
     "small": ["small", "small_1", "small_9999"],
     "wide_resnet": ["wide_resnet", "wide_resnet_28_10"],
+    "resnet_DEPTH": ["resnet_50", "resnext_101_64x4d", "se_resnet_14x0.5", "senet_154"],
     "keras:NAME": ["keras:VGG16", "KERAS:", "Keras:nothing"],
     "file:MODEL.keras": ["file:", "FILE:m.keras", "file:a/b.h5"],
     "hub:PRESET": ["hub:", "Hub:vit_base", "hub:hf://a/b"],
@@ -150,6 +163,8 @@ NOBODYS = [
     "small_01",
     "small_12345",
     "wide_resnet_28",
+    "resnet",
+    "resnet_50_64",
     "keras",
     "keras_VGG16",
     "m.keras",
@@ -169,9 +184,21 @@ def test_only_networks_of_keras_take_weights():
     assert not any(takes_weights(name) for name in (*NETWORKS, *NOBODYS, "small_16"))
 
 
-def test_networks_of_published_weights_have_two_parts():
-    assert has_parts("keras:VGG16")
+def test_networks_have_two_parts_or_one():
+    assert has_parts("keras:VGG16") and has_parts("resnet_50")
     assert not any(has_parts(name) for name in (*NETWORKS, *NOBODYS, "small_16"))
+
+
+def test_networks_take_a_stem_or_none():
+    assert takes_stem("resnet_50")
+    assert not any(takes_stem(name) for name in (*NETWORKS, "keras:ResNet50"))
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES, ids=lambda each: each.forms[0])
+def test_published_names_are_found(architecture):
+    for name in architecture.names:
+        assert architecture.find(name), name
+        assert [each for each in ARCHITECTURES if each.matches(name)] == [architecture]
 
 
 def test_the_help_has_every_architecture():
