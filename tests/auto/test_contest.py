@@ -171,18 +171,21 @@ def test_answers_that_are_gone_leave_their_candidate_out(
 
 
 @pytest.mark.parametrize("pretrained", [True, False])
-def test_the_recipes_can_be_trained_and_the_quickest_comes_first(images, common, pretrained):
+def test_the_recipes_can_be_trained_in_their_order(images, common, pretrained):
     plan = recipes.quick(pretrained, has_unlabeled=True)
     if not pretrained:
         common = {**common, "network": "small_4"}
         del common["cache_dir"], common["head_init"]
     settings = [recipes.settings_of(recipe, common, 6, 48) for recipe in plan]
     weights = [recipes.weight(each) for each in settings]
-    assert weights == sorted(weights)
+    assert weights[0] == min(weights)
+    if not pretrained:
+        assert weights == sorted(weights)
     assert all(each.is_cached == pretrained for each in settings)
     assert all(each.run.labeled_batch * each.run.unlabeled_ratio <= 48 for each in settings)
     methods = [each.run.method for each in settings]
     assert methods[0] == "supervised" and {"fixmatch", "flexmatch", "uda", "mpl"} <= {*methods}
+    assert methods[1] == ("mpl" if pretrained else "fixmatch")  # of equals the first is delivered
     assert [r.method for r in recipes.quick(pretrained, has_unlabeled=False)] == ["supervised"]
 
 
