@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from mpl_tf.networks import (
     applications,
+    cells,
     hub,
     mlp,
     published,
@@ -53,6 +54,7 @@ NETWORKS = _Networks(
 _ARCHITECTURES = (
     *NETWORKS.values(),
     resnet.ARCHITECTURE,
+    cells.ARCHITECTURE,
     applications.ARCHITECTURE,
     saved.ARCHITECTURE,
     hub.ARCHITECTURE,

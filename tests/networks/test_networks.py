@@ -11,6 +11,7 @@ from mpl_tf.config.groups import RunConfig
 from mpl_tf.networks import (
     NETWORKS,
     applications,
+    cells,
     find,
     has_parts,
     hub,
@@ -24,6 +25,7 @@ from mpl_tf.options import ConfigError
 ARCHITECTURES = (
     *NETWORKS.values(),
     resnet.ARCHITECTURE,
+    cells.ARCHITECTURE,
     applications.ARCHITECTURE,
     saved.ARCHITECTURE,
     hub.ARCHITECTURE,
@@ -152,6 +154,7 @@ EXAMPLES = {
     "small": ["small", "small_1", "small_9999"],
     "wide_resnet": ["wide_resnet", "wide_resnet_28_10"],
     "resnet_DEPTH": ["resnet_50", "resnext_101_64x4d", "se_resnet_14x0.5", "senet_154"],
+    "nasnet_a_REPEATS_FILTERS": ["nasnet_a_large", "amoebanet_d", "nasnet_a_mobile_1_8"],
     "keras:NAME": ["keras:VGG16", "KERAS:", "Keras:nothing"],
     "file:MODEL.keras": ["file:", "FILE:m.keras", "file:a/b.h5"],
     "hub:PRESET": ["hub:", "Hub:vit_base", "hub:hf://a/b"],
@@ -168,6 +171,10 @@ NOBODYS = [
     "keras",
     "keras_VGG16",
     "m.keras",
+    "nasnet_a",
+    "nasnet_a_6",
+    "amoebanet_e",
+    "nasnet_a_large_6_168",
 ]
 
 
