@@ -16,7 +16,7 @@ from mpl_tf.options import ConfigError
 
 COUNTS = [
     ("pnasnet_5_large", 331, 1000, 86_057_668),
-    ("amoebanet_a", 331, 1001, 86_721_806),
+    pytest.param("amoebanet_a", 331, 1001, 86_721_806, marks=pytest.mark.slow),
     pytest.param("nasnet_a_mobile", 224, 1000, 5_289_978, marks=pytest.mark.slow),
     pytest.param("nasnet_a_large", 331, 1000, 88_753_150, marks=pytest.mark.slow),
     pytest.param("amoebanet_b", 480, 1001, 557_286_057, marks=pytest.mark.slow),
@@ -204,13 +204,14 @@ def test_images_that_the_large_stem_cannot_take_are_refused():
 def test_a_small_member_learns_digits(family, jit_compile):
     digits = sklearn.datasets.load_digits()
     images = digits.images[:512, :, :, None] * (255 / 16)
-    network = cells.build(10, (8, 8, 1), family=family, repeats=1, filters=8, drop_path=0.0)
+    network = cells.build(
+        10, (8, 8, 1), family=family, repeats=1, filters=8, dropout=0.0, drop_path=0.0
+    )
     network.compile(
-        keras.optimizers.SGD(0.1, momentum=0.9),
+        keras.optimizers.SGD(0.02, momentum=0.9),
         keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         metrics=["accuracy"],
         jit_compile=jit_compile,
     )
-    network.fit(images, digits.target[:512], batch_size=64, epochs=10, verbose=0)
-    (_, accuracy) = network.evaluate(images, digits.target[:512], verbose=0)
-    assert accuracy > 0.9
+    history = network.fit(images, digits.target[:512], batch_size=64, epochs=6, verbose=0)
+    assert history.history["accuracy"][-1] > 0.9

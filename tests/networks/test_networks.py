@@ -15,6 +15,8 @@ from mpl_tf.networks import (
     find,
     has_parts,
     hub,
+    inception_v4,
+    polynet,
     resnet,
     saved,
     takes_stem,
@@ -26,6 +28,8 @@ ARCHITECTURES = (
     *NETWORKS.values(),
     resnet.ARCHITECTURE,
     cells.ARCHITECTURE,
+    inception_v4.ARCHITECTURE,
+    polynet.ARCHITECTURE,
     applications.ARCHITECTURE,
     saved.ARCHITECTURE,
     hub.ARCHITECTURE,
@@ -155,6 +159,8 @@ EXAMPLES = {
     "wide_resnet": ["wide_resnet", "wide_resnet_28_10"],
     "resnet_DEPTH": ["resnet_50", "resnext_101_64x4d", "se_resnet_14x0.5", "senet_154"],
     "nasnet_a_REPEATS_FILTERS": ["nasnet_a_large", "amoebanet_d", "nasnet_a_mobile_1_8"],
+    "inception_v4": ["inception_v4", "inception_v4_1_1_1_0.25"],
+    "polynet": ["polynet", "polynet_10_20_10_2"],
     "keras:NAME": ["keras:VGG16", "KERAS:", "Keras:nothing"],
     "file:MODEL.keras": ["file:", "FILE:m.keras", "file:a/b.h5"],
     "hub:PRESET": ["hub:", "Hub:vit_base", "hub:hf://a/b"],
@@ -175,6 +181,8 @@ NOBODYS = [
     "nasnet_a_6",
     "amoebanet_e",
     "nasnet_a_large_6_168",
+    "inception_v4_0.25",
+    "polynet_1_1_1",
 ]
 
 
