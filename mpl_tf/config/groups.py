@@ -3,6 +3,7 @@
 import dataclasses
 
 from mpl_tf import data, networks
+from mpl_tf.engine.sharpness import PERTURBATIONS
 from mpl_tf.methods import METHODS
 from mpl_tf.options import option
 
@@ -152,6 +153,21 @@ class OptimizerConfig:
     )
     clip_norm: float = option(
         0.0, "Global norm to which a network's gradient is clipped; 0 never clips.", low=0
+    )
+    sam_rho: float = option(
+        0.0,
+        "Sharpness-aware minimisation: steps take the gradient at weights that are worse by a step "
+        "of this length (the paper's rho, 0.05 to 0.1), in all phases, at twice the cost. 0 leaves "
+        "it out.",
+        low=0,
+        high=1000,
+    )
+    sam_perturbation: str = option(
+        PERTURBATIONS[0],
+        "The gradient along which weights are worse. global: averaged over replicas, so that they "
+        "train what one would. replica: each replica's own, as in the paper.",
+        choices=PERTURBATIONS,
+        beside=("sam_rho", ()),
     )
     finetune_learning_rate: float = option(
         1e-5,

@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from mpl_tf.console import log
 from mpl_tf.engine.batches import check_label_spec, wrong_labels
+from mpl_tf.engine.sharpness import PERTURBATIONS
 from mpl_tf.engine.user_networks import has_synchronized
 from mpl_tf.networks import parts
 from mpl_tf.options import ConfigError
@@ -85,10 +86,12 @@ def check_networks_compiled(
 def _violated(argument, value):
     """What an argument of `compile` must be, if `value` is not; else ""."""
     number = isinstance(value, numbers.Real) and not isinstance(value, bool)
-    if argument == "weight_decay":
+    if argument in ("weight_decay", "sam_rho"):
         return "" if number and value >= 0 else "a number of at least 0"
     if argument == "backbone_rate":
         return "" if number and value > 0 else "a number greater than 0"
+    if argument == "sam_perturbation":
+        return "" if value in PERTURBATIONS else f"one of {', '.join(PERTURBATIONS)}"
     if argument == "clip_norm":
         return "" if value is None or (number and value > 0) else "a number greater than 0, or None"
     if argument in ("steps_per_execution", "accumulate_steps"):

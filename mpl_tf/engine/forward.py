@@ -1,7 +1,10 @@
 """Forward passes of a network in training: whole or in microbatches, kept or computed twice."""
 
+import contextlib
 import dataclasses
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -9,6 +12,12 @@ import tensorflow as tf
 from mpl_tf.engine.batch_statistics import PassCounts, averaging
 
 _NARROW = ("float16", "bfloat16")
+
+
+class _StandIns(threading.local):
+    """id of a variable -> tensor in its place; None outside of `at`. Each replica has a thread."""
+
+    values: dict[int, tf.Tensor] | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,6 +39,35 @@ class Forward:
     recompute: bool = False
     compiled: bool = False
     passes: PassCounts = dataclasses.field(default_factory=PassCounts)
+    _stand_ins: _StandIns = dataclasses.field(default_factory=_StandIns)
+
+    @contextlib.contextmanager
+    def at(self, values: dict[int, tf.Tensor]) -> Iterator[None]:
+        """Inside, passes compute with tensors in place of variables, and move no variable.
+
+        Args:
+          values: id of a variable -> tensor, of weights and of states, which move on from pass to
+            pass. Other variables have their own values.
+        """
+        self._stand_ins.values = dict(values)
+        try:
+            yield
+        finally:
+            self._stand_ins.values = None
+
+    def weights_of(self, network: keras.Model) -> list[Any]:
+        """What a gradient of passes is taken by: the trainable variables, or what stands in."""
+        values = self._stand_ins.values
+        variables = network.trainable_variables
+        return variables if values is None else self._read(variables)
+
+    def state_of(self, network: keras.Model) -> list[tf.Tensor]:
+        """Values of a network's batch statistics and random states, or what stands in for them."""
+        return self._read(network.non_trainable_variables)
+
+    def _read(self, variables: Iterable[keras.Variable]) -> list[tf.Tensor]:
+        values = self._stand_ins.values or {}
+        return [tf.convert_to_tensor(values.get(id(v), v)) for v in variables]
 
     @property
     def rematerialize(self) -> bool:
@@ -54,14 +92,15 @@ class Forward:
           list of logits [N_j, K], one for each part, in float32 if the network computes in less.
         """
         sizes = [part.shape[0] or tf.shape(part)[0] for part in parts]  # static if known
-        count = None if keep_state else self.passes.of(network)
+        values = self._stand_ins.values
+        count = None if keep_state or values is not None else self.passes.of(network)
         before = None if count is None else tf.convert_to_tensor(count)
-        if not (self.rematerialize or self.compiled or keep_state):
+        if not (self.rematerialize or self.compiled or keep_state or values is not None):
             with averaging(network, before):
                 logits = tf.split(to_float32(network(_joined(parts), training=True)), sizes)
         else:
-            weights = [tf.convert_to_tensor(v) for v in network.trainable_variables]
-            state = state_of(network)
+            weights = self._read(network.trainable_variables)
+            state = self.state_of(network)
             if self.rematerialize:
                 *logits, state = self._rematerialized(network, weights, state, parts, before)
             else:
@@ -70,7 +109,10 @@ class Forward:
                 logits = tf.split(joint, sizes)
             if not keep_state:
                 for variable, value in zip(network.non_trainable_variables, state, strict=True):
-                    variable.assign(value)
+                    if values is None:
+                        variable.assign(value)
+                    else:
+                        values[id(variable)] = value
         if count is not None:
             count.assign_add(self.accumulate_steps)
         return logits
@@ -127,8 +169,8 @@ class Forward:
         Returns:
           Floating [N,H,W,C].
         """
-        weights = [tf.convert_to_tensor(v) for v in network.trainable_variables]
-        state, gradients = state_of(network), []
+        weights = self._read(network.trainable_variables)
+        state, gradients = self.state_of(network), []
         for group, change, *others in self.microbatches(images, offset, *rows):
             with tf.GradientTape(watch_accessed_variables=False) as tape:
                 tape.watch(change)
@@ -173,11 +215,6 @@ class Forward:
         # Rows of `joint`: microbatch by microbatch, in each the parts one after the other.
         rows = [tf.split(group, sizes) for group in tf.split(joint, len(groups))]
         return [*(tf.concat(part, 0) for part in zip(*rows, strict=True)), left]
-
-
-def state_of(network: keras.Model) -> list[tf.Tensor]:
-    """Values of a network's batch statistics and random states: list of tensors."""
-    return [tf.convert_to_tensor(v) for v in network.non_trainable_variables]
 
 
 def _joined(parts):

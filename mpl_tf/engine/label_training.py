@@ -53,13 +53,25 @@ class LabelTraining(Trainer):
 
     def train_step(self, batch: dict[str, tf.Tensor]) -> None:
         """One step on a dict with `labeled` [B,H,W,C] images and `label` [B] class ids."""
-        variables = self.network.trainable_variables
+        optimizer, variables = self.network_optimizer, self.network.trainable_variables
+        before = self.sharpness.before(self)
         with tf.GradientTape() as tape:
-            (logits,) = self.forward(self.network, batch["labeled"])
-            each = losses.label_loss(
-                batch["label"], logits, self.label_smoothing, self.class_weights.array
-            )
-            loss = tf.reduce_mean(each)
-            scaled = self.network_optimizer.scale_loss(loss)
-        self.update(self.network_optimizer, tape.gradient(scaled, variables), variables)
+            loss = self._loss(batch)
+            scaled = optimizer.scale_loss(loss)
+        gradient = self.sharpness.gradient(
+            self,
+            optimizer,
+            self.network,
+            tape.gradient(scaled, variables),
+            before,
+            lambda: self._loss(batch),
+        )
+        self.update(optimizer, gradient, variables)
         self.log(**{f"{self.role}_loss": loss})
+
+    def _loss(self, batch):
+        (logits,) = self.forward(self.network, batch["labeled"])
+        each = losses.label_loss(
+            batch["label"], logits, self.label_smoothing, self.class_weights.array
+        )
+        return tf.reduce_mean(each)

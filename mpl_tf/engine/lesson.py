@@ -6,7 +6,7 @@ from collections.abc import Callable
 import keras
 import tensorflow as tf
 
-from mpl_tf.engine.forward import Forward, run_after, state_of
+from mpl_tf.engine.forward import Forward, run_after
 from mpl_tf.engine.update import scale, unscale
 from mpl_tf.formulas import losses
 
@@ -61,20 +61,22 @@ class Lesson:
         self._forward, self._student, self._smoothing = forward, student, smoothing
         self._strong, self._pseudo_label, self._loss_scale = strong, pseudo_label, loss_scale
         self._beside = beside
+        weights = forward.weights_of(student)
         if forward.rematerialize:  # the student as it is now, for `credit`
-            self._weights = [tf.convert_to_tensor(v) for v in student.trainable_variables]
-            self._state = state_of(student)
+            self._weights = [tf.convert_to_tensor(v) for v in weights]
+            self._state = forward.state_of(student)
         with tf.GradientTape(watch_accessed_variables=False) as self._tape:
             if not forward.rematerialize:
                 self._tape.watch(pseudo_label)
             with tf.GradientTape() as tape:
+                tape.watch([w for w in weights if not isinstance(w, keras.Variable)])
                 *others, logits = forward(student, *self._images())
                 self.loss = self._mean_loss(pseudo_label, logits)
                 total = self.loss
                 if beside is not None:
                     total += beside.loss(beside.label, *others)
                 scaled = scale(total, loss_scale)
-            self._scaled = tape.gradient(scaled, student.trainable_variables)  # linear in q
+            self._scaled = tape.gradient(scaled, weights)  # linear in q
         self.gradient = unscale(self._scaled, loss_scale)
 
     def _images(self):

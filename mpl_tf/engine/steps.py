@@ -1,6 +1,8 @@
 """Steps on every replica of a strategy, alone or in groups, and what they log."""
 
+import contextlib
 import threading
+from collections.abc import Iterator
 from typing import Any
 
 import keras
@@ -167,7 +169,7 @@ class Steps(keras.Model):
           ValueError: the step has logged something by one of these names already.
         """
         names = self._names_of_step.names
-        if names is not None:
+        if names is not None and not self._names_of_step.unlogged:
             if repeated := sorted(names & values.keys()):
                 raise ValueError(
                     f"a step of {type(self).__name__} logs {', '.join(repeated)} twice, which "
@@ -178,6 +180,8 @@ class Steps(keras.Model):
 
     def add_to_log(self, weight: tf.Tensor | float = 1.0, **values: tf.Tensor) -> None:
         """As `log`, for what may come several times a step and is averaged over them."""
+        if self._names_of_step.unlogged:
+            return
         plain = {}
         for name, value in values.items():
             if name in self.special_metrics:
@@ -188,8 +192,23 @@ class Steps(keras.Model):
         if plain:
             self.means.update_state(weight, **plain)
 
+    @contextlib.contextmanager
+    def without_log(self) -> Iterator[None]:
+        """Inside, what a step logs is left out."""
+        self._names_of_step.unlogged = True
+        try:
+            yield
+        finally:
+            self._names_of_step.unlogged = False
+
 
 class _NamesOfStep(threading.local):
-    """Names that the step being traced has logged; None outside. Each replica has a thread."""
+    """What the step being traced has logged. Each replica has a thread.
+
+    Attributes:
+      names: that were logged; None outside of a step.
+      unlogged: whether more is left out.
+    """
 
     names: set[str] | None = None
+    unlogged = False

@@ -121,12 +121,20 @@ class StudentMethod(Method):
     def train_step(self, batch: Batch) -> None:
         """One step, as the class says."""
         batch = batch | self.targets(batch)
-        variables = self.trained.trainable_variables
+        before, variables = self.sharpness.before(self), self.trained.trainable_variables
         with tf.GradientTape() as tape:
             loss, pseudo_label = _loss_and_label(self.objective(batch))
             scaled = self.student_optimizer.scale_loss(loss)
         self.log(student_loss=loss, student_learning_rate=self.student_optimizer.learning_rate)
-        self.update(self.student_optimizer, tape.gradient(scaled, variables), variables)
+        gradient = self.sharpness.gradient(
+            self,
+            self.student_optimizer,
+            self.trained,
+            tape.gradient(scaled, variables),
+            before,
+            lambda: self.objective(batch)[0],
+        )
+        self.update(self.student_optimizer, gradient, variables)
         self.update_ema()
         self.step.assign_add(1)
         if pseudo_label is not None:

@@ -12,6 +12,7 @@ from mpl_tf.engine.batches import check_batch, check_pool, with_checked_labels
 from mpl_tf.engine.class_weights import ClassWeights
 from mpl_tf.engine.forward import Forward
 from mpl_tf.engine.overflow import Overflow
+from mpl_tf.engine.sharpness import PERTURBATIONS, Sharpness
 from mpl_tf.engine.steps import Steps
 from mpl_tf.engine.user_networks import check_trainable
 from mpl_tf.networks import parts
@@ -32,6 +33,7 @@ class Trainer(Steps):
       trained_on: dtype of the images of the last `fit`.
       trained_range: least and greatest value in its first batch, if they are floating; else None.
       overflow: overflow.Overflow, which counts what float16 cannot hold.
+      sharpness: sharpness.Sharpness, which says where a step's gradient is taken.
       pass_counts: of the networks whose batch statistics start anew (`start_statistics`).
       passes_function: the passes of `renew_statistics`, traced; None before the first.
     """
@@ -55,6 +57,8 @@ class Trainer(Steps):
         self.class_weights = ClassWeights()
         self.clip_norm: float | None = None
         self.backbone_rate = 1.0
+        self.sharpness = Sharpness()
+        self._settings: dict[str, Any] = {}
 
     def compile(
         self,
@@ -62,6 +66,8 @@ class Trainer(Steps):
         weight_decay: float = 0.0,
         clip_norm: float | None = None,
         backbone_rate: float = 1.0,
+        sam_rho: float = 0.0,
+        sam_perturbation: str = PERTURBATIONS[0],
         jit_compile: bool = False,
         steps_per_execution: int = 1,
         accumulate_steps: int = 1,
@@ -78,6 +84,7 @@ class Trainer(Steps):
             they were averaged over replicas; None never clips.
           backbone_rate: above 0; what the learning rate is multiplied by for the backbones of
             networks of two parts (`networks.parts`). Optimizers must be SGD then.
+          sam_rho, sam_perturbation: `rho` and `perturbation` of `sharpness.Sharpness` (SAM).
           jit_compile: whether XLA compiles the training step; on several replicas, each pass
             of a network by itself.
           steps_per_execution: at least 1, steps between two returns to Python.
@@ -95,6 +102,8 @@ class Trainer(Steps):
             "weight_decay": weight_decay,
             "clip_norm": clip_norm,
             "backbone_rate": backbone_rate,
+            "sam_rho": sam_rho,
+            "sam_perturbation": sam_perturbation,
             "jit_compile": jit_compile,
             "steps_per_execution": steps_per_execution,
             "accumulate_steps": accumulate_steps,
@@ -105,6 +114,7 @@ class Trainer(Steps):
         several = self.distribute_strategy.num_replicas_in_sync > 1
         arguments.check_networks_compiled(self.networks, jit_compile and several, backbone_rate)
         self.weight_decay, self.clip_norm = weight_decay, clip_norm
+        self.sharpness, self._settings = Sharpness(sam_rho, sam_perturbation), settings
         self.passes_function = None  # it was traced with other arguments
         self.backbone_rate = backbone_rate
         compiled = jit_compile and several
@@ -147,15 +157,7 @@ class Trainer(Steps):
 
     def compile_arguments(self) -> dict[str, Any]:
         """dict of the arguments of `compile`, for another trainer that is to run alike."""
-        return {
-            "weight_decay": self.weight_decay,
-            "clip_norm": self.clip_norm,
-            "backbone_rate": self.backbone_rate,
-            "jit_compile": self.jit_compile,
-            "steps_per_execution": self.steps_per_execution,
-            "accumulate_steps": self.forward.accumulate_steps,
-            "recompute": self.forward.recompute,
-        }
+        return {name: value for name, value in self._settings.items() if name != "run_eagerly"}
 
     def fit(
         self,

@@ -192,16 +192,37 @@ def reduce_gradient(
     Returns:
       List of tensors, the same on every replica.
     """
-    filled = [
+    reduced = replicas.mean_over_replicas(filled(gradient, variables))
+    return with_decay(reduced, variables, weight_decay, variables)
+
+
+def filled(gradient: Gradient, variables: list[keras.Variable]) -> list[tf.Tensor]:
+    """A gradient as dense tensors, 0 where a variable has none."""
+    return [
         tf.zeros_like(v) if g is None else tf.convert_to_tensor(g)
         for g, v in zip(gradient, variables, strict=True)
     ]
-    reduced = replicas.mean_over_replicas(filled)
+
+
+def with_decay(
+    gradient: list[tf.Tensor],
+    variables: list[keras.Variable],
+    weight_decay: float,
+    values: Sequence[Any],
+) -> list[tf.Tensor]:
+    """g + weight_decay * value, but for normalisation parameters.
+
+    Args:
+      gradient: one tensor for each variable.
+      variables: those it belongs to.
+      weight_decay: at least 0.
+      values: the weights, or what is to be decayed in their place.
+    """
     if not weight_decay:
-        return reduced
+        return gradient
     return [
-        g if v.name in _NORMALISATION else g + weight_decay * tf.cast(v, g.dtype)
-        for g, v in zip(reduced, variables, strict=True)
+        g if v.name in _NORMALISATION else g + weight_decay * tf.cast(value, g.dtype)
+        for g, v, value in zip(gradient, variables, values, strict=True)
     ]
 
 

@@ -9,7 +9,6 @@ import tensorflow as tf
 from mpl_tf import options
 from mpl_tf.engine import pulls
 from mpl_tf.engine.estimators import ESTIMATORS
-from mpl_tf.engine.forward import state_of
 from mpl_tf.engine.lesson import Beside, Lesson
 from mpl_tf.engine.method import Method, MethodConfig
 from mpl_tf.engine.metrics import Deviation, SignalToNoise
@@ -245,36 +244,36 @@ class MetaPseudoLabels(Method):
           batch: dict of `labeled` [B,H,W,C] images, `label` [B] integer class ids, and `weak` and
             `strong` [U,H,W,C], two views of the same unlabeled images.
         """
-        c, variables = self.config, self.teacher.trainable_variables
+        before, variables = self.sharpness.before(self), self.teacher.trainable_variables
         with tf.GradientTape(persistent=True) as tape:
             # The teacher predicts, and labels the unlabeled images.
             logits = self.teacher_logits(batch)  # labeled [B, K], weak and strong [U, K]
-            labeling = logits[c.label_view] / c.label_temperature
-            pseudo_label = tf.stop_gradient(self.estimator.label(labeling))  # [U, K]
+            pseudo_label = tf.stop_gradient(self.estimator.label(self.labeling(logits)))  # [U, K]
             with tape.stop_recording():
                 # The student steps on those labels. How much did that help on labeled images?
                 step = self.step_student(batch, pseudo_label)
                 credit = self.estimator.credit(step)
             # The teacher steps on labels, consistency and feedback.
-            supervised = self.supervised_loss(batch["label"], logits["labeled"])
-            terms = {
-                "supervised": c.supervised_weight * supervised,
-                "uda": self.consistency(logits.get("weak"), logits["strong"]),
-                "feedback": c.feedback_weight
-                * self.estimator.scale(step)
-                * self.estimator.term(credit, pseudo_label, labeling),
-            }
-            loss = terms["supervised"] + terms["uda"] + terms["feedback"]
+            terms = self.teacher_terms(batch, logits, step, credit)
+            loss = _total(terms)
             with tape.stop_recording():
                 self.log_share(tape, terms, logits)
             scaled = self.teacher_optimizer.scale_loss(loss)
-        self.log(
-            teacher_loss=loss,
-            supervised_loss=supervised,
-            teacher_learning_rate=self.teacher_optimizer.learning_rate,
-        )
+        self.log(teacher_loss=loss, teacher_learning_rate=self.teacher_optimizer.learning_rate)
         self.log_pseudo_labels(pseudo_label, batch)
-        self.update(self.teacher_optimizer, tape.gradient(scaled, variables), variables)
+
+        def loss_again():
+            return _total(self.teacher_terms(batch, self.teacher_logits(batch), step, credit))
+
+        gradient = self.sharpness.gradient(
+            self,
+            self.teacher_optimizer,
+            self.teacher,
+            tape.gradient(scaled, variables),
+            before,
+            loss_again,
+        )
+        self.update(self.teacher_optimizer, gradient, variables)
         self.update_ema()
         self.step.assign_add(1)
 
@@ -290,6 +289,36 @@ class MetaPseudoLabels(Method):
             labeled, strong = self.forward(self.teacher, *views.values())
             return {"labeled": labeled, "weak": weak, "strong": strong}
         return dict(zip(views, self.forward(self.teacher, *views.values()), strict=True))
+
+    def labeling(self, logits: dict[str, tf.Tensor]) -> tf.Tensor:
+        """The logits [U, K] of the distributions that the teacher labels with."""
+        return logits[self.config.label_view] / self.config.label_temperature
+
+    def teacher_terms(
+        self,
+        batch: dict[str, tf.Tensor],
+        logits: dict[str, tf.Tensor],
+        step: StudentStep,
+        credit: tf.Tensor,
+    ) -> dict[str, tf.Tensor | float]:
+        """The terms of the teacher's loss by name, 0.0 where there is none.
+
+        Args:
+          batch: as `train_step` takes it.
+          logits: as `teacher_logits` gives them.
+          step: the student's, which is held constant.
+          credit: what it was worth, held constant.
+        """
+        c = self.config
+        supervised = self.supervised_loss(batch["label"], logits["labeled"])
+        self.log(supervised_loss=supervised)
+        return {
+            "supervised": c.supervised_weight * supervised,
+            "uda": self.consistency(logits.get("weak"), logits["strong"]),
+            "feedback": c.feedback_weight
+            * self.estimator.scale(step)
+            * self.estimator.term(credit, step.pseudo_label, self.labeling(logits)),
+        }
 
     def log_share(
         self,
@@ -314,18 +343,22 @@ class MetaPseudoLabels(Method):
         optimizer, variables = self.student_optimizer, self.student.trainable_variables
         rate = tf.convert_to_tensor(optimizer.learning_rate)
         weights = [tf.convert_to_tensor(v) for v in variables]
-        lesson = Lesson(
-            self.forward,
-            self.student,
-            batch["strong"],
-            pseudo_label,
-            self.config.label_smoothing,
-            scale_of(optimizer),
-            self.labels_beside(batch),
-        )
-        reduced = reduce_gradient(lesson.gradient, variables, self.weight_decay)
+
+        def learn():
+            return Lesson(
+                self.forward,
+                self.student,
+                batch["strong"],
+                pseudo_label,
+                self.config.label_smoothing,
+                scale_of(optimizer),
+                self.labels_beside(batch),
+            )
+
+        lesson, gradient = self.sharpness.lesson(self, self.student, learn)
+        reduced = reduce_gradient(gradient, variables, self.weight_decay)
         applied = self.at_rates(clip(reduced, self.clip_norm), variables)
-        state = state_of(self.student)
+        state = self.forward.state_of(self.student)
         self.apply(optimizer, applied, variables)
         self.log(student_loss=lesson.loss, student_learning_rate=rate)
         return StudentStep(
@@ -363,3 +396,7 @@ class MetaPseudoLabels(Method):
         self.log_mask(mask, c.uda_threshold)
         ramp = self.ramp(schedules.linear_ramp, c.uda_ramp_steps, consistency)
         return c.uda_weight * ramp * consistency
+
+
+def _total(terms):
+    return terms["supervised"] + terms["uda"] + terms["feedback"]

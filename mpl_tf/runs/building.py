@@ -136,6 +136,8 @@ def build_method(
         **optimizers,
         weight_decay=rates.weight_decay,
         clip_norm=rates.clip_norm or None,
+        sam_rho=rates.sam_rho,
+        sam_perturbation=rates.sam_perturbation,
         jit_compile=compute.jit_compile,
         steps_per_execution=compute.steps_per_execution,
         accumulate_steps=compute.accumulate_steps,
