@@ -9,7 +9,7 @@ import tensorflow as tf
 from mpl_tf.engine import mixup
 from mpl_tf.engine.method import MethodConfig
 from mpl_tf.engine.student import Batch, StudentMethod
-from mpl_tf.formulas import losses
+from mpl_tf.formulas import losses, random
 from mpl_tf.options import ConfigError, option, redefault
 
 
@@ -24,6 +24,14 @@ class SupervisedConfig(MethodConfig):
         "area from Beta(1, 1)).",
         choices=("none", "mixup", "cutmix"),
     )
+    mix_probability: float = option(
+        1.0,
+        "Probability that a step mixes its images; CutMix's authors take 0.5 on CIFAR, 1 on "
+        "ImageNet.",
+        low=0,
+        high=1,
+        beside=("mix", ("mixup", "cutmix")),
+    )
     label_smoothing: float = redefault(MethodConfig, "label_smoothing", 0.15)
     ema_decay: float = redefault(MethodConfig, "ema_decay", 0.995)
 
@@ -36,11 +44,12 @@ class Supervised(StudentMethod):
         ema <- d * ema + (1 - d) * w
 
     With `mix`, images and smoothed labels are first mixed in pairs, drawn from the global batch:
-    `mixup` (Zhang et al. 2018, one weight an image) or `cutmix` (Yun et al. 2019).
+    `mixup` (Zhang et al. 2018, one weight an image) or `cutmix` (Yun et al. 2019), in a step with
+    probability `mix_probability`; other steps have the images as they are.
 
     Args:
       student: built keras.Model of logits [N, K].
-      seed: from which, with the step, the mixing is drawn.
+      seed: from which, with the step, the mixing, and whether there is any, are drawn.
       strategy: tf.distribute.Strategy of the networks; None is the current one.
       **hyperparameters: fields of SupervisedConfig.
 
@@ -72,8 +81,12 @@ class Supervised(StudentMethod):
         if self.config.mix == "none":
             return {"target": target}
         mix, alpha = {"mixup": (mixup.mix, 0.2), "cutmix": (mixup.cutmix, 1.0)}[self.config.mix]
-        (images,), (target,) = mix([batch["labeled"]], [target], alpha, self.draw_seed())
-        return {"labeled": images, "target": target}
+        (images,), (mixture,) = mix([batch["labeled"]], [target], alpha, self.draw_seed())
+        if self.config.mix_probability < 1:
+            mixes = random.uniform(self.draw_seed() + [0, 7], []) < self.config.mix_probability
+            images = tf.where(mixes, images, mixup.floating(batch["labeled"]))
+            mixture = tf.where(mixes, mixture, target)
+        return {"labeled": images, "target": mixture}
 
     def objective(self, batch: Batch) -> tuple[tf.Tensor, None]:
         (logits,) = self.forward(self.student, batch["labeled"])

@@ -60,9 +60,12 @@ def mixed_training(rng):
     images = rng.integers(0, 256, (8, 8, 8, 3)).astype(np.uint8)
     batch = {"labeled": images, "label": np.arange(8) % 2}
 
-    def train(mix, stops=(3,), **arguments):
+    def train(mix, stops=(3,), mix_probability=1.0, **arguments):
         model = mpl_tf.Supervised(
-            mpl_tf.NETWORKS["mlp"](2, (8, 8, 3), dropout=0.0), mix=mix, seed=5
+            mpl_tf.NETWORKS["mlp"](2, (8, 8, 3), dropout=0.0),
+            mix=mix,
+            mix_probability=mix_probability,
+            seed=5,
         )
         model.compile(keras.optimizers.SGD(0.1), **arguments)
         data = tf.data.Dataset.from_tensors(batch).repeat()
@@ -105,6 +108,34 @@ def test_a_mixed_run_repeats_exactly_and_can_be_interrupted(mix, mixed_training)
             np.testing.assert_array_equal(one, other)
     unmixed = mixed_training("none")
     assert not np.allclose(straight[0], unmixed[0], atol=1e-4)
+
+
+def test_with_probability_0_nothing_is_mixed_to_the_last_bit(mixed_training):
+    unmixed = mixed_training("none", run_eagerly=True)
+    for mix in ("mixup", "cutmix"):
+        never = mixed_training(mix, mix_probability=0.0, run_eagerly=True)
+        for one, other in zip(unmixed, never, strict=True):
+            np.testing.assert_array_equal(one, other)
+
+
+def test_a_share_of_the_steps_mixes(linear):
+    """The same steps in each run; a step mixes all its images or none."""
+    images, label = tf.eye(6)[:, :5], tf.constant([0, 1, 2, 0, 1, 2])
+    runs = []
+    for probability in (0.4, 0.4, 1.0):
+        model = mpl_tf.Supervised(linear(5, 3), mix="mixup", mix_probability=probability, seed=5)
+        steps, target = [], model.label_target(label, tf.float32)
+        for _ in range(30):
+            mixed = model.targets({"labeled": images, "label": label})
+            pairs = (mixed["labeled"], images), (mixed["target"], target)
+            changed = {not np.array_equal(*pair) for pair in pairs}
+            assert len(changed) == 1
+            steps += changed
+            model.step.assign_add(1)
+        runs.append(steps)
+    some, again, all_steps = runs
+    assert some == again and all(all_steps)
+    assert 0.15 < np.mean(some) < 0.65
 
 
 @pytest.mark.parametrize("mix", ["mixup", "cutmix"])
