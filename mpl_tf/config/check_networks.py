@@ -18,7 +18,7 @@ def check_networks(config: Config) -> None:
     names = list(dict.fromkeys((run.network, run.teacher_network or run.network)))
     for name in names:
         networks.find(name)
-    heads.hidden_width(options.head)
+    heads.check(options.head)
     freezing.check(options.train)
     _refuse_without_effect(options, names)
     if options.student_init == "teacher" and len(names) > 1:

@@ -46,13 +46,13 @@ class Sharpness:
 
     Attributes:
       rho: at least 0; 0 takes the gradient as it is.
-      perturbation: "global": g is averaged over replicas, so that they compute what one would.
+      along: "global": g is averaged over replicas, so that they compute what one would.
         "replica": each has an e of its own, of its part of the batch, and the second gradients are
         averaged (the paper's section 4.1, m-sharpness).
     """
 
     rho: float = 0.0
-    perturbation: str = PERTURBATIONS[0]
+    along: str = PERTURBATIONS[0]
 
     def before(self, trainer: Any) -> Before | None:
         """What a step reads before its first pass; None without SAM.
@@ -144,7 +144,7 @@ class Sharpness:
     def _change(self, trainer, network, gradient):
         """e, of an unscaled gradient of this replica."""
         whole = _with_decay(trainer, network, gradient, network.trainable_variables)
-        if self.perturbation == "global":
+        if self.along == "global":
             whole = replicas.mean_over_replicas(whole)
         length = tf.linalg.global_norm(whole)
         return [tf.math.divide_no_nan(tf.cast(self.rho, g.dtype) * g, length) for g in whole]

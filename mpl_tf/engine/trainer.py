@@ -84,7 +84,7 @@ class Trainer(Steps):
             they were averaged over replicas; None never clips.
           backbone_rate: above 0; what the learning rate is multiplied by for the backbones of
             networks of two parts (`networks.parts`). Optimizers must be SGD then.
-          sam_rho, sam_perturbation: `rho` and `perturbation` of `sharpness.Sharpness` (SAM).
+          sam_rho, sam_perturbation: `rho` and `along` of `sharpness.Sharpness` (SAM).
           jit_compile: whether XLA compiles the training step; on several replicas, each pass
             of a network by itself.
           steps_per_execution: at least 1, steps between two returns to Python.

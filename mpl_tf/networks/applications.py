@@ -157,7 +157,9 @@ def build(
             if layer.weights and not isinstance(layer, layers.Normalization):
                 backbone.get_layer(layer.name).set_weights(layer.get_weights())
     (num_features,) = backbone.output_shape[1:]
-    made = heads.draw(num_classes, num_features, seeds, dropout, head, head_temperature)
+    made = heads.draw(
+        num_classes, num_features, seeds, dropout, head, head_temperature, synchronized
+    )
     return parts.join(backbone, made, name=name.lower())
 
 

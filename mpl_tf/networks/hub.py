@@ -65,7 +65,9 @@ def build(
     last = heads.unit_length()
     backbone = remade.backbone(features, input_shape, seeds, synchronized, name, last)
     num_features = backbone.output_shape[-1]
-    made = heads.draw(num_classes, num_features, seeds, dropout, head, head_temperature)
+    made = heads.draw(
+        num_classes, num_features, seeds, dropout, head, head_temperature, synchronized
+    )
     return parts.join(backbone, made, name="hub")
 
 

@@ -127,7 +127,9 @@ def build(
         for index in range(repeats):
             x = block(x, base * 2**stage, 2 if stage and index == 0 else 1)
     backbone = keras.Model(inputs, layers.GlobalAveragePooling2D()(x), name=parts.BACKBONE)
-    made = heads.draw(num_classes, x.shape[-1], seeds, dropout, head, head_temperature)
+    made = heads.draw(
+        num_classes, x.shape[-1], seeds, dropout, head, head_temperature, synchronized
+    )
     return parts.join(backbone, made, name="resnet")
 
 

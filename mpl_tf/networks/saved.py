@@ -78,7 +78,9 @@ def build(
         factor, last = len(kernel) ** 0.5, heads.usual_length(len(kernel))
     backbone = remade.backbone(cut.features, input_shape, seeds, synchronized, name, last)
     num_features = backbone.output_shape[-1]
-    made = heads.draw(num_classes, num_features, seeds, dropout, head, head_temperature)
+    made = heads.draw(
+        num_classes, num_features, seeds, dropout, head, head_temperature, synchronized
+    )
     if kernel is not None:
         made.set_weights([factor * kernel, cut.bias])
         log.info(

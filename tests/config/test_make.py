@@ -104,7 +104,7 @@ def test_defaults_of_methods_are_options_that_apply_to_them():
         ({"feedback": "up"}, "feedback must be one of dot, exact, none, sampled"),
         ({"network": "wide_resnet_27_2"}, "6n + 4"),
         ({"network_weights": "w.h5"}, "received network=small"),
-        ({"head": "mlp"}, "head must be linear, or mlp_WIDTH: a hidden layer"),
+        ({"head": "mlp"}, "head must be linear; mlp_WIDTH: a hidden layer"),
         ({"head": "mlp_64"}, "head=mlp_64 is for networks of a backbone and a head, which all "),
         ({"stem": "tiny"}, "stem must be one of auto, large, small; received 'tiny'"),
         (

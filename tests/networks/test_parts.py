@@ -33,7 +33,15 @@ def test_parts_that_do_not_fit_are_refused():
         parts.join(heads.build(3, 5), heads.build(3, 5))
 
 
-@pytest.mark.parametrize(("form", "shapes"), [("linear", [(5, 3)]), ("mlp_7", [(5, 7), (7, 3)])])
+SHAPES = {
+    "linear": [(5, 3)],
+    "mlp_7": [(5, 7), (7, 3)],
+    "spinal_7": [(2, 7), (3 + 7, 7), (2 + 7, 7), (3 + 7, 7), (4 * 7, 3)],
+    "spinal": [(2, 512), (3 + 512, 512), (2 + 512, 512), (3 + 512, 512), (4 * 512, 3)],
+}
+
+
+@pytest.mark.parametrize(("form", "shapes"), SHAPES.items())
 def test_a_head_has_its_layers_and_its_seed(form, shapes):
     head, same, other = (heads.build(3, 5, seed=seed, form=form) for seed in (1, 1, 2))
     kernels = [w.shape for w in head.get_weights() if w.ndim == 2]
@@ -43,7 +51,39 @@ def test_a_head_has_its_layers_and_its_seed(form, shapes):
         assert a.ndim == 1 or not np.array_equal(a, c)
 
 
-@pytest.mark.parametrize("form", ["linear", "mlp_7"])
+def test_a_spinal_head_by_hand(rng):
+    """In training without dropout, and in use with statistics of its own."""
+    head = heads.build(3, 5, seed=1, form="spinal_4", dropout=0.0, temperature=0.5)
+    for variable in head.weights:  # variances too
+        variable.assign(rng.uniform(0.5, 1.5, variable.shape))
+    features = rng.normal(size=(6, 5)).astype(np.float32)
+    *blocks, kernel, bias = head.get_weights()
+    for training in (False, True):
+        left, right, hidden = features[:, :2], features[:, 2:], []
+        for number in range(4):
+            v, c, gamma, beta, mean, variance = blocks[6 * number : 6 * number + 6]
+            half = (left, right)[number % 2]
+            x = np.concatenate([half, *hidden[-1:]], 1) @ v + c
+            if training:
+                mean, variance = x.mean(0), x.var(0)
+            x = gamma * (x - mean) / np.sqrt(variance + 1e-3) + beta
+            hidden.append(np.maximum(x, 0))
+        logits = (np.concatenate(hidden, 1) @ kernel + bias) / 0.5
+        np.testing.assert_allclose(head(features, training=training), logits, rtol=1e-4, atol=1e-4)
+
+
+def test_a_spinal_head_drops_before_each_layer_and_can_be_synchronized():
+    head = heads.build(3, 5, seed=1, form="spinal_4", dropout=0.5, synchronized=True)
+    dropped = [each for each in head.layers if isinstance(each, keras.layers.Dropout)]
+    norms = [each for each in head.layers if isinstance(each, keras.layers.BatchNormalization)]
+    assert [each.rate for each in dropped] == [0.5] * 5
+    assert [each.synchronized for each in norms] == [True] * 4
+    assert len({each.seed for each in dropped}) == 5
+    with pytest.raises(ConfigError, match="head=spinal takes features in two halves; the network"):
+        heads.build(3, 1, form="spinal")
+
+
+@pytest.mark.parametrize("form", ["linear", "mlp_7", "spinal_7"])
 def test_a_head_divides_its_logits_by_its_temperature(form, rng):
     features = rng.normal(size=(4, 5)).astype(np.float32)
     plain, cold = (heads.build(3, 5, seed=1, form=form, temperature=t) for t in (1.0, 0.25))
@@ -79,7 +119,7 @@ def test_features_of_length_zero_have_logits_and_gradients():
     np.testing.assert_allclose(lengths, [[0, 0], [0.6, 0.8]], rtol=1e-6)
 
 
-@pytest.mark.parametrize("form", ["", "mlp", "mlp_0", "MLP_3"])
+@pytest.mark.parametrize("form", ["", "mlp", "mlp_0", "MLP_3", "spinal_0", "linear_4"])
 def test_other_heads_are_refused(form):
-    with pytest.raises(ConfigError, match=f"head must be linear, or mlp_WIDTH.*{form!r}"):
+    with pytest.raises(ConfigError, match=f"head must be linear; mlp_WIDTH: .*{form!r}"):
         heads.build(3, 5, form=form)
