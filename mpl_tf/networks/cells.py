@@ -133,7 +133,9 @@ def build(
         previous, x = previous if step.is_skipped else x, output
     features = layers.GlobalAveragePooling2D()(layers.ReLU()(x))
     backbone = keras.Model(inputs, features, name=parts.BACKBONE)
-    made = heads.draw(num_classes, features.shape[-1], seeds, dropout, head, head_temperature)
+    made = heads.draw(
+        num_classes, features.shape[-1], seeds, dropout, head, head_temperature, synchronized
+    )
     return parts.join(backbone, made, name=f"{family}_{repeats}_{filters}")
 
 

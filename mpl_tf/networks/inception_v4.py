@@ -111,7 +111,9 @@ def build(
         x = reduction(x) if reduction else x
     features = layers.GlobalAveragePooling2D()(x)
     backbone = keras.Model(inputs, features, name=parts.BACKBONE)
-    made = heads.draw(num_classes, features.shape[-1], seeds, dropout, head, head_temperature)
+    made = heads.draw(
+        num_classes, features.shape[-1], seeds, dropout, head, head_temperature, synchronized
+    )
     return parts.join(backbone, made, name="inception_v4")
 
 

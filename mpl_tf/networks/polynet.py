@@ -127,7 +127,9 @@ def build(
             before += 1
     features = layers.GlobalAveragePooling2D()(x)
     backbone = keras.Model(inputs, features, name=parts.BACKBONE)
-    made = heads.draw(num_classes, features.shape[-1], seeds, dropout, head, head_temperature)
+    made = heads.draw(
+        num_classes, features.shape[-1], seeds, dropout, head, head_temperature, synchronized
+    )
     return parts.join(backbone, made, name="polynet")
 
 
