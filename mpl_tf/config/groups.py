@@ -156,16 +156,14 @@ class OptimizerConfig:
     )
     sam_rho: float = option(
         0.0,
-        "Sharpness-aware minimisation: steps take the gradient at weights that are worse by a step "
-        "of this length (the paper's rho, 0.05 to 0.1), in all phases, at twice the cost. 0 leaves "
-        "it out.",
+        "Sharpness-aware minimisation (SAM), at twice the cost: the length (rho) of a step to worse "
+        "weights, where the gradient is taken.",
         low=0,
         high=1000,
     )
     sam_perturbation: str = option(
         PERTURBATIONS[0],
-        "The gradient along which weights are worse. global: averaged over replicas, so that they "
-        "train what one would. replica: each replica's own, as in the paper.",
+        "Along whose gradient: the mean of all replicas, or each replica's own, as in the paper.",
         choices=PERTURBATIONS,
         beside=("sam_rho", ()),
     )

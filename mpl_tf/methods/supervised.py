@@ -26,8 +26,7 @@ class SupervisedConfig(MethodConfig):
     )
     mix_probability: float = option(
         1.0,
-        "Probability that a step mixes its images; CutMix's authors take 0.5 on CIFAR, 1 on "
-        "ImageNet.",
+        "Probability that a step mixes its images (CutMix on CIFAR: 0.5).",
         low=0,
         high=1,
         beside=("mix", ("mixup", "cutmix")),

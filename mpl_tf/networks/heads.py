@@ -14,8 +14,7 @@ from mpl_tf.options import ConfigError
 
 FORMS = (
     "linear; mlp_WIDTH: a hidden layer of WIDTH units with ReLU before it; spinal, spinal_WIDTH: "
-    "four of WIDTH units (512) in a row, with batch normalisation, each of half of the features "
-    "and the one before (SpinalNet)"
+    "SpinalNet's four of WIDTH units (512)"
 )
 _SPINAL_WIDTH = 512  # the authors'
 
