@@ -106,6 +106,22 @@ class Strong:
 
 
 @dataclasses.dataclass(frozen=True)
+class InTurn:
+    """One policy, and another one on what it gives.
+
+    Attributes:
+      first: what comes first.
+      second: what comes then.
+    """
+
+    first: Policy
+    second: Policy
+
+    def __call__(self, images: tf.Tensor, draws: Draws) -> tf.Tensor:
+        return self.second(self.first(images, draws.child(0)), draws.child(1))
+
+
+@dataclasses.dataclass(frozen=True)
 class FromLayer:
     """A Keras layer as a policy.
 

@@ -5,9 +5,9 @@ import dataclasses
 from mpl_tf.options import option
 
 STRONG = ("randaugment", "autoaugment", "keras_cv", "affine", "none")
-WEAK = ("crop", "resized_crop", "shift", "none")
-_RANDOM = ("strong", ("randaugment", "keras_cv"))
 _PALETTES = ("cifar10", "svhn", "imagenet")
+WEAK = ("crop", "resized_crop", "shift", "none", *(f"autoaugment_{name}" for name in _PALETTES))
+_RANDOM = ("strong", ("randaugment", "keras_cv"))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,7 +67,9 @@ class DataConfig:
     weak: str = option(
         "crop",
         "Weak view, also of labeled images. crop: shifted by up to an eighth, grey outside. "
-        "resized_crop: 8 to 100% of the area. shift: by up to a sixteenth, black outside.",
+        "resized_crop: 8 to 100% of the area. shift: by up to a sixteenth, black outside. "
+        "autoaugment_*: crop, for imagenet resized_crop, and then AutoAugment's policy for those "
+        "images, as --method=supervised has it in the paper.",
         choices=WEAK,
     )
     flip: bool = option(

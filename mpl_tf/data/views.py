@@ -26,18 +26,29 @@ def make(options: DataConfig, image_size: int) -> Views:
       options: names and strengths of the views.
       image_size: side of the images in pixels.
     """
-    choices: dict[str, policies.Policy] = {
-        "crop": policies.Crop(options.flip),
-        "resized_crop": policies.ResizedCrop(options.flip),
-        "shift": policies.Shift(options.flip),
-        "none": policies.unchanged,
-    }
-    weak = choices[options.weak]
+    weak = _weak(options)
     if options.strong == "none":
         return Views(weak, weak)
     if options.strong == "affine":
         return Views(weak, policies.Affine(options.flip))
     return Views(weak, policies.Strong(weak, _distortion(options, image_size), options.cutout))
+
+
+def _weak(options: DataConfig) -> policies.Policy:
+    crop, resized = policies.Crop(options.flip), policies.ResizedCrop(options.flip)
+    name, _, palette = options.weak.partition("autoaugment_")
+    if palette:
+        from mpl_tf.augment import autoaugment
+
+        policy = autoaugment.AutoAugment(palette)
+        return policies.InTurn(resized if palette == "imagenet" else crop, policy)
+    choices: dict[str, policies.Policy] = {
+        "crop": crop,
+        "resized_crop": resized,
+        "shift": policies.Shift(options.flip),
+        "none": policies.unchanged,
+    }
+    return choices[name]
 
 
 def _distortion(options, image_size):

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from mpl_tf.augment import policies
+from mpl_tf.augment.autoaugment import AutoAugment
 from mpl_tf.augment.draws import Draws
 from mpl_tf.data import views
 from mpl_tf.data.options import STRONG, WEAK, DataConfig
@@ -21,11 +23,13 @@ def images():
     return tf.cast(tf.image.resize(coarse, [16, 16]), tf.uint8)
 
 
-@pytest.mark.parametrize("weak", WEAK)
-@pytest.mark.parametrize("strong", STRONG)
+CHOICES = [("crop", strong) for strong in STRONG]  # keras_cv is slow: once is enough
+CHOICES += [(w, s) for w in WEAK[1:4] for s in STRONG if s != "keras_cv"]
+CHOICES += [(weak, "none") for weak in WEAK[4:]]
+
+
+@pytest.mark.parametrize(("weak", "strong"), CHOICES)
 def test_every_choice_gives_views(images, weak, strong):
-    if strong == "keras_cv" and weak != "crop":
-        pytest.skip("slow; once is enough")
     made = views.make(DataConfig(weak=weak, strong=strong), 16)
     batches = {name: show(getattr(made, name), images) for name in ("weak", "strong")}
     for batch in batches.values():
@@ -33,6 +37,18 @@ def test_every_choice_gives_views(images, weak, strong):
         assert batch.shape == images.shape
     assert np.array_equal(batches["weak"], images) == (weak == "none")
     assert np.array_equal(batches["strong"], batches["weak"]) == (strong == "none")
+
+
+@pytest.mark.parametrize(
+    ("palette", "crop"),
+    [("imagenet", policies.ResizedCrop(False)), ("svhn", policies.Crop(False))],
+)
+def test_a_weak_view_may_be_a_crop_and_then_autoaugment(images, palette, crop):
+    weak = views.make(DataConfig(weak=f"autoaugment_{palette}", flip=False), 16).weak
+    draws = Draws(tf.constant([0, 1], tf.int64), len(images))
+    expected = AutoAugment(palette)(crop(images, draws.child(0)), draws.child(1))
+    np.testing.assert_array_equal(weak(images, draws), expected)
+    assert not np.array_equal(expected, crop(images, draws.child(0)))
 
 
 def test_the_operations_of_keras_cv_take_grey_images(images):
