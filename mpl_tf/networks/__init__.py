@@ -9,7 +9,10 @@ from collections.abc import Callable
 
 from mpl_tf.networks import (
     applications,
+    bit,
     cells,
+    densenet,
+    efficientnet,
     hub,
     inception_v4,
     mlp,
@@ -18,6 +21,7 @@ from mpl_tf.networks import (
     resnet,
     saved,
     small,
+    vit,
     wide_resnet,
 )
 from mpl_tf.networks.architecture import Architecture, Builder
@@ -56,6 +60,10 @@ NETWORKS = _Networks(
 _ARCHITECTURES = (
     *NETWORKS.values(),
     resnet.ARCHITECTURE,
+    densenet.ARCHITECTURE,
+    efficientnet.ARCHITECTURE,
+    bit.ARCHITECTURE,
+    vit.ARCHITECTURE,
     cells.ARCHITECTURE,
     inception_v4.ARCHITECTURE,
     polynet.ARCHITECTURE,

@@ -1,4 +1,4 @@
-"""Convolutions with zeros on all sides alike, in groups of channels, on any device."""
+"""Convolutions with zeros on all sides alike, in groups, or of standardised kernels."""
 
 import keras
 import tensorflow as tf
@@ -68,3 +68,18 @@ class GroupedConvolution(layers.Conv2D):
             strict=True,
         )
         return tf.concat([super(GroupedConvolution, self).convolution_op(*p) for p in parts], -1)
+
+
+@keras.saving.register_keras_serializable(package="mpl_tf")
+class StandardizedConvolution(layers.Conv2D):
+    """keras.layers.Conv2D of kernels with mean 0 and variance 1 (Qiao et al. 2019).
+
+    kernel[..., k] = (w[..., k] - mean(w[..., k])) / sqrt(variance(w[..., k]) + 1e-10)
+    """
+
+    def convolution_op(self, inputs: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
+        """[N, H, W, C] and [size, size, C, F] -> [N, h, w, F]."""
+        weights = tf.cast(kernel, self.variable_dtype)  # with all digits
+        mean, variance = tf.nn.moments(weights, axes=[0, 1, 2], keepdims=True)
+        weights = (weights - mean) * tf.math.rsqrt(variance + 1e-10)
+        return super().convolution_op(inputs, tf.cast(weights, kernel.dtype))

@@ -7,7 +7,7 @@ from typing import Any
 import keras
 from keras import layers
 
-from mpl_tf.networks import heads, learned, parts, published, remade
+from mpl_tf.networks import heads, learned, parts, patches, published, remade
 from mpl_tf.networks.architecture import Architecture
 from mpl_tf.networks.initializers import layer_seeds
 from mpl_tf.options import ConfigError
@@ -56,7 +56,7 @@ def build(
     shape = (*input_shape[:2], 3)
     original = _load(library.models.Backbone, preset, name)
     if type(original).__name__ in _ANY_SIZE:
-        _check_patches(shape, original.patch_size, name)
+        patches.check(shape, original.patch_size, name)
         original = _load(library.models.Backbone, preset, name, image_shape=shape)
     learned.check(original, name)
     converter = _load(library.layers.ImageConverter, preset, name)
@@ -115,17 +115,6 @@ def _features(
             f"are known here. Take a convolutional backbone, or one of {', '.join(_CLASS_TOKEN)}."
         )
     return keras.Model(inputs, outputs)
-
-
-def _check_patches(shape: tuple[int, ...], patch: int, name: str) -> None:
-    for side in shape[:2]:
-        if side % patch:
-            below = side - side % patch
-            nearest = " or ".join(str(fit) for fit in (below, below + patch) if fit)
-            raise ConfigError(
-                f"{name} cuts images into patches of {patch} pixels; received images of "
-                f"{shape[0]}x{shape[1]}. The nearest --image_size is {nearest}."
-            )
 
 
 def _parse(preset: str) -> dict[str, str]:

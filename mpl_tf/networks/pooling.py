@@ -45,17 +45,26 @@ class MaxPooling(keras.layers.MaxPooling2D):
 
 @keras.saving.register_keras_serializable(package="mpl_tf")
 class OverlappingMaxPooling(keras.layers.Layer):
-    """The maximum of 3x3 windows, two pixels apart; beyond the border nothing counts.
+    """The maximum of 3x3 windows, two pixels apart, with one more pixel on each side of the image.
 
     The maximum of shifted images, first of rows and then of columns, which has a second derivative
     under XLA (see `MaxPooling`).
+
+    Args:
+      border: value of the pixels beyond the image; None has none of them count.
+      **kwargs: for keras.layers.Layer.
     """
+
+    def __init__(self, border: float | None = None, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.border = border
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
         """[N, H, W, C] -> [N, ceil(H / 2), ceil(W / 2), C]."""
         _, high, wide, _ = self.compute_output_shape(tuple(inputs.shape))
+        value = inputs.dtype.min if self.border is None else self.border
         border = [[0, 0], [1, 1], [1, 1], [0, 0]]
-        x = tf.pad(inputs, border, constant_values=inputs.dtype.min)
+        x = tf.pad(inputs, border, constant_values=tf.cast(value, inputs.dtype))
         top, middle, bottom = (x[:, i : i + 2 * high - 1 : 2] for i in range(3))
         x = tf.maximum(tf.maximum(top, middle), bottom)
         left, middle, right = (x[:, :, i : i + 2 * wide - 1 : 2] for i in range(3))
@@ -65,3 +74,6 @@ class OverlappingMaxPooling(keras.layers.Layer):
         """Of [N, H, W, C]."""
         batch, high, wide, channels = input_shape
         return batch, (high + 1) // 2, (wide + 1) // 2, channels
+
+    def get_config(self) -> dict[str, Any]:
+        return super().get_config() | {"border": self.border}

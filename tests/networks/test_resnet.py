@@ -75,20 +75,20 @@ def test_kernels_strides_and_channels_of_a_block(variant, expected):
 
 
 @pytest.mark.parametrize(
-    ("side", "stem", "sizes"),
+    ("side", "stem", "depth", "more", "sizes"),
     [
-        (32, "auto", [32, 16, 8, 4]),
-        (63, "auto", [63, 32, 16, 8]),
-        (64, "auto", [16, 8, 4, 2]),
-        (32, "large", [8, 4, 2, 1]),
-        (64, "small", [64, 32, 16, 8]),
+        (32, "auto", 10, {}, [32, 16, 8, 4]),
+        (63, "auto", 10, {}, [63, 32, 16, 8]),
+        (64, "auto", 10, {}, [16, 8, 4, 2]),
+        (32, "large", 10, {}, [8, 4, 2, 1]),
+        (64, "small", 10, {}, [64, 32, 16, 8]),
+        (64, "large", 14, {"variant": "senet"}, [16, 8, 4, 2]),
     ],
 )
-def test_the_stem_and_the_stages_divide_the_image(side, stem, sizes):
-    for variant in ("v1.5", "senet"):
-        made = backbone(input_shape=(side, side, 3), stem=stem, variant=variant, **SMALL)
-        added = [x.output.shape[1] for x in made.layers if isinstance(x, keras.layers.Add)]
-        assert added == sizes
+def test_the_stem_and_the_stages_divide_the_image(side, stem, depth, more, sizes):
+    made = backbone(input_shape=(side, side, 3), stem=stem, depth=depth, width=0.125, **more)
+    added = [x.output.shape[1] for x in made.layers if isinstance(x, keras.layers.Add)]
+    assert added == sizes
 
 
 @pytest.mark.parametrize(
