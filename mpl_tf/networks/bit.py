@@ -45,7 +45,8 @@ def build(
       input_shape: (height, width, channels) of the images.
       seed: of the initial weights and the dropout masks.
       dropout: in [0, 1), dropout before the head's last layer.
-      synchronized: of no effect, as every builder takes it; there are no batch statistics.
+      synchronized: whether batch statistics, which only a spinal head has, are taken over all
+        replicas.
       head: one of `heads.FORMS`.
       head_temperature: greater than 0, what the head divides logits by.
       depth: 14, 26, 50, 101, 152 or 200.
@@ -87,7 +88,9 @@ def build(
             x = block(x, base * 2**stage, 2 if stage and index == 0 else 1)
     x = layers.GlobalAveragePooling2D()(activate(x))
     backbone = keras.Model(inputs, x, name=parts.BACKBONE)
-    made = heads.draw(num_classes, x.shape[-1], seeds, dropout, head, head_temperature)
+    made = heads.draw(
+        num_classes, x.shape[-1], seeds, dropout, head, head_temperature, synchronized
+    )
     return parts.join(backbone, made, name="bit")
 
 

@@ -97,7 +97,9 @@ def build(
             x = layers.Concatenate()([x, added])
     x = layers.GlobalAveragePooling2D()(activate(x))
     backbone = keras.Model(inputs, x, name=parts.BACKBONE)
-    made = heads.draw(num_classes, x.shape[-1], seeds, dropout, head, head_temperature)
+    made = heads.draw(
+        num_classes, x.shape[-1], seeds, dropout, head, head_temperature, synchronized
+    )
     return parts.join(backbone, made, name="densenet")
 
 

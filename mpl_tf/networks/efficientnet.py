@@ -144,7 +144,9 @@ def build(
     x = swish(conv(x, rounded(_TOP, width)))
     x = layers.GlobalAveragePooling2D()(x)
     backbone = keras.Model(inputs, x, name=parts.BACKBONE)
-    made = heads.draw(num_classes, x.shape[-1], seeds, dropout, head, head_temperature)
+    made = heads.draw(
+        num_classes, x.shape[-1], seeds, dropout, head, head_temperature, synchronized
+    )
     return parts.join(backbone, made, name="efficientnet")
 
 

@@ -53,7 +53,8 @@ def build(
       input_shape: (height, width, channels) of the images, sides multiples of `patch`.
       seed: of the initial weights and the dropout masks.
       dropout: in [0, 1), at the places of `drop` above, and before the head's last layer.
-      synchronized: of no effect, as every builder takes it; there are no batch statistics.
+      synchronized: whether batch statistics, which only a spinal head has, are taken over all
+        replicas.
       head: one of `heads.FORMS`.
       head_temperature: greater than 0, what the head divides logits by.
       depth: layers of attention, at least 1.
@@ -106,7 +107,7 @@ def build(
         x = layers.Add()([x, drop(dense(drop(y), width))])
     features = norm(x)[:, 0]
     backbone = keras.Model(inputs, features, name=parts.BACKBONE)
-    made = heads.draw(num_classes, width, seeds, dropout, head, head_temperature)
+    made = heads.draw(num_classes, width, seeds, dropout, head, head_temperature, synchronized)
     return parts.join(backbone, made, name="vit")
 
 
