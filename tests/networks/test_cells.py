@@ -11,7 +11,6 @@ from keras import layers
 from keras.src.applications import nasnet as nasnet_of_keras
 
 from mpl_tf.networks import cells, find, parts
-from mpl_tf.networks.precision import precision
 from mpl_tf.options import ConfigError
 
 COUNTS = [
@@ -30,8 +29,8 @@ COUNTS = [
     pytest.param("amoebanet_a_6_36", 32, 10, 3_218_266, marks=pytest.mark.slow),
 ]
 SMALL = [
-    ("amoebanet_c", 74_178),
     ("amoebanet_d", 27_042),
+    pytest.param("amoebanet_c", 74_178, marks=pytest.mark.slow),
     pytest.param("amoebanet_a", 59_050, marks=pytest.mark.slow),
     pytest.param("amoebanet_b", 36_338, marks=pytest.mark.slow),
 ]
@@ -45,12 +44,6 @@ def nasnet():
 @pytest.fixture(scope="module")
 def pnasnet():
     return cells.build(10, (8, 8, 1), seed=1, family="pnasnet_5", repeats=1, filters=8)
-
-
-@pytest.fixture(scope="module")
-def pnasnet_in_bfloat16():
-    with precision("bfloat16"):
-        return cells.build(10, (8, 8, 1), seed=1, family="pnasnet_5", repeats=1, filters=8)
 
 
 @pytest.mark.parametrize(("name", "side", "classes", "parameters"), COUNTS)
@@ -136,14 +129,6 @@ def test_with_kerass_weights_it_is_kerass_mobile_nasnet(of_keras, rng):
     check_same_function(network, of_keras(False, 32, 64, 2, 12), rng)
 
 
-def test_initial_weights_depend_on_the_seed_alone(pnasnet, pnasnet_in_bfloat16):
-    other = cells.build(10, (8, 8, 1), seed=2, family="pnasnet_5", repeats=1, filters=8)
-    networks = (pnasnet, pnasnet_in_bfloat16, other)
-    for a, b, c in zip(*(network.get_weights() for network in networks), strict=True):
-        np.testing.assert_array_equal(a, b)
-        assert np.ptp(a) == 0 or not np.array_equal(a, c)
-
-
 def test_a_branch_is_dropped_at_a_rate_that_grows_with_depth(pnasnet):
     drops = [x for x in parts.backbone(pnasnet).layers if isinstance(x, layers.Dropout)]
     assert all(x.noise_shape == (None, 1, 1, 1) for x in drops)
@@ -163,20 +148,6 @@ def test_a_group_halves_the_image_and_doubles_the_channels(nasnet, pnasnet):
         *((8, 8, 4 * 2), (4, 4, 4 * 4), (4, 4, 6 * 8)),
         *((2, 2, 4 * 16), (2, 2, 6 * 16), (1, 1, 4 * 32), (1, 1, 6 * 32)),
     ]
-
-
-def test_layers_compute_as_the_policy_says_but_for_the_head(pnasnet_in_bfloat16, rng):
-    images = rng.uniform(0, 255, (4, 8, 8, 1)).astype(np.float32)
-    assert parts.backbone(pnasnet_in_bfloat16)(images).dtype == tf.bfloat16
-    logits = pnasnet_in_bfloat16(images)
-    assert logits.dtype == tf.float32 and np.all(np.isfinite(logits))
-
-
-def test_a_saved_network_is_the_same_function(pnasnet, rng, tmp_path):
-    images = rng.uniform(0, 255, (4, 8, 8, 1)).astype(np.float32)
-    pnasnet.save(tmp_path / "network.keras")
-    loaded = keras.models.load_model(tmp_path / "network.keras")
-    np.testing.assert_allclose(loaded(images), pnasnet(images), rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,7 @@ MEMBERS = {
     "efficientnet": find("efficientnet_0.25_0.1"),
     "bit": find("bit_14x0.5"),
     "vit": find("vit_2_64_4"),
+    "cells": functools.partial(find("pnasnet_5_1_8"), drop_path=0.0),
 }
 SHAPE = (16, 16, 1)
 BATCH, LEARNING_RATE = 32, 3e-3
@@ -122,6 +123,7 @@ def test_each_trainable_weight_gets_a_gradient(name):
         pytest.param("efficientnet", 40, marks=pytest.mark.slow),
         pytest.param("bit", 40, marks=pytest.mark.slow),
         pytest.param("vit", 250, marks=pytest.mark.slow),
+        pytest.param("cells", 40, marks=pytest.mark.slow),
     ],
 )
 def test_it_learns_digits(learner, steps):

@@ -8,6 +8,7 @@ import tensorflow as tf
 from keras import layers
 
 from mpl_tf.networks import find, parts
+from mpl_tf.networks.layers import all_layers
 from mpl_tf.networks.precision import precision
 from mpl_tf.options import ConfigError
 
@@ -30,7 +31,10 @@ ONE_FAST = pytest.mark.parametrize(
 
 @pytest.mark.parametrize(
     ("name", "side", "parameters"),
-    [("inception_v4", 299, 42_679_816), ("polynet", 331, 95_366_600)],
+    [
+        ("inception_v4", 299, 42_679_816),
+        pytest.param("polynet", 331, 95_366_600, marks=pytest.mark.slow),
+    ],
 )
 def test_number_of_parameters(name, side, parameters, count):
     assert count(name, side) == parameters
@@ -70,17 +74,22 @@ def test_a_saved_network_is_the_same_function(network, rng, tmp_path):
 def check_layers_and_weights(network, seed, rng):
     """Builds another one in bfloat16, with a seed; `network` has seed 1."""
     with precision("bfloat16"):
-        other = small(network.name, seed)
+        other = small(network.name, seed, synchronized=True, head_temperature=0.5)
     images = rng.uniform(0, 255, (4, 75, 76, 1)).astype(np.float32)
     assert parts.backbone(other)(images).dtype == tf.bfloat16
     logits = other(images)
     assert logits.dtype == tf.float32 and np.all(np.isfinite(logits))
+    norms = [x for x in all_layers(other) if isinstance(x, layers.BatchNormalization)]
+    assert norms and all(x.synchronized for x in norms)
+    assert parts.head(other).layers[-1].scale == 2
     for a, b in zip(network.get_weights(), other.get_weights(), strict=True):
         assert np.ptp(a) == 0 or np.array_equal(a, b) == (seed == 1)
 
 
 @ONE_FAST
-def test_the_policy_is_that_of_all_but_the_head_and_another_seed_gives_other_weights(network, rng):
+def test_arguments_and_the_policy_are_those_of_layers_and_another_seed_gives_other_weights(
+    network, rng
+):
     check_layers_and_weights(network, 2, rng)
 
 
