@@ -41,6 +41,11 @@ def _refuse_without_effect(options: NetworkConfig, names: list[str]) -> None:
                 f"{name}={value} is for networks of a backbone and a head, which all are but "
                 f"{networks.forms(lambda each: not each.two_parts)}; {received}."
             )
+    if options.drop_block and not any(map(networks.takes_drop_block, names)):
+        raise ConfigError(
+            f"drop_block={options.drop_block} is for residual networks: "
+            f"{networks.forms(lambda each: each.takes_drop_block)}; {received}."
+        )
     if options.stem != NetworkConfig.stem and not any(map(networks.takes_stem, names)):
         raise ConfigError(
             f"stem={options.stem} is for networks with a stem for small images and another for "

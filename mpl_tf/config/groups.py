@@ -156,8 +156,8 @@ class OptimizerConfig:
     )
     sam_rho: float = option(
         0.0,
-        "Sharpness-aware minimisation (SAM), at twice the cost: the length (rho) of a step to worse "
-        "weights, where the gradient is taken.",
+        "Sharpness-aware minimisation (SAM), at twice the cost: the length (rho) of a step to "
+        "worse weights, where the gradient is taken.",
         low=0,
         high=1000,
     )

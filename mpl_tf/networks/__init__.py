@@ -40,6 +40,7 @@ __all__ = [
     "is_pretrained",
     "precision",
     "set_trained",
+    "takes_drop_block",
     "takes_stem",
     "takes_weights",
 ]
@@ -82,7 +83,8 @@ def find(name: str) -> Builder:
 
     Returns:
       A builder; it takes `head` and `head_temperature` where `has_parts`, `stem` where
-      `takes_stem`, `weights` where `takes_weights`, and `keep_head` where `brings_head`.
+      `takes_stem`, `drop_block` and its like where `takes_drop_block`, `weights` where
+      `takes_weights`, and `keep_head` where `brings_head`.
 
     Raises:
       ConfigError: there is no such network; the message lists what there is.
@@ -109,6 +111,11 @@ def forms(of: Callable[[Architecture], bool]) -> str:
 def has_parts(name: str) -> bool:
     """Whether the network called `name` is made of a backbone and a head, and takes `head`."""
     return any(a.two_parts and a.matches(name) for a in _ARCHITECTURES)
+
+
+def takes_drop_block(name: str) -> bool:
+    """Whether the builder of the network called `name` takes `drop_block`, and its like."""
+    return any(a.takes_drop_block and a.matches(name) for a in _ARCHITECTURES)
 
 
 def takes_stem(name: str) -> bool:

@@ -50,6 +50,7 @@ class Architecture:
       two_parts: whether `build` makes networks of two parts (`parts`) and takes their `head` and
         `head_temperature`.
       takes_stem: whether `build` takes `stem`, one of `stems.STEMS`.
+      takes_drop_block: whether `build` takes `drop_block`, `drop_block_size`, `drop_block_steps`.
       names: published networks among them.
       fetch: downloads the published weights of a network, if they are not there, for images of a
         side and the keywords of `parse`; a `build` with it takes `weights`. Raises ConfigError if
@@ -66,6 +67,7 @@ class Architecture:
     parse: Callable[..., dict[str, Any]] = dict
     two_parts: bool = False
     takes_stem: bool = False
+    takes_drop_block: bool = False
     names: tuple[str, ...] = ()
     fetch: Callable[..., None] | None = None
     pretrained: bool = False

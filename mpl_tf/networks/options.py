@@ -24,6 +24,16 @@ class NetworkConfig:
         "small for images of less than 64 pixels.",
         choices=stems.STEMS,
     )
+    drop_block: float = option(
+        0.0,
+        "Share of the maps of a ResNet's last stage that DropBlock drops at the end of training; a "
+        "quarter of it in the stage before.",
+        low=0,
+        below=1,
+    )
+    drop_block_size: int = option(
+        7, "Side of DropBlock's squares.", low=1, high=10_000, beside=("drop_block", ())
+    )
     head: str = option("linear", f"What makes logits of a backbone's features: {heads.FORMS}.")
     head_init: str = option(
         "seed",

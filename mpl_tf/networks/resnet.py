@@ -6,6 +6,7 @@ from keras import layers
 from mpl_tf.networks import heads, parts, scaling, stems
 from mpl_tf.networks.architecture import Architecture
 from mpl_tf.networks.convolutions import convolution
+from mpl_tf.networks.drop_block import DropBlock
 from mpl_tf.networks.excitation import excite
 from mpl_tf.networks.initializers import layer_seeds
 from mpl_tf.networks.pooling import OverlappingMaxPooling
@@ -37,6 +38,9 @@ def build(
     group_width: int = 64,
     excitation: bool = False,
     variant: str = "v1.5",
+    drop_block: float = 0.0,
+    drop_block_size: int = 7,
+    drop_block_steps: int = 0,
 ) -> keras.Model:
     """A network of two parts: four stages of residual blocks with global pooling, and a head.
 
@@ -47,7 +51,8 @@ def build(
     with c = 64, 128, 256, 512 in the four stages and i = floor(c * group_width / 64) * groups; with
     10, 18 and 34 it is `norm(3x3(relu(norm(3x3(x)))))`, channels c, c. The first block of stages 2
     to 4 halves the image. Where channels or size change, `shortcut` is `norm(1x1(x))`, else x.
-    Excitation stands before the addition and has a sixteenth as many hidden units as channels.
+    Excitation stands before the addition and has a sixteenth as many hidden units as channels. In
+    stages 3 and 4 `drop_block` stands behind each norm, or its ReLU.
 
     ResNet-50 has 25,557,032 parameters with 1,000 classes, ResNet-152 60,192,808, ResNeXt-101 64x4d
     83,455,272 and 32x48d 828,411,176, and SENet-154 115,088,984.
@@ -70,6 +75,9 @@ def build(
       variant: "v1.5" has the stride of a block in its 3x3 convolution, "v1" in its first 1x1.
         "senet" is v1.5 with i / 2 channels in the first 1x1, shortcuts of 3x3 where the size
         changes, and a large stem of three 3x3 convolutions.
+      drop_block: in [0, 1), the `rate` of `drop_block.DropBlock` in stage 4; a quarter of it in
+        stage 3, as in the authors' code. 0 has no such layers.
+      drop_block_size, drop_block_steps: its `size` and `steps`.
 
     Returns:
       keras.Model, images [N, H, W, C] with values 0 to 255 -> logits [N, K]; see `parts`.
@@ -85,6 +93,7 @@ def build(
     is_senet = variant == "senet"
     base = base_channels(width)
     seeds = layer_seeds(seed)
+    mask_seeds = layer_seeds(seed + 2**31)  # so that initial weights are those without masks
 
     def conv(
         x: keras.KerasTensor, channels: int, size: int = 1, stride: int = 1, groups: int = 1
@@ -92,16 +101,22 @@ def build(
         x = convolution(x, channels, size, next(seeds), stride=stride, groups=groups)
         return layers.BatchNormalization(momentum=0.9, epsilon=1e-5, synchronized=synchronized)(x)
 
+    def drop(x: keras.KerasTensor, channels: int) -> keras.KerasTensor:
+        rate = {4 * base: drop_block / 4, 8 * base: drop_block}.get(channels, 0.0)
+        if not rate:
+            return x
+        return DropBlock(rate, drop_block_size, drop_block_steps, next(mask_seeds))(x)
+
     def bottleneck(x: keras.KerasTensor, channels: int, stride: int) -> keras.KerasTensor:
         inner = inner_channels(channels, groups, group_width)
         first, second = (stride, 1) if variant == "v1" else (1, stride)
         y = layers.ReLU()(conv(x, inner // 2 if is_senet else inner, 1, first))
-        y = layers.ReLU()(conv(y, inner, 3, second, groups))
-        return conv(y, 4 * channels)
+        y = layers.ReLU()(conv(drop(y, channels), inner, 3, second, groups))
+        return drop(conv(drop(y, channels), 4 * channels), channels)
 
     def pair(x: keras.KerasTensor, channels: int, stride: int) -> keras.KerasTensor:
-        y = layers.ReLU()(conv(x, channels, 3, stride))
-        return conv(y, channels, 3)
+        y = drop(layers.ReLU()(conv(x, channels, 3, stride)), channels)
+        return drop(conv(y, channels, 3), channels)
 
     def block(x: keras.KerasTensor, channels: int, stride: int) -> keras.KerasTensor:
         y = (bottleneck if depth in BOTTLENECKS else pair)(x, channels, stride)
@@ -110,6 +125,7 @@ def build(
             y = excite(y, units, "relu", keras.initializers.GlorotUniform, seeds)
         if stride > 1 or x.shape[-1] != y.shape[-1]:
             x = conv(x, y.shape[-1], 3 if is_senet and stride > 1 else 1, stride)
+            x = drop(x, channels)
         return layers.ReLU()(layers.Add()([x, y]))
 
     x = inputs = keras.Input(input_shape)
@@ -142,5 +158,6 @@ ARCHITECTURE = Architecture(
     parse,
     two_parts=True,
     takes_stem=True,
+    takes_drop_block=True,
     names=NAMES,
 )

@@ -50,6 +50,11 @@ def network(
         made_of = {"head": options.head, "head_temperature": options.head_temperature}
     if networks.takes_stem(name):
         made_of["stem"] = options.stem
+    if networks.takes_drop_block(name) and options.drop_block:
+        made_of["drop_block"] = options.drop_block
+        made_of["drop_block_size"] = options.drop_block_size
+        # Each microbatch is a pass.
+        made_of["drop_block_steps"] = run.steps * settings.compute.accumulate_steps
     if networks.brings_head(name):
         made_of["keep_head"] = options.head_init != "new"
     if networks.takes_weights(name):
