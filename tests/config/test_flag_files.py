@@ -8,6 +8,7 @@ import pytest
 
 from mpl_tf.config import flags
 from mpl_tf.methods import METHODS
+from mpl_tf.options import ConfigError
 
 ROOT = pathlib.Path(__file__).parents[2]
 FLAG_FILES = sorted((ROOT / "flags").rglob("*.flags"))
@@ -48,7 +49,11 @@ def test_no_line_repeats_a_default(path):
     made = flags.parse(settings).config
     for line in settings[2:]:
         others = [other for other in settings if other != line]
-        assert flags.parse(others).config != made, f"{line} changes nothing"
+        try:
+            without = flags.parse(others).config
+        except ConfigError:  # another line has no effect without this one
+            continue
+        assert without != made, f"{line} changes nothing"
 
 
 @pytest.mark.parametrize("path", EXPERIMENTS, ids=name)
