@@ -115,7 +115,7 @@ ARCHITECTURE = Architecture(
     build,
     r"bit_(?P<depth>\d+)x(?P<width>\d+(\.\d+)?)",
     ("bit_DEPTHxWIDTH",),
-    "residual networks with group norm, such as bit_152x4, bit_50x1, bit_14x0.5",
+    "residual networks with group norm, such as bit_50x1",
     _parse,
     two_parts=True,
     names=tuple(f"bit_{size}" for size in ("50x1", "50x3", "101x1", "101x3", "152x2", "152x4")),

@@ -195,9 +195,7 @@ ARCHITECTURE = Architecture(
     rf"(?P<name>{'|'.join(SIZES)})"
     rf"|(?P<family>{'|'.join(FAMILIES)})_(?P<repeats>\d{{1,4}})_(?P<filters>\d{{1,5}})",
     tuple(f"{cell}_REPEATS_FILTERS" for cell in ("nasnet_a", "pnasnet_5", "amoebanet_a")),
-    "networks of cells, such as nasnet_a_2_16 with two cells in each of three groups and 16 "
-    "channels in the first, and of nasnet_a_mobile and amoebanet_b, c, d; published sizes are "
-    f"{', '.join(SIZES)}",
+    "networks of cells, such as nasnet_a_mobile, amoebanet_d or nasnet_a_2_16",
     _parse,
     two_parts=True,
     takes_stem=True,

@@ -139,7 +139,7 @@ ARCHITECTURE = Architecture(
     build,
     r"densenet_(?P<depth>\d+)(_(?P<growth>\d+))?",
     ("densenet_DEPTH", "densenet_DEPTH_GROWTH"),
-    "dense blocks, such as densenet_264; densenet_100_12 is that for CIFAR",
+    "dense blocks, such as densenet_264",
     _parse,
     two_parts=True,
     takes_stem=True,

@@ -182,7 +182,7 @@ ARCHITECTURE = Architecture(
     build,
     r"efficientnet_((?P<member>[a-z]\w*)|(?P<width>\d+(\.\d+)?)_(?P<depth>\d+(\.\d+)?))",
     ("efficientnet_NAME", "efficientnet_WIDTH_DEPTH"),
-    "efficientnet_b0 to b8, l2 and b6_wide, or any coefficients, such as efficientnet_0.25_0.3",
+    "such as efficientnet_b0, efficientnet_l2, efficientnet_0.25_0.3",
     _parse,
     two_parts=True,
     names=tuple(f"efficientnet_{member}" for member in MEMBERS),

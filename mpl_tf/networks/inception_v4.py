@@ -121,8 +121,7 @@ ARCHITECTURE = Architecture(
     build,
     rf"inception_v4{NUMBERS}",
     ("inception_v4", "inception_v4_A_B_C_WIDTH"),
-    "Inception-v4 for images of at least 75 pixels; inception_v4_1_1_1_0.25 has one block A, one B "
-    "and one C, and a quarter of the channels",
+    "for images of at least 75 pixels, such as inception_v4_1_1_1_0.25",
     parse,
     two_parts=True,
     names=("inception_v4",),

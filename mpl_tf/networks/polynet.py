@@ -137,8 +137,7 @@ ARCHITECTURE = Architecture(
     build,
     rf"polynet{NUMBERS}",
     ("polynet", "polynet_A_B_C_WIDTH"),
-    "PolyNet for images of at least 75 pixels; polynet_1_2_2_0.25 has 1, 2 and 2 modules in its "
-    "stages, and a quarter of the channels",
+    "for images of at least 75 pixels, such as polynet_1_2_2_0.25",
     parse,
     two_parts=True,
     names=("polynet",),

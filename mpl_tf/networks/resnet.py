@@ -153,8 +153,7 @@ ARCHITECTURE = Architecture(
     build,
     PATTERN,
     ("resnet_DEPTH", "resnext_DEPTH_GROUPSxWIDTHd", "senet_154"),
-    "residual networks, such as resnet_50, resnet_152_v1 (stride in the first 1x1), resnet_14x0.25 "
-    "(channels times 0.25), resnext_101_64x4d, se_resnet_50",
+    "residual networks, such as resnet_50, resnet_14x0.25 or resnext_101_64x4d",
     parse,
     two_parts=True,
     takes_stem=True,

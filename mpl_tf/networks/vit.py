@@ -134,7 +134,7 @@ ARCHITECTURE = Architecture(
     build,
     rf"vit_((?P<size>{'|'.join(SIZES)})|(?P<depth>\d+)_(?P<width>\d+)_)(?P<patch>\d+)",
     ("vit_SIZEPATCH", "vit_LAYERS_WIDTH_PATCH"),
-    "vision transformers, such as vit_h14 (SIZE ti, s, b, l or h) and vit_4_64_8",
+    "vision transformers, such as vit_b16",
     _parse,
     two_parts=True,
     names=("vit_ti16", "vit_s16", "vit_b32", "vit_b16", "vit_l16", "vit_h14"),
