@@ -19,6 +19,7 @@ import pytest
 import tensorflow as tf
 
 from mpl_tf.console import log
+from mpl_tf.engine import devices
 from mpl_tf.runs import drawing
 
 # Most of a test's time goes into graphs of a few steps, which are not worth optimizing. Processes
@@ -26,6 +27,8 @@ from mpl_tf.runs import drawing
 # with `optimized_graphs`.
 _AS_THEY_ARE = {"disable_meta_optimizer": True}
 tf.config.optimizer.set_experimental_options(_AS_THEY_ARE)
+# Devices for the stages of networks; all else is on the first one.
+devices.split_cpu(4, "tests")
 # What was imported stays: looking for garbage there takes a tenth of the time of tracing. Nearly as
 # much takes looking for it after each 700 new objects.
 gc.freeze()

@@ -33,12 +33,34 @@ def check_compute(config: Config) -> None:
         raise ConfigError("jit_compile is for CPUs and GPUs; TPUs compile every step anyway.")
     if compute.jit_compile and run.deterministic:
         raise ConfigError("jit_compile and deterministic exclude each other: Keras leaves XLA out.")
+    if compute.stages > 1:
+        _check_stages(config)
     group = compute.steps_per_execution
     numbers = {name: getattr(run, name) for name in COUNTED_IN_GROUPS}
     odd = [f"{name}={number}" for name, number in numbers.items() if number % group]
     if odd:
         raise ConfigError(
             f"these must be multiples of steps_per_execution={group}: {', '.join(odd)}."
+        )
+
+
+def _check_stages(config: Config) -> None:
+    """Raises ConfigError if the networks of a run cannot be divided over devices."""
+    compute, divided = config.compute, f"stages={config.compute.stages}"
+    if compute.strategy not in ("auto", "cpu", "gpu"):
+        raise ConfigError(
+            f"{divided} divides networks over the devices of one replica: strategy must be auto, "
+            f"cpu or gpu; received strategy={compute.strategy}."
+        )
+    if compute.jit_compile:
+        raise ConfigError(
+            f"XLA compiles a step for one device, and {divided} has it on several. Leave "
+            "jit_compile or stages out."
+        )
+    if config.is_cached:
+        raise ConfigError(
+            f"{divided} has nothing to divide: heads on cached features are small. Leave stages "
+            "out, or take --features=off."
         )
 
 

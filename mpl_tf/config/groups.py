@@ -115,6 +115,13 @@ class ComputeConfig:
     recompute: bool = option(
         False, "Compute every pass a second time for its gradient instead of keeping it in memory."
     )
+    stages: int = option(
+        1,
+        "Consecutive parts of each network, each on a GPU of its own; without a GPU the CPU is "
+        "split. Microbatches flow through them: take accumulate_steps of at least 4 * stages.",
+        low=1,
+        high=1024,
+    )
 
 
 @dataclasses.dataclass(frozen=True)

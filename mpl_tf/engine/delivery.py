@@ -84,7 +84,9 @@ class Delivery(Trainer):
 
     def call(self, images: tf.Tensor, training: bool = False) -> tf.Tensor:
         """Class probabilities [N, K] of images [N, H, W, C]."""
-        return tf.nn.softmax(to_float32(self.network()(images, training=training)))
+        if not training:
+            return tf.nn.softmax(to_float32(self.forward.evaluated(self.network(), images)))
+        return tf.nn.softmax(to_float32(self.network()(images, training=True)))
 
     def finetuning_phase(self, optimizer: Any, **compile_arguments: Any) -> LabelTraining:
         """A compiled trainer of a fresh copy of `ema`, which becomes `finetuned`.
@@ -132,6 +134,7 @@ class Delivery(Trainer):
             clip_norm=clip_norm,
             weight_decay=weight_decay,
             backbone_rate=backbone_rate,
+            stages=self.stages,
         )
         return tuning.fit(x, steps_per_epoch=steps, epochs=1, **kwargs)
 

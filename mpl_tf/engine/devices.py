@@ -33,7 +33,7 @@ def check_name(name: str) -> None:
 
 
 def make_strategy(
-    name: str, replicas: int = 0, workers: str = "", worker_index: int = -1
+    name: str, replicas: int = 0, workers: str = "", worker_index: int = -1, stages: int = 1
 ) -> tf.distribute.Strategy:
     """The tf.distribute strategy behind a `--strategy` name.
 
@@ -49,6 +49,8 @@ def make_strategy(
       workers: str, for "multi_worker": "host:port,host:port,...", the same on every worker; if
         empty, the environment variable TF_CONFIG has it.
       worker_index: int, the place of this process among `workers`; 0 is the chief.
+      stages: int, for "auto", "cpu" and "gpu": into how many stages networks are divided, each on a
+        GPU; without a GPU, or with "cpu", on a logical device of the CPU, which is split.
 
     Returns:
       tf.distribute.Strategy.
@@ -78,6 +80,11 @@ def make_strategy(
         return _tpu_strategy(tpu)
     if kind == "cpu":
         tf.config.set_visible_devices([], "GPU")
+        gpus = []
+    if stages > 1 and not gpus:
+        split_cpu(stages, f"stages={stages}")
+    elif stages > max(len(gpus), 1):
+        raise ConfigError(f"stages must be at most the {len(gpus)} GPUs; received {stages}.")
     return tf.distribute.get_strategy()
 
 
@@ -94,17 +101,51 @@ def _mirrored_devices(gpus, replicas):
             "strategy=mirrored: TensorFlow sees no GPU on this machine. --replicas=2 would split "
             "the CPU in two, which is no faster but computes the same."
         )
+    split_cpu(replicas, "strategy=mirrored")
+    return [f"CPU:{i}" for i in range(replicas)]
+
+
+def split_cpu(count: int, purpose: str) -> None:
+    """Makes several logical devices of the CPU: no faster, but they compute what GPUs would.
+
+    Call it before anything else of TensorFlow.
+
+    Args:
+      count: of devices.
+      purpose: what they are for, for the message.
+
+    Raises:
+      ConfigError: TensorFlow is in use already, with fewer.
+    """
     cpu = tf.config.list_physical_devices("CPU")[0]
     try:
         tf.config.set_logical_device_configuration(
-            cpu, [tf.config.LogicalDeviceConfiguration()] * replicas
+            cpu, [tf.config.LogicalDeviceConfiguration()] * count
         )
     except RuntimeError as error:
-        if len(tf.config.list_logical_devices("CPU")) < replicas:
+        if len(tf.config.list_logical_devices("CPU")) < count:
             raise ConfigError(
-                f"strategy=mirrored: TensorFlow is in use already and cannot split the CPU: {error}"
+                f"{purpose}: TensorFlow is in use already and cannot split the CPU: {error}"
             ) from error
-    return [f"CPU:{i}" for i in range(replicas)]
+
+
+def of_stages(count: int) -> list[str]:
+    """Names of the devices for the stages of networks: GPUs if there are any, else logical CPUs.
+
+    Raises:
+      ConfigError: there are fewer.
+    """
+    kind = "GPU" if tf.config.list_logical_devices("GPU") else "CPU"
+    number = len(tf.config.list_logical_devices(kind))
+    if number < count:
+        remedy = ""
+        if kind == "CPU":
+            remedy = (
+                " Without a GPU, call mpl_tf.engine.devices.split_cpu(number, purpose) before "
+                "anything else of TensorFlow; --stages of the command line does."
+            )
+        raise ConfigError(f"stages={count} needs as many {kind}s; TensorFlow has {number}.{remedy}")
+    return [f"/{kind}:{place}" for place in range(count)]
 
 
 def _cluster(workers, index):

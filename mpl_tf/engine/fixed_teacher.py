@@ -153,7 +153,7 @@ class FixedTeacherMethod(StudentMethod):
 
     def teacher_probs(self, images: tf.Tensor) -> tf.Tensor:
         """The teacher's distributions [U, K], without noise: no dropout, moving statistics."""
-        return tf.nn.softmax(to_float32(self.teacher(images, training=False)))
+        return tf.nn.softmax(to_float32(self.forward.evaluated(self.teacher, images)))
 
 
 def _count(variable):

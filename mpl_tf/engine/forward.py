@@ -10,6 +10,8 @@ import keras
 import tensorflow as tf
 
 from mpl_tf.engine.batch_statistics import PassCounts, averaging
+from mpl_tf.engine.pipeline import Pipeline, beside
+from mpl_tf.engine.turns import run_after
 
 _NARROW = ("float16", "bfloat16")
 
@@ -33,12 +35,15 @@ class Forward:
         this works on several replicas, where a whole step cannot be compiled; a network with
         synchronised batch normalisation has collectives inside and cannot be compiled so.
       passes: batch_statistics.PassCounts, the passes of networks whose batch statistics start anew.
+      pipeline: pipeline.Pipeline of networks that are divided over devices, through which the
+        microbatches flow; None if each is on one. It computes all passes twice as well.
     """
 
     accumulate_steps: int = 1
     recompute: bool = False
     compiled: bool = False
     passes: PassCounts = dataclasses.field(default_factory=PassCounts)
+    pipeline: Pipeline | None = None
     _stand_ins: _StandIns = dataclasses.field(default_factory=_StandIns)
 
     @contextlib.contextmanager
@@ -71,8 +76,8 @@ class Forward:
 
     @property
     def rematerialize(self) -> bool:
-        """Whether forward passes are computed again for the gradient."""
-        return self.recompute or self.accumulate_steps > 1
+        """Whether passes are computed again for a gradient that cannot be differentiated."""
+        return self.pipeline is None and (self.recompute or self.accumulate_steps > 1)
 
     def __call__(
         self, network: keras.Model, *parts: tf.Tensor, keep_state: bool = False
@@ -95,13 +100,20 @@ class Forward:
         values = self._stand_ins.values
         count = None if keep_state or values is not None else self.passes.of(network)
         before = None if count is None else tf.convert_to_tensor(count)
-        if not (self.rematerialize or self.compiled or keep_state or values is not None):
+        plain = not (self.rematerialize or self.compiled or keep_state)
+        if plain and self.pipeline is None and values is None:
             with averaging(network, before):
                 logits = tf.split(to_float32(network(_joined(parts), training=True)), sizes)
         else:
             weights = self._read(network.trainable_variables)
             state = self.state_of(network)
-            if self.rematerialize:
+            if self.pipeline is not None:
+                groups = self.microbatches(*parts)
+                each, state = self.pipeline(
+                    network, weights, state, list(map(_joined, groups)), before
+                )
+                logits = _rows([to_float32(rows) for rows in each], groups[0])
+            elif self.rematerialize:
                 *logits, state = self._rematerialized(network, weights, state, parts, before)
             else:
                 with averaging(network, before):
@@ -136,6 +148,10 @@ class Forward:
           (logits [N, K], the state that the pass leaves).
         """
 
+        if self.pipeline is not None:
+            (logits,), state = self.pipeline(network, weights, state, [images])
+            return to_float32(logits), state
+
         def run(weights, state, images):
             logits, state = network.stateless_call(weights, state, images, training=True)
             return to_float32(logits), state
@@ -143,6 +159,16 @@ class Forward:
         if self.compiled:
             run = tf.function(run, jit_compile=True, autograph=False)
         return run(weights, state, images)
+
+    def evaluated(self, network: keras.Model, images: tf.Tensor) -> tf.Tensor:
+        """Logits [N, K] of images [N,H,W,C] without training."""
+        if self.pipeline is not None and self.pipeline.holds(network):
+            return self.pipeline.evaluated(network, images)
+        return network(images, training=False)
+
+    def beside(self, variable: keras.Variable) -> contextlib.AbstractContextManager[Any]:
+        """Operations inside are on the device of a variable, if networks are divided."""
+        return contextlib.nullcontext() if self.pipeline is None else beside(variable)
 
     def microbatches(self, *tensors: tf.Tensor) -> list[tuple[tf.Tensor, ...]]:
         """list of tuples: the rows of all tensors, cut into `accumulate_steps` equal parts."""
@@ -182,7 +208,6 @@ class Forward:
     def _rematerialized(self, network, weights, state, parts, passes):
         """[logits of each part, ..., state after it]; the gradient runs the pass again."""
         groups = self.microbatches(*parts)
-        sizes = [part.shape[0] or tf.shape(part)[0] for part in groups[0]]
 
         @tf.custom_gradient
         def run(*variables):
@@ -212,9 +237,14 @@ class Forward:
             return (tf.concat(logits, 0), *states[-1]), backward
 
         joint, *left = run(*weights)
-        # Rows of `joint`: microbatch by microbatch, in each the parts one after the other.
-        rows = [tf.split(group, sizes) for group in tf.split(joint, len(groups))]
-        return [*(tf.concat(part, 0) for part in zip(*rows, strict=True)), left]
+        return [*_rows(tf.split(joint, len(groups)), groups[0]), left]
+
+
+def _rows(logits, parts):
+    """The logits of each part, from those of microbatches in which the parts follow each other."""
+    sizes = [part.shape[0] or tf.shape(part)[0] for part in parts]
+    of_groups = [tf.split(rows, sizes) for rows in logits]
+    return [tf.concat(part, 0) for part in zip(*of_groups, strict=True)]
 
 
 def _joined(parts):
@@ -224,17 +254,3 @@ def _joined(parts):
 def to_float32(logits: tf.Tensor) -> tf.Tensor:
     """Logits in float32 if they come in less: sums of exponentials need the digits."""
     return tf.cast(logits, tf.float32) if logits.dtype.name in _NARROW else logits
-
-
-def run_after(tensors: list[tf.Tensor], images: tf.Tensor) -> tf.Tensor:
-    """`images`, available only when `tensors` are computed.
-
-    The dependency goes through the numbers, because XLA and graph optimisers drop others; it also
-    keeps them from seeing that a pass is computed twice.
-    """
-    if not tensors:
-        return images
-    probes = [tf.reduce_max(tf.reshape(t, [-1])[:1]) for t in tensors]
-    probe = tf.add_n([tf.cast(p, tf.float32) for p in probes])
-    zero = tf.where(tf.math.is_nan(probe), tf.ones_like(probe), tf.zeros_like(probe))
-    return images + tf.cast(zero, images.dtype)

@@ -6,7 +6,8 @@ from collections.abc import Callable
 import keras
 import tensorflow as tf
 
-from mpl_tf.engine.forward import Forward, run_after
+from mpl_tf.engine.forward import Forward
+from mpl_tf.engine.turns import run_after
 from mpl_tf.engine.update import scale, unscale
 from mpl_tf.formulas import losses
 

@@ -245,8 +245,9 @@ class Method(LabelLosses):
         frozen = {id(weight) for weight in frozen_weights(self.student)}
         for average, value in zip(self.ema.weights, self.student.weights, strict=True):
             d = tf.cast(decay, value.dtype)
-            new = value if id(value) in frozen else averages.moving_average(average, value, d)
-            average.assign(new)
+            with self.forward.beside(average):
+                new = value if id(value) in frozen else averages.moving_average(average, value, d)
+                average.assign(new)
 
     def student_passes(self, batch: dict[str, tf.Tensor]) -> None:
         """Makes the student's passes of a step in training mode, and moves no weight.

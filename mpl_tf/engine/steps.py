@@ -154,7 +154,7 @@ class Steps(keras.Model):
         """
         images, label, *weight = data
         for name, network in self.networks.items():
-            logits = network(images, training=False)
+            logits = self.forward.evaluated(network, images)
             for metric in self.test_metrics[name]:
                 metric.update_state(label, logits, *weight)
 

@@ -12,6 +12,7 @@ from mpl_tf.engine.batches import check_batch, check_pool, with_checked_labels
 from mpl_tf.engine.class_weights import ClassWeights
 from mpl_tf.engine.forward import Forward
 from mpl_tf.engine.overflow import Overflow
+from mpl_tf.engine.pipeline import divided, update_beside
 from mpl_tf.engine.sharpness import PERTURBATIONS, Sharpness
 from mpl_tf.engine.steps import Steps
 from mpl_tf.engine.user_networks import check_trainable
@@ -72,6 +73,7 @@ class Trainer(Steps):
         steps_per_execution: int = 1,
         accumulate_steps: int = 1,
         recompute: bool = False,
+        stages: int = 1,
         run_eagerly: bool = False,
         **unused: Any,
     ) -> None:
@@ -92,6 +94,8 @@ class Trainer(Steps):
             `forward.Forward`).
           recompute: whether forward passes are computed again for their gradients, which
             needs less memory.
+          stages: at least 1, into how many consecutive parts each network is divided, each with its
+            variables on a device of its own (see `pipeline`).
           run_eagerly: whether Python runs every operation of a step, for debugging.
           **unused: further arguments of keras.Model.compile, which are refused.
 
@@ -108,6 +112,7 @@ class Trainer(Steps):
             "steps_per_execution": steps_per_execution,
             "accumulate_steps": accumulate_steps,
             "recompute": recompute,
+            "stages": stages,
             "run_eagerly": run_eagerly,
         }
         arguments.check_compile(type(self).__name__, settings, unused)
@@ -118,7 +123,10 @@ class Trainer(Steps):
         self.passes_function = None  # it was traced with other arguments
         self.backbone_rate = backbone_rate
         compiled = jit_compile and several
-        self.forward = Forward(accumulate_steps, recompute, compiled, self.pass_counts)
+        pipeline = self.forward.pipeline
+        if stages > 1 or pipeline is not None:
+            pipeline = divided(self.networks, stages, self.distribute_strategy, jit_compile)
+        self.forward = Forward(accumulate_steps, recompute, compiled, self.pass_counts, pipeline)
         with self.distribute_strategy.scope():
             # Without optimizer=None Keras would make an RMSprop that nobody uses.
             super().compile(
@@ -135,8 +143,13 @@ class Trainer(Steps):
 
         `fit` refuses to go on once other weights of the network are trainable than here.
         """
+        pipeline = self.forward.pipeline
+        if pipeline is not None:
+            pipeline.check_holds(network, type(self).__name__)
         with self.distribute_strategy.scope():
             prepared = update.prepare_optimizer(optimizer, network, name)
+        if pipeline is not None:
+            update_beside(update.inner_optimizer(prepared))
         if self.backbone_rate != 1:
             update.check_rates(prepared, name)
         roles = [role for role, each in self.networks.items() if each is network]
@@ -154,6 +167,11 @@ class Trainer(Steps):
             # An attribute, because checkpoints hold what attributes lead to.
             setattr(self, f"passes_{len(self.pass_counts)}", count)
             self.pass_counts.add(network, count)
+
+    @property
+    def stages(self) -> int:
+        """Into how many parts, each on a device of its own, the networks are divided."""
+        return 1 if self.forward.pipeline is None else len(self.forward.pipeline.devices)
 
     def compile_arguments(self) -> dict[str, Any]:
         """dict of the arguments of `compile`, for another trainer that is to run alike."""

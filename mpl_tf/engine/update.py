@@ -221,9 +221,16 @@ def with_decay(
     if not weight_decay:
         return gradient
     return [
-        g if v.name in _NORMALISATION else g + weight_decay * tf.cast(value, g.dtype)
+        _decayed(g, v, weight_decay, value)
         for g, v, value in zip(gradient, variables, values, strict=True)
     ]
+
+
+def _decayed(gradient, variable, weight_decay, value):
+    if variable.name in _NORMALISATION:
+        return gradient
+    with tf.device(gradient.device):  # of networks in stages, that of the variable
+        return gradient + weight_decay * tf.cast(value, gradient.dtype)
 
 
 def clip(gradient: list[tf.Tensor], clip_norm: float | None) -> list[tf.Tensor]:

@@ -147,6 +147,7 @@ def build_method(
         steps_per_execution=compute.steps_per_execution,
         accumulate_steps=compute.accumulate_steps,
         recompute=compute.recompute,
+        stages=compute.stages,
         **starts,
     )
     return method, backbone

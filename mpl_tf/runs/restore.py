@@ -68,6 +68,8 @@ def find(path: str) -> Run:
     defaults = {name: value for name, value in settings.flat().items() if name not in flat}
     if defaults:
         log.warning(f"{config_file} leaves options out, which have their defaults: {defaults}")
+    one_device = dataclasses.replace(settings.compute, stages=1)  # is enough for what restores
+    settings = dataclasses.replace(settings, compute=one_device)
     split_file = os.path.join(path, folder.SPLIT)
     split = files.read_json(split_file, Split)
     (height, width, channels), num_unlabeled = split["image_shape"], split["num_unlabeled"] or 0

@@ -82,7 +82,9 @@ def train_and_evaluate(
     start_time = time.time()
     if settings.run.deterministic:
         tf.config.experimental.enable_op_determinism()
-    strategy = devices.make_strategy(compute.strategy, compute.replicas, workers, worker_index)
+    strategy = devices.make_strategy(
+        compute.strategy, compute.replicas, workers, worker_index, compute.stages
+    )
     config.check_replicas(settings, strategy.num_replicas_in_sync)
     if source is None:
         source = _load(settings, path)

@@ -157,6 +157,10 @@ def test_defaults_of_methods_are_options_that_apply_to_them():
         ({"strategy": "tpu", "precision": "float16"}, "precision=float16 does not work on TPUs"),
         ({"strategy": "tpu", "jit_compile": True}, "TPUs compile every step anyway"),
         ({"jit_compile": True, "deterministic": True}, "exclude each other"),
+        ({"stages": 2, "jit_compile": True}, "XLA compiles a step for one device, and stages=2"),
+        ({"stages": 2, "strategy": "mirrored"}, "auto, cpu or gpu; received strategy=mirrored."),
+        ({"stages": 2, "strategy": "tpu:a"}, "auto, cpu or gpu; received strategy=tpu:a."),
+        ({"stages": 0}, "stages must be at least 1 and at most 1,024; received 0"),
         (
             {"steps": 100, "eval_every": 50, "log_every": 5, "steps_per_execution": 25},
             "multiples of steps_per_execution=25: log_every=5.",
