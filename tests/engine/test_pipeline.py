@@ -150,6 +150,28 @@ def test_a_checkpoint_is_of_any_number_of_stages(data, tmp_path):
     assert {device(v) for v in divided.student.variables} == {"CPU:0", "CPU:1"}
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("method", "compute", "hyperparameters"),
+    [
+        ("mpl", {"steps_per_execution": 3}, {"feedback": "sampled", **MPL}),
+        ("mpl", {"sam_rho": 0.05}, {"feedback": "dot", **MPL}),
+        ("mpl", {"run_eagerly": True}, {"feedback": "exact", **MPL}),
+        ("vat", {}, {}),
+    ],
+    ids=["sampled", "dot", "eagerly", "vat"],
+)
+def test_other_steps_in_stages_train_what_one_device_does(
+    data, method, compute, hyperparameters, optimized_graphs
+):
+    """`pytest -m slow tests/engine/test_pipeline.py`: two minutes."""
+    one, two = (
+        trained(data, method, {"accumulate_steps": 2, **compute, **each}, **hyperparameters)
+        for each in ({}, {"stages": 2})
+    )
+    check_equal(one.get_weights(), two.get_weights())
+
+
 class Marked(layers.Layer):
     """The identity, in whose place a graph has an operation that can be told from all others."""
 
