@@ -11,45 +11,11 @@ import math
 
 import tensorflow as tf
 
+from mpl_tf.networks.operation_types import FREE
 from mpl_tf.options import ConfigError
 
-# Operation -> the input that has the kernel's shape, or None where another input holds its sizes.
-_CONVOLUTIONS = {"Conv2D": 1, "Conv3D": 1}
+_CONVOLUTIONS = ("Conv2D", "Conv3D")
 _DEPTHWISE = "DepthwiseConv2dNative"
-
-# What counts as nothing: value by value, shapes, reductions, pooling, choice, random draws, state.
-_FREE = frozenset(
-    """
-    Abs Acos Acosh Add AddN AddV2 All Any ApproximateEqual ArgMax ArgMin Asin Asinh Assert
-    AssignAddVariableOp AssignSubVariableOp AssignVariableOp Atan Atan2 Atanh AvgPool AvgPool3D
-    AvgPool3DGrad AvgPoolGrad BatchToSpaceND BiasAdd BiasAddGrad BiasAddV1 Bincount Bitcast
-    BroadcastArgs BroadcastGradientArgs BroadcastTo Bucketize Cast Ceil CheckNumerics ClipByValue
-    Concat ConcatOffset ConcatV2 Const Cos Cosh Cumprod Cumsum DepthToSpace Digamma DivNoNan
-    DynamicStitch Elu EluGrad EnsureShape Equal Erf Erfc Erfinv Exp ExpandDims Expm1 Fill Floor
-    FloorDiv FloorMod FusedBatchNorm FusedBatchNormGrad FusedBatchNormGradV3 FusedBatchNormV3 Gather
-    GatherNd GatherV2 Greater GreaterEqual Identity IdentityN InTopKV2 Inv InvGrad InvertPermutation
-    IsFinite IsInf IsNan L2Loss LeakyRelu LeakyReluGrad Less LessEqual Lgamma LinSpace Log Log1p
-    LogSoftmax LogicalAnd LogicalNot LogicalOr MatrixBandPart MatrixDiagPartV3 MatrixDiagV3 Max
-    MaxPool MaxPool3D MaxPool3DGrad MaxPoolGrad MaxPoolGradGrad MaxPoolGradV2 MaxPoolV2 Maximum Mean
-    Min Minimum MirrorPad MirrorPadGrad Mod Mul MulNoNan Multinomial Ndtri Neg NoOp NotEqual OneHot
-    OnesLike Pack Pad PadV2 Placeholder Pow PreventGradient Prod RandomStandardNormal RandomUniform
-    RandomUniformInt Range Rank ReadVariableOp RealDiv Reciprocal ReciprocalGrad Relu Relu6
-    Relu6Grad ReluGrad Reshape ResizeBicubic ResizeBicubicGrad ResizeBilinear ResizeBilinearGrad
-    ResizeNearestNeighbor ResizeNearestNeighborGrad ResourceGather Reverse ReverseV2 RightShift
-    LeftShift BitwiseXor BitwiseAnd BitwiseOr Rint Roll Round Rsqrt RsqrtGrad ScatterNd
-    SegmentSum Select SelectV2 Selu SeluGrad Shape ShapeN Sigmoid SigmoidGrad Sign Sin Sinh Size
-    Slice Softmax Softplus SoftplusGrad Softsign SoftsignGrad SpaceToBatchND SpaceToDepth
-    SparseSoftmaxCrossEntropyWithLogits SoftmaxCrossEntropyWithLogits Split SplitV Sqrt SqrtGrad
-    Square SquaredDifference Squeeze StatelessRandomGetAlg StatelessRandomGetKeyCounter
-    StatelessRandomNormalV2 StatelessRandomUniformFullIntV2 StatelessRandomUniformIntV2
-    StatelessRandomUniformV2 StatelessTruncatedNormalV2 StatelessMultinomial StopGradient
-    StridedSlice StridedSliceGrad Sub Sum Tan Tanh TanhGrad TensorScatterAdd TensorScatterUpdate
-    Tile TopK TopKV2 Transpose TruncateDiv TruncatedNormal Unique UniqueV2 Unpack
-    UnsortedSegmentMax UnsortedSegmentSum VarHandleOp VariableShape Where Xdivy Xlog1py Xlogy Zeta
-    ZerosLike ResourceScatterUpdate ResourceScatterAdd Stack RngReadAndSkip RandomShuffle
-    StatelessShuffle StatelessRandomGammaV3 StatelessParameterizedTruncatedNormal Igamma
-    """.split()  # noqa: SIM905
-)
 
 
 def multiply_adds(operation: tf.Operation) -> int:
@@ -67,7 +33,7 @@ def multiply_adds(operation: tf.Operation) -> int:
       ConfigError: it is of a type that is not known, or a shape is open; the message names it.
     """
     name = operation.type
-    if name in _FREE:
+    if name in FREE:
         return 0
     if name in ("MatMul", "BatchMatMul", "BatchMatMulV2", "BatchMatMulV3", "SparseMatMul"):
         adjoint = "transpose_a" if name in ("MatMul", "SparseMatMul") else "adj_x"
@@ -91,7 +57,8 @@ def multiply_adds(operation: tf.Operation) -> int:
         return positions * math.prod(places) * channels * multiplier
     raise ConfigError(
         f"{operation.name}, of TensorFlow's type {name}, is not among the operations whose "
-        "multiply-adds are known (mpl_tf/networks/counting.py). The count would be wrong without."
+        "multiply-adds are known (mpl_tf/networks/operation_types.py); without it the count "
+        "would be wrong."
     )
 
 

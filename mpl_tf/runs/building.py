@@ -2,6 +2,7 @@
 
 import dataclasses
 import zlib
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -84,6 +85,7 @@ def build_method(
     image_shape: tuple[int, int, int],
     num_unlabeled: int,
     strategy: tf.distribute.Strategy | None = None,
+    make_network: Callable[..., keras.Model] = network,
 ) -> tuple[Method, keras.Model | None]:
     """The compiled method of a run, with fresh networks and optimizers.
 
@@ -93,6 +95,7 @@ def build_method(
       image_shape: (height, width, channels).
       num_unlabeled: images in the unlabeled pool; methods that remember each of them need it.
       strategy: None is the one for a single device.
+      make_network: what makes the networks; takes what `network` takes.
 
     Returns:
       (method, backbone): if features are cached, the method's networks are heads, and the backbone
@@ -116,7 +119,7 @@ def build_method(
     with strategy.scope():
         roles = [name.removesuffix("_optimizer") for name in method_class.optimizers]
         built = {
-            role: network(settings, num_classes, image_shape, role, replicas) for role in roles
+            role: make_network(settings, num_classes, image_shape, role, replicas) for role in roles
         }
         optimizers = {f"{role}_optimizer": optimizer(role) for role in roles}
     options = settings.network

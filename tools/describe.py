@@ -1,0 +1,87 @@
+"""What a network costs: parameters, multiply-adds, and the memory and passes of a training step.
+
+    python tools/describe.py NETWORK --image_size=32 --num_classes=10 --method=mpl
+
+counts a network by its name for `--network`, and one step of a method with it: in float32 and in
+bfloat16, with and without --recompute and --accumulate_steps (as many of both as are not set).
+Nothing is computed and no weights are held, so that networks of a billion parameters are counted
+in minutes on a machine that could not train them. All flags of `python -m mpl_tf.train` are
+taken, such as --labeled_batch, --unlabeled_ratio, --teacher_network and those of the method.
+
+One multiplication with its addition is one multiply-add; matrix products and convolutions count,
+and nothing else. Memory is the most that TensorFlow holds in tensors at once when a step runs
+operation by operation on one device, without XLA:
+
+    variables  weights, their average, momenta, batch statistics
+    batch      images and labels, as bytes
+    working    activations, gradients and all else that lives within the step
+    peak       the sum of the three; the process, the input pipeline and what an allocator or a GPU
+               library reserves come on top
+
+--measure takes steps for real and prints the peak that TensorFlow's allocator reports beside it.
+--json prints the same as JSON: trainable_parameters, other_values (batch statistics, the state of
+random numbers), multiply_adds of an image, activation_bytes of an image by precision (inference:
+most in use; kept: held for a gradient), and `steps`, one for each row of the table.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from arguments import at_least
+from mpl_tf import cli, console
+
+COMMAND = cli.Command(
+    "python tools/describe.py", __doc__, failed="memory cannot be measured on this machine"
+)
+# Flags of a run that the tool sets, unless they are set.
+_DEFAULTS = {"dataset": "cifar10", "image_size": 224}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command line.
+
+    Returns:
+      The exit status: 0 done, 1 memory cannot be measured here, 2 bad input, 130 stopped by Ctrl-C,
+      143 by SIGTERM.
+    """
+    return cli.run(COMMAND, argv, _parse, _work)
+
+
+def _parse(argv):
+    style = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=style, allow_abbrev=False)
+    parser.add_argument("network", metavar="NETWORK", help="as --network takes it")
+    parser.add_argument("--num_classes", type=at_least(2), default=1000, help="classes [1000]")
+    parser.add_argument("--channels", type=at_least(1), default=3, help="of the images [3]")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.add_argument("--measure", action="store_true", help="take steps, and measure memory")
+    return parser.parse_known_args(argv)
+
+
+def _work(arguments, training_flags):
+    from describing import measuring, rows, text
+
+    from mpl_tf.config import flags
+
+    flags_of_run = [*(f"--{k}={v}" for k, v in _DEFAULTS.items()), *training_flags]
+    job = flags.parse([*flags_of_run, f"--network={arguments.network}"])
+    side = job.config.data.image_size
+    shape = (side, side, arguments.channels)
+    settings: dict[str, Any] = dict(job.settings)
+    progress = (lambda text: None) if arguments.json else console.say
+    described = rows.describe(settings, arguments.num_classes, shape, progress)
+    if arguments.measure:
+        for made, step in zip(rows.ways(settings), described["steps"], strict=True):
+            step["measured_peak_bytes"] = measuring.peak(made, arguments.num_classes, shape)
+    if arguments.json:
+        console.say(json.dumps(described, indent=2))
+    else:
+        console.say("\n".join(text.lines(described)))
+    return cli.DONE
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,160 @@
+"""What a network is, and what a step with it costs in each way to take it, as JSON has it."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from mpl_tf import config
+from mpl_tf.config import Config
+from mpl_tf.methods import METHODS
+from mpl_tf.networks.liveness import over_time
+from mpl_tf.networks.passes import Passes
+from mpl_tf.networks.programs import steps
+from mpl_tf.networks.unallocated import unallocated
+from mpl_tf.options import ConfigError
+from mpl_tf.runs import building, stand_in, step_costs
+
+# What is compared unless it is set.
+PRECISIONS = ("float32", "bfloat16")
+_MICROBATCHES = 4
+_WORDS = {
+    stand_in.FORWARD: "forward",
+    stand_in.BACKWARD: "backward",
+    stand_in.TO_IMAGES: "backward to images",
+    stand_in.TWICE: "twice backward",
+}
+Shape = tuple[int, int, int]
+
+
+def describe(
+    settings: Mapping[str, Any],
+    num_classes: int,
+    image_shape: Shape,
+    progress: Callable[[str], None],
+) -> dict[str, Any]:
+    """A network, and a step of a method with it in each way to take one.
+
+    Args:
+      settings: option name -> value, of the options of a run that are set.
+      num_classes: K.
+      image_shape: (height, width, channels).
+      progress: is told what is being counted: the largest networks take minutes.
+
+    Returns:
+      What json.dumps takes; the docstring of tools/describe.py says what is in it.
+
+    Raises:
+      ConfigError: the options cannot be used, the network cannot be counted, or not all of its
+        weights are trained.
+    """
+    passes: dict[str, dict[str, Passes]] = {}
+    taken = []
+    for made in ways(settings):
+        precision = made.compute.precision
+        if precision not in passes:
+            passes[precision] = _passes(made, num_classes, image_shape)
+        progress(f"Counting a step of {made.run.method}: {words(made)} ...")
+        taken.append(_of_step(made, num_classes, image_shape, passes[precision]))
+    students = {precision: of_roles["student"] for precision, of_roles in passes.items()}
+    return {
+        "network": made.run.network,
+        "image_shape": list(image_shape),
+        "num_classes": num_classes,
+        **_of_network(next(iter(students.values()))),
+        "activation_bytes": {name: _activations(each) for name, each in students.items()},
+        "method": made.run.method,
+        "labeled_batch": made.run.labeled_batch,
+        "unlabeled_batch": made.run.labeled_batch * made.run.unlabeled_ratio,
+        "steps": taken,
+    }
+
+
+def words(made: Config) -> str:
+    """A way to take a step, as its options are written."""
+    compute = made.compute
+    parts = [compute.precision]
+    if compute.recompute:
+        parts.append("recompute")
+    if compute.accumulate_steps > 1:
+        parts.append(f"accumulate_steps={compute.accumulate_steps}")
+    return ", ".join(parts)
+
+
+def ways(settings: Mapping[str, Any]) -> list[Config]:
+    """The configurations that are compared: one for each way to take a step.
+
+    Precision, and recomputation or accumulation, are varied unless they are set.
+
+    Args:
+      settings: option name -> value, of the options of a run that are set.
+
+    Raises:
+      ConfigError: they cannot be used, or not all weights are trained.
+    """
+    made = config.make(settings)
+    if made.network.train != "all":
+        raise ConfigError(
+            "a training of all weights is counted: set --train=all; received "
+            f"train={made.network.train}."
+        )
+    precisions = (made.compute.precision,) if "precision" in settings else PRECISIONS
+    memory: list[dict[str, Any]] = [{}]
+    if not settings.keys() & {"recompute", "accumulate_steps"}:
+        memory.append({"recompute": True})
+        parts = [n for n in range(2, _MICROBATCHES + 1) if made.run.labeled_batch % n == 0]
+        memory += [{"accumulate_steps": n} for n in parts[-1:]]
+    return [
+        config.make({**settings, "precision": name, **each})
+        for name in precisions
+        for each in memory
+    ]
+
+
+def _passes(made: Config, num_classes: int, image_shape: Shape) -> dict[str, Passes]:
+    """Role -> passes of its network; those of one network are traced once."""
+    roles = [name.removesuffix("_optimizer") for name in METHODS[made.run.method].optimizers]
+    by_name: dict[str, Passes] = {}
+    passes = {}
+    for role in sorted(roles):
+        name = (role == "teacher" and made.run.teacher_network) or made.run.network
+        if name not in by_name:
+            with unallocated():
+                network = building.network(made, num_classes, image_shape, role)
+            by_name[name] = Passes(network)
+        passes[role] = by_name[name]
+    return passes
+
+
+def _of_network(passes: Passes) -> dict[str, Any]:
+    return {
+        "trainable_parameters": passes.trainable,
+        "other_values": passes.other,
+        "multiply_adds": sum(each.multiply_adds.of(1) for each in passes.inference),
+    }
+
+
+def _activations(passes: Passes) -> dict[str, int]:
+    """Bytes an image: the most in use, and what a pass forward keeps for its gradient."""
+    forward, backward, _ = passes.training.operations
+    kept = over_time(steps([*forward, *backward], 1))[len(forward) - 1]
+    return {"inference": max(over_time(steps(passes.inference, 1))), "kept": kept}
+
+
+def _of_step(
+    made: Config, num_classes: int, image_shape: Shape, passes: Mapping[str, Passes]
+) -> dict[str, Any]:
+    costs = step_costs.of_step(made, num_classes, image_shape, passes)
+    compute = made.compute
+    return {
+        "precision": compute.precision,
+        "recompute": compute.recompute,
+        "accumulate_steps": compute.accumulate_steps,
+        "passes": [
+            {"network": role, "pass": _WORDS[mark], "images": images}
+            for (role, mark), images in costs.passes.items()
+        ],
+        "multiply_adds": costs.multiply_adds,
+        "variable_bytes": costs.variables,
+        "batch_bytes": costs.batch,
+        "working_bytes": costs.working,
+        "peak_bytes": costs.peak,
+    }
