@@ -84,7 +84,7 @@ def of_step(
     return StepCosts(
         passes=splicing.counts,
         multiply_adds=sum(each.multiply_adds.constant for each in operations),
-        variables=sum(round(factor(n) * n * size) for n, size in map(_sizes, method.variables)),
+        variables=sum(round(factor(n) * n * size) for n, size in map(_sizes, _variables(method))),
         batch=sum(spec.shape.num_elements() * spec.dtype.size for spec in batch.values()),
         working=max(lives, default=0),
     )
@@ -92,6 +92,12 @@ def of_step(
 
 def _stand_in(settings, num_classes, image_shape, role, replicas=1):
     return stand_in.build(num_classes, image_shape, role)
+
+
+def _variables(method):
+    """Those of a method and of its optimizers, each once."""
+    optimizers = [getattr(method, name) for name in method.optimizers]
+    return {id(v): v for owner in (method, *optimizers) for v in owner.variables}.values()
 
 
 def _sizes(variable):

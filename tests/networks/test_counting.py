@@ -90,6 +90,13 @@ def test_a_network_by_hand():
     assert counted(passes.inference) == first + group + halved + 64 * 10
 
 
+def test_a_published_count():
+    with unallocated():
+        passes = Passes(NETWORKS["resnet_50"](1000, (224, 224, 3)))
+    assert passes.trainable == 25_557_032
+    assert counted(passes.inference) == 4_089_184_256  # "4.1 G"
+
+
 def test_backward_is_twice_forward_but_for_the_gradient_by_images():
     made = [layers.Conv2D(5, 3, groups=1), layers.DepthwiseConv2D(3), layers.Flatten()]
     passes = network(*made, layers.Dense(2))

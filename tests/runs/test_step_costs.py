@@ -1,5 +1,7 @@
 """What a step costs: its passes as the methods say them, and memory against what is measured."""
 
+import statistics
+
 import pytest
 import tensorflow as tf
 
@@ -69,7 +71,10 @@ def test_passes_and_what_they_multiply(passes, method, options, expected, again)
 
 
 def measured(settings):
-    """Bytes in use where a step uses most, networks and batch among them."""
+    """Bytes in use where a step uses most, the median of three.
+
+    The allocator counts no tensor of less than 256 KiB, and so none of this network's variables.
+    """
     memory = tf.config.experimental
     try:
         before = memory.get_memory_info("CPU:0")["current"]
@@ -80,10 +85,12 @@ def measured(settings):
     step = tf.function(method.train_step, autograph=False)
     batch = {name: tf.constant(value) for name, value in batch.items()}
     step.get_concrete_function(batch)
-    memory.reset_memory_stats("CPU:0")
-    for _ in range(2):
+    peaks = []
+    for _ in range(3):  # the order of operations, and with it the peak, is not always the same
+        memory.reset_memory_stats("CPU:0")
         step(batch)
-    return memory.get_memory_info("CPU:0")["peak"] - before
+        peaks.append(memory.get_memory_info("CPU:0")["peak"] - before)
+    return statistics.median(peaks)
 
 
 @pytest.mark.parametrize(
@@ -101,4 +108,5 @@ def test_memory_is_within_15_percent_of_what_the_allocator_reports(passes, metho
     if options.get("precision"):
         with unallocated():
             passes = {"student": Passes(building.network(made, 10, SHAPE, "student"))}
-    assert costs(passes, method, **options).peak == pytest.approx(peak, rel=0.15)
+    step = costs(passes, method, **options)
+    assert step.batch + step.working == pytest.approx(peak, rel=0.15)

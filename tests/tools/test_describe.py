@@ -10,7 +10,7 @@ _LARGE = {
     ("vit_h14", 224, 1000): 632_045_800,
     ("bit_152x4", 480, 1000): 936_533_224,
     ("resnext_101_32x48d", 224, 1000): 828_411_176,
-    ("amoebanet_b_18_512", 480, 1001): 557_286_057,
+    ("amoebanet_b", 480, 1001): 557_286_057,
 }
 
 
@@ -35,6 +35,9 @@ def test_json_and_table_say_the_same(describe, capsys):
     assert first["multiply_adds"] == 4 * (3 * units - 8 * 8 * 3 * 128)
     assert first["passes"][0] == {"network": "student", "pass": "forward", "images": 4}
     assert first["batch_bytes"] == 4 * 8 * 8 * 3 + 4 * 8
+    weights = 4 * described["trainable_parameters"]
+    assert 3 * weights < first["variable_bytes"] < 3 * weights + 1_000  # average and momentum
+    assert described["unlabeled_batch"] == 0
     parts = ("variable_bytes", "batch_bytes", "working_bytes")
     assert first["peak_bytes"] == sum(first[part] for part in parts)
 

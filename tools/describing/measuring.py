@@ -16,7 +16,8 @@ def peak(settings: Config, num_classes: int, image_shape: tuple[int, int, int]) 
     """Bytes in use where steps on random images use most, networks and batch among them.
 
     What is in use before the networks are made is left out. The allocator counts tensors: neither
-    the Python process, nor what it holds in reserve, which the operating system counts as well.
+    the Python process, nor what it holds in reserve, which the operating system counts as well. On
+    a CPU it leaves out tensors of less than 256 KiB.
 
     Args:
       settings: of a run on one device.

@@ -54,6 +54,7 @@ def describe(
             passes[precision] = _passes(made, num_classes, image_shape)
         progress(f"Counting a step of {made.run.method}: {words(made)} ...")
         taken.append(_of_step(made, num_classes, image_shape, passes[precision]))
+    views = METHODS[made.run.method].unlabeled_views
     students = {precision: of_roles["student"] for precision, of_roles in passes.items()}
     return {
         "network": made.run.network,
@@ -63,7 +64,7 @@ def describe(
         "activation_bytes": {name: _activations(each) for name, each in students.items()},
         "method": made.run.method,
         "labeled_batch": made.run.labeled_batch,
-        "unlabeled_batch": made.run.labeled_batch * made.run.unlabeled_ratio,
+        "unlabeled_batch": made.run.labeled_batch * made.run.unlabeled_ratio if views else 0,
         "steps": taken,
     }
 
