@@ -133,9 +133,9 @@ def run(options: argparse.Namespace, argv: Sequence[str]) -> int:
         files.check_folder(out / folder)
     rows = cells.all_cells(options.methods, options.num_labeled, options.seeds, options.first_seed)
     command = shlex.join(["python", "tools/compare.py", *argv])
-    for cell in (cell for cell in rows if cell.seed == options.first_seed):
+    for cell in (cell for cell in rows if cell.seed in (rows[0].seed, rows[-1].seed)):
         try:
-            cell.flags(options)
+            cell.check(options)
         except ConfigError as error:
             raise ConfigError(f"{cell.method}, {cell.num_labeled} labels: {error}") from error
     kept = {cell for cell in rows if cells.is_finished(cell, out)}

@@ -13,7 +13,6 @@ three backward passes of the teacher more a step, on one device; the training it
 """
 
 import argparse
-import dataclasses
 import pathlib
 import shlex
 import sys
@@ -29,6 +28,7 @@ import numpy as np
 import tensorflow as tf
 
 import norms_results
+import run_flags
 from arguments import output_folder
 from comparing.tables import dataset_name
 from mpl_tf import MetaPseudoLabels, config, data, files
@@ -37,7 +37,6 @@ from mpl_tf.data import splits
 from mpl_tf.engine import update
 from mpl_tf.formulas import feedback
 from mpl_tf.images.parts import check_outside
-from mpl_tf.options import ConfigError
 from mpl_tf.runs import cached, callbacks, folder, head_start
 from mpl_tf.runs import experiment as experiments
 from norms_results import FORMS, NORMS, PICTURE, TABLE
@@ -100,14 +99,10 @@ def settings_of(options: argparse.Namespace, form: str) -> config.Config:
     Raises:
       ConfigError: --flags has what is no flag of mpl_tf.train, or what this tool sets.
     """
-    set_here = {*SET, "dataset", "feedback", *(f.name for f in dataclasses.fields(flags.Launch))}
-    of_run = [flag for flag in options.flags.split(",") if flag]
-    refused = sorted(set_here & {flag.partition("=")[0] for flag in of_run})
-    if refused:
-        raise ConfigError(f"--flags must leave {', '.join(refused)} to this tool.")
+    of_run = run_flags.arguments(options.flags, {*SET, "dataset", "feedback"})
     values = {"dataset": options.dataset, "feedback": form, **SET}
     fixed = [f"--{name}={value}" for name, value in values.items()]
-    return flags.parse([*fixed, *(f"--{flag}" for flag in of_run)]).config
+    return flags.parse([*fixed, *of_run]).config
 
 
 def measure(settings: config.Config, split: splits.Split, out: pathlib.Path) -> np.ndarray:

@@ -31,12 +31,14 @@ if __name__ == "__main__":
 
 import tqdm
 
+import run_flags
 from arguments import at_least, integers, output_folder
 from comparing.tables import dataset_name
 from mpl_tf import data, files
 from mpl_tf.config import flags
 from mpl_tf.images.parts import check_outside
 from mpl_tf.options import ConfigError
+from mpl_tf.runs import folder as run_folder
 from searching import choosing, conditions, ledger, pictures, tables
 from searching.choosing import FIRST_SEED
 from searching.trials import Runner, Trial
@@ -50,6 +52,12 @@ RUNS, TABLE, PICTURE, SETTINGS = "runs.csv", "table.md", "picture.png", "setting
 GRID = "uda_weight=0:0.5:2,label_temperature=1:0.1"
 FEW = 5  # labels a class up to which there are controls, and with which conditions are damaged
 
+# What a search sets itself, or leaves as it is: all runs are on one device.
+SET = ("dataset", "method", "num_labeled", "seed", "split_file", "deliver", "strategy", "replicas")
+SET += ("deterministic", "feedback", "feedback_weight", "feedback_scale")
+# Images are read once, and those that options are chosen on are the same for all of them.
+OF_IMAGES = ("data_dir", "image_size", "extra", "skip_broken", "num_validation")
+
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
     """The command line as a namespace."""
@@ -57,6 +65,16 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     count = at_least(1)
+
+    def seeds(text: str) -> int:
+        if (number := int(count(text))) > FIRST_SEED:
+            raise argparse.ArgumentTypeError(
+                f"must be at most {FIRST_SEED}, from which on seeds are to choose on; "
+                f"received {number}"
+            )
+        return number
+
+    seeds.__name__ = "int"  # argparse says: invalid int value
     parser.add_argument("--dataset", default="digits", help="as in mpl_tf.train [digits]")
     parser.add_argument(
         "--flags", default="", help="comma-separated flag=value for every run, of mpl_tf.train"
@@ -79,7 +97,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         default=5,
         help=f"seeds {FIRST_SEED}, {FIRST_SEED + 1}, ... to choose on [5]",
     )
-    parser.add_argument("--seeds", type=count, default=10, help="seeds 0, 1, ... to measure [10]")
+    parser.add_argument("--seeds", type=seeds, default=10, help="seeds 0, 1, ... to measure [10]")
     parser.add_argument(
         "--out", type=output_folder, default="feedback_search", help="folder [feedback_search]"
     )
@@ -88,7 +106,10 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
 
 def _numbers(text: str) -> list[float]:
     low = at_least(0, float)
-    return [low(part) for part in text.split(",")]
+    values = [low(part) for part in text.split(",")]
+    if 0 in values:
+        raise argparse.ArgumentTypeError("must be above 0; runs without feedback are there anyway")
+    return values
 
 
 _numbers.__name__ = "numbers"
@@ -109,19 +130,40 @@ def run(options: argparse.Namespace, argv: Sequence[str]) -> int:
     check_outside("--out", str(out), options.dataset)
     files.check_folder(out, [RUNS, TABLE, PICTURE, SETTINGS])
     of_run = [f"--dataset={options.dataset}", "--method=mpl"]
-    of_run += [f"--{flag}" for flag in options.flags.split(",") if flag]
+    of_run += run_flags.arguments(options.flags, SET)
     job = flags.parse(of_run)
     grid = choosing.combinations(_values(options.grid, of_run))
     search = Search(out, job)
-    by_labels = conditions.of_labels(options.labels)
-    faults = conditions.of_faults(FEW) if FEW in options.labels else []
-    few = [c for c in by_labels if c.per_class <= FEW]
-
+    per_class = list(dict.fromkeys(options.labels))
+    by_labels = conditions.of_labels(per_class)
+    faults = conditions.of_faults(FEW, search.source) if FEW in per_class else []
+    weights = list(dict.fromkeys(options.weights))
     search.check(choosing.trials_without(grid, by_labels, 1))
-    weights = options.weights
     search.check(choosing.trials_with(grid[0], weights, by_labels, 1))
     search.check(Trial(c, v, grid[0], 0) for c in [*by_labels, *faults] for v in VARIANTS)
-    search.start()
+    with run_folder.lock(str(out), "out"):
+        search.start()
+        rows, choice = _rows(search, options, grid, weights, by_labels, faults)
+        command = shlex.join(["python", "tools/feedback_search.py", *argv])
+        name = dataset_name(options.dataset)
+        text = tables.markdown(rows, [*by_labels, *faults], choice, name, command)
+        files.write_text(str(out / TABLE), text)
+        pictures.draw(out / PICTURE, rows, [*by_labels, *faults], choice, name)
+    console.say("\n" + text)
+    console.say(f"In {out}: {TABLE}, {PICTURE}, {RUNS}")
+    return cli.DONE
+
+
+def _rows(
+    search: "Search",
+    options: argparse.Namespace,
+    grid: Sequence[choosing.Options],
+    weights: Sequence[float],
+    by_labels: Sequence[conditions.Condition],
+    faults: Sequence[conditions.Condition],
+) -> tuple[list[ledger.Row], choosing.Choice]:
+    """Runs what is missing: the rows of all, and what was chosen."""
+    few = [c for c in by_labels if c.per_class <= FEW]
     trials = choosing.trials_without(grid, by_labels, options.search_seeds)
     rows = search.run("without feedback", trials)
     best, _ = choosing.best_without(rows, grid)[0]
@@ -141,29 +183,24 @@ def run(options: argparse.Namespace, argv: Sequence[str]) -> int:
 
     trials = (trial for seed in range(options.seeds) for trial in measured(seed))
     rows += search.run("measured", trials, "test")
-    command = shlex.join(["python", "tools/feedback_search.py", *argv])
-    name = dataset_name(options.dataset)
-    text = tables.markdown(rows, [*by_labels, *faults], choice, name, command)
-    files.write_text(str(out / TABLE), text)
-    pictures.draw(out / PICTURE, rows, [*by_labels, *faults], choice, name)
-    console.say("\n" + text)
-    console.say(f"In {out}: {TABLE}, {PICTURE}, {RUNS}")
-    return cli.DONE
+    return rows, choice
 
 
 def _values(grid: str, of_run: Sequence[str]) -> dict[str, list[Any]]:
     """Option name -> its values, of a `--grid`.
 
     Raises:
-      ConfigError: it has a flag that is none, or a value that it does not take.
+      ConfigError: it has a flag that is none, that the search sets, or that is there twice; or a
+        value that a flag does not take.
     """
-    values = {}
+    values: dict[str, list[Any]] = {}
     for part in grid.split(",") if grid else []:
         name, equals, texts = part.partition("=")
-        if not equals:
+        if not equals or name in values:
             raise ConfigError(f"--grid must be flag=value:value,...; received {grid!r}.")
+        run_flags.check([name], (*SET, *OF_IMAGES), "--grid")
         jobs = [flags.parse([*of_run, f"--{name}={text}"]) for text in texts.split(":")]
-        values[name] = [job.settings[name] for job in jobs]
+        values[name] = list(dict.fromkeys(job.settings[name] for job in jobs))
     return values
 
 
@@ -173,14 +210,17 @@ class Search:
     Args:
       out: its folder.
       job: what all runs have.
+
+    Attributes:
+      source: the images.
     """
 
     def __init__(self, out: pathlib.Path, job: flags.Job):
         self._out, self._settings = out, job.settings
         run = job.config.run
-        source = data.find(run.dataset, job.config.data.data_dir).load(job.config.data)
-        self._runner = Runner(job.settings, source)
-        self._rows = {ledger.key(row): row for row in ledger.read(out / RUNS)}
+        self.source = data.find(run.dataset, job.config.data.data_dir).load(job.config.data)
+        self._runner = Runner(job.settings, self.source)
+        self._rows: dict[tuple[str, ...], ledger.Row] = {}
 
     def check(self, trials: Iterable[Trial]) -> None:
         """Raises ConfigError if a run cannot have its options."""
@@ -192,17 +232,23 @@ class Search:
                 raise ConfigError(f"{name}: {error}") from error
 
     def start(self) -> None:
-        """Keeps the settings in the folder.
+        """Reads the runs in the folder, which nobody else may write to, and keeps the settings.
 
         Raises:
-          ConfigError: it has runs of others.
+          ConfigError: it has runs of others, or damaged ones.
         """
         file = self._out / SETTINGS
+        rows = ledger.read(self._out / RUNS)
         text = {name: str(value) for name, value in sorted(self._settings.items())}
         if file.exists() and files.read_json(file, dict) != text:
             raise ConfigError(f"{self._out} has runs of other settings; choose another --out.")
-        self._out.mkdir(parents=True, exist_ok=True)
+        if rows and not file.exists():
+            raise ConfigError(
+                f"{self._out} has runs, but no {SETTINGS}, which says of what settings; choose "
+                "another --out."
+            )
         files.write_json(str(file), text)
+        self._rows = {ledger.key(row): row for row in rows}
 
     def run(self, name: str, trials: Iterable[Trial], part: str = "validation") -> list[ledger.Row]:
         """Runs what is not done.

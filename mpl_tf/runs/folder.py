@@ -194,15 +194,19 @@ def prepare(
 
 
 @contextlib.contextmanager
-def lock(path: str) -> Iterator[None]:
+def lock(path: str, flag: str = "workdir") -> Iterator[None]:
     """Keeps other processes out of a run folder, which is made if it is missing.
 
     The system releases the lock when the process ends, in whatever way.
 
+    Args:
+      path: the folder.
+      flag: by which a user names it.
+
     Raises:
       ConfigError: another process has it, or the folder cannot be written.
     """
-    with _locked(path):
+    with _locked(path, flag):
         # On Windows, a locked file cannot be written by another handle; it then names no holder.
         with (
             contextlib.suppress(PermissionError),
@@ -213,7 +217,7 @@ def lock(path: str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _locked(path):
+def _locked(path, flag="workdir"):
     # The file system's own lock or none: a marker file would outlive a process that is killed.
     file_lock = filelock.FileLock(
         os.path.join(path, LOCK), blocking=False, fallback_to_soft=False, preserve_lock_file=True
@@ -223,12 +227,12 @@ def _locked(path):
         file_lock.acquire()
     except filelock.Timeout as error:
         raise ConfigError(
-            f"workdir {path} is in use by another process ({_holder(path)}); wait for its end or "
-            "choose another --workdir."
+            f"{flag} {path} is in use by another process ({_holder(path)}); wait for its end or "
+            f"choose another --{flag}."
         ) from error
     except OSError as error:
         if error.errno not in (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP):
-            raise ConfigError(f"workdir {path} cannot be written: {error.strerror}.") from error
+            raise ConfigError(f"{flag} {path} cannot be written: {error.strerror}.") from error
         log.warning(f"{path} knows no locks ({error.strerror}): run one process there at most")
     try:
         yield

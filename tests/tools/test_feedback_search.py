@@ -1,7 +1,9 @@
 """tools/feedback_search.py: damaged splits, controls, choice, paired tables."""
 
 import csv
+import dataclasses
 import os
+import re
 import types
 
 import numpy as np
@@ -9,9 +11,12 @@ import pytest
 import tensorflow as tf
 
 from mpl_tf import config, data
+from mpl_tf.data.dataset import Images
+from mpl_tf.data.stores import ArrayStore
 from mpl_tf.formulas import measures
 from mpl_tf.options import ConfigError
-from mpl_tf.runs import calibration, experiment, phases
+from mpl_tf.runs import building, calibration, experiment, phases
+from mpl_tf.runs import folder as run_folder
 from searching import choosing, conditions, ledger, pictures, tables, trials, variants
 from searching.pairs import paired
 
@@ -29,8 +34,12 @@ def source():
     return data.find("digits").load()
 
 
+DIGITS = types.SimpleNamespace(class_names=tuple("0123456789"), unlabeled=None)
+
+
 def condition(name):
-    found = [c for c in (*conditions.of_labels([1, 5]), *conditions.of_faults(5)) if name in c.name]
+    all_there_are = *conditions.of_labels([1, 5]), *conditions.of_faults(5, DIGITS)
+    found = [c for c in all_there_are if name in c.name]
     assert len(found) == 1, name
     return found[0]
 
@@ -68,6 +77,49 @@ def test_unbalanced_classes_fall_to_a_tenth(source):
     counts = np.sort(np.bincount(split.unlabeled.labels))
     assert counts[-1] / counts[0] == pytest.approx(10, rel=0.15)
     np.testing.assert_array_equal(np.bincount(split.labeled.labels), [5] * 10)
+
+
+@pytest.mark.parametrize(
+    ("classes", "unlabeled", "without"),
+    [
+        (3, None, "twice the classes"),
+        (4, [-1, 2], "10:1"),
+        (4, [], ""),
+        (4, [0, 3], ""),
+    ],
+)
+def test_images_are_damaged_only_in_ways_in_which_they_can_be(classes, unlabeled, without):
+    if unlabeled is not None:
+        store = ArrayStore(np.zeros([len(unlabeled), 2, 2, 3], np.uint8))
+        index = np.arange(len(unlabeled))
+        unlabeled = Images(store, index, np.array(unlabeled, np.int64), index)
+    names = tuple("abcd"[:classes])
+    there = conditions.of_faults(5, types.SimpleNamespace(class_names=names, unlabeled=unlabeled))
+    assert sum(bool(without) and without in c.name for c in there) == 0
+    assert len(there) == 6 - bool(without)
+
+
+@pytest.mark.parametrize("part", ["validation", "test"])
+def test_images_to_choose_on_and_to_measure_on_must_be_there(source, part):
+    flags = SMALL | {"num_validation": 0} if part == "validation" else SMALL
+    runner = trials.Runner(flags, dataclasses.replace(source, **{part: None}))
+    with pytest.raises(ConfigError, match=f"on {part} images, and there are none"):
+        runner.config(trial(variants.NONE, 0))
+
+
+def test_networks_that_are_made_of_other_options_start_from_others(source):
+    starts, split = trials._Starts(), damaged(source, "1 label", 0)
+    for dropout in (0.2, 0.0):  # which has no state
+        settings = config.make(SMALL | {"network": "mlp", "dropout": dropout})
+        fresh = [building.network(settings, 10, (8, 8, 1), role) for role in ("teacher", "student")]
+        networks = dict(zip(("teacher", "student", "ema"), [*fresh, fresh[1]], strict=True))
+        right = [n.get_weights() for n in fresh]
+        for network in fresh:
+            network.set_weights([0 * w for w in network.get_weights()])
+        starts.give(settings, split, networks, is_head=False)
+        for network, weights in zip(fresh, right, strict=True):
+            for ours, theirs in zip(network.get_weights(), weights, strict=True):
+                np.testing.assert_array_equal(ours, theirs)
 
 
 def trial(variant, seed, **options):
@@ -126,6 +178,8 @@ def test_how_right_the_direction_is_is_measured_by_the_hidden_labels(monkeypatch
     variants.Measured(step).credit(step)
     assert step.logs["true_cosine"] == pytest.approx(cosine, abs=1e-5)
     assert step.logs["true_credited"] == pytest.approx(credited, abs=1e-5)
+    step.batch, step.logs = {}, {}  # nobody knows the labels
+    assert variants.Measured(step).credit(step) is step.credited and not step.logs
 
 
 def test_shuffled_credits_are_those_of_other_images(monkeypatch):
@@ -260,6 +314,26 @@ def test_the_table_is_paired(rows, tmp_path):
     assert (tmp_path / "p.png").stat().st_size > 10_000
 
 
+def test_a_single_pair_and_options_that_are_words(rows, tmp_path):
+    grid = choosing.combinations({"label_view": ["weak", "strong"], "joint_views": [True]})
+    made = []
+    for part, seed in (("validation", 100), ("test", 0)):
+        made += [row(part, variants.NONE, seed, 0.5, options) for options in grid]
+        options = {**grid[0], "feedback_weight": 3.0}
+        made += [
+            row(part, v, seed, 0.52, options) for v in (variants.FEEDBACK, variants.VARIANTS[2])
+        ]
+    choice = choosing.choose(made, grid, [3.0])
+    text = tables.markdown(made, conditions.of_labels([1]), choice, "digits", "command")
+    assert "**label_view weak, joint_views True** | 50.00" in text
+    assert "| 1 label a class | 1 | 50.00 | 52.00 | +2.00 | +0.00 | +0.00 |" in text
+    assert "| 1 label a class | +2.00 | +2.00 |" in text and "nan" not in text
+    assert [v.mean for _, v in pictures.strengths(made, choice)["1 label a class"]] == [
+        pytest.approx(2)
+    ]
+    pictures.draw(tmp_path / "p.png", made, conditions.of_labels([1]), choice, "digits")
+
+
 def test_pairs_that_do_not_differ_count_in_no_sign_test():
     result = paired([1.0, 2.0, 3.0, 4.0, 4.0], [1.0, 1.0, 2.0, 3.0, 5.0])
     assert (result.better, result.differ) == (3, 4)
@@ -305,6 +379,23 @@ def test_runs_are_kept_and_the_same_command_continues(search, tmp_path, monkeypa
     whole = rows()
     status, said = start("--flags=network=mlp")
     assert status == 2 and "has runs of other settings" in said.err and rows() == whole
+    with run_folder.lock(str(tmp_path / "a"), "out"):
+        status, said = start()
+    assert status == 2 and f"out {tmp_path / 'a'} is in use by another process" in said.err
+    (tmp_path / "a" / "settings.json").unlink()
+    status, said = start()
+    assert status == 2 and "has runs, but no settings.json" in said.err and rows() == whole
+
+
+@pytest.mark.parametrize(
+    ("grid", "values"),
+    [
+        ("uda_weight=0:2:0,label_view=weak", {"uda_weight": [0.0, 2.0], "label_view": ["weak"]}),
+        ("", {}),
+    ],
+)
+def test_values_that_are_named_twice_are_tried_once(search, grid, values):
+    assert search._values(grid, ["--dataset=digits"]) == values
 
 
 def test_a_kill_while_runs_are_written_loses_none(rows, tmp_path):
@@ -320,3 +411,22 @@ def test_a_kill_while_runs_are_written_loses_none(rows, tmp_path):
     (tmp_path / "runs.csv").write_text("part,seed\ntest,0\n")
     with pytest.raises(ConfigError, match=r"runs\.csv is damaged: its columns must be"):
         ledger.read(tmp_path / "runs.csv")
+
+
+@pytest.mark.parametrize(
+    ("accuracies", "message"),
+    [
+        (",.1,.1,.1,,,,", "a row has no accuracies"),  # of the teacher
+        (".1,.1,nan,.1,,,,", "a row has no accuracies"),
+        (".1,.1,.1,.1,,,1e,", "could not convert string to float: '1e'"),
+        (".1,.1,.1,.1,,", "a row has 13 columns"),  # cut off
+        (".1,.1,.1,.1,,,,,9", "a row has 13 columns"),
+    ],
+)
+def test_a_row_that_no_table_can_be_made_of_is_refused(rows, tmp_path, accuracies, message):
+    file = tmp_path / "runs.csv"
+    ledger.write(file, rows)
+    assert ledger.read(file) == rows
+    file.write_text(file.read_text() + f"test,x,none,{{}},0,{accuracies}\n")
+    with pytest.raises(ConfigError, match=re.escape(f"runs.csv is damaged: {message}. Move it")):
+        ledger.read(file)

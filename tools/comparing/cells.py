@@ -10,7 +10,8 @@ import sys
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from mpl_tf import files
+import run_flags
+from mpl_tf import data, files
 from mpl_tf.config import applies, flags
 from mpl_tf.methods import METHODS
 from mpl_tf.options import ConfigError
@@ -21,6 +22,10 @@ Results = dict[str, Any]  # the content of a results.json
 
 # Flags on which it depends what the recipe is.
 _OF_RECIPE = ("--data_dir=", "--network=", "--network_weights=", "--train=")
+
+
+# What a cell is, and by which it differs from others.
+_OF_CELL = ("dataset", "method", "num_labeled", "seed")
 
 
 class CellError(RuntimeError):
@@ -58,10 +63,10 @@ class Cell:
         Raises:
           options.ConfigError: they are no flags of mpl_tf.train, or of no use to the method.
         """
-        method, *changes = self.method.split(":")
+        method, _, changes = self.method.partition(":")
         dataset = f"--dataset={options.dataset}"
-        of_method = [f"--{change}" for change in changes]
-        of_every_run = [f"--{change}" for change in options.flags.split(",") if change]
+        of_method = run_flags.arguments(changes.replace(":", ","), _OF_CELL, "--methods")
+        of_every_run = run_flags.arguments(options.flags, _OF_CELL)
         arguments = [dataset, f"--method={method}"]
         of_recipe = [flag for flag in of_method + of_every_run if flag.startswith(_OF_RECIPE)]
         recipe = flags.parse([dataset, *of_recipe]).config.run
@@ -86,6 +91,25 @@ class Cell:
             *self.flags(options),
             f"--workdir={folder}",
         ]
+
+    def check(self, options: argparse.Namespace) -> None:
+        """Refuses a run that cannot be, or whose accuracy could not be measured.
+
+        Args:
+          options: has `dataset`, `steps`, `flags` and `on`.
+
+        Raises:
+          options.ConfigError: as of `flags`; or it would have no validation images to measure on.
+        """
+        settings = flags.parse(self.flags(options)).config
+        if options.on == "test" or settings.data.num_validation:
+            return
+        source = data.find(settings.run.dataset, settings.data.data_dir).load(settings.data)
+        if source.validation is None:
+            raise ConfigError(
+                f"--on=validation measures on validation images, and {options.dataset} has none: "
+                "set num_validation in --flags."
+            )
 
 
 def all_cells(
@@ -125,7 +149,8 @@ def results_of(cell: Cell, options: argparse.Namespace, out: pathlib.Path) -> Re
     if options.on == "validation":
         results |= {"test_accuracy": None}
     if not (results.get("test_accuracy") or results.get("validation_accuracy")):
-        raise CellError(f"{folder} has no accuracy: there are no test or validation images.")
+        part = "validation" if options.on == "validation" else "test or validation"
+        raise CellError(f"{folder} has no accuracy: there are no {part} images.")
     return results
 
 

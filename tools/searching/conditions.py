@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from mpl_tf.data.dataset import Images
+from mpl_tf.data.dataset import Images, Source
 from mpl_tf.data.splits import Split
 
 Damage = Callable[[Split, int], Split]  # of a split and a seed
@@ -36,18 +36,23 @@ def of_labels(per_class: Sequence[int]) -> list[Condition]:
     ]
 
 
-def of_faults(per_class: int) -> list[Condition]:
+def of_faults(per_class: int, source: Source) -> list[Condition]:
     """Conditions in which labels, classes, their shares, or the balance of terms are wrong.
 
     Args:
       per_class: labels of each class.
+      source: the images. With fewer than four classes none of them are foreign, and the shares of
+        classes can be made unequal only where the classes of unlabeled images are known.
     """
     damages: dict[str, Damage] = {
         "20% of labels wrong": lambda split, seed: wrong_labels(split, 0.2, seed),
         "40% of labels wrong": lambda split, seed: wrong_labels(split, 0.4, seed),
-        "unlabeled images of twice the classes": foreign_classes,
-        "unlabeled classes 10:1": unbalanced,
     }
+    if len(source.class_names) >= 4:
+        damages["unlabeled images of twice the classes"] = foreign_classes
+    others = source.unlabeled
+    if others is None or (isinstance(others, Images) and others.labels.min(initial=0) >= 0):
+        damages["unlabeled classes 10:1"] = unbalanced
     faults = [
         Condition(f"{per_class} a class, {name}", per_class, d) for name, d in damages.items()
     ]

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import math
 import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -68,7 +69,12 @@ def read(file: pathlib.Path) -> list[Row]:
         if tuple(reader.fieldnames or ()) != COLUMNS:
             raise ValueError(f"its columns must be {', '.join(COLUMNS)}")
         for row in rows:
-            int(row["seed"]), delivered(row), json.loads(row["options"])
+            int(row["seed"]), json.loads(row["options"])
+            if None in row or None in row.values():
+                raise ValueError(f"a row has {len(COLUMNS)} columns")
+            numbers = [float(row[name]) for name in (*ROLES, *MEASURED) if row[name]]
+            if not (row["teacher"] and row["ema"]) or not all(math.isfinite(n) for n in numbers):
+                raise ValueError("a row has no accuracies")
     except (OSError, ValueError, TypeError, csv.Error) as error:
         raise ConfigError(f"{file} is damaged: {files.reason(error)}. Move it away.") from error
     return rows

@@ -1,6 +1,7 @@
 """Paired differences: means, intervals, tests."""
 
 import dataclasses
+import math
 import statistics
 from collections.abc import Sequence
 
@@ -13,8 +14,8 @@ class Paired:
 
     Attributes:
       mean: of the differences.
-      half: half the width of its 95% interval, by the t-distribution.
-      p: of the two-sided paired t-test; 1 where no pair differs.
+      half: half the width of its 95% interval, by the t-distribution; NaN of a single pair.
+      p: of the two-sided paired t-test; 1 where no pair differs, NaN of a single pair.
       better, differ: pairs whose difference is above 0; other than 0.
       sign_p: of the two-sided sign test, in which pairs that do not differ do not count.
     """
@@ -31,12 +32,14 @@ def paired(ours: Sequence[float], theirs: Sequence[float]) -> Paired:
     """Differences `ours - theirs`.
 
     Args:
-      ours, theirs: at least two values each, of which those at the same place are a pair.
+      ours, theirs: at least one value each, of which those at the same place are a pair.
     """
     gains = [a - b for a, b in zip(ours, theirs, strict=True)]
     mean, better = statistics.mean(gains), sum(gain > 0 for gain in gains)
     differ = sum(gain != 0 for gain in gains)
-    if statistics.stdev(gains) > 0:
+    if len(gains) == 1:
+        half = p = math.nan
+    elif statistics.stdev(gains) > 0:
         half = float(stats.t.ppf(0.975, len(gains) - 1) * stats.sem(gains))
         p = float(stats.ttest_1samp(gains, 0).pvalue)
     else:

@@ -32,7 +32,7 @@ def draw(
 def _figure(
     rows: Sequence[Row], conditions: Sequence[Condition], choice: Choice, dataset: str
 ) -> Figure:
-    names = [c.name for c in conditions if len(tables.pairs(rows, c.name, FEEDBACK.name)[0]) > 1]
+    names = [c.name for c in conditions if tables.pairs(rows, c.name, FEEDBACK.name)[0]]
     height = max(4.2, 1.2 + 0.14 * _lines(rows, names) + 0.22 * len(names))
     figure = Figure(figsize=(12, height), layout="constrained")
     left, right = figure.subplots(1, 2)
@@ -61,7 +61,7 @@ def strengths(rows: Sequence[Row], choice: Choice) -> dict[str, list[tuple[float
         for weight, _ in choice.with_weights:
             ours = by_seed(FEEDBACK.name, {**choice.options, "feedback_weight": weight})
             seeds = sorted(ours.keys() & theirs.keys())
-            if len(seeds) > 1:
+            if seeds:
                 values = paired([ours[s] for s in seeds], [theirs[s] for s in seeds])
                 found.setdefault(condition, []).append((weight, values))
     return found
@@ -101,7 +101,7 @@ def _differences(axes: Axes, rows: Sequence[Row], conditions: Sequence[str]) -> 
         ticks.append(y)
         for k, name in enumerate(shown):
             ours, theirs = tables.pairs(rows, condition, name)
-            if len(ours) < 2:
+            if not ours:
                 continue
             value, is_main = paired(ours, theirs), name == FEEDBACK.name
             axes.errorbar(
@@ -128,4 +128,4 @@ def _differences(axes: Axes, rows: Sequence[Row], conditions: Sequence[str]) -> 
 def _lines(rows: Sequence[Row], conditions: Sequence[str]) -> int:
     """How many intervals `_differences` draws."""
     names = [v.name for v in VARIANTS[1:]]
-    return sum(len(tables.pairs(rows, c, name)[0]) > 1 for c in conditions for name in names)
+    return sum(bool(tables.pairs(rows, c, name)[0]) for c in conditions for name in names)

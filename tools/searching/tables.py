@@ -1,7 +1,9 @@
 """The tables of a search, as Markdown."""
 
+import math
 import statistics
 from collections.abc import Sequence
+from typing import Any
 
 from searching import ledger
 from searching.choosing import FIRST_SEED, Choice
@@ -49,7 +51,7 @@ def markdown(
       dataset: its name.
       command: that makes it again.
     """
-    names = [c.name for c in conditions if len(pairs(rows, c.name, FEEDBACK.name)[0]) > 1]
+    names = [c.name for c in conditions if pairs(rows, c.name, FEEDBACK.name)[0]]
     parts = [_of_choice(choice), _of_feedback(rows, names, dataset), _of_controls(rows, names)]
     parts += [_of_directions(rows, names), f"`{command}`"]
     return "\n\n".join(part for part in parts if part) + "\n"
@@ -65,7 +67,8 @@ def _of_choice(choice: Choice) -> str:
     ]
     for options, mean in choice.without:
         text = (
-            ", ".join(f"{name} {value:g}" for name, value in options.items()) or "as the recipe is"
+            ", ".join(f"{name} {_text(value)}" for name, value in options.items())
+            or "as the recipe is"
         )
         lines.append(f"| {_bold(text, options == choice.options)} | {mean:.2f} |")
     lines += ["", "| and with exact feedback of weight | |", "|---|---|"]
@@ -97,7 +100,7 @@ def _of_feedback(rows: Sequence[Row], conditions: Sequence[str], dataset: str) -
 
 def _of_controls(rows: Sequence[Row], conditions: Sequence[str]) -> str:
     names = [v.name for v in VARIANTS if v not in (NONE, FEEDBACK)]
-    there = [n for n in names if any(len(pairs(rows, c, n)[0]) > 1 for c in conditions)]
+    there = [n for n in names if any(pairs(rows, c, n)[0] for c in conditions)]
     if not there:
         return ""
     columns = [FEEDBACK.name, *there]
@@ -110,8 +113,8 @@ def _of_controls(rows: Sequence[Row], conditions: Sequence[str]) -> str:
     ]
     for condition in conditions:
         found = [pairs(rows, condition, name) for name in columns]
-        if any(len(ours) > 1 for ours, _ in found[1:]):
-            cells = [_brief(paired(*each)) if len(each[0]) > 1 else "" for each in found]
+        if any(ours for ours, _ in found[1:]):
+            cells = [_brief(paired(*each)) if each[0] else "" for each in found]
             lines.append(f"| {condition} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
@@ -141,6 +144,8 @@ def _of_directions(rows: Sequence[Row], conditions: Sequence[str]) -> str:
 
 
 def _full(result: Paired) -> str:
+    if math.isnan(result.p):
+        return _brief(result)
     low, high = result.mean - result.half, result.mean + result.half
     return (
         f"{result.mean:+.2f} [{low:+.2f}, {high:+.2f}], p {result.p:.4f}; "
@@ -149,11 +154,17 @@ def _full(result: Paired) -> str:
 
 
 def _brief(result: Paired) -> str:
-    return f"{result.mean:+.2f} (p {result.p:.3f})"
+    p = "" if math.isnan(result.p) else f" (p {result.p:.3f})"
+    return f"{result.mean:+.2f}{p}"
 
 
 def _mean(values: Sequence[float]) -> str:
-    return f"{statistics.mean(values):.2f} ± {statistics.stdev(values):.2f}"
+    spread = f" ± {statistics.stdev(values):.2f}" if len(values) > 1 else ""
+    return f"{statistics.mean(values):.2f}{spread}"
+
+
+def _text(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _bold(text: str, is_chosen: bool) -> str:

@@ -69,6 +69,12 @@ class Runner:
             {**values, "method": "mpl", "num_labeled": labels, "seed": trial.seed}
         )
         config.check_data(settings, self._source)
+        if self._source.validation is None and not settings.data.num_validation:
+            raise ConfigError(
+                "options are chosen on validation images, and there are none; set num_validation."
+            )
+        if self._source.test is None:
+            raise ConfigError("a search measures on test images, and there are none.")
         if settings.network.head_init == "probe":
             raise ConfigError("a search starts networks anew; leave head_init=probe out.")
         size = min(settings.run.labeled_batch, labels)
@@ -155,7 +161,7 @@ class _Trainer:
 
 
 class _Starts:
-    """What networks start from, by seed: to build networks takes longer than a run.
+    """What networks start from, by what they are made of: to build them takes longer than a run.
 
     That is all their variables: weights, and the states of dropout.
     """
@@ -167,11 +173,12 @@ class _Starts:
         self, settings: config.Config, split: Split, networks: Mapping[str, Any], is_head: bool
     ) -> None:
         """Sets the weights of `networks` to those that a run with these settings starts from."""
-        classes, seed = len(split.class_names), settings.run.seed
+        classes, run = len(split.class_names), settings.run
+        made_of = run.seed, run.network, run.teacher_network, run.dropout, run.steps
         height, width, channels = split.labeled.shape
         shape = height, width, channels
         for role in ("teacher", "student"):
-            key = classes, shape, seed, role
+            key = classes, shape, role, made_of, settings.network, settings.compute
             if key not in self._values:
                 built = building.network(settings, classes, shape, role)
                 network = parts.head(built) if is_head else built

@@ -62,11 +62,13 @@ class Measured(_OfExact):
     `true_cosine` is the cosine between the gradients of its term and of the cross entropy of true
     labels, both by the teacher's logits of the images that it labels. `true_credited` is the share
     of wrongly labeled images whose true class it makes more likely. Images of classes without
-    labels do not count.
+    labels do not count; without hidden labels nothing is logged.
     """
 
     def credit(self, step: StudentStep) -> tf.Tensor:
         credit = super().credit(step)
+        if "hidden_label" not in step.batch:
+            return credit
         probs, hidden = step.pseudo_label, tf.cast(step.batch["hidden_label"], tf.int32)
         true = tf.one_hot(hidden, probs.shape[-1], dtype=probs.dtype)
         known = tf.reduce_sum(true, axis=-1)  # 0 for images of classes that have no label
