@@ -1,16 +1,59 @@
 """`--deliver=best`: which of a run's networks is delivered, by its validation images."""
 
+import os
 from collections.abc import Mapping
+from typing import TypedDict
 
 import numpy as np
 
+from mpl_tf import files
 from mpl_tf.console import log
 from mpl_tf.data.splits import Split
 from mpl_tf.engine.method import Method
+from mpl_tf.engine.roles import ROLES
 from mpl_tf.formulas import measures
+from mpl_tf.options import ConfigError
+from mpl_tf.runs import folder
 
 # Of equals the first. The student itself is left out: its moving average is there.
 _CANDIDATES = ("finetuned", "ema", "teacher")
+
+
+class _Results(TypedDict):
+    delivered: str
+
+
+def delivered(path: str) -> str:
+    """Which network a run delivers, as it chose at its end.
+
+    Args:
+      path: the run folder.
+
+    Raises:
+      ConfigError: it has not ended, or its results.json is damaged.
+    """
+    file = os.path.join(path, folder.RESULTS)
+    if not os.path.lexists(file):
+        raise ConfigError(
+            f"{path} is not finished: what it delivers is chosen at its end. Continue it, or "
+            "take --which=ema."
+        )
+    try:
+        role = files.read_json(file, _Results)["delivered"]
+        check_role(file, role)
+    except ConfigError as error:
+        raise ConfigError(
+            f"{error} Remove it, and the command of the run writes it again from the checkpoints."
+        ) from error
+    return role
+
+
+def check_role(file: str, role: str) -> None:
+    """Raises ConfigError if what a results.json says of the delivered network names none."""
+    if role not in ROLES:
+        raise ConfigError(
+            f"{file} is damaged: delivered must be of {', '.join(ROLES)}; received {role!r}."
+        )
 
 
 def deliver_best(method: Method, logits: Mapping[str, np.ndarray], split: Split) -> None:
@@ -23,11 +66,10 @@ def deliver_best(method: Method, logits: Mapping[str, np.ndarray], split: Split)
     """
     images = split.validation
     assert images is not None  # as `config.check_data` says
-    right = {
-        role: measures.accuracy(logits[role], images.labels)
-        for role in _CANDIDATES
-        if role in logits
-    }
+    there = [role for role in _CANDIDATES if role in logits]
+    # Of NaN the greatest is the first class, which may be right.
+    finite = [role for role in there if np.isfinite(logits[role]).all()]
+    right = {role: measures.accuracy(logits[role], images.labels) for role in finite or there}
     best = max(right, key=lambda role: right[role])  # of equals the first
     method.deliver(best)
     others = ", ".join(f"{role} {share:.1%}" for role, share in right.items() if role != best)

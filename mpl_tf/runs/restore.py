@@ -14,13 +14,9 @@ from mpl_tf.engine.trainer import Trainer
 from mpl_tf.features import fingerprint
 from mpl_tf.networks import parts
 from mpl_tf.options import ConfigError
-from mpl_tf.runs import cached, folder
+from mpl_tf.runs import cached, choosing, folder
 from mpl_tf.runs.building import build_method, finetuning_phase
 from mpl_tf.runs.checkpoint import CheckpointError, Checkpoints
-
-
-class _Results(TypedDict):
-    delivered: str
 
 
 class Split(TypedDict):
@@ -140,13 +136,7 @@ def _delivered(run: Run) -> str:
     """What a run delivers; "finetuned" is also that of a run without finetuning."""
     if run.config.run.deliver != "best":
         return "finetuned"
-    file = os.path.join(run.path, folder.RESULTS)
-    if not os.path.lexists(file):
-        raise ConfigError(
-            f"{run.path} is not finished: what it delivers is chosen at its end. Continue it, or "
-            "take --which=ema."
-        )
-    return files.read_json(file, _Results)["delivered"]
+    return choosing.delivered(run.path)
 
 
 def _network(run: Run, method: Method, which: str) -> tuple[str, keras.Model]:

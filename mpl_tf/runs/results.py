@@ -47,8 +47,10 @@ def read(path: str) -> dict[str, Any]:
     Raises:
       ConfigError: the file cannot be read or holds something else.
     """
+    file = os.path.join(path, folder.RESULTS)
     try:
-        results = files.read_json(os.path.join(path, folder.RESULTS), Results)
+        results = files.read_json(file, Results)
+        choosing.check_role(file, results.get("delivered", ROLES[0]))
     except ConfigError as error:
         raise ConfigError(
             f"{error} Remove it, and the command of the run writes it again from the checkpoints."
@@ -56,9 +58,11 @@ def read(path: str) -> dict[str, Any]:
     accuracies = [results.get(f"{part}_accuracy") or {} for part in ("test", "validation")]
     if any(accuracy and not {*ROLES} <= accuracy.keys() for accuracy in accuracies):
         raise ConfigError(
-            f"{os.path.join(path, folder.RESULTS)} is damaged: an accuracy must be there for each "
-            f"of {', '.join(ROLES)}."
+            f"{file} is damaged: an accuracy must be there for each of {', '.join(ROLES)}."
         )
+    role = results.get("delivered")
+    if role and any(accuracy and accuracy[role] is None for accuracy in accuracies):
+        raise ConfigError(f"{file} is damaged: {role} is delivered and has no accuracy.")
     return results
 
 

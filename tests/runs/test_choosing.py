@@ -47,6 +47,15 @@ def test_most_right_validation_images_and_of_equals_the_last_trained(
         caplog.clear()
 
 
+def test_what_is_no_number_is_right_in_nothing():
+    store = ArrayStore(np.zeros([4, 2, 2, 3], np.uint8))
+    images = Images(store, np.arange(4), np.zeros(4, np.int64), np.arange(4))
+    logits = {"teacher": np.full([4, 2], np.nan), "ema": np.eye(2)[[0, 1, 1, 1]]}
+    split, method = types.SimpleNamespace(validation=images, test=images), Method()
+    choosing.deliver_best(method, logits, split)
+    assert method.delivered == "ema"
+
+
 def test_without_validation_images_nothing_can_be_chosen():
     source = data.find("digits").load()
     settings = {"dataset": "digits", "deliver": "best"}

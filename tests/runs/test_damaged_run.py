@@ -9,7 +9,7 @@ import pytest
 
 from mpl_tf import config
 from mpl_tf.options import ConfigError
-from mpl_tf.runs import folder, metrics_log, restore, results
+from mpl_tf.runs import choosing, folder, metrics_log, restore, results
 
 SETTINGS = config.make({"dataset": "digits", "network": "mlp", "steps": 6}).flat()
 SPLIT = {"class_names": ["a", "b"], "image_shape": [8, 8, 1], "num_unlabeled": 7, "labeled": [1]}
@@ -82,6 +82,9 @@ def test_what_a_run_says_of_itself(run):
         (folder.RESULTS, "test_accuracy", [0.5], "content.test_accuracy must be an object or null"),
         (folder.RESULTS, "test_accuracy", {"ema": "x"}, "content.test_accuracy must be an object"),
         (folder.RESULTS, "test_accuracy", {"ema": 0.5}, "an accuracy must be there for each of"),
+        (folder.RESULTS, "delivered", "best", "delivered must be of teacher, student, ema, "),
+        (folder.RESULTS, "delivered", "", "finetuned; received ''. Remove it, and the command"),
+        (folder.RESULTS, "delivered", "finetuned", "finetuned is delivered and has no accuracy"),
     ],
 )
 def test_json_of_another_form_is_refused(run, name, key, value, message):
@@ -89,6 +92,21 @@ def test_json_of_another_form_is_refused(run, name, key, value, message):
     with pytest.raises(ConfigError, match=re.escape(message)):
         restore.find(str(run))
         results.read(str(run))
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [("best", "delivered must be of"), (3, "must be a string"), (MISSING, "is missing")],
+)
+def test_what_a_run_has_chosen_is_a_network(run, value, message):
+    change(run, folder.RESULTS, "delivered", "ema")
+    assert choosing.delivered(str(run)) == "ema"
+    change(run, folder.RESULTS, "delivered", value)
+    with pytest.raises(ConfigError, match=f"{message}.* Remove it, and the command"):
+        choosing.delivered(str(run))
+    (run / folder.RESULTS).unlink()
+    with pytest.raises(ConfigError, match="not finished: what it delivers is chosen at its end"):
+        choosing.delivered(str(run))
 
 
 def test_options_that_a_configuration_leaves_out_are_named(run, messages):
