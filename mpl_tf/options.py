@@ -30,6 +30,8 @@ _LINE = 200  # characters of a value in a message
 
 # What a number is at most if its option says nothing: more can only be a typing error.
 _MOST = {int: 10**8, float: 1e8}
+# What a number above 0 is at least: logits divided by less, as by a temperature, may overflow.
+_LEAST = 1e-8
 
 
 class ConfigError(ValueError):
@@ -195,6 +197,8 @@ def _violated(field: dataclasses.Field, value: Any) -> str:
     most = None if limits.keys() & {"high", "below"} else _MOST.get(option_type)
     if most is not None and value > most:
         return f"at most {most:,}"
+    if option_type is float and limits.get("above") == 0 and 0 < value < _LEAST:
+        return f"at least {_LEAST:g}"
     or_zero = field.metadata["or_zero"]
     if all(_LIMITS[name][0](value, limit) for name, limit in limits.items()) or (
         or_zero and value == 0

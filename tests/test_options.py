@@ -65,6 +65,18 @@ def test_what_is_out_of_range_says_what_is_allowed(wrong, message):
         Base(**wrong)
 
 
+@pytest.mark.parametrize("value", [0.0, 1e-40, 1e-9, 1e-8, 0.1])
+def test_what_divides_is_not_so_small_that_the_quotient_overflows(value):
+    make_it = dataclasses.make_dataclass
+    by = make_it("By", [("t", float, option(1.0, "Divides.", above=0))], frozen=True)
+    if value >= 1e-8:
+        check(by(value))
+        return
+    message = "greater than 0; received 0.0" if value == 0 else f"at least 1e-08; received {value}"
+    with pytest.raises(ConfigError, match=f"t must be {message}"):
+        check(by(value))
+
+
 def test_options_by_name_are_checked_and_mistyped_names_are_refused():
     assert make(Other, {"ramp": 3}, "It") == Other(ramp=3)
     with pytest.raises(

@@ -107,6 +107,14 @@ def test_images_to_choose_on_and_to_measure_on_must_be_there(source, part):
         runner.config(trial(variants.NONE, 0))
 
 
+def test_batches_are_no_larger_than_the_labels_of_a_condition(source):
+    runner = trials.Runner(SMALL | {"labeled_batch": 30, "finetune_batch": 50}, source)
+    for name, sizes in (("1 label", (10, 10)), ("5 labels", (30, 50))):
+        each = trials.Trial(condition(name), variants.NONE, {}, 0)
+        settings = runner.config(each)
+        assert (settings.run.labeled_batch, settings.optimizer.finetune_batch) == sizes
+
+
 def test_networks_that_are_made_of_other_options_start_from_others(source):
     starts, split = trials._Starts(), damaged(source, "1 label", 0)
     for dropout in (0.2, 0.0):  # which has no state

@@ -121,7 +121,9 @@ def _differences(axes: Axes, rows: Sequence[Row], conditions: Sequence[str]) -> 
     axes.set_yticks(ticks, conditions, fontsize=8)
     axes.set_ylim(y, -_GAP)
     axes.set(title="On test images of other seeds", xlabel="points, mean with 95% interval")
-    axes.legend(fontsize=8)
+    axes.figure.legend(  # over no interval
+        *axes.get_legend_handles_labels(), loc="outside lower right", ncols=5, fontsize=8
+    )
     axes.grid(axis="x", alpha=0.3)
 
 

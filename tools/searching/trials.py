@@ -65,6 +65,9 @@ class Runner:
         if not trial.variant.has_feedback:
             values.pop("feedback_weight", None)
         labels = trial.condition.per_class * len(self._source.class_names)
+        for name in ("labeled_batch", "finetune_batch"):  # of conditions that have more labels
+            if name in values:
+                values[name] = min(values[name], labels)
         settings = config.make(
             {**values, "method": "mpl", "num_labeled": labels, "seed": trial.seed}
         )
@@ -77,8 +80,7 @@ class Runner:
             raise ConfigError("a search measures on test images, and there are none.")
         if settings.network.head_init == "probe":
             raise ConfigError("a search starts networks anew; leave head_init=probe out.")
-        size = min(settings.run.labeled_batch, labels)
-        return _with_run(settings, labeled_batch=size)
+        return settings
 
     def run(self, trial: Trial, part: str) -> dict[str, float]:
         """A run from its start.
