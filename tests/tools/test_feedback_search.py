@@ -217,6 +217,7 @@ def test_aligned_labels_are_the_teachers_by_class_shares_and_then_sharpened():
     np.testing.assert_allclose(label, np.stack([odds, np.ones(2)], 1) / (1 + odds[:, None]), 1e-4)
 
 
+@pytest.mark.slow
 def test_aligned_labels_are_no_feedback_and_other_labels(source):
     runner = trials.Runner(SMALL | {"steps": 8}, source)
     aligned = next(v for v in variants.VARIANTS if v.name == "alignment instead")
