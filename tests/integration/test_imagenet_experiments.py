@@ -45,4 +45,5 @@ def test_it_runs_two_steps(path, tmp_path, write_colored_images, no_pictures, ca
     flags += UNLABELED if "--method=supervised" not in flags else []
     assert train.main(flags) == cli.DONE, capsys.readouterr().err
     results = json.loads((tmp_path / "run" / "results.json").read_text(encoding="utf-8"))
-    assert all(0 <= accuracy <= 1 for accuracy in results["test_accuracy"].values())
+    accuracy = results["test_accuracy"]  # None of a network that no phase made
+    assert 0 <= accuracy[results["delivered"]] <= 1
