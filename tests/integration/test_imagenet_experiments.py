@@ -15,7 +15,7 @@ SMALL = {
     "resnet": "resnet_14x0.125",
     "resnext": "resnext_14_4x4d",
     "efficientnet": "efficientnet_0.25_0.3",
-    "bit": "bit_14x0.25",
+    "bit": "bit_14x0.5",
     "vit": "vit_2_32_8",
     "keras:": "resnet_14x0.125",  # the recipe's
 }
