@@ -11,7 +11,8 @@ import numpy as np
 import tensorflow as tf
 
 from mpl_tf.console import log
-from mpl_tf.engine import arguments, calibration
+from mpl_tf.engine import calibration, image_arguments
+from mpl_tf.engine.batches import wrong_labels
 from mpl_tf.engine.forward import to_float32
 from mpl_tf.engine.label_training import LabelTraining
 from mpl_tf.engine.roles import ROLES
@@ -190,13 +191,13 @@ class Delivery(Trainer):
         """
         which = which or self.delivered
         network = self.network(which)
-        arguments.check_labeled("fit_temperature", x, y, {which: network}, self.trained_on)
+        image_arguments.check_labeled("fit_temperature", x, y, {which: network}, self.trained_on)
         if not isinstance(x, tf.data.Dataset):
             if len(x) != len(y):
                 raise ValueError(f"fit_temperature received {len(x)} images and {len(y)} labels.")
             x = tf.data.Dataset.from_tensor_slices((x, y)).batch(500)
         labels = np.concatenate([np.ravel(label) for _, label, *_ in x])
-        if (wrong := arguments.wrong_labels(labels, network.output_shape[-1])).size:
+        if (wrong := wrong_labels(labels, network.output_shape[-1])).size:
             raise ValueError(f"labels must be class ids; fit_temperature received {wrong[0]}.")
         logits = calibration.logits(network, (images for images, *_ in x))
         logits = logits.reshape(-1, logits.shape[-1])  # of several classifiers at once

@@ -9,7 +9,7 @@ import keras
 import tensorflow as tf
 
 from mpl_tf.console import log
-from mpl_tf.engine import arguments, batch_statistics, devices
+from mpl_tf.engine import arguments, batch_statistics, devices, image_arguments
 from mpl_tf.engine.class_weights import ClassWeights, as_text
 from mpl_tf.engine.label_losses import LabelLosses
 from mpl_tf.engine.metrics import ClassShares
@@ -215,9 +215,9 @@ class Method(LabelLosses):
                 f"batches with {', '.join(images)}."
             )
         if isinstance(x, tf.data.Dataset):
-            arguments.check_dataset("predict", x, which, self.trained_on)
+            image_arguments.check_dataset("predict", x, which, self.trained_on)
         else:
-            arguments.check_images("predict", x, which, self.trained_on)
+            image_arguments.check_images("predict", x, which, self.trained_on)
         return super().predict(x, *args, **kwargs)
 
     def draw_seed(self) -> tf.Tensor:

@@ -1,4 +1,4 @@
-"""Keras's own `compile` and `fit`, and what an update does to a gradient."""
+"""Keras's own `compile`, `fit` and `evaluate`, for such steps."""
 
 from collections.abc import Callable
 from typing import Any
@@ -6,20 +6,17 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from mpl_tf.engine import arguments, update
+from mpl_tf.engine import arguments, image_arguments
 from mpl_tf.engine.batch_statistics import STATISTICS_BATCHES, PassCounts, normalisations
 from mpl_tf.engine.batches import check_batch, check_pool, with_checked_labels
 from mpl_tf.engine.class_weights import ClassWeights
 from mpl_tf.engine.forward import Forward
-from mpl_tf.engine.overflow import Overflow
-from mpl_tf.engine.pipeline import divided, update_beside
+from mpl_tf.engine.pipeline import divided
 from mpl_tf.engine.sharpness import PERTURBATIONS, Sharpness
-from mpl_tf.engine.steps import Steps
-from mpl_tf.engine.user_networks import check_trainable
-from mpl_tf.networks import parts
+from mpl_tf.engine.updates import Updates
 
 
-class Trainer(Steps):
+class Trainer(Updates):
     """Abstract: Keras's own `compile` and `fit` for such steps; training data is without end.
 
     Args:
@@ -33,7 +30,6 @@ class Trainer(Steps):
       class_weights: class_weights.ClassWeights, by which labels count in losses.
       trained_on: dtype of the images of the last `fit`.
       trained_range: least and greatest value in its first batch, if they are floating; else None.
-      overflow: overflow.Overflow, which counts what float16 cannot hold.
       sharpness: sharpness.Sharpness, which says where a step's gradient is taken.
       pass_counts: of the networks whose batch statistics start anew (`start_statistics`).
       passes_function: the passes of `renew_statistics`, traced; None before the first.
@@ -49,15 +45,11 @@ class Trainer(Steps):
         **kwargs: Any,
     ):
         super().__init__(strategy, special_metrics, **kwargs)
-        self.weight_decay, self.pass_counts = 0.0, PassCounts()
+        self.pass_counts = PassCounts()
         self.passes_function: Callable[[Any], None] | None = None
         self.trained_on: tf.DType | None = None
         self.trained_range: tuple[float, float] | None = None
-        self._frozen_checks: dict[str, Callable[[], None]] = {}
-        self.overflow = Overflow(self.add_to_log)
         self.class_weights = ClassWeights()
-        self.clip_norm: float | None = None
-        self.backbone_rate = 1.0
         self.sharpness = Sharpness()
         self._settings: dict[str, Any] = {}
 
@@ -136,28 +128,6 @@ class Trainer(Steps):
                 run_eagerly=run_eagerly,
             )
 
-    def own_optimizer(
-        self, optimizer: Any, network: keras.Model, name: str
-    ) -> keras.optimizers.Optimizer:
-        """An optimizer for one of the networks; see `update.prepare_optimizer`.
-
-        `fit` refuses to go on once other weights of the network are trainable than here.
-        """
-        pipeline = self.forward.pipeline
-        if pipeline is not None:
-            pipeline.check_holds(network, type(self).__name__)
-        with self.distribute_strategy.scope():
-            prepared = update.prepare_optimizer(optimizer, network, name)
-        if pipeline is not None:
-            update_beside(update.inner_optimizer(prepared))
-        if self.backbone_rate != 1:
-            update.check_rates(prepared, name)
-        roles = [role for role, each in self.networks.items() if each is network]
-        self.overflow.watch(prepared, roles[0] if roles else "student")  # or one around it
-        paths = [variable.path for variable in network.trainable_variables]
-        self._frozen_checks[name] = lambda: check_trainable(network, paths, name)
-        return prepared
-
     def start_statistics(self, network: keras.Model) -> None:
         """Has the moving batch statistics of a network start anew: its first passes count alike."""
         if normalisations(network, frozen=True):
@@ -203,15 +173,14 @@ class Trainer(Steps):
         arguments.check_fit(name, args, kwargs, steps_per_epoch, group)
         assert steps_per_epoch is not None  # as it says
         parts = self.distribute_strategy.num_replicas_in_sync * self.forward.accumulate_steps
-        for check in self._frozen_checks.values():
-            check()
+        self.check_frozen()
         check_batch(x, self.unlabeled_views, self.networks, parts)
         check_pool(x, self.num_unlabeled)
         num_classes = next(iter(self.networks.values())).output_shape[-1]
         if self.class_weights.follow(x, num_classes):
             self.train_function = None  # it was traced with others
         self.trained_on = getattr(x.element_spec["labeled"], "dtype", None)
-        self.trained_range = arguments.range_of(x)
+        self.trained_range = image_arguments.range_of(x)
         self._check_validation(kwargs.get("validation_data"))
         kwargs.setdefault("shuffle", False)  # the data's own order counts
         kwargs["callbacks"] = [self.overflow, *(kwargs.get("callbacks") or ())]
@@ -225,7 +194,7 @@ class Trainer(Steps):
     def _check_validation(self, data):
         if data is not None:
             x, y, *_ = data if isinstance(data, (tuple, list)) else (data, None)
-            arguments.check_labeled("validation_data", x, y, self.networks, self.trained_on)
+            image_arguments.check_labeled("validation_data", x, y, self.networks, self.trained_on)
 
     def evaluate(self, x: Any = None, y: Any = None, *args: Any, **kwargs: Any) -> Any:
         """keras.Model.evaluate: accuracy and cross entropy of every network.
@@ -240,7 +209,7 @@ class Trainer(Steps):
           ValueError: there are no labels, or they, or images, do not fit the networks.
         """
         if "_use_cached_eval_dataset" not in kwargs:  # with it `fit` calls, which has looked at it
-            arguments.check_labeled("evaluate", x, y, self.networks, self.trained_on)
+            image_arguments.check_labeled("evaluate", x, y, self.networks, self.trained_on)
         return super().evaluate(x, y, *args, **kwargs)
 
     def get_config(self) -> dict[str, Any]:
@@ -271,47 +240,3 @@ class Trainer(Steps):
           x: as `fit` takes it.
           steps: batches to take from it.
         """
-
-    def update(
-        self,
-        optimizer: keras.optimizers.Optimizer,
-        gradient: list[tf.Tensor | None],
-        variables: list[keras.Variable],
-    ) -> None:
-        """One optimizer step, as `compile` set it: unscale, reduce, add L2, clip, rates, apply.
-
-        Args:
-          optimizer: as `own_optimizer` returned it.
-          gradient: this replica's, of `optimizer.scale_loss(loss)`; None where a variable has none.
-          variables: those it belongs to.
-        """
-        gradient = update.unscale(gradient, update.scale_of(optimizer))
-        reduced = update.reduce_gradient(gradient, variables, self.weight_decay)
-        clipped = update.clip(reduced, self.clip_norm)
-        self.apply(optimizer, self.at_rates(clipped, variables), variables)
-
-    def at_rates(
-        self, gradient: list[tf.Tensor], variables: list[keras.Variable]
-    ) -> list[tf.Tensor]:
-        """A gradient times `backbone_rate` in the variables of backbones: SGD's step at that rate.
-
-        The velocity is linear in the gradients, so that this is another learning rate exactly.
-        """
-        if self.backbone_rate == 1:
-            return gradient
-        networks = filter(parts.has_parts, self.networks.values())
-        slow = {id(v) for network in networks for v in parts.backbone(network).variables}
-        return [
-            self.backbone_rate * g if id(v) in slow else g
-            for g, v in zip(gradient, variables, strict=True)
-        ]
-
-    def apply(
-        self,
-        optimizer: keras.optimizers.Optimizer,
-        gradient: list[tf.Tensor],
-        variables: list[keras.Variable],
-    ) -> None:
-        """Applies a gradient that is the same on every replica; float16 skips what overflowed."""
-        self.overflow.count_update(optimizer, gradient)
-        update.apply(optimizer, gradient, variables)
