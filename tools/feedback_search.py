@@ -235,19 +235,24 @@ class Search:
         """Reads the runs in the folder, which nobody else may write to, and keeps the settings.
 
         Raises:
-          ConfigError: it has runs of others, or damaged ones.
+          ConfigError: it has runs of other settings or images, or damaged ones.
         """
         file = self._out / SETTINGS
         rows = ledger.read(self._out / RUNS)
         text = {name: str(value) for name, value in sorted(self._settings.items())}
-        if file.exists() and files.read_json(file, dict) != text:
-            raise ConfigError(f"{self._out} has runs of other settings; choose another --out.")
+        images = {part: held.digest() for part, held in self.source.contents().items()}
+        if file.exists():
+            there = files.read_json(file, dict)
+            if there.pop("images", images) != images:
+                raise ConfigError(f"{self._out} has runs on other images; choose another --out.")
+            if there != text:
+                raise ConfigError(f"{self._out} has runs of other settings; choose another --out.")
         if rows and not file.exists():
             raise ConfigError(
                 f"{self._out} has runs, but no {SETTINGS}, which says of what settings; choose "
                 "another --out."
             )
-        files.write_json(str(file), text)
+        files.write_json(str(file), text | {"images": images})
         self._rows = {ledger.key(row): row for row in rows}
 
     def run(self, name: str, trials: Iterable[Trial], part: str = "validation") -> list[ledger.Row]:

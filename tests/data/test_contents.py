@@ -32,6 +32,7 @@ def held(names, labels=None, digests=None):
 )
 def test_differences_are_counted_and_named(there, here, text):
     assert there.differences(here) == text
+    assert (there.digest() == here.digest()) == (not text)
 
 
 def test_parts_come_and_go():

@@ -2,6 +2,7 @@
 
 import csv
 import dataclasses
+import json
 import os
 import re
 import types
@@ -388,6 +389,12 @@ def test_runs_are_kept_and_the_same_command_continues(search, tmp_path, monkeypa
     whole = rows()
     status, said = start("--flags=network=mlp")
     assert status == 2 and "has runs of other settings" in said.err and rows() == whole
+    settings = tmp_path / "a" / "settings.json"
+    there = settings.read_text()
+    settings.write_text(json.dumps(json.loads(there) | {"images": {"test": "of others"}}))
+    status, said = start()
+    assert status == 2 and "has runs on other images" in said.err and rows() == whole
+    settings.write_text(there)
     with run_folder.lock(str(tmp_path / "a"), "out"):
         status, said = start()
     assert status == 2 and f"out {tmp_path / 'a'} is in use by another process" in said.err

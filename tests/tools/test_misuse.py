@@ -64,6 +64,7 @@ def place(tmp_path, monkeypatch):
             "2,147,483,648; received 2147483649",
         ),
         ("compare", ["--on=validation", "--flags=num_validation=0"], "and digits has none: set"),
+        ("compare", ["--on=validation", "--flags=deliver=best"], "by which deliver=best chooses"),
         ("feedback_search", ["--labels=500"], "500 labels a class, none: "),
         ("two_moons", ["--out=file/below"], "file is a file, no folder"),
         ("two_moons", ["--out=taken"], "table.md in it is a folder, no file"),

@@ -99,9 +99,15 @@ class Cell:
           options: has `dataset`, `steps`, `flags` and `on`.
 
         Raises:
-          options.ConfigError: as of `flags`; or it would have no validation images to measure on.
+          options.ConfigError: as of `flags`; it would have no validation images to measure on, or
+            choose what it delivers on them.
         """
         settings = flags.parse(self.flags(options)).config
+        if options.on == "validation" and settings.run.deliver == "best":
+            raise ConfigError(
+                "--on=validation would measure on the images by which deliver=best chooses what is "
+                "delivered: leave deliver=best out, or measure on test images."
+            )
         if options.on == "test" or settings.data.num_validation:
             return
         source = data.find(settings.run.dataset, settings.data.data_dir).load(settings.data)
