@@ -2,6 +2,7 @@
 
 from mpl_tf import networks
 from mpl_tf.config.config import Config
+from mpl_tf.data.options import DataConfig
 from mpl_tf.options import ConfigError
 
 
@@ -32,6 +33,12 @@ def check_features(config: Config) -> None:
             "features=cache is for networks of a backbone and a head (keras:NAME); received "
             f"network={run.network}."
         )
+    for name in ("eval_image_size", "finetune_weak"):
+        if (value := getattr(config.data, name)) != getattr(DataConfig, name):
+            raise ConfigError(
+                f"{name}={value} is for networks that see images; features=cache, as auto has it "
+                "for train=head, keeps features of views of one size. Take --features=off."
+            )
     if run.teacher_network not in ("", run.network):
         raise ConfigError(
             "features=cache is for a teacher and a student of one network, because they share the "

@@ -3,6 +3,7 @@
 import dataclasses
 
 from mpl_tf import data, networks
+from mpl_tf.engine import delivery
 from mpl_tf.engine.sharpness import PERTURBATIONS
 from mpl_tf.methods import METHODS
 from mpl_tf.options import option
@@ -48,6 +49,14 @@ class RunConfig:
         "Steps of finetuning the EMA student on the labeled images; 0 leaves it out.",
         low=0,
         share_of_steps=0.1,
+    )
+    finetune_part: str = option(
+        "auto",
+        "What finetuning trains. all: what training trains. classifier: the head, or the last "
+        "layer, and the batch normalisation before it, whose statistics start anew; all else is as "
+        "in use (FixRes). auto: classifier with eval_image_size, else all.",
+        choices=("auto", *delivery.PARTS),
+        beside=("finetune_steps", ()),
     )
     deliver: str = option(
         "student",

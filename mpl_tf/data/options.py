@@ -28,6 +28,16 @@ class DataConfig:
         high=4096,
         or_zero=True,
     )
+    eval_image_size: int = option(
+        0,
+        "Side of the images, cut in the same way, on which networks are evaluated, finetuned and "
+        "exported; 0: image_size. With weak=resized_crop objects in training look larger than in "
+        "whole images, which larger ones make up for (FixRes). For networks that take images of "
+        "any size.",
+        low=4,
+        high=4096,
+        or_zero=True,
+    )
     num_labeled: int = option(
         4000,
         "Images with labels, the same number of each class; the others lose theirs. 0: all.",
@@ -71,6 +81,13 @@ class DataConfig:
         "autoaugment_*: crop, for imagenet resized_crop, and then AutoAugment's policy for those "
         "images, as --method=supervised has it in the paper.",
         choices=WEAK,
+    )
+    finetune_weak: str = option(
+        "auto",
+        "Weak view of finetuning. auto: that of training, but with eval_image_size crop in place "
+        "of what begins with resized_crop.",
+        choices=("auto", *WEAK),
+        beside=("finetune_steps", ()),
     )
     flip: bool = option(
         True, "Mirror half of the images left to right in the weak view, and in strong=affine."

@@ -5,6 +5,9 @@ import dataclasses
 from mpl_tf.augment import policies, randaugment
 from mpl_tf.data.options import DataConfig
 
+# Weak views of parts of an image, as large as the whole.
+_PARTS = ("resized_crop", "autoaugment_imagenet")
+
 
 @dataclasses.dataclass(frozen=True)
 class Views:
@@ -32,6 +35,23 @@ def make(options: DataConfig, image_size: int) -> Views:
     if options.strong == "affine":
         return Views(weak, policies.Affine(options.flip))
     return Views(weak, policies.Strong(weak, _distortion(options, image_size), options.cutout))
+
+
+def finetuning(options: DataConfig) -> policies.Policy:
+    """The weak view of finetuning.
+
+    In parts of an image objects look larger than in whole ones, which networks are used on: where
+    images have a size of their own for that, finetuning sees them whole.
+
+    Args:
+      options: names of the views.
+    """
+    name = options.finetune_weak
+    if name == "auto":
+        name = options.weak
+        if options.eval_image_size and name in _PARTS:
+            name = "crop"
+    return _weak(dataclasses.replace(options, weak=name))
 
 
 def _weak(options: DataConfig) -> policies.Policy:

@@ -91,6 +91,8 @@ def _violated(argument, value):
         return "" if value in PERTURBATIONS else f"one of {', '.join(PERTURBATIONS)}"
     if argument == "clip_norm":
         return "" if value is None or (number and value > 0) else "a number greater than 0, or None"
+    if argument == "eval_image_size":
+        return "" if value is None or _is_count(value) else "a whole number of pixels, or None"
     if argument in ("steps_per_execution", "accumulate_steps", "stages"):
         return "" if _is_count(value) else "a whole number of at least 1"
     return "" if isinstance(value, (bool, np.bool_)) else "True or False"

@@ -19,6 +19,10 @@ from mpl_tf.engine.roles import ROLES
 from mpl_tf.engine.trainer import Trainer
 from mpl_tf.engine.user_networks import copy_network
 from mpl_tf.formulas.calibration import determined_temperature
+from mpl_tf.networks.freezing import set_classifier_trained
+
+# What finetuning may train.
+PARTS = ("all", "classifier")
 
 
 class Delivery(Trainer):
@@ -73,7 +77,7 @@ class Delivery(Trainer):
         self.test_function = self.predict_function = None  # both were traced with another
 
     def network(self, which: str | None = None) -> keras.Model:
-        """The network called `which`; None is the delivered one.
+        """The network called `which`, on images as it is evaluated; None is the delivered one.
 
         Raises:
           ValueError: there is no such network, or none yet.
@@ -81,7 +85,7 @@ class Delivery(Trainer):
         which = which or self.delivered
         if which not in self.networks:
             raise ValueError(f"which must be one of {', '.join(self.networks)}; received {which}.")
-        return self.networks[which]
+        return self.evaluated_networks[which]
 
     def call(self, images: tf.Tensor, training: bool = False) -> tf.Tensor:
         """Class probabilities [N, K] of images [N, H, W, C]."""
@@ -89,20 +93,33 @@ class Delivery(Trainer):
             return tf.nn.softmax(to_float32(self.forward.evaluated(self.network(), images)))
         return tf.nn.softmax(to_float32(self.network()(images, training=True)))
 
-    def finetuning_phase(self, optimizer: Any, **compile_arguments: Any) -> LabelTraining:
+    def finetuning_phase(
+        self, optimizer: Any, part: str = PARTS[0], **compile_arguments: Any
+    ) -> LabelTraining:
         """A compiled trainer of a fresh copy of `ema`, which becomes `finetuned`.
+
+        The copy takes images of the size at which networks are evaluated.
 
         Args:
           optimizer: what `keras.optimizers.get` takes.
+          part: "all", what training trains; or "classifier", as `set_classifier_trained` says, with
+            batch statistics that start anew. This is FixRes (Touvron et al. 2019).
           **compile_arguments: for LabelTraining.compile.
+
+        Raises:
+          ValueError: there is no such part.
         """
+        if part not in PARTS:
+            raise ValueError(f"part must be {' or '.join(PARTS)}; received {part!r}.")
         self._hold_finetuned()
+        if part == "classifier":
+            set_classifier_trained(self.finetuned)
         tuning = LabelTraining(
             self.finetuned,
             "finetuned",
             class_weight=self.config.class_weight,
             strategy=self.distribute_strategy,
-            trained_before=True,
+            trained_before=part == "all",
         )
         tuning.compile(optimizer, **compile_arguments)
         return tuning
@@ -113,6 +130,7 @@ class Delivery(Trainer):
         *,
         steps: int,
         optimizer: Any = None,
+        part: str = PARTS[0],
         clip_norm: float | None = None,
         weight_decay: float = 0.0,
         backbone_rate: float = 1.0,
@@ -121,9 +139,11 @@ class Delivery(Trainer):
         """Finetunes a copy of `ema` on labeled images; afterwards it is what is predicted with.
 
         Args:
-          x: tf.data.Dataset without end, of dicts with `labeled` and `label`, as `fit` takes.
+          x: tf.data.Dataset without end, of dicts with `label` and `labeled`, images of the size at
+            which networks are evaluated.
           steps: optimizer steps.
           optimizer: what `keras.optimizers.get` takes; None is SGD(1e-5), the paper's.
+          part: as for `finetuning_phase`.
           clip_norm, weight_decay, backbone_rate: as in `compile`.
           **kwargs: for keras.Model.fit: `callbacks`, `verbose`, `validation_data`.
         """
@@ -132,6 +152,7 @@ class Delivery(Trainer):
                 optimizer = keras.optimizers.SGD(1e-5)
         tuning = self.finetuning_phase(
             optimizer,
+            part,
             clip_norm=clip_norm,
             weight_decay=weight_decay,
             backbone_rate=backbone_rate,
@@ -142,7 +163,7 @@ class Delivery(Trainer):
     def _hold_finetuned(self) -> None:
         self._chosen = ""
         with self.distribute_strategy.scope():
-            self.finetuned = copy_network(self.ema)
+            self.finetuned = copy_network(self.network("ema"))
         self.test_function = self.predict_function = None  # both were traced without it
 
     def drop_finetuned(self) -> None:

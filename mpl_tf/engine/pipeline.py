@@ -51,6 +51,10 @@ class Pipeline:
             for variable in (*stage.trainable, *stage.state):
                 _move(variable, device)
 
+    def follow(self, network: keras.Model, placed: keras.Model) -> None:
+        """Has `evaluated` take a network of the layers of one that is placed by its stages."""
+        self._stages[id(network)] = self._stages[id(placed)]
+
     def holds(self, network: keras.Model) -> bool:
         """Whether a network is placed."""
         return id(network) in self._stages

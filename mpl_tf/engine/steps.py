@@ -64,6 +64,11 @@ class Steps(keras.Model):
         raise NotImplementedError
 
     @property
+    def evaluated_networks(self) -> dict[str, keras.Model]:
+        """`networks`, on images of the size at which they are evaluated."""
+        return self.networks
+
+    @property
     def distribute_strategy(self) -> tf.distribute.Strategy:
         return self._strategy
 
@@ -153,7 +158,7 @@ class Steps(keras.Model):
             0 fill up a batch and do not count.
         """
         images, label, *weight = data
-        for name, network in self.networks.items():
+        for name, network in self.evaluated_networks.items():
             logits = self.forward.evaluated(network, images)
             for metric in self.test_metrics[name]:
                 metric.update_state(label, logits, *weight)

@@ -10,6 +10,7 @@ from mpl_tf.engine import arguments, image_arguments
 from mpl_tf.engine.batch_statistics import STATISTICS_BATCHES, PassCounts, normalisations
 from mpl_tf.engine.batches import check_batch, check_pool, with_checked_labels
 from mpl_tf.engine.class_weights import ClassWeights
+from mpl_tf.engine.evaluation_size import EvaluationSize
 from mpl_tf.engine.forward import Forward
 from mpl_tf.engine.pipeline import divided
 from mpl_tf.engine.sharpness import PERTURBATIONS, Sharpness
@@ -31,6 +32,7 @@ class Trainer(Updates):
       trained_on: dtype of the images of the last `fit`.
       trained_range: least and greatest value in its first batch, if they are floating; else None.
       sharpness: sharpness.Sharpness, which says where a step's gradient is taken.
+      evaluation: evaluation_size.EvaluationSize, of the images that networks are evaluated on.
       pass_counts: of the networks whose batch statistics start anew (`start_statistics`).
       passes_function: the passes of `renew_statistics`, traced; None before the first.
     """
@@ -50,7 +52,7 @@ class Trainer(Updates):
         self.trained_on: tf.DType | None = None
         self.trained_range: tuple[float, float] | None = None
         self.class_weights = ClassWeights()
-        self.sharpness = Sharpness()
+        self.sharpness, self.evaluation = Sharpness(), EvaluationSize()
         self._settings: dict[str, Any] = {}
 
     def compile(
@@ -61,6 +63,7 @@ class Trainer(Updates):
         backbone_rate: float = 1.0,
         sam_rho: float = 0.0,
         sam_perturbation: str = PERTURBATIONS[0],
+        eval_image_size: int | None = None,
         jit_compile: bool = False,
         steps_per_execution: int = 1,
         accumulate_steps: int = 1,
@@ -79,6 +82,8 @@ class Trainer(Updates):
           backbone_rate: above 0; what the learning rate is multiplied by for the backbones of
             networks of two parts (`networks.parts`). Optimizers must be SGD then.
           sam_rho, sam_perturbation: `rho` and `along` of `sharpness.Sharpness` (SAM).
+          eval_image_size: side in pixels of the images that `evaluate`, `predict`, `finetune` and
+            `export` have; None is the size of those that `fit` has.
           jit_compile: whether XLA compiles the training step; on several replicas, each pass
             of a network by itself.
           steps_per_execution: at least 1, steps between two returns to Python.
@@ -93,6 +98,7 @@ class Trainer(Updates):
 
         Raises:
           ValueError: a value is out of range, or the combination cannot work.
+          ConfigError: a network cannot be used on images of `eval_image_size`.
         """
         settings = {
             "weight_decay": weight_decay,
@@ -100,6 +106,7 @@ class Trainer(Updates):
             "backbone_rate": backbone_rate,
             "sam_rho": sam_rho,
             "sam_perturbation": sam_perturbation,
+            "eval_image_size": eval_image_size,
             "jit_compile": jit_compile,
             "steps_per_execution": steps_per_execution,
             "accumulate_steps": accumulate_steps,
@@ -120,6 +127,8 @@ class Trainer(Updates):
             pipeline = divided(self.networks, stages, self.distribute_strategy, jit_compile)
         self.forward = Forward(accumulate_steps, recompute, compiled, self.pass_counts, pipeline)
         with self.distribute_strategy.scope():
+            self.evaluation = EvaluationSize(eval_image_size, pipeline)
+            self.evaluation.of_all(self.networks)  # refuses them here
             # Without optimizer=None Keras would make an RMSprop that nobody uses.
             super().compile(
                 optimizer=None,
@@ -137,6 +146,10 @@ class Trainer(Updates):
             # An attribute, because checkpoints hold what attributes lead to.
             setattr(self, f"passes_{len(self.pass_counts)}", count)
             self.pass_counts.add(network, count)
+
+    @property
+    def evaluated_networks(self) -> dict[str, keras.Model]:
+        return self.evaluation.of_all(self.networks)
 
     @property
     def stages(self) -> int:
@@ -194,7 +207,9 @@ class Trainer(Updates):
     def _check_validation(self, data):
         if data is not None:
             x, y, *_ = data if isinstance(data, (tuple, list)) else (data, None)
-            image_arguments.check_labeled("validation_data", x, y, self.networks, self.trained_on)
+            image_arguments.check_labeled(
+                "validation_data", x, y, self.evaluated_networks, self.trained_on
+            )
 
     def evaluate(self, x: Any = None, y: Any = None, *args: Any, **kwargs: Any) -> Any:
         """keras.Model.evaluate: accuracy and cross entropy of every network.
@@ -209,7 +224,8 @@ class Trainer(Updates):
           ValueError: there are no labels, or they, or images, do not fit the networks.
         """
         if "_use_cached_eval_dataset" not in kwargs:  # with it `fit` calls, which has looked at it
-            image_arguments.check_labeled("evaluate", x, y, self.networks, self.trained_on)
+            networks = self.evaluated_networks
+            image_arguments.check_labeled("evaluate", x, y, networks, self.trained_on)
         return super().evaluate(x, y, *args, **kwargs)
 
     def get_config(self) -> dict[str, Any]:

@@ -53,7 +53,7 @@ def of_run(path: str, which: str) -> Subject:
     return Subject(
         f"{which} of {path}",
         run.class_names,
-        run.image_shape,
+        network.input_shape[1:],
         lambda images: module.serving_default(images)["probabilities"],
         run,
         temperature,
@@ -113,11 +113,13 @@ def load_images(
     else:
         config = subject.run.config
         dataset = config.run.dataset
+        image_size = config.data.eval_image_size or config.data.image_size
         source = _load(
             dataset,
             dataclasses.replace(
                 cached.data_options(config, subject.run.path),
                 data_dir=data_dir or config.data.data_dir,
+                image_size=image_size,
                 skip_broken=skip_broken or config.data.skip_broken,
             ),
         )

@@ -1,4 +1,4 @@
-"""What of a network of two parts is trained: its head, the last layers, all, or LoRA's matrices."""
+"""What of a network is trained: its head, the last layers, all, LoRA's matrices, its classifier."""
 
 import math
 import re
@@ -82,6 +82,44 @@ def set_trained(
         raise ConfigError(f"train={train} would train no weight of the backbone; take train=head.")
 
 
+def set_classifier_trained(network: keras.Model) -> None:
+    """Freezes a network but for its classifier and the last batch normalisation before it.
+
+    The classifier is the head of a network of two parts, else the last layer with a kernel, with
+    the dropout before it. Frozen layers do in training what they do without, as in `set_trained`,
+    whatever was frozen before. This is what FixRes trains on images of the size that a network is
+    used at: Touvron et al. 2019 (arXiv 1906.06423), section 4.
+
+    Args:
+      network: of logits.
+
+    Raises:
+      ConfigError: it has no layer with a kernel, or as in `set_trained`.
+    """
+    for layer in (network, *all_layers(network)):  # each, as in `remade`
+        layer.trainable = True
+    order = leaves(network)
+    if parts.has_parts(network):
+        first = order.index(leaves(parts.head(network))[0])
+    else:
+        kernels = _places_of_kernels(order)
+        if not kernels:
+            raise ConfigError(f"{network.name} has no layer with a kernel: there is no classifier.")
+        first = kernels[-1]
+        while first and all(v.name == SEED_STATE for v in order[first - 1].variables):
+            first -= 1
+    norms = [layer for layer in order[:first] if isinstance(layer, keras.layers.BatchNormalization)]
+    trained = [*norms[-1:], *order[first:]]
+    may_move = _may_move(network)
+    frozen = _without_trained(network, trained)
+    _freeze(frozen)
+    allowed = {id(variable) for layer in trained for variable in layer.trainable_variables}
+    for variable in network.trainable_variables:  # those of layers with others inside
+        variable.trainable = id(variable) in allowed
+    if may_move:
+        _check_still(network, frozen, "finetune_part=all")
+
+
 def _parse(train: str) -> tuple[str, int]:
     if train in ("all", "head"):
         return train, 0
@@ -144,8 +182,15 @@ def _may_move(backbone: keras.Model) -> bool:
     )
 
 
-def _check_still(backbone: keras.Model, frozen: list[keras.Layer]) -> None:
+def _check_still(
+    backbone: keras.Model, frozen: list[keras.Layer], remedy: str = "train=all"
+) -> None:
     """Looks whether frozen layers do in training what they do without, by a pass of images.
+
+    Args:
+      backbone: or a whole network.
+      frozen: its frozen layers.
+      remedy: a setting that freezes none.
 
     Raises:
       ConfigError: one changes its weights, or the features of a backbone that is frozen as a whole
@@ -171,7 +216,7 @@ def _check_still(backbone: keras.Model, frozen: list[keras.Layer]) -> None:
             continue
         raise ConfigError(
             f"the backbone's layer {layer.name!r}, a {type(layer).__name__}, changes its weights "
-            "in training, and would do so although it is frozen. Take train=all, or save the model "
+            f"in training, and would do so although it is frozen. Take {remedy}, or save the model "
             "without it."
         )
     if backbone.trainable_variables:

@@ -1,5 +1,6 @@
 """Networks made by others, made anew as backbones: for one size of images, with seeded draws."""
 
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -152,8 +153,9 @@ def seed_draws(network: keras.Model, seeds: Iterator[int]) -> None:
 
 
 def first_line(error: Exception) -> str:
-    """What an error says, in one short line."""
-    return " ".join(str(error).split())[:300] or type(error).__name__
+    """What an error says, in one short line without a terminal's colours."""
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", str(error))
+    return " ".join(plain.split())[:300] or type(error).__name__
 
 
 def _check_images(features: keras.Model, input_shape: tuple[int, ...], name: str) -> int:

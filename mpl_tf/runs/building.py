@@ -146,6 +146,7 @@ def build_method(
         clip_norm=rates.clip_norm or None,
         sam_rho=rates.sam_rho,
         sam_perturbation=rates.sam_perturbation,
+        eval_image_size=settings.data.eval_image_size or None,
         jit_compile=compute.jit_compile,
         steps_per_execution=compute.steps_per_execution,
         accumulate_steps=compute.accumulate_steps,
@@ -160,6 +161,10 @@ def finetuning_phase(settings: config.Config, method: Method) -> LabelTraining:
     """The compiled trainer of a run's last phase, on a copy of the method's `ema`."""
     with method.distribute_strategy.scope():
         optimizer = keras.optimizers.SGD(settings.optimizer.finetune_learning_rate)
-    return method.finetuning_phase(
-        optimizer, **(method.compile_arguments() | {"weight_decay": 0.0})
-    )
+    part = settings.run.finetune_part
+    if part == "auto":
+        part = "classifier" if settings.data.eval_image_size else "all"
+    changes = {"weight_decay": 0.0}
+    if part == "classifier":  # the batch normalisation of a backbone learns as its head does
+        changes["backbone_rate"] = 1.0
+    return method.finetuning_phase(optimizer, part, **(method.compile_arguments() | changes))

@@ -2,14 +2,18 @@
 
 import dataclasses
 import os
+from collections.abc import Callable
 
 import keras
 import numpy as np
 import tensorflow as tf
 
 from mpl_tf import config
-from mpl_tf.data import dataset, pipeline, splits, views
+from mpl_tf.console import log
+from mpl_tf.data import dataset, pipeline, splits
+from mpl_tf.data import views as views_of
 from mpl_tf.data.dataset import Images
+from mpl_tf.data.options import DataConfig
 from mpl_tf.engine import devices
 from mpl_tf.engine.method import Method
 from mpl_tf.features import batches as feature_batches
@@ -17,6 +21,7 @@ from mpl_tf.features.batches import CachedView
 from mpl_tf.features.tables import Features
 from mpl_tf.features.views import STRONG, WEAK
 from mpl_tf.networks import parts
+from mpl_tf.options import ConfigError
 from mpl_tf.runs import cached, footprint
 from mpl_tf.runs.building import build_method, derived_seed
 from mpl_tf.runs.folder import FINETUNE
@@ -34,16 +39,24 @@ class Experiment:
       path: the run folder.
       output_path: where this process writes: the run folder, or, on a worker that is not the chief,
         a folder that nobody reads.
+      eval_split: the same images in the size at which networks are evaluated and finetuned; None if
+        it is that of `split`.
       features: what the networks, which are heads, have in place of images; None if they are whole.
     """
 
     config: config.Config
     split: splits.Split
-    views: views.Views
+    views: views_of.Views
     method: Method
     path: str
     output_path: str
     features: Features | None = None
+    eval_split: splits.Split | None = None
+
+    @property
+    def evaluated(self) -> splits.Split:
+        """The images in the size at which networks are evaluated and finetuned."""
+        return self.split if self.eval_split is None else self.eval_split
 
     def prepare(self) -> None:
         """Computes the features that are not cached yet; see `Features.prepare`."""
@@ -84,7 +97,7 @@ class Experiment:
             batch = self.config.optimizer.finetune_batch
 
         views = self.method.unlabeled_views if views is None else views
-        labeled, unlabeled, weak, strong = self._read_by_steps(views)
+        labeled, unlabeled, weak, strong = self._read_by_steps(phase, views)
 
         def shard(index_and_count):
             return pipeline.training_batches(
@@ -106,9 +119,12 @@ class Experiment:
         batches.class_counts = np.bincount(labels, minlength=classes)
         return batches
 
-    def _read_by_steps(self, views):
+    def _read_by_steps(self, phase, views):
         """(labeled, unlabeled, weak, strong): two pools, and two policies of what is in them."""
         labeled, unlabeled, features = self.split.labeled, self.split.unlabeled, self.features
+        if features is None and phase == FINETUNE:
+            labeled, unlabeled = self.evaluated.labeled, self.evaluated.unlabeled
+            return labeled, unlabeled, views_of.finetuning(self.config.data), self.views.strong
         if features is None:
             return labeled, unlabeled, self.views.weak, self.views.strong
         weak, strong = (CachedView(features, features.view_set(name)) for name in (WEAK, STRONG))
@@ -147,11 +163,38 @@ def build(
     )
     seen = image_shape if backbone is None else backbone.output_shape[1:]
     footprint.check_layers(settings, method.student, seen)
-    policies = views.make(settings.data, height)
+    policies = views_of.make(settings.data, height)
     features = None
     if backbone is not None:
         features = cached.make(settings, split, policies, backbone, path)
     return Experiment(settings, split, policies, method, path, output_path or path, features)
+
+
+def with_eval_split(
+    experiment: Experiment, load: Callable[[DataConfig], dataset.Source]
+) -> Experiment:
+    """A run with its images in the size at which networks are evaluated, if that is another one.
+
+    Args:
+      experiment: of networks that take them.
+      load: reads the images of the run's dataset.
+
+    Raises:
+      ConfigError: the images cannot be had in that size, or have changed since they were read.
+    """
+    side, split = experiment.config.data.eval_image_size, experiment.split
+    if not side or tuple(split.labeled.shape[:2]) == (side, side):
+        return experiment
+    log.info(f"Reading the images at {side}x{side} pixels, for evaluation ...")
+    options = cached.data_options(experiment.config, experiment.path)
+    source = load(dataclasses.replace(options, image_size=side))
+    for part in ("train", "validation", "test"):
+        read, again = (getattr(each, part) for each in (split.source, source))
+        if read is not None and not (
+            np.array_equal(read.ids, again.ids) and np.array_equal(read.labels, again.labels)
+        ):
+            raise ConfigError(f"the {part} images have changed since they were read. Start again.")
+    return dataclasses.replace(experiment, eval_split=make_split(experiment.config, source))
 
 
 def make_split(settings: config.Config, source: dataset.Source) -> splits.Split:

@@ -66,7 +66,7 @@ def run_phase(
     Returns:
       The phase and step it continued from, or None.
     """
-    run, images = experiment.config.run, experiment.split.validation
+    run, images = experiment.config.run, experiment.evaluated.validation
     validation = None
     if images:
         validation = pipeline.evaluation_batches(experiment.seen(images), padded=True)

@@ -101,7 +101,7 @@ def finish(experiment: Experiment) -> dict[str, Any]:
     method = experiment.method
     if weight := saved_model.non_finite_weight(method.network()):  # of the last step, say
         raise callbacks.NonFiniteError(f"weight {weight} holds NaN or infinite values at the end")
-    run, split = experiment.config.run, experiment.split
+    run, split = experiment.config.run, experiment.evaluated
     part = "test" if split.test else "validation"
     images = split.test or split.validation
     log.info("Testing, exporting and drawing ...")
@@ -158,7 +158,7 @@ def finish(experiment: Experiment) -> dict[str, Any]:
 def _logits(experiment: Experiment, images: Images | None) -> dict[str, np.ndarray]:
     """Role -> logits on images [N, K]; without any, [0, K]."""
     seen = None if images is None else experiment.seen(images)
-    return calibration.logits(experiment.method.networks, seen)
+    return calibration.logits(experiment.method.evaluated_networks, seen)
 
 
 def _accuracy(logits: Mapping[str, np.ndarray], images: Images | None) -> dict[str, float | None]:
@@ -182,6 +182,12 @@ def announce(experiment: Experiment) -> None:
         f"{type(method).__name__} on {run.dataset}: {sizes} images of {height}x{width}x{channels}, "
         f"{len(split.class_names)} classes"
     )
+    if experiment.eval_split is not None:
+        height, width, _ = experiment.eval_split.labeled.shape
+        log.info(
+            f"Networks are evaluated and exported at {height}x{width} pixels, "
+            f"{'and finetuned there' if run.finetune_steps else 'and not finetuned there'}"
+        )
     log.info(
         f"Network {run.network}, {method.student.count_params():,} parameters"
         f"{'' if features is None else _beside(features)}; "

@@ -29,7 +29,7 @@ from mpl_tf.runs import (
     results,
     views_grid,
 )
-from mpl_tf.runs.experiment import build, make_split
+from mpl_tf.runs.experiment import Experiment, build, make_split, with_eval_split
 from mpl_tf.serving import saved_model
 
 
@@ -102,7 +102,7 @@ def train_and_evaluate(
     if not devices.is_chief(strategy):
         _take_part(settings, split, path, strategy)
         return None
-    experiment = build(settings, split, path, strategy)  # first: a network may refuse the images
+    experiment = _build(settings, split, path, strategy)  # first: a network may refuse the images
     results.check_facts(experiment.method)
     if experiment.features is not None and not overwrite:
         cached.check(path, experiment.features.digest, settings)
@@ -141,12 +141,25 @@ def _load(settings: config.Config, path: str) -> Source:
     return dataset.load(cached.data_options(settings, path))
 
 
+def _build(
+    settings: config.Config,
+    split: splits.Split,
+    path: str,
+    strategy: tf.distribute.Strategy,
+    output_path: str | None = None,
+) -> Experiment:
+    """A run, as `experiment.build`, with its images in all sizes that it needs."""
+    made = build(settings, split, path, strategy, output_path)
+    dataset = data.find(settings.run.dataset, settings.data.data_dir)
+    return with_eval_split(made, dataset.load)
+
+
 def _take_part(
     settings: config.Config, split: splits.Split, path: str, strategy: tf.distribute.Strategy
 ) -> None:
     """What a worker does that is not the chief: all steps, and nothing that stays on the disk."""
     with tempfile.TemporaryDirectory() as output_path:
-        experiment = build(settings, split, path, strategy, output_path)
+        experiment = _build(settings, split, path, strategy, output_path)
         experiment.prepare()
         head_start.start(experiment)
         devices.wait_for_all(strategy)

@@ -1,5 +1,7 @@
 """What of a backbone is trained: the last layers, LoRA's matrices, batch statistics."""
 
+import re
+
 import keras
 import numpy as np
 import pytest
@@ -7,6 +9,7 @@ from keras import layers
 
 from mpl_tf.console import log
 from mpl_tf.networks import heads, parts, set_trained
+from mpl_tf.networks.freezing import set_classifier_trained
 from mpl_tf.networks.layers import leaves
 from mpl_tf.options import ConfigError
 
@@ -266,3 +269,48 @@ def test_what_cannot_be_trained_is_refused(train, inside, message):
     made = _alone(*inside) if inside else network()
     with pytest.raises(ConfigError, match=message):
         set_trained(made, train)
+
+
+def of_one_part(*, norm=True):
+    """A convolution with a norm, another, and a classifier behind a hidden layer with dropout."""
+    x = inputs = keras.Input(SHAPE)
+    for name in ("one", "two"):
+        x = layers.Conv2D(4, 3, padding="same", name=name)(x)
+        x = layers.BatchNormalization(name=f"norm_{name}")(x) if norm else x
+        x = layers.Dropout(0.5, name=f"drop_{name}")(x)
+    x = layers.Dense(5, name="three", activation="relu")(layers.GlobalAveragePooling2D()(x))
+    return keras.Model(inputs, layers.Dense(3, name="four")(layers.Dropout(0.5, name="drop")(x)))
+
+
+@pytest.mark.parametrize(
+    ("made", "expected", "dropping"),
+    [
+        (of_one_part(), {"norm_two", "four"}, {"drop"}),
+        (of_one_part(norm=False), {"four"}, {"drop"}),
+        (network(), {"norm_two", "dense"}, set()),
+    ],
+    ids=["one part", "without a norm", "two parts"],
+)
+@pytest.mark.parametrize("frozen_before", [False, True])
+def test_the_classifier_and_the_norm_before_it(made, expected, dropping, frozen_before):
+    if frozen_before and parts.has_parts(made):
+        set_trained(made, "lora_1", batch_norm=False)
+    elif frozen_before:
+        made.trainable = False
+    set_classifier_trained(made)
+    names = {v.path.split("/")[-2] for v in made.trainable_variables}
+    assert {re.sub(r"dense_\d+", "dense", name) for name in names} == expected
+    dropouts = [layer for layer in leaves(made) if "drop" in layer.name and layer.rate]
+    assert {layer.name for layer in dropouts} - {"dropout"} == dropping
+    x = np.random.default_rng(0).normal(size=(2, *SHAPE)).astype(np.float32)
+    norms = {layer.name: layer for layer in leaves(made) if "norm" in layer.name}
+    before = {name: np.array(layer.moving_mean) for name, layer in norms.items()}
+    made(x, training=True)
+    moved = {name for name, v in before.items() if not np.array_equal(v, norms[name].moving_mean)}
+    assert moved == expected & {"norm_two"}
+
+
+def test_without_a_kernel_there_is_no_classifier():
+    inputs = keras.Input((4,))
+    with pytest.raises(ConfigError, match="has no layer with a kernel"):
+        set_classifier_trained(keras.Model(inputs, layers.ReLU()(inputs)))

@@ -2,14 +2,15 @@
 
 import numpy as np
 import sklearn.datasets
+import tensorflow as tf
 
 from mpl_tf.data.dataset import Images, Source
 from mpl_tf.data.options import DataConfig
 from mpl_tf.data.splits import balanced_choice
-from mpl_tf.data.stores import ArrayStore
-from mpl_tf.options import ConfigError
+from mpl_tf.data.stores import ArrayStore, digests_of
+from mpl_tf.images import decode
 
-SIDE = 8  # pixels
+SIDE = 8  # pixels, as they come
 _TEST_SIZE = 500
 
 
@@ -20,19 +21,22 @@ def load(options: DataConfig | None = None) -> Source:
     every run.
 
     Args:
-      options: `image_size` may be 0 or 8.
-
-    Raises:
-      ConfigError: it is something else.
+      options: `image_size` counts; with 0 images are as they come.
     """
-    if options is not None and options.image_size not in (0, SIDE):
-        raise ConfigError(
-            f"image_size must be {SIDE} or 0 for digits; received {options.image_size}."
-        )
     bunch = sklearn.datasets.load_digits()
     images = np.round(bunch.images * (255 / 16)).astype(np.uint8)[..., None]
     numbers = np.arange(len(images))
-    digits = Images(ArrayStore(images), numbers, bunch.target.astype(np.int64), numbers)
+    side = SIDE if options is None else options.image_size or SIDE
+    digits = Images(_store(images, side), numbers, bunch.target.astype(np.int64), numbers)
     test = balanced_choice(digits.labels, _TEST_SIZE, seed=0)
     train = digits.take(np.setdiff1d(numbers, test))
     return Source(train, tuple("0123456789"), test=digits.take(test))
+
+
+def _store(images: np.ndarray, side: int) -> ArrayStore:
+    """Images uint8 [N, 8, 8, 1] in a size in pixels; their digests are those of images of 8."""
+    if side == SIDE:
+        return ArrayStore(images)
+    with tf.device("CPU"):
+        fitted = tf.map_fn(lambda image: decode.fit(image, side), images)
+        return ArrayStore(fitted, digests_of(images).numpy())
