@@ -4,12 +4,14 @@ import dataclasses
 import json
 import os
 
+import numpy as np
 import pytest
 
 from mpl_tf import config, options
 from mpl_tf.config.recipes import RECIPES
 from mpl_tf.data import DATASETS
 from mpl_tf.data.options import DataConfig
+from mpl_tf.images import decode
 from mpl_tf.methods import METHODS
 
 PARTS = (
@@ -187,6 +189,13 @@ def test_defaults_of_methods_are_options_that_apply_to_them():
             "autoaugment, keras_cv. Leave it out, or set strong, too.",
         ),
         ({"strong": "none", "randaugment_layers": 3}, "no effect beside strong=none"),
+        ({"eval_image_size": 2}, "eval_image_size must be 0, or at least 4 and at most 4,096; rec"),
+        ({"finetune_part": "head"}, "finetune_part must be one of all, auto, classifier; received"),
+        (
+            {"finetune_steps": 0, "finetune_part": "classifier"},
+            "finetune_part has no effect beside finetune_steps=0; it has with finetune_steps above",
+        ),
+        ({"finetune_steps": 0, "finetune_weak": "crop"}, "no effect beside finetune_steps=0"),
         ({"strong": "autoaugment", "randaugment_magnitude": 5.0}, "beside strong=autoaugment"),
         ({"strong": "keras_cv", "autoaugment_policy": "svhn"}, "beside strong=keras_cv"),
         ({"feedback": "none", "feedback_weight": 2.0}, "no effect beside feedback=none"),
@@ -227,10 +236,15 @@ def test_a_setting_beside_which_others_count_may_come_with_them():
     config.make({"finetune_steps": 0, "finetune_batch": 50, "num_labeled": 50})  # fitted to these
 
 
-def test_digits_have_one_size():
-    made = config.make({"image_size": 16})
-    with pytest.raises(options.ConfigError, match="image_size must be 8 or 0 for digits"):
-        DATASETS["digits"].load(made.data)
+@pytest.mark.parametrize(("size", "side"), [(0, 8), (8, 8), (5, 5), (12, 12)])
+def test_digits_come_in_any_size(size, side):
+    source = DATASETS["digits"].load(config.make({"image_size": size}).data)
+    assert source.train.shape == source.test.shape == (side, side, 1)
+    plain = DATASETS["digits"].load()
+    for read, image in zip(source.test.images[:3], plain.test.images[:3], strict=True):
+        np.testing.assert_array_equal(read, decode.fit(image, side))
+    for part in ("train", "test"):  # the same images, whatever their size
+        assert not getattr(plain, part).contents().differences(getattr(source, part).contents())
 
 
 def test_all_faults_are_named_at_once():
@@ -331,6 +345,8 @@ def test_batches_that_replicas_cannot_share_are_refused():
             "head_init=probe is for head=linear, .* head=mlp_8",
         ),
         ({"train": "head", "backbone_rate": 0.5}, "backbone_rate=0.5 has no effect beside train="),
+        ({"train": "head", "eval_image_size": 40}, r"eval_image_size=40 is for .*--features=off\."),
+        ({"train": "head", "finetune_weak": "none"}, "finetune_weak=none is for networks that see"),
         (
             {"teacher_network": "keras:VGG16"},
             "must all start from learned weights, or none; .* of which keras:VGG16 does not",

@@ -77,3 +77,23 @@ def test_large_images_move_by_the_papers_imagenet_pixels():
 
     assert reach(224) == (100, 40)
     assert reach(32) == (None, None)  # an eighth of the side
+
+
+@pytest.mark.parametrize(
+    ("weak", "eval_image_size", "finetune_weak", "expected"),
+    [
+        ("resized_crop", 0, "auto", policies.ResizedCrop()),
+        ("resized_crop", 20, "auto", policies.Crop()),
+        ("autoaugment_imagenet", 20, "auto", policies.Crop()),
+        ("shift", 20, "auto", policies.Shift(flip=True)),
+        ("crop", 0, "resized_crop", policies.ResizedCrop()),
+        ("crop", 20, "none", policies.unchanged),
+    ],
+)
+def test_finetuning_sees_whole_images_at_another_size(
+    weak, eval_image_size, finetune_weak, expected
+):
+    options = DataConfig(
+        weak=weak, eval_image_size=eval_image_size, finetune_weak=finetune_weak, flip=True
+    )
+    assert views.finetuning(options) == expected
