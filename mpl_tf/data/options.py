@@ -84,7 +84,7 @@ class DataConfig:
     )
     finetune_weak: str = option(
         "auto",
-        "Weak view of finetuning. auto: that of training, but with eval_image_size crop in place "
+        "Weak view of finetuning. auto: that of training, but with eval_image_size shift in place "
         "of what begins with resized_crop.",
         choices=("auto", *WEAK),
         beside=("finetune_steps", ()),

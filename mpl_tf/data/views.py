@@ -50,7 +50,7 @@ def finetuning(options: DataConfig) -> policies.Policy:
     if name == "auto":
         name = options.weak
         if options.eval_image_size and name in _PARTS:
-            name = "crop"
+            name = "shift"  # whose border is the smallest
     return _weak(dataclasses.replace(options, weak=name))
 
 

@@ -83,9 +83,9 @@ def test_large_images_move_by_the_papers_imagenet_pixels():
     ("weak", "eval_image_size", "finetune_weak", "expected"),
     [
         ("resized_crop", 0, "auto", policies.ResizedCrop()),
-        ("resized_crop", 20, "auto", policies.Crop()),
-        ("autoaugment_imagenet", 20, "auto", policies.Crop()),
-        ("shift", 20, "auto", policies.Shift(flip=True)),
+        ("resized_crop", 20, "auto", policies.Shift(flip=True)),
+        ("autoaugment_imagenet", 20, "auto", policies.Shift(flip=True)),
+        ("crop", 20, "auto", policies.Crop()),
         ("crop", 0, "resized_crop", policies.ResizedCrop()),
         ("crop", 20, "none", policies.unchanged),
     ],
