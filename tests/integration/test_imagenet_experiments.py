@@ -38,6 +38,7 @@ def test_it_runs_two_steps(path, tmp_path, write_colored_images, no_pictures, ca
     networks = dict(re.findall(r"--(network|teacher_network)=(\S+)", text))
     flags = [flag for flag in flags if not flag.startswith("--num_labeled")]
     flags = [re.sub(r"(--finetune_steps)=[1-9]\d*", r"\1=1", flag) for flag in flags]
+    flags = [re.sub(r"(--eval_image_size)=\d+", r"\1=40", flag) for flag in flags]
     flags += [f"--{flag}={small(name)}" for flag, name in networks.items()] or [
         f"--network={small('keras:')}"
     ]
