@@ -20,9 +20,7 @@ Writing needs JAX, too: pip install 'mpl_tf[stablehlo]'.
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import os
-import re
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -30,13 +28,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 import step_files
+import step_program
 from arguments import output_folder
 from mpl_tf import cli, console
 from mpl_tf.options import ConfigError
+from step_program import named_variables
 
 if TYPE_CHECKING:  # imported when they are needed: TensorFlow and JAX take seconds
     import jax
-    import keras
 
     from mpl_tf import config
     from mpl_tf.engine.method import Method
@@ -76,10 +75,7 @@ def _work(arguments, training_flags):
 
 
 def _run(arguments, training_flags):
-    try:
-        import jax  # noqa: F401
-    except ImportError as error:
-        raise ConfigError(f"{error.name} is missing: pip install 'mpl_tf[stablehlo]'.") from error
+    step_program.check_jax()
     if os.path.lexists(arguments.to):
         raise ConfigError(f"--to={arguments.to} exists; choose a new folder.")
     from mpl_tf.config import flags
@@ -150,25 +146,7 @@ def build(
     return method, made_up_batch.make(method, settings.run, num_classes, image_shape)
 
 
-def named_variables(method: Method) -> dict[str, keras.Variable]:
-    """dict of name -> keras.Variable of all that a step may read or write."""
-    owners = dict(method.networks)
-    owners |= {name: getattr(method, name) for name in method.optimizers}
-    if method.pseudo_label_shares is not None:
-        owners["pseudo_label_shares"] = method.pseudo_label_shares
-    variables, seen = {}, set()
-    for owner, holder in [*owners.items(), ("method", method)]:
-        for i, variable in enumerate(holder.variables):
-            if id(variable) not in seen:
-                seen.add(id(variable))
-                name = f"{owner}/{variable.path}"
-                variables[f"{name}_{i}" if name in variables else name] = variable
-    return variables
-
-
-def lower(
-    method: Method, batch: dict[str, np.ndarray]
-) -> tuple[jax.export.Exported, dict[str, np.ndarray]]:
+def lower(method: Method, batch: step_program.Arrays) -> tuple[jax.export.Exported, dict]:
     """The step that XLA compiles, as a pure function.
 
     Args:
@@ -182,84 +160,8 @@ def lower(
     Raises:
       ConfigError: the step calls something that other machines may not have.
     """
-    import jax
-    import tensorflow as tf
-
-    jax.config.update("jax_enable_x64", True)  # counters have 64 bits
-
-    def step(batch):
-        logs = {}
-        # The numbers themselves, in place of Keras metrics, which would sum them up over steps.
-        method.log = lambda weight=1.0, **values: logs.update(values)
-        method.train_step(batch)
-        return {name: tf.convert_to_tensor(value) for name, value in logs.items()}
-
-    compiled = tf.function(step, jit_compile=True, autograph=False)
-    tensors = {name: tf.constant(value) for name, value in batch.items()}
-    concrete = compiled.get_concrete_function(tensors)
-    ir = compiled.experimental_get_compiler_ir(tensors)
-    hlo = ir(stage="hlo")
-    foreign = sorted(set(re.findall(r'custom_call_target="([^"]+)"', hlo)))
-    if foreign:
-        raise ConfigError(f"the step calls what TensorFlow alone has: {', '.join(foreign)}.")
-
-    # Parameters: the batch by name, then what the function captures. Results: the logs by name,
-    # then the variables that it assigns; the first line says which parameter each one replaces.
-    heading = hlo.partition("\n")[0]
-    replaced = {int(r): int(p) for r, p in re.findall(r"\{(\d+)\}: \((\d+),", heading)}
-    names_of = {id(v.value.handle): name for name, v in named_variables(method).items()}
-    captured = [names_of.get(id(c), c) for c in concrete.captured_inputs]  # or a constant
-    parameters = sorted(batch) + captured
-    log_names = sorted(concrete.structured_outputs)
-    variables = named_variables(method)
-    state = {name: variables[name].numpy() for name in captured if isinstance(name, str)}
-    arrays = state | batch
-    values = [arrays[p] if isinstance(p, str) else p.numpy() for p in parameters]
-    logs = [concrete.structured_outputs[name] for name in log_names]
-    results = [np.zeros(log.shape, log.dtype.as_numpy_dtype) for log in logs]
-    results += [values[replaced[r]] for r in sorted(replaced)]
-    program = _exported(ir(stage="stablehlo"), values, results)
-
-    def pure(state, batch):
-        inputs = state | batch
-        pairs = zip(parameters, values, strict=True)
-        outputs = program.call(*(inputs[p] if isinstance(p, str) else v for p, v in pairs))
-        moved = {parameters[p]: outputs[r] for r, p in replaced.items()}
-        return state | moved, dict(zip(log_names, outputs, strict=False))
-
-    return _export(pure, state, batch), state
-
-
-def _export(function, *arguments):
-    """The jax.export.Exported of a function of arrays: of no device's own, none left out."""
-    import jax
-
-    specs = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype), arguments)
-    anywhere = [jax.export.DisabledSafetyCheck.platform()]
-    jitted = jax.jit(function, keep_unused=True)
-    return jax.export.export(jitted, platforms=["cpu"], disabled_checks=anywhere)(*specs)
-
-
-def _exported(program, arguments, results):
-    """A jax.export.Exported around a program of StableHLO.
-
-    Args:
-      program: a module with a function `main`.
-      arguments, results: lists of arrays with the shapes and types of its inputs and outputs.
-    """
-    from jax.extend.mlir import serialize_portable_artifact
-    from jax.extend.mlir.dialects import stablehlo
-
-    shell = _export(lambda *_: results, *arguments)  # has the right inputs and outputs
-    version = stablehlo.get_version_from_compatibility_requirement(
-        stablehlo.StablehloCompatibilityRequirement.WEEK_12
-    )
-    # Copies of results, which are no operation of StableHLO: as reshapes to the shape they have.
-    program = re.sub(
-        r"mhlo\.copy (%\w+) : (tensor<[^>]*>)", r"stablehlo.reshape \1 : (\2) -> \2", program
-    )
-    artifact = serialize_portable_artifact(program, version)
-    return dataclasses.replace(shell, mlir_module_serialized=artifact)
+    step = step_program.step_of(method, lambda inputs: inputs)
+    return step_program.lower(step, named_variables(method), batch)
 
 
 if __name__ == "__main__":

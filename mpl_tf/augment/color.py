@@ -7,6 +7,8 @@ table look-ups on pixels, which cost ten times as much as arithmetic on a CPU.
 
 import tensorflow as tf
 
+from mpl_tf.augment import compiled
+
 
 def autocontrast(images: tf.Tensor) -> tf.Tensor:
     """Stretches every channel linearly, so that its least value becomes 0 and its greatest 255.
@@ -43,7 +45,11 @@ def equalize(images: tf.Tensor) -> tf.Tensor:
     size = n * channels * 256
     block = 256 * tf.reshape(tf.range(n * channels), [-1, 1, 1, channels])
     entry = tf.cast(images, tf.int32) + block  # [N, H, W, C], of a table of all channels
-    counts = tf.math.bincount(tf.reshape(entry, [-1]), minlength=size, maxlength=size)
+    entries = tf.reshape(entry, [-1])
+    if compiled.is_for_xla():
+        counts = tf.math.unsorted_segment_sum(tf.ones_like(entries), entries, size)
+    else:
+        counts = tf.math.bincount(entries, minlength=size, maxlength=size)
     counts = tf.reshape(counts, [-1, channels, 256])
     greatest = tf.cast(tf.reduce_max(images, [1, 2]), tf.int32)[..., None]  # [N, C, 1]
     last = tf.gather(counts, greatest, batch_dims=2)
@@ -170,5 +176,8 @@ def _blend(start: tf.Tensor, end: tf.Tensor, factor: tf.Tensor) -> tf.Tensor:
 def _luma(x: tf.Tensor, copies: int = 3) -> tf.Tensor:
     # In 65536ths: sums of whole numbers under 2**24, which float32 adds without error in any order.
     weights = tf.constant([[19595.0], [38470.0], [7471.0]]) / 65536
+    if compiled.is_for_xla():  # as a sum: accelerators multiply matrices with fewer digits
+        luma = tf.reduce_sum(x * weights[:, 0], axis=-1, keepdims=True)
+        return tf.repeat(tf.floor(luma + 0.5), copies, axis=-1)
     luma = tf.matmul(tf.reshape(x, [-1, 3]), tf.tile(weights, [1, copies]))
     return tf.reshape(tf.floor(luma + 0.5), [-1, *x.shape[1:3], copies])

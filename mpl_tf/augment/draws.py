@@ -45,9 +45,13 @@ class Draws:
     def _rows(
         self, index: int, low: float, high: float, columns: Sequence[int], dtype: tf.DType
     ) -> tf.Tensor:
-        # TensorFlow's sampler, not `random.uniform`: views are made in tf.data, without XLA.
+        # What `tf.random.stateless_uniform` makes of the bits; XLA would make other numbers.
         shape = [self.total, *columns]
         key = random.fold_in(self.seed, index)
-        batch = tf.random.stateless_uniform(shape, key, low, high, dtype)
+        bits = tf.random.stateless_uniform(shape, key, None, None, tf.uint32, alg="philox")
+        if dtype.is_floating:
+            batch = tf.cast(bits & 0x7FFFFF, dtype) * 2.0**-23 * (high - low) + low
+        else:
+            batch = tf.cast(bits % tf.constant(high - low, tf.uint32), dtype) + low
         last = self.total if self.count is None else self.first + self.count
         return batch[self.first : last]

@@ -9,6 +9,8 @@ import math
 
 import tensorflow as tf
 
+from mpl_tf.augment import compiled
+
 FILL = 128
 
 
@@ -189,11 +191,47 @@ def crop_and_resize(images: tf.Tensor, boxes: tf.Tensor) -> tf.Tensor:
     size = tf.constant([height, width], tf.float32)
     low, high = boxes[:, :2] * size, boxes[:, 2:] * size
     half = (high - low) / size / 2
-    middles = tf.concat([low + half + 0.5, high - half + 0.5], 1) / tf.tile(size + 1, [2])
-    index = tf.range(tf.shape(images)[0])
-    resized = tf.image.crop_and_resize(padded, middles, index, [height, width])
+    first, last = low + half + 0.5, high - half + 0.5  # [N, 2], in pixels of `padded`
+    if compiled.is_for_xla():
+        step = (last - first) / tf.maximum(size - 1, 1)
+        columns, rows = _positions(images)
+        x = _each(first[:, 1]) + _each(step[:, 1]) * tf.cast(columns, tf.float32)
+        y = _each(first[:, 0]) + _each(step[:, 0]) * tf.cast(rows, tf.float32)
+        resized = bilinear(padded, x, y)
+    else:
+        middles = tf.concat([first, last], 1) / tf.tile(size + 1, [2])
+        index = tf.range(tf.shape(images)[0])
+        resized = tf.image.crop_and_resize(padded, middles, index, [height, width])
     # Halves are common with even boxes: the nudge keeps float32's last bit from deciding them.
     return tf.cast(tf.floor(resized + 0.501), tf.uint8)
+
+
+def bilinear(images: tf.Tensor, x: tf.Tensor, y: tf.Tensor, fill: int = 0) -> tf.Tensor:
+    """Images between their pixels.
+
+    Args:
+      images: uint8 [N, H, W, C].
+      x, y: float32, columns and rows from the middle of the first pixel; they broadcast to
+        [N, h, w].
+      fill: in [0, 255], value of the pixels outside.
+
+    Returns:
+      float32 [N, h, w, C], not rounded.
+    """
+    x, y = x + tf.zeros_like(y), y + tf.zeros_like(x)
+    left, top = tf.floor(x), tf.floor(y)
+    right_share, bottom_share = (x - left)[..., None], (y - top)[..., None]
+    column, row = tf.cast(left, tf.int32), tf.cast(top, tf.int32)
+
+    def line(y):
+        two = (tf.cast(_pick(images, column + i, y, fill), tf.float32) for i in (0, 1))
+        return _between(*two, right_share)
+
+    return _between(line(row), line(row + 1), bottom_share)
+
+
+def _between(start: tf.Tensor, end: tf.Tensor, share: tf.Tensor) -> tf.Tensor:
+    return (1 - share) * start + share * end
 
 
 def _positions(images: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -204,7 +242,7 @@ def _positions(images: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
 def _pick(images: tf.Tensor, x: tf.Tensor, y: tf.Tensor, fill: int = FILL) -> tf.Tensor:
     """Pixel [n, i, j] of the result is pixel (x, y)[n, i, j] of image n, or `fill` outside it.
 
-    `x` and `y` are int32 and broadcast to [N, H, W].
+    `x` and `y` are int32 and broadcast to [N, h, w].
     """
     height, width, channels = images.shape[1:]
     count = tf.shape(images)[0] * (height * width)
@@ -213,7 +251,8 @@ def _pick(images: tf.Tensor, x: tf.Tensor, y: tf.Tensor, fill: int = FILL) -> tf
     source = tf.where(inside, (first + y * width) + x, count)
     outside = tf.fill([1, channels], tf.cast(fill, tf.uint8))
     pixels = tf.concat([tf.reshape(images, [-1, channels]), outside], 0)
-    return tf.ensure_shape(tf.gather(pixels, source), images.shape)
+    shape = [images.shape[0], *source.shape[1:], channels]
+    return tf.ensure_shape(tf.gather(pixels, source), shape)
 
 
 def _below(position: tf.Tensor, length: int) -> tf.Tensor:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 import tensorflow as tf
 
-from mpl_tf.augment import color, geometry
+from mpl_tf.augment import color, compiled, geometry
 from mpl_tf.augment.draws import Draws
 
 # Each takes images [n, H, W, C] and parameters [n, 3]: the operation's own, and Cutout's centre.
@@ -39,7 +39,8 @@ def apply(
     """Applies operation `names[operation[i]]` to image i.
 
     The batch is split by operation, every part goes through its operation at once, and the parts
-    are put back in order: each image is computed once, whatever the number of operations.
+    are put back in order: each image is computed once, whatever the number of operations. For XLA,
+    whose shapes are static, all images go through all operations, and one result of each is taken.
 
     Args:
       names: K keys of OPERATIONS.
@@ -57,6 +58,12 @@ def apply(
     strength = tf.where(signed & (side < 0.5), -strength, strength)
     parameters = tf.stack([strength, *centre], axis=1)
 
+    if compiled.is_for_xla():
+        result = images
+        for k, name in enumerate(names):
+            is_of_k = (operation == k)[:, None, None, None]
+            result = tf.where(is_of_k, OPERATIONS[name](images, parameters), result)
+        return result
     functions = [OPERATIONS[name] for name in names] + [lambda images, p: images]
     parts, of_part, positions = (
         tf.dynamic_partition(tensor, operation, len(functions))

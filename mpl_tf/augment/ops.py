@@ -6,6 +6,8 @@ its own pixels and its own parameters alone. `geometry` has those that move whol
 
 import tensorflow as tf
 
+from mpl_tf.augment import compiled, geometry
+
 
 def affine(images: tf.Tensor, matrix: tf.Tensor, fill: int = 0) -> tf.Tensor:
     """Moves every image by its own affine map, bilinearly.
@@ -22,12 +24,19 @@ def affine(images: tf.Tensor, matrix: tf.Tensor, fill: int = 0) -> tf.Tensor:
     height, width = images.shape[1:3]
     cx, cy = (width - 1) / 2, (height - 1) / 2
     a, b, c, d, e, f = tf.unstack(tf.reshape(matrix, [-1, 6]), axis=1)
-    zero = tf.zeros_like(a)
     # The same map in coordinates that start at the first pixel.
-    rows = [a, b, c + cx - a * cx - b * cy, d, e, f + cy - d * cx - e * cy, zero, zero]
+    c, f = c + cx - a * cx - b * cy, f + cy - d * cx - e * cy
+    if compiled.is_for_xla():
+        columns, rows = tf.range(width, dtype=tf.float32), tf.range(height, dtype=tf.float32)
+        x, y = (
+            u[:, None, None] * columns + v[:, None, None] * rows[:, None] + w[:, None, None]
+            for u, v, w in ((a, b, c), (d, e, f))
+        )
+        return to_uint8(geometry.bilinear(images, x, y, fill))
+    zero = tf.zeros_like(a)
     moved = tf.raw_ops.ImageProjectiveTransformV3(
         images=tf.cast(images, tf.float32),
-        transforms=tf.stack(rows, axis=1),
+        transforms=tf.stack([a, b, c, d, e, f, zero, zero], axis=1),
         output_shape=[height, width],
         fill_value=float(fill),
         interpolation="BILINEAR",

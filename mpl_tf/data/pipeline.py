@@ -15,7 +15,7 @@ from mpl_tf.options import ConfigError
 # Padded batches for evaluation divide by any likely number of replicas.
 _EVALUATION_MULTIPLE = 8
 # The independent random streams of one run seed; weak_n and strong_n have those from 5 on.
-_LABELED, _UNLABELED, _LABELED_VIEW, _WEAK, _STRONG = range(5)
+LABELED, UNLABELED, _LABELED_VIEW, _WEAK, _STRONG = range(5)
 _VIEW = re.compile(r"(weak|strong)(?:_([2-9]|[1-9]\d+))?")
 
 
@@ -43,6 +43,66 @@ def _view(name):
         )
     strength, number = match[1], int(match[2] or 1)
     return strength, {"weak": _WEAK, "strong": _STRONG}[strength] + 2 * (number - 1)
+
+
+def check_views(names: Sequence[str], unlabeled: Pool) -> None:
+    """Refuses names of views that there are not, and "index" of a pool without positions.
+
+    Raises:
+      ConfigError: it is one of these.
+    """
+    for name in names:
+        if name == "index":
+            pool_size(unlabeled)
+        else:
+            _view(name)
+
+
+def make_batch(
+    step: tf.Tensor,
+    labeled: tuple[tf.Tensor, ...],
+    unlabeled: tuple[tf.Tensor, ...] | None,
+    *,
+    shape: Sequence[int],
+    labeled_batch: int,
+    unlabeled_batch: int,
+    views: Sequence[str],
+    weak: Policy,
+    strong: Policy,
+    seed: int,
+    shard: tuple[int, int] = (0, 1),
+) -> dict[str, tf.Tensor]:
+    """A batch of the images that were read for a step.
+
+    Args:
+      step: integer scalar.
+      labeled: (images uint8 [B, H, W, C], labels int64 [B], ...).
+      unlabeled: (images uint8 [U, H, W, C], hidden labels int64 [U] or None, index int64 [U]); None
+        without views.
+      shape: (height, width, channels) of a view.
+      labeled_batch, unlabeled_batch, views, weak, strong, seed, shard: as for `training_batches`.
+    """
+    index, count = shard
+    policies = {"weak": weak, "strong": strong}
+
+    def view(policy, stream, images, batch):
+        rows = batch // count
+        draws = Draws(random.key(seed, stream, step), batch, index * rows, rows)
+        return tf.ensure_shape(policy(images, draws), [rows, *shape])
+
+    batch = {"labeled": view(weak, _LABELED_VIEW, labeled[0], labeled_batch), "label": labeled[1]}
+    if unlabeled is None:
+        return batch
+    images, hidden_label, position = unlabeled
+    for name in views:
+        if name == "index":
+            batch["index"] = position
+        else:
+            strength, stream = _view(name)
+            batch[name] = view(policies[strength], stream, images, unlabeled_batch)
+    if hidden_label is not None:
+        batch["hidden_label"] = hidden_label
+    return batch
 
 
 def training_batches(
@@ -86,9 +146,7 @@ def training_batches(
       ConfigError: a view is unknown, or is the "index" of a pool without positions.
     """
     index, count = shard
-    streams = {name: _view(name) for name in views if name != "index"}
-    if "index" in views:
-        pool_size(unlabeled)
+    check_views(views, unlabeled)
     for name, batch in (("labeled_batch", labeled_batch), ("unlabeled_batch", unlabeled_batch)):
         if batch % count:
             raise ValueError(f"{name} must be a multiple of {count} shards; received {batch}.")
@@ -99,31 +157,29 @@ def training_batches(
 
     parts = [
         tf.data.Dataset.range(start, tf.int64.max),
-        read(labeled, labeled_batch, _LABELED),
+        read(labeled, labeled_batch, LABELED),
     ]
     if views:
-        parts.append(read(unlabeled, unlabeled_batch, _UNLABELED))
+        parts.append(read(unlabeled, unlabeled_batch, UNLABELED))
     has_hidden_labels = bool(views) and unlabeled.has_hidden_labels
-    policies = {"weak": weak, "strong": strong}
 
     def load(step, labeled_part, unlabeled_part=None):
-        def view(policy, stream, images, batch):
-            key = random.key(seed, stream, step)
-            seen = policy(images, Draws(key, batch, index * (batch // count), batch // count))
-            return tf.ensure_shape(seen, [batch // count, *labeled.shape])
-
-        images, label, _ = labeled_part
-        batch = {"labeled": view(weak, _LABELED_VIEW, images, labeled_batch), "label": label}
-        if unlabeled_part is None:
-            return batch
-        images, hidden_label, position = unlabeled_part
-        for name, (strength, stream) in streams.items():
-            batch[name] = view(policies[strength], stream, images, unlabeled_batch)
-        if "index" in views:
-            batch["index"] = position
-        if has_hidden_labels:
-            batch["hidden_label"] = hidden_label
-        return batch
+        if unlabeled_part is not None and not has_hidden_labels:
+            images, _, position = unlabeled_part
+            unlabeled_part = images, None, position
+        return make_batch(
+            step,
+            labeled_part,
+            unlabeled_part,
+            shape=labeled.shape,
+            labeled_batch=labeled_batch,
+            unlabeled_batch=unlabeled_batch,
+            views=views,
+            weak=weak,
+            strong=strong,
+            seed=seed,
+            shard=shard,
+        )
 
     options = tf.data.Options()
     options.deterministic = True

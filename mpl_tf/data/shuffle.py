@@ -1,5 +1,6 @@
 """The order in which training reads images: a pure function of (seed, step)."""
 
+import numpy as np
 import tensorflow as tf
 
 from mpl_tf.formulas import random
@@ -23,9 +24,28 @@ def positions(count: int, batch: int, seed: int, stream: int, start: int) -> tf.
     first = start * batch
 
     def permutation(epoch):
-        key = random.key(seed, stream, epoch)
-        order = tf.random.experimental.stateless_shuffle(tf.range(count, dtype=tf.int64), key)
-        return tf.data.Dataset.from_tensor_slices(order)
+        return tf.data.Dataset.from_tensor_slices(_order(count, seed, stream, epoch))
 
     epochs = tf.data.Dataset.range(first // count, tf.int64.max)
     return epochs.flat_map(permutation).skip(first % count).batch(batch, drop_remainder=True)
+
+
+def table(count: int, batch: int, seed: int, stream: int, steps: int) -> np.ndarray:
+    """The first batches of `positions`, in one array.
+
+    Args:
+      count, batch, seed, stream: as for `positions`.
+      steps: how many batches.
+
+    Returns:
+      uint16 [steps, batch], or uint32 if there are more than 2^16 images.
+    """
+    dtype = np.uint16 if count <= 1 << 16 else np.uint32
+    epochs = -(-steps * batch // count)
+    orders = [_order(count, seed, stream, e).numpy().astype(dtype) for e in range(epochs)]
+    return np.concatenate([np.empty(0, dtype), *orders])[: steps * batch].reshape(steps, batch)
+
+
+def _order(count, seed, stream, epoch):
+    key = random.key(seed, stream, epoch)
+    return tf.random.experimental.stateless_shuffle(tf.range(count, dtype=tf.int64), key)

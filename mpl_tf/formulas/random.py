@@ -54,7 +54,8 @@ def fold_in(seed: tf.Tensor, index: tf.Tensor | int) -> tf.Tensor:
     Returns:
       Tensor [2] of the dtype of `seed`.
     """
-    return tf.random.experimental.stateless_fold_in(seed, index)
+    # The generator is named: the default is another one under XLA.
+    return tf.random.experimental.stateless_fold_in(seed, index, alg="philox")
 
 
 def uniform(
