@@ -174,7 +174,12 @@ class Understood(Exception):  # noqa: N818 - it is no error
 
 
 # These hand what they do not know to the training flags; their own tests run them.
-_TAKE_FLAGS = ("tools/describe.py", "tools/export_step.py")
+_TAKE_FLAGS = (
+    "tools/describe.py",
+    "tools/export_step.py",
+    "tools/export_training.py",
+    "tools/import_training.py",
+)
 
 
 @pytest.mark.parametrize(

@@ -33,7 +33,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-import run_training
+import jax_training
 import step_program
 import training_files
 from arguments import output_folder
@@ -95,9 +95,7 @@ def _run(arguments, training_flags):
     evaluation, evaluated = lower_evaluation(experiment)
     os.makedirs(arguments.to)
     images = arguments.images or os.path.join(arguments.to, "images")
-    training_files.write(
-        arguments.to, images, experiment, step, evaluation, state | evaluated
-    )
+    training_files.write(arguments.to, images, experiment, step, evaluation, state | evaluated)
     size = sum(value.nbytes for value in state.values()) / 2**20
     console.say(
         f"{arguments.to}: {len(state)} arrays of state ({size:.1f} MiB), "
@@ -199,7 +197,7 @@ def lower_step(
     inputs["labeled"] = np.zeros([run.labeled_batch], np.int32)
     if views:
         inputs["unlabeled"] = np.zeros([unlabeled_batch], np.int32)
-    step = step_program.step_of(method, make_batch, run_training.WEIGHT)
+    step = step_program.step_of(method, make_batch, jax_training.WEIGHT)
     return step_program.lower(step, step_program.named_variables(method), inputs)
 
 

@@ -7,8 +7,8 @@ which is made, or is that of the run whose checkpoint was exported.
 `python -m mpl_tf.train --flagfile=runs/fixmatch/run.flags --workdir=runs/fixmatch` then goes on as
 after any interruption: it takes the steps that are left, finetunes, tests and exports.
 
-The recipe's flags are in the folder. Further ones may say where things lie here, such as --data_dir.
-The state is saved.npz in the folder, or what --state names.
+The recipe's flags are in the folder. Further ones may say where things lie here, such as
+--data_dir. The state is saved.npz in the folder, or what --state names.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-import run_training
+import jax_training
 import step_program
 from arguments import local_path
 from mpl_tf import cli, console, files
@@ -56,7 +56,7 @@ def _parse(argv):
         "--from", dest="folder", type=local_path, required=True, help="the exported training"
     )
     parser.add_argument(
-        "--state", type=local_path, help=f"the npz file of the state [{run_training.SAVED} in it]"
+        "--state", type=local_path, help=f"the npz file of the state [{jax_training.SAVED} in it]"
     )
     return parser.parse_known_args(argv)
 
@@ -69,14 +69,14 @@ def _work(arguments, training_flags):
 
 
 def _run(arguments, training_flags):
-    recipe_file = os.path.join(arguments.folder, run_training.RECIPE)
+    recipe_file = os.path.join(arguments.folder, jax_training.RECIPE)
     if not os.path.isfile(recipe_file):
         raise ConfigError(
             f"--from={arguments.folder} must be a folder of tools/export_training.py; it has no "
-            f"{run_training.RECIPE}."
+            f"{jax_training.RECIPE}."
         )
     recipe = files.read_json(recipe_file)
-    state_file = arguments.state or os.path.join(arguments.folder, run_training.SAVED)
+    state_file = arguments.state or os.path.join(arguments.folder, jax_training.SAVED)
     if not os.path.isfile(state_file):
         raise ConfigError(f"{state_file} is missing: run.py saves it, or name it with --state.")
     state = files.read_arrays(state_file)
@@ -138,7 +138,7 @@ def bring(job: Job, state: step_program.Arrays, step: int, table: str) -> None:
             )
         assign(experiment.method, state)
         if step == settings.run.steps:
-            _renew_statistics(experiment)
+            renew_statistics(experiment)
         _write_rows(experiment, table, before, step)
         checkpoints.save(step)
 
@@ -166,8 +166,8 @@ def assign(method: Method, state: step_program.Arrays) -> None:
             variable.assign(value)
 
 
-def _renew_statistics(experiment: Experiment) -> None:
-    """What training does after its last step; see runs.callbacks.RenewStatistics."""
+def renew_statistics(experiment: Experiment) -> None:
+    """What training does after its last step: see runs.callbacks.RenewStatistics."""
     from mpl_tf.engine.batch_statistics import STATISTICS_BATCHES
     from mpl_tf.runs import folder
 

@@ -1,4 +1,4 @@
-"""The files of an exported training: export_training.py makes it, run_training.py reads them."""
+"""The files of an exported training: export_training.py writes, jax_training.py reads them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-import run_training
+import jax_training
+import step_program
 from mpl_tf import files
 from mpl_tf.data.dataset import Images, Source
 from mpl_tf.options import ConfigError
@@ -22,7 +23,9 @@ if TYPE_CHECKING:  # imported when they are needed: TensorFlow and JAX take seco
 
     from mpl_tf.runs.experiment import Experiment
 
-_RUNNER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "run_training.py")
+_TOOLS = os.path.dirname(os.path.abspath(__file__))
+# What runs where TensorFlow is not: name of a tool -> its name in the folder.
+_RUNNERS = {"run_training.py": "run.py", "jax_training.py": "jax_training.py"}
 _DIGESTS = "images.json"
 _LARGEST = 50_000_000  # bytes of a file
 
@@ -95,7 +98,7 @@ def write(
         seed = derived_seed(run.seed, run_folder.TRAIN)
         table = shuffle.table(len(pool), sizes[name], seed, stream, run.steps)
         turns[name] = table.dtype.name
-        for number, content in _contents(table):
+        for number, content in contents(table):
             _save(folder, f"turns_{name}-{number:03d}.npy", content)
     parts = {name: pool for name, (pool, _) in pools.items()}
     parts |= {"validation": split.validation, "test": split.test}
@@ -105,10 +108,11 @@ def write(
             data[f"{part}_rows"] = rows(split.source, images)
             data[f"{part}_labels"] = images.labels
     np.savez(os.path.join(folder, "data.npz"), **data)
-    np.savez(os.path.join(folder, run_training.STATE), **state)
+    np.savez(os.path.join(folder, jax_training.STATE), **state)
     for name, program in (("step", step), ("evaluation", evaluation)):
-        _save(folder, run_training.PROGRAMS[name], program.serialize())
-    counter = next(n for n, v in _named(method) if v is method.step)
+        _save(folder, jax_training.PROGRAMS[name], program.serialize())
+    variables = step_program.named_variables(method)
+    counter = next(name for name, variable in variables.items() if variable is method.step)
     recipe = {
         "how": "python run.py trains; it needs JAX and NumPy alone.",
         "steps": run.steps,
@@ -121,14 +125,9 @@ def write(
         "images": {"folder": os.path.relpath(images_folder, folder), "digests": digests},
         "flags": flags.to_lines(experiment.config),
     }
-    _save(folder, run_training.RECIPE, json.dumps(recipe, indent=1).encode())
-    shutil.copyfile(_RUNNER, os.path.join(folder, "run.py"))
-
-
-def _named(method):
-    import step_program
-
-    return step_program.named_variables(method).items()
+    _save(folder, jax_training.RECIPE, json.dumps(recipe, indent=1).encode())
+    for tool, name in _RUNNERS.items():
+        shutil.copyfile(os.path.join(_TOOLS, tool), os.path.join(folder, name))
 
 
 def write_images(folder: str, source: Source) -> dict[str, str]:
@@ -145,8 +144,8 @@ def write_images(folder: str, source: Source) -> dict[str, str]:
       ConfigError: the folder has images of another dataset, or is damaged.
     """
     parts = np.concatenate([part.images for part in image_parts(source)])
-    contents = {f"images-{number:03d}.npy": content for number, content in _contents(parts)}
-    digests = {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
+    shards = {f"images-{number:03d}.npy": content for number, content in contents(parts)}
+    digests = {name: hashlib.sha256(content).hexdigest() for name, content in shards.items()}
     if os.path.lexists(folder):
         if not os.path.isfile(os.path.join(folder, _DIGESTS)):
             raise ConfigError(f"--images={folder} exists and has no {_DIGESTS}; choose another.")
@@ -155,15 +154,15 @@ def write_images(folder: str, source: Source) -> dict[str, str]:
         return digests
     with files.whole(folder) as partial:
         os.makedirs(partial)
-        for name, content in contents.items():
+        for name, content in shards.items():
             _save(partial, name, content)
         files.write_json(os.path.join(partial, _DIGESTS), digests)
     return digests
 
 
-def _contents(array: np.ndarray) -> Iterator[tuple[int, bytes]]:
-    """(number, content) of the .npy files of an array, each of at most _LARGEST bytes."""
-    each = max(1, (_LARGEST - 1000) // max(1, array[:1].nbytes))
+def contents(array: np.ndarray, largest: int = _LARGEST) -> Iterator[tuple[int, bytes]]:
+    """(number, content) of the .npy files of an array, each of at most `largest` bytes."""
+    each = max(1, (largest - 1000) // max(1, array[:1].nbytes))
     for number, first in enumerate(range(0, max(len(array), 1), each)):
         buffer = io.BytesIO()
         np.save(buffer, array[first : first + each])

@@ -119,7 +119,9 @@ def cutout(
     square = interval(height, centre[:, 1], size)[:, :, None] & columns[:, None]  # [N, H, W * C]
     lines = tf.reshape(images, [-1, height, width * channels])
     filled = tf.where(square, tf.cast(fill, tf.uint8), lines)
-    return tf.ensure_shape(tf.reshape(filled, tf.shape(images)), images.shape)
+    filled = tf.reshape(filled, tf.shape(images))
+    filled.set_shape(images.shape)
+    return filled
 
 
 def interval(length: int, middle: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
@@ -224,8 +226,8 @@ def bilinear(images: tf.Tensor, x: tf.Tensor, y: tf.Tensor, fill: int = 0) -> tf
     column, row = tf.cast(left, tf.int32), tf.cast(top, tf.int32)
 
     def line(y):
-        two = (tf.cast(_pick(images, column + i, y, fill), tf.float32) for i in (0, 1))
-        return _between(*two, right_share)
+        start, end = (tf.cast(_pick(images, x, y, fill), tf.float32) for x in (column, column + 1))
+        return _between(start, end, right_share)
 
     return _between(line(row), line(row + 1), bottom_share)
 
@@ -251,8 +253,9 @@ def _pick(images: tf.Tensor, x: tf.Tensor, y: tf.Tensor, fill: int = FILL) -> tf
     source = tf.where(inside, (first + y * width) + x, count)
     outside = tf.fill([1, channels], tf.cast(fill, tf.uint8))
     pixels = tf.concat([tf.reshape(images, [-1, channels]), outside], 0)
-    shape = [images.shape[0], *source.shape[1:], channels]
-    return tf.ensure_shape(tf.gather(pixels, source), shape)
+    picked = tf.gather(pixels, source)
+    picked.set_shape([images.shape[0], *source.shape[1:], channels])
+    return picked
 
 
 def _below(position: tf.Tensor, length: int) -> tf.Tensor:

@@ -172,3 +172,11 @@ def test_many_views_and_the_index_under_sharding_and_late_starts(split):
 def test_unknown_views_are_refused(split, name):
     with pytest.raises(ConfigError, match=f"received '{name}'"):
         batches(split, views=("weak", name))
+
+
+@pytest.mark.parametrize(("count", "batch"), [(7, 3), (3, 5), (10, 10)])
+def test_the_table_of_an_order_has_its_batches(count, batch):
+    order = shuffle.positions(count, batch, seed=3, stream=1, start=0)
+    table = shuffle.table(count, batch, seed=3, stream=1, steps=6)
+    assert table.dtype == np.uint16 and table.shape == (6, batch)
+    np.testing.assert_array_equal(table, list(order.take(6).as_numpy_iterator()))

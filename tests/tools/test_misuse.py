@@ -79,13 +79,19 @@ def place(tmp_path, monkeypatch):
         ("serving_client", ["--model=m", "--server=a host", "file"], "must be host:port"),
         ("serving_client", ["--model=m", "--server=", "file"], "must be host:port"),
         ("serving_client", ["--model=m", "pipe"], "pipe is no file"),
+        ("export_training", ["--to=file/below"], "file is a file, no folder"),
+        ("export_training", ["--to=taken"], "--to=taken exists; choose a new folder"),
+        ("export_training", ["--to=new", "--strategy=cpu", "--stages=2"], "of one device: leave"),
+        ("export_training", ["--to=new", "--method=noisy_student"], "a phase before training"),
+        ("import_training", ["--from=nowhere"], "nowhere must be a folder of tools/export_train"),
+        ("run_training", ["nowhere"], "nowhere must hold training.json, state.npz, step.jax"),
         ("run_step", ["nowhere"], "nowhere must hold step.jax, state.npz, batch.npz"),
         ("run_step", ["--steps=3"], "--steps must be at least 4; received 3"),
         ("run_step", ["--save=nowhere/state.npz"], "--save must be a file in a folder"),
     ],
 )
 def test_misuse_is_explained(load_tool, place, capsys, monkeypatch, name, arguments, message):
-    if name == "run_step":
+    if name in ("run_step", "run_training", "export_training"):
         pytest.importorskip("jax")
     os.mkfifo(place / "pipe")
     before = sorted(place.rglob("*"))
