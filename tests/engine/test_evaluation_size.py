@@ -158,6 +158,7 @@ def test_stages_compute_it_too(rng, endless):
     one, two = (
         trained(endless, data, steps=1, eval_image_size=LARGER, stages=stages) for stages in (1, 2)
     )
+    assert two.forward.pipeline.holds(two.network())  # each stage on its device
     probs = [each.predict(large["labeled"], verbose=0) for each in (one, two)]
     np.testing.assert_allclose(*probs, atol=1e-12)
     two.finetune(endless(large), steps=1, optimizer="sgd", part="classifier", verbose=0)
