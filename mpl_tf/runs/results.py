@@ -186,7 +186,7 @@ def announce(experiment: Experiment) -> None:
         height, width, _ = experiment.eval_split.labeled.shape
         log.info(
             f"Networks are evaluated and exported at {height}x{width} pixels, "
-            f"{'and finetuned there' if run.finetune_steps else 'and not finetuned there'}"
+            f"and {'' if run.finetune_steps else 'not (finetune_steps=0) '}finetuned there"
         )
     log.info(
         f"Network {run.network}, {method.student.count_params():,} parameters"

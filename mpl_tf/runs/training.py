@@ -15,7 +15,7 @@ from mpl_tf import config, data, files
 from mpl_tf.config import flags, places
 from mpl_tf.console import log
 from mpl_tf.data import contents, duplicates, splits
-from mpl_tf.data.dataset import Images, Source
+from mpl_tf.data.dataset import Dataset, Images, Source
 from mpl_tf.engine import devices
 from mpl_tf.images.parts import check_outside
 from mpl_tf.options import ConfigError
@@ -137,8 +137,12 @@ def train_and_evaluate(
 
 def _load(settings: config.Config, path: str) -> Source:
     """The images of a run."""
-    dataset = data.find(settings.run.dataset, settings.data.data_dir)
-    return dataset.load(cached.data_options(settings, path))
+    return _find(settings).load(cached.data_options(settings, path))
+
+
+def _find(settings: config.Config) -> Dataset:
+    """The dataset of a run."""
+    return data.find(settings.run.dataset, settings.data.data_dir)
 
 
 def _build(
@@ -150,8 +154,7 @@ def _build(
 ) -> Experiment:
     """A run, as `experiment.build`, with its images in all sizes that it needs."""
     made = build(settings, split, path, strategy, output_path)
-    dataset = data.find(settings.run.dataset, settings.data.data_dir)
-    return with_eval_split(made, dataset.load)
+    return with_eval_split(made, lambda options: _find(settings).load(options))
 
 
 def _take_part(

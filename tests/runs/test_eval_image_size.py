@@ -1,6 +1,7 @@
 """--eval_image_size: runs that are evaluated, finetuned and exported at another size."""
 
 import json
+import logging
 import os
 import shutil
 
@@ -89,7 +90,9 @@ def test_evaluate_reads_images_of_that_size(whole, messages):
         share = np.mean(answers == images.labels)
         assert results["test_accuracy"]["finetuned"] == pytest.approx(share)
     assert subject.load_images(measured, part="validation").shape == (12, 12, 1)
-    assert "started with" not in messages(30)  # the images are the same in another size
+    assert "started with" not in messages(
+        logging.WARNING
+    )  # the images are the same in another size
 
 
 def test_a_run_goes_on_in_its_finetuning_to_the_last_bit(whole, tmp_path):
@@ -127,6 +130,19 @@ def test_a_network_for_one_size_is_refused_before_anything_is_written(tmp_path):
     with pytest.raises(ConfigError, match=r"^eval_image_size=12: student \(mlp\) is made for"):
         train(tmp_path / "run", network="mlp")
     assert not os.listdir(tmp_path)
+
+
+def test_a_run_says_whether_it_is_finetuned_at_that_size(tmp_path, monkeypatch, messages):
+    def stop(experiment):
+        raise RuntimeError("started")
+
+    monkeypatch.setattr(training.phases, "fit", stop)
+    settings = {k: v for k, v in SETTINGS.items() if not k.startswith("finetune")}
+    for steps, text in ((4, "and finetuned there"), (0, "and not (finetune_steps=0) finetuned")):
+        made = config.make({**settings, "finetune_steps": steps})
+        with pytest.raises(RuntimeError, match="started"):
+            training.train_and_evaluate(made, str(tmp_path / str(steps)))
+        assert f"evaluated and exported at 12x12 pixels, {text}" in messages(logging.INFO)
 
 
 def test_images_that_change_between_the_two_readings_are_refused(tmp_path, monkeypatch):
