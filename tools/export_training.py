@@ -128,6 +128,8 @@ def start(job: Job) -> Experiment:
         )
     if settings.is_cached:
         raise ConfigError("trainings on cached features are not written: add --nocache_features.")
+    if settings.data.eval_image_size:
+        raise ConfigError("evaluation at another size is not written: leave out --eval_image_size.")
     if settings.data.strong == "keras_cv":
         raise ConfigError("strong=keras_cv draws numbers of its own: choose another view.")
     config.check_replicas(settings, 1)

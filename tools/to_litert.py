@@ -9,6 +9,7 @@ it lost. It needs the run's data and pip install 'mpl_tf[convert]'.
 """
 
 import argparse
+import dataclasses
 import os
 import sys
 from collections.abc import Sequence
@@ -128,6 +129,8 @@ def _run(arguments):
     run = restore.find(arguments.run)
     path = saved_model.find(run_folder.exports_of(arguments.model or run.path))
     options = run.config.data
+    if options.eval_image_size:
+        options = dataclasses.replace(options, image_size=options.eval_image_size)
     source = data.find(run.config.run.dataset, options.data_dir).load(options)
     split = experiment.make_split(run.config, source)
     models = {

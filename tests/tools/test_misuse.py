@@ -83,6 +83,7 @@ def place(tmp_path, monkeypatch):
         ("export_training", ["--to=taken"], "--to=taken exists; choose a new folder"),
         ("export_training", ["--to=new", "--strategy=cpu", "--stages=2"], "of one device: leave"),
         ("export_training", ["--to=new", "--method=noisy_student"], "a phase before training"),
+        ("export_training", ["--to=new", "--eval_image_size=12"], "leave out --eval_image_size"),
         ("import_training", ["--from=nowhere"], "nowhere must be a folder of tools/export_train"),
         ("run_training", ["nowhere"], "nowhere must hold training.json, state.npz, step.jax"),
         ("run_step", ["nowhere"], "nowhere must hold step.jax, state.npz, batch.npz"),
