@@ -85,7 +85,7 @@ class Delivery(Trainer):
         which = which or self.delivered
         if which not in self.networks:
             raise ValueError(f"which must be one of {', '.join(self.networks)}; received {which}.")
-        return self.evaluated_networks[which]
+        return self.evaluated_networks()[which]
 
     def call(self, images: tf.Tensor, training: bool = False) -> tf.Tensor:
         """Class probabilities [N, K] of images [N, H, W, C]."""

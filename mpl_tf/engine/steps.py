@@ -63,9 +63,11 @@ class Steps(keras.Model):
         """dict of name -> keras.Model of logits, all that `evaluate` reports on."""
         raise NotImplementedError
 
-    @property
     def evaluated_networks(self) -> dict[str, keras.Model]:
-        """`networks`, on images of the size at which they are evaluated."""
+        """`networks`, on images of the size at which they are evaluated.
+
+        No property: Keras would save the networks by the name of this one.
+        """
         return self.networks
 
     @property
@@ -158,7 +160,7 @@ class Steps(keras.Model):
             0 fill up a batch and do not count.
         """
         images, label, *weight = data
-        for name, network in self.evaluated_networks.items():
+        for name, network in self.evaluated_networks().items():
             logits = self.forward.evaluated(network, images)
             for metric in self.test_metrics[name]:
                 metric.update_state(label, logits, *weight)

@@ -147,7 +147,6 @@ class Trainer(Updates):
             setattr(self, f"passes_{len(self.pass_counts)}", count)
             self.pass_counts.add(network, count)
 
-    @property
     def evaluated_networks(self) -> dict[str, keras.Model]:
         return self.evaluation.of_all(self.networks)
 
@@ -208,7 +207,7 @@ class Trainer(Updates):
         if data is not None:
             x, y, *_ = data if isinstance(data, (tuple, list)) else (data, None)
             image_arguments.check_labeled(
-                "validation_data", x, y, self.evaluated_networks, self.trained_on
+                "validation_data", x, y, self.evaluated_networks(), self.trained_on
             )
 
     def evaluate(self, x: Any = None, y: Any = None, *args: Any, **kwargs: Any) -> Any:
@@ -224,7 +223,7 @@ class Trainer(Updates):
           ValueError: there are no labels, or they, or images, do not fit the networks.
         """
         if "_use_cached_eval_dataset" not in kwargs:  # with it `fit` calls, which has looked at it
-            networks = self.evaluated_networks
+            networks = self.evaluated_networks()
             image_arguments.check_labeled("evaluate", x, y, networks, self.trained_on)
         return super().evaluate(x, y, *args, **kwargs)
 

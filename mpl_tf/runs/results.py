@@ -158,7 +158,7 @@ def finish(experiment: Experiment) -> dict[str, Any]:
 def _logits(experiment: Experiment, images: Images | None) -> dict[str, np.ndarray]:
     """Role -> logits on images [N, K]; without any, [0, K]."""
     seen = None if images is None else experiment.seen(images)
-    return calibration.logits(experiment.method.evaluated_networks, seen)
+    return calibration.logits(experiment.method.evaluated_networks(), seen)
 
 
 def _accuracy(logits: Mapping[str, np.ndarray], images: Images | None) -> dict[str, float | None]:
