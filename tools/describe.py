@@ -9,8 +9,8 @@ in minutes on a machine that could not train them. All flags of `python -m mpl_t
 taken, such as --labeled_batch, --unlabeled_ratio, --teacher_network and those of the method.
 
 One multiplication with its addition is one multiply-add; matrix products and convolutions count,
-and nothing else. Memory is the most that TensorFlow holds in tensors at once when a step runs
-operation by operation on one device, without XLA:
+and nothing else. Memory is the most that TensorFlow holds in tensors at once, in the pieces that
+its allocator hands out, when a step runs operation by operation on one device, without XLA:
 
     variables  weights, their average, momenta, batch statistics
     batch      images and labels, as bytes
@@ -18,10 +18,15 @@ operation by operation on one device, without XLA:
     peak       the sum of the three; the process, the input pipeline and what an allocator or a GPU
                library reserves come on top
 
+Where it is known to be farther off than 15%, a line says so. With --stages=N there is a table of
+what each of N devices needs, in which `kept` is what has entered the stage and waits for its
+gradient.
+
 --measure takes steps for real and prints the peak that TensorFlow's allocator reports beside it.
 --json prints the same as JSON: trainable_parameters, other_values (batch statistics, the state of
 random numbers), multiply_adds of an image, activation_bytes of an image by precision (inference:
-most in use; kept: held for a gradient), and `steps`, one for each row of the table.
+most in use; kept: held for a gradient), and `steps`, one for each row of the table, with one of
+`stages` for each device.
 """
 
 import argparse
@@ -65,6 +70,7 @@ def _work(arguments, training_flags):
     from describing import measuring, rows, text
 
     from mpl_tf.config import flags
+    from mpl_tf.options import ConfigError
 
     flags_of_run = [*(f"--{k}={v}" for k, v in _DEFAULTS.items()), *training_flags]
     job = flags.parse([*flags_of_run, f"--network={arguments.network}"])
@@ -72,6 +78,8 @@ def _work(arguments, training_flags):
     shape = (side, side, arguments.channels)
     settings: dict[str, Any] = dict(job.settings)
     progress = (lambda text: None) if arguments.json else console.say
+    if arguments.measure and job.config.compute.stages > 1:
+        raise ConfigError("--measure is for one device: leave --stages out.")
     described = rows.describe(settings, arguments.num_classes, shape, progress)
     if arguments.measure:
         for made, step in zip(rows.ways(settings), described["steps"], strict=True):

@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from mpl_tf.engine.batch_statistics import PassCounts, averaging
 from mpl_tf.engine.pipeline import Pipeline, beside
-from mpl_tf.engine.turns import run_after
+from mpl_tf.engine.turns import Line
 
 _NARROW = ("float16", "bfloat16")
 
@@ -45,6 +45,7 @@ class Forward:
     passes: PassCounts = dataclasses.field(default_factory=PassCounts)
     pipeline: Pipeline | None = None
     _stand_ins: _StandIns = dataclasses.field(default_factory=_StandIns)
+    _line: Line = dataclasses.field(default_factory=Line)
 
     @contextlib.contextmanager
     def at(self, values: dict[int, tf.Tensor]) -> Iterator[None]:
@@ -198,11 +199,14 @@ class Forward:
         weights = self._read(network.trainable_variables)
         state, gradients = self.state_of(network), []
         for group, change, *others in self.microbatches(images, offset, *rows):
+            if self.rematerialize:
+                group = self._line.after(group)
             with tf.GradientTape(watch_accessed_variables=False) as tape:
                 tape.watch(change)
                 logits, state = self.stateless(network, weights, state, group + change)
                 value = loss(logits, *others)
             gradients.append(tape.gradient(value, change))
+            self._line.done(gradients[-1:])
         return tf.concat(gradients, 0)
 
     def _rematerialized(self, network, weights, state, parts, passes):
@@ -215,23 +219,25 @@ class Forward:
             logits: list[tf.Tensor] = []
             states = [state]
             for number, group in enumerate(groups):
-                # Else all microbatches would run, and need memory, at once.
-                images = run_after(logits[-1:], _joined(group))
+                images = self._line.after(_joined(group))
                 with averaging(network, None if passes is None else passes + number):
                     out, left = self.stateless(network, weights, states[-1], images)
                 logits.append(out)
                 states.append(left)
+                self._line.done([out])
 
             def backward(upstream, *_state):
+                self._line.backward(run)
                 total: list[tf.Tensor] = []
                 directions = tf.split(upstream, len(groups))
                 for group, before, direction in zip(groups, states, directions, strict=False):
-                    images = run_after(total or [upstream], _joined(group))
+                    images = self._line.after(_joined(group), upstream)
                     with tf.GradientTape(watch_accessed_variables=False) as tape:
                         tape.watch(weights)
                         again, _ = self.stateless(network, weights, before, images)
                     part = tape.gradient(again, weights, direction, unconnected_gradients="zero")
                     total = [a + b for a, b in zip(total, part, strict=True)] if total else part
+                    self._line.done(total)
                 return total
 
             return (tf.concat(logits, 0), *states[-1]), backward

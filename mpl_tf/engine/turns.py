@@ -1,5 +1,6 @@
 """Work in turn: what begins after other work, on which device, and gradients that do likewise."""
 
+import threading
 from collections.abc import Callable, Sequence
 
 import tensorflow as tf
@@ -19,6 +20,47 @@ def run_after(tensors: Tensors, images: tf.Tensor) -> tf.Tensor:
     probe = tf.add_n([tf.cast(p, tf.float32) for p in probes])
     zero = tf.where(tf.math.is_nan(probe), tf.ones_like(probe), tf.zeros_like(probe))
     return images + tf.cast(zero, images.dtype)
+
+
+class Line(threading.local):
+    """The passes of a step, one after the other, where a graph would have several at once.
+
+    Passes that do not wait for each other's numbers would otherwise run side by side, and need
+    memory at once. Each thread, and so each replica, has a line of its own in a graph.
+    """
+
+    def __init__(self) -> None:
+        self._graph: tf.Graph | None = None
+        self._last: Tensors = ()
+        self._backward: list[object] = []
+
+    def backward(self, of_pass: object) -> None:
+        """A pass begins to go backward.
+
+        A second time it does not wait: what it gave the first time, with all before it, may be for
+        nothing, and would be computed for the order alone.
+        """
+        self._see_graph()
+        if of_pass in self._backward:
+            self._last, self._backward = (), []
+        self._backward.append(of_pass)
+
+    def after(self, images: tf.Tensor, *tensors: tf.Tensor) -> tf.Tensor:
+        """`images`, available when `tensors` are computed and the pass before is done."""
+        self._see_graph()
+        return run_after([*tensors, *self._last], images)
+
+    def done(self, results: Tensors) -> None:
+        """The next pass waits for `results`."""
+        self._see_graph()
+        if self._graph is not None:
+            self._last = tuple(results)
+
+    def _see_graph(self) -> None:
+        """Begins anew in another graph, and where operations run as they are called."""
+        graph = None if tf.executing_eagerly() else tf.compat.v1.get_default_graph()
+        if graph is None or graph is not self._graph:
+            self._graph, self._last, self._backward = graph, (), []
 
 
 class Turns:

@@ -11,6 +11,9 @@ import keras
 
 from mpl_tf.options import ConfigError
 
+# Layers, or blocks of them: TensorFlow takes minutes to build as many.
+MOST_LAYERS = 1000
+
 
 class Builder(Protocol):
     """Makes a network of logits.

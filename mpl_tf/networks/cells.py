@@ -14,13 +14,15 @@ from mpl_tf.networks.layers import drop_path as dropped
 from mpl_tf.options import ConfigError
 
 _LEAST_FILTERS = 8  # F/4 of the first stem cell still has two halves
+_MOST_CELLS = 100
 
 
 def check(repeats: int, filters: int) -> None:
-    """Raises ConfigError unless there is a cell in a group, and F is at least 8."""
-    if repeats < 1:
+    """Raises ConfigError unless a group has 1 to 100 cells, and F is at least 8."""
+    if not 1 <= repeats <= _MOST_CELLS:
         raise ConfigError(
-            f"a network of cells needs at least 1 cell in each of its groups; received {repeats}."
+            "a network of cells needs at least 1 cell in each of its groups and at most "
+            f"{_MOST_CELLS}; received {repeats}."
         )
     if filters < _LEAST_FILTERS:
         raise ConfigError(

@@ -6,7 +6,7 @@ import keras
 from keras import layers
 
 from mpl_tf.networks import heads, parts, scaling, stems
-from mpl_tf.networks.architecture import Architecture
+from mpl_tf.networks.architecture import MOST_LAYERS, Architecture
 from mpl_tf.networks.convolutions import convolution
 from mpl_tf.networks.initializers import layer_seeds
 from mpl_tf.networks.pooling import OverlappingMaxPooling
@@ -124,12 +124,12 @@ def _parse(depth: str, growth: str = "") -> dict[str, Any]:
     number = int(depth)
     if number in BLOCKS:
         blocks, usual = BLOCKS[number], _GROWTH.get(number, _USUAL_GROWTH)
-    elif number >= 10 and number % 6 == 4:
+    elif 10 <= number <= MOST_LAYERS and number % 6 == 4:
         blocks, usual = (number // 6,) * 3, _GROWTH_OF_EQUAL_BLOCKS
     else:
         raise ConfigError(
             f"depth of a DenseNet must be one of {', '.join(map(str, BLOCKS))}, or 6n + 4 with n "
-            f"at least 1 (10, 16, ..., 100, ...), of three equal blocks; received {depth}."
+            f"at least 1 (10, 16, ..., {MOST_LAYERS:,}), of three equal blocks; received {depth}."
         )
     _check(blocks, int(growth or usual), (1 << 30,) * 3, False)
     return {"blocks": blocks, "growth": int(growth or usual)}

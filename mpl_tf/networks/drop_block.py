@@ -35,7 +35,9 @@ class DropBlock(keras.layers.Layer):
         self.seed_generator = keras.random.SeedGenerator(seed)
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
-        self.passes = self.add_weight(name="passes", shape=(), initializer="zeros", trainable=False)
+        self.passes = self.add_weight(
+            name="passes", shape=(), initializer="zeros", trainable=False, autocast=False
+        )
 
     def call(self, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:
         """[N, H, W, C] -> [N, H, W, C]."""

@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
+from mpl_tf.networks.allocation import Exact, Memory
+
 
 class Step(NamedTuple):
     """An operation of a sequence, for a batch of one size.
@@ -22,7 +24,9 @@ class Step(NamedTuple):
     at_once: bool = False
 
 
-def over_time(steps: Sequence[Step], kept: Iterable[int] = ()) -> list[int]:
+def over_time(
+    steps: Sequence[Step], kept: Iterable[int] = (), memory: Memory | None = None
+) -> list[int]:
     """Bytes that are held while each operation runs, one after the other.
 
     A tensor is held from where it is made to where it is read last; one that nobody reads, while it
@@ -32,34 +36,36 @@ def over_time(steps: Sequence[Step], kept: Iterable[int] = ()) -> list[int]:
     Args:
       steps: the sequence.
       kept: tensors that are held to the end.
+      memory: what holds the tensors; None is memory in which each is as large as it is.
 
     Returns:
       A number for each operation.
     """
+    memory = memory or Exact()
     last = {number: index for index, step in enumerate(steps) for number in step.inputs}
     last |= dict.fromkeys(kept, len(steps))
-    held: dict[int, int] = {}
-    live, lives = 0, []
+    held: dict[int, tuple[int, int]] = {}  # number -> (bytes, handle)
+    lives = []
+
+    def free(numbers, before):
+        for number in set(numbers):
+            if number in held and last.get(number, -1) <= before:
+                memory.give_back(held.pop(number)[1])
+
     for index, step in enumerate(steps):
         if step.at_once:
-            live -= _free(held, step.inputs, last, index)
+            free(step.inputs, index)
         for number, size in zip(step.outputs, step.bytes, strict=True):
-            if step.in_place:
-                for source in step.inputs:
-                    if held.get(source) == size and last[source] == index:
-                        live -= held.pop(source)
-                        break
-            held[number] = size
-            live += size
-        lives.append(live)
-        live -= _free(held, step.inputs, last, index)
-        for number in step.outputs:
-            if last.get(number, -1) <= index:
-                live -= held.pop(number, 0)  # freed before, where it is read as well
+            source = _replaced(step, size, held, last, index)
+            held[number] = (size, memory.take(size)) if source is None else held.pop(source)
+        lives.append(memory.in_use)
+        free([*step.inputs, *step.outputs], index)
     return lives
 
 
-def _free(held, numbers, last, index):
-    return sum(
-        held.pop(number) for number in set(numbers) if number in held and last[number] == index
-    )
+def _replaced(step, size, held, last, index):
+    """The input whose memory an output of a size takes; None if there is none."""
+    if not step.in_place:
+        return None
+    fitting = (n for n in step.inputs if n in held and held[n][0] == size and last[n] == index)
+    return next(fitting, None)

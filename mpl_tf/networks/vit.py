@@ -6,7 +6,7 @@ import keras
 from keras import layers
 
 from mpl_tf.networks import heads, parts, scaling
-from mpl_tf.networks.architecture import Architecture
+from mpl_tf.networks.architecture import MOST_LAYERS, Architecture
 from mpl_tf.networks.initializers import layer_seeds
 from mpl_tf.networks.patches import Tokens, check
 from mpl_tf.options import ConfigError
@@ -112,9 +112,10 @@ def build(
 
 
 def _check(depth: int, width: int, num_heads: int, patch: int) -> None:
-    if min(depth, width, num_heads, patch) < 1 or width % num_heads:
+    if min(depth, width, num_heads, patch) < 1 or width % num_heads or depth > MOST_LAYERS:
         raise ConfigError(
-            "a ViT has at least one layer, patches of at least one pixel, and a width that its "
+            f"a ViT has at least one layer and at most {MOST_LAYERS:,}, patches of at least one "
+            "pixel, and a width that its "
             f"heads divide; received depth={depth}, width={width}, num_heads={num_heads}, "
             f"patch={patch}."
         )

@@ -3,21 +3,21 @@
 import keras
 from keras import layers
 
-from mpl_tf.networks.architecture import Architecture
+from mpl_tf.networks.architecture import MOST_LAYERS, Architecture
 from mpl_tf.networks.initializers import he_normal_out, layer_seeds
 from mpl_tf.networks.precision import full
 from mpl_tf.options import ConfigError
 
 
 def check(depth: int, width: int) -> None:
-    """Raises ConfigError unless `depth` is 6n + 4 with n at least 1, and `width` at least 1."""
-    if depth < 10 or depth % 6 != 4:
-        allowed = range(10, max(depth, 10) + 7, 6)
+    """Raises ConfigError unless `depth` is 6n + 4, 10 to 1,000, and `width` at least 1."""
+    allowed = range(10, MOST_LAYERS + 1, 6)
+    if depth not in allowed:
         least = min(abs(depth - d) for d in allowed)
         nearest = " or ".join(str(d) for d in allowed if abs(depth - d) == least)
         raise ConfigError(
-            "depth of a Wide-ResNet must be 6n + 4 with n at least 1 (10, 16, 22, 28, ...); "
-            f"received {depth}, the nearest is {nearest}."
+            "depth of a Wide-ResNet must be 6n + 4 with n at least 1 (10, 16, 22, 28, ...) and at "
+            f"most {MOST_LAYERS:,}; received {depth}, the nearest is {nearest}."
         )
     if width < 1:
         raise ConfigError(f"width of a Wide-ResNet must be at least 1; received {width}.")

@@ -16,12 +16,18 @@ from mpl_tf.engine.method import Method
 from mpl_tf.formulas import schedules
 from mpl_tf.methods import METHODS
 from mpl_tf.networks import parts
+from mpl_tf.runs import footprint
 
 
 def derived_seed(seed: int, purpose: str) -> int:
     """An independent seed in [0, 2**31) for one purpose of a run's seed."""
     key = np.random.SeedSequence([seed, zlib.crc32(purpose.encode())])
     return int(key.generate_state(1)[0] >> 1)
+
+
+def name_of(settings: config.Config, role: str) -> str:
+    """The name of the network of a role, "teacher" or "student"."""
+    return (role == "teacher" and settings.run.teacher_network) or settings.run.network
 
 
 def network(
@@ -44,7 +50,7 @@ def network(
       ConfigError: there is no such network, or it does not take such images.
     """
     run = settings.run
-    name = run.teacher_network if role == "teacher" and run.teacher_network else run.network
+    name = name_of(settings, role)
     options = settings.network
     made_of: dict[str, Any] = {}
     if networks.has_parts(name):
@@ -118,9 +124,10 @@ def build_method(
 
     with strategy.scope():
         roles = [name.removesuffix("_optimizer") for name in method_class.optimizers]
-        built = {
-            role: make_network(settings, num_classes, image_shape, role, replicas) for role in roles
-        }
+        built = {}
+        for role in roles:
+            with footprint.weights_fit(name_of(settings, role)):
+                built[role] = make_network(settings, num_classes, image_shape, role, replicas)
         optimizers = {f"{role}_optimizer": optimizer(role) for role in roles}
     options = settings.network
     starts: dict[str, Any] = {}

@@ -1,6 +1,9 @@
 """What a step needs of memory at least, so that a run too large for the machine never starts."""
 
+import contextlib
 import math
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -50,6 +53,44 @@ def check_layers(
     size = 4 if compute.precision == "float32" else 2
     values = sum(values_of_layers(network)) * _num_images(settings) / compute.accumulate_steps
     _compare(settings, image_shape, int(_SHARE * size * values))
+
+
+@contextlib.contextmanager
+def weights_fit(name: str) -> Iterator[None]:
+    """Inside, a network is refused before it holds more than the CPU's memory can train.
+
+    Counted are its variables made so far, and as much twice more: a gradient, and an average or a
+    momentum.
+
+    Args:
+      name: of the network, for the message.
+
+    Raises:
+      ConfigError: it is more than there is.
+    """
+    if tf.config.get_visible_devices("GPU"):
+        yield  # which says so itself
+        return
+    available, values = memory.available(), 0
+
+    def create(following: Callable[..., tf.Variable], **arguments: Any) -> tf.Variable:
+        nonlocal values
+        initial = arguments["initial_value"]
+        with graph.as_default():  # where an initializer says its shape, and draws nothing
+            shape = (initial() if callable(initial) else initial).shape
+        values += math.prod(shape)
+        least = 3 * 4 * values
+        if least > available:
+            raise ConfigError(
+                f"network={name} has more than {values:,} weights; with their gradient and average "
+                f"they need at least {least / 2**30:,.1f} GiB of memory, and "
+                f"{available / 2**30:,.1f} are there. Take a smaller network."
+            )
+        return following(**arguments)
+
+    graph = tf.Graph()
+    with tf.variable_creator_scope(create):
+        yield
 
 
 def _num_images(settings):

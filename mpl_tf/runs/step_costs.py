@@ -12,6 +12,8 @@ from collections.abc import Mapping, Sequence
 import tensorflow as tf
 
 from mpl_tf import config
+from mpl_tf.engine.method import Method
+from mpl_tf.networks.allocation import Pieces
 from mpl_tf.networks.liveness import over_time
 from mpl_tf.networks.passes import Passes, Traced
 from mpl_tf.networks.programs import Amount, Operation, Program, needed, program, steps
@@ -31,6 +33,8 @@ class StepCosts:
       variables: bytes of weights, averages, what optimizers keep, and counters.
       batch: bytes of the images and labels that the step is handed.
       working: bytes beside them, where the step holds most.
+      passes_wait: whether each pass backward waits for all passes that the step begins before it.
+        If not, TensorFlow runs passes in an order of its own, and holds more or less than that.
     """
 
     passes: Mapping[tuple[str, str], int]
@@ -38,6 +42,7 @@ class StepCosts:
     variables: int
     batch: int
     working: int
+    passes_wait: bool
 
     @property
     def peak(self) -> int:
@@ -63,6 +68,25 @@ def of_step(
       ConfigError: the step holds an operation whose multiply-adds are not known, or a pass that
         goes backward in two ways.
     """
+    method, batch, marked = traced(settings, num_classes, image_shape)
+    splicing = _Splicing(marked, passes)
+    operations = needed(splicing.operations, ())
+    lives = over_time(steps(operations, 0), memory=Pieces())  # all is constant
+    factor = splicing.factor
+    return StepCosts(
+        passes=splicing.counts,
+        multiply_adds=sum(each.multiply_adds.constant for each in operations),
+        variables=sum(round(factor(n) * n * size) for n, size in sizes_of_variables(method)),
+        batch=sum(spec.shape.num_elements() * spec.dtype.size for spec in batch.values()),
+        working=max(lives, default=0),
+        passes_wait=splicing.passes_wait(),
+    )
+
+
+def traced(
+    settings: config.Config, num_classes: int, image_shape: tuple[int, int, int]
+) -> tuple[Method, dict[str, tf.TensorSpec], Program]:
+    """(method, its batch, its step) of a run, with stand-ins for its networks."""
     run = settings.run
     unlabeled = run.labeled_batch * run.unlabeled_ratio
     method, _ = building.build_method(
@@ -73,35 +97,20 @@ def of_step(
         count = run.labeled_batch if view == "labeled" else unlabeled
         images = tf.TensorSpec([count, *image_shape], tf.uint8)
         batch[view] = tf.TensorSpec([count], tf.int64) if view == "index" else images
-    traced = tf.function(method.train_step, autograph=False).get_concrete_function(batch)
-    marked = program(
-        traced.graph, traced.graph.outputs, rows=None, keep=frozenset([stand_in.OPERATION])
-    )
-    splicing = _Splicing(marked, passes)
-    operations = needed(splicing.operations, ())
-    lives = over_time(steps(operations, 0))  # all is constant
-    factor = splicing.factor
-    return StepCosts(
-        passes=splicing.counts,
-        multiply_adds=sum(each.multiply_adds.constant for each in operations),
-        variables=sum(round(factor(n) * n * size) for n, size in map(_sizes, _variables(method))),
-        batch=sum(spec.shape.num_elements() * spec.dtype.size for spec in batch.values()),
-        working=max(lives, default=0),
-    )
+    function = tf.function(method.train_step, autograph=False).get_concrete_function(batch)
+    graph, keep = function.graph, frozenset([stand_in.OPERATION])
+    return method, batch, program(graph, graph.outputs, rows=None, keep=keep)
 
 
 def _stand_in(settings, num_classes, image_shape, role, replicas=1):
     return stand_in.build(num_classes, image_shape, role)
 
 
-def _variables(method):
-    """Those of a method and of its optimizers, each once."""
+def sizes_of_variables(method: Method) -> list[tuple[int, int]]:
+    """(values, bytes of one) of the variables of a method and of its optimizers, each once."""
     optimizers = [getattr(method, name) for name in method.optimizers]
-    return {id(v): v for owner in (method, *optimizers) for v in owner.variables}.values()
-
-
-def _sizes(variable):
-    return variable.shape.num_elements(), tf.as_dtype(variable.dtype).size
+    variables = {id(v): v for owner in (method, *optimizers) for v in owner.variables}.values()
+    return [(v.shape.num_elements(), tf.as_dtype(v.dtype).size) for v in variables]
 
 
 class _Splicing:
@@ -141,7 +150,7 @@ class _Splicing:
         for each, mark in marks:
             if mark is None:
                 sizes = tuple(
-                    self._scaled(t, b) for t, b in zip(_made(each), each.bytes, strict=True)
+                    self._scaled(t, b) for t, b in zip(made(each), each.bytes, strict=True)
                 )
                 self.operations.append(each._replace(bytes=sizes))
             elif mark == FORWARD:
@@ -152,6 +161,24 @@ class _Splicing:
     def factor(self, values: int) -> float:
         """By what a tensor of the weights of a stand-in is too small; 1 of any other tensor."""
         return next((f for size, f in self._factors.items() if values % size == 0), 1.0)
+
+    def passes_wait(self) -> bool:
+        """See StepCosts."""
+        begun: set[int] = set()  # numbers of the passes forward
+        before: dict[int, set[int]] = {}  # number of a tensor -> passes that it waits for
+        of_weights: set[int] = set()  # passes that the weights wait for
+        for each in self._marked.operations:
+            waits = set().union(*(before.get(number, ()) for number in each.inputs))
+            mark = stand_in.mark_of(each.source)
+            if mark == FORWARD:
+                waits |= of_weights | {each.outputs[1]}
+                begun.add(each.outputs[1])
+            elif mark is not None and not begun <= waits:
+                return False
+            if each.changes and self.factor(each.source.inputs[-1].shape.num_elements() or 1) != 1:
+                of_weights |= waits
+            before |= dict.fromkeys(each.outputs, waits)
+        return True
 
     def _scaled(self, tensor: tf.Tensor, size: Amount) -> Amount:
         values = tensor.shape.num_elements() or 1
@@ -203,7 +230,7 @@ class _Splicing:
         self._run(begun, mark, 1)
         if mark == BACKWARD:
             whole = tuple(begun.number(n) for n in traced.gradient if n is not None)
-            sizes = tuple(self._scaled(t, b) for t, b in zip(_made(each), each.bytes, strict=True))
+            sizes = tuple(self._scaled(t, b) for t, b in zip(made(each), each.bytes, strict=True))
             self.operations.append(Operation(whole, each.outputs, sizes, False, Amount(), None))
 
     def _run(self, begun: "_Pass", mark: str, part: int, counted: bool = True) -> None:
@@ -213,7 +240,7 @@ class _Splicing:
             self.counts[begun.role, mark] += begun.count
 
 
-def _made(operation: Operation) -> Sequence[tf.Tensor]:
+def made(operation: Operation) -> Sequence[tf.Tensor]:
     """The tensors whose sizes are those of an operation's outputs."""
     return operation.source.inputs[-1:] if operation.changes else operation.source.outputs
 

@@ -153,7 +153,8 @@ def test_a_group_halves_the_image_and_doubles_the_channels(nasnet, pnasnet):
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("nasnet_a_0_16", "at least 1 cell in each of its groups; received 0"),
+        ("nasnet_a_0_16", "at least 1 cell in each of its groups and at most 100; received 0"),
+        ("nasnet_a_101_16", "at most 100; received 101"),
         ("amoebanet_b_2_7", "at least 8 filters; received 7"),
     ],
 )

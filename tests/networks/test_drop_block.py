@@ -45,6 +45,15 @@ def test_the_threshold_of_draws_rises_to_the_papers_gamma(monkeypatch):
     assert float(layer.passes) == passes + 1
 
 
+@pytest.mark.parametrize("narrow", ["mixed_bfloat16", "mixed_float16"])
+def test_passes_are_counted_in_float32(narrow):
+    layer = DropBlock(0.2, 3, steps=10_000, dtype=narrow)
+    layer.build((1, 4, 4, 1))
+    layer.passes.assign(4_097)  # after which neither type counts on by one
+    outputs = layer(np.ones((1, 4, 4, 1)), training=True)
+    assert float(layer.passes) == 4_098 and outputs.dtype == narrow.removeprefix("mixed_")
+
+
 def test_as_much_is_dropped_as_is_asked_for_and_all_of_a_map_that_is_smaller():
     layer = DropBlock(0.1, 3, seed=1)
     outputs = np.asarray(layer(np.ones((200, 16, 16, 4), np.float32), training=True))

@@ -97,7 +97,8 @@ def test_patches_divide_the_image():
     ("name", "message"),
     [
         ("vit_h0", "patches of at least one pixel, .*patch=0"),
-        ("vit_0_64_4", "at least one layer, .*received depth=0"),
+        ("vit_0_64_4", "at least one layer and at most 1,000, .*received depth=0"),
+        ("vit_1001_64_4", "at least one layer and at most 1,000, .*received depth=1001"),
         ("vit_2_193_4", "a width that its heads divide; .*width=193, num_heads=3"),
         ("vit_x16", "network must be one of"),
     ],

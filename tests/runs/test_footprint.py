@@ -8,7 +8,7 @@ from mpl_tf import config
 from mpl_tf.images import memory
 from mpl_tf.networks.sizes import values_of_layers
 from mpl_tf.options import ConfigError
-from mpl_tf.runs import footprint
+from mpl_tf.runs import building, footprint
 
 # Of supervised learning: 20 images a step.
 SETTINGS = {"method": "supervised", "num_labeled": 20, "labeled_batch": 20, "network": "mlp"}
@@ -63,3 +63,24 @@ def test_memory_is_what_the_container_leaves(tmp_path, monkeypatch):
     assert memory.available() == 3000
     (tmp_path / "max").write_text("max\n")
     assert memory.available() > 1 << 20
+
+
+def test_a_network_is_refused_before_its_weights_are_made(there):
+    there(3 * 4 * (192 * 128 + 128 + 128 * 128 + 128))
+    made = config.make(SETTINGS | {"network": "mlp"})
+    with pytest.raises(ConfigError, match=r"network=mlp has more than 41,218 weights; .* 0.0 GiB"):
+        building.build_method(made, 10, (8, 8, 3), 0)
+    there(2**34)
+    made = config.make(SETTINGS | {"network": "resnet_14x64"})
+    text = r"network=resnet_14x64 has more than [\d,]+ weights; .* GiB .* 16.0 are there"
+    with pytest.raises(ConfigError, match=text):
+        building.build_method(made, 10, (8, 8, 3), 0)
+
+
+def test_weights_that_fit_are_those_of_the_seed(there):
+    there(2**34)
+    made = config.make(SETTINGS | {"network": "mlp"})
+    method, _ = building.build_method(made, 10, (8, 8, 3), 0)
+    free = building.network(made, 10, (8, 8, 3), "student")
+    for one, other in zip(method.student.weights, free.weights, strict=True):
+        assert (one.numpy() == other.numpy()).all()

@@ -68,6 +68,7 @@ def test_passes_and_what_they_multiply(passes, method, options, expected, again)
     # A pass that is computed again for its gradient needs no logits.
     total = sum(n * cost[name.split()[1]] for name, n in expected.items()) - again * 64 * 10
     assert step.multiply_adds == total
+    assert step.passes_wait == (method != "vat")
 
 
 def measured(settings):
@@ -100,6 +101,7 @@ def measured(settings):
         ("supervised", {"accumulate_steps": 2}),
         ("supervised", {"precision": "bfloat16"}),
         ("mpl", {}),
+        ("vat", {"recompute": True}),
     ],
 )
 def test_memory_is_within_15_percent_of_what_the_allocator_reports(passes, method, options):

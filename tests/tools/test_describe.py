@@ -48,6 +48,34 @@ def test_json_and_table_say_the_same(describe, capsys):
     assert "bfloat16" not in output
 
 
+def test_what_each_device_of_stages_needs(describe, capsys):
+    flags = [*SMALL, "--precision=float32", "--stages=2", "--accumulate_steps=2"]
+    assert describe.main([*flags, "--json"]) == 0
+    described = json.loads(capsys.readouterr().out)
+    (step,) = described["steps"]
+    first, last = step["stages"]
+    for name in ("trainable_parameters", "multiply_adds"):
+        assert first[name] + last[name] == described[name] and first[name] > last[name] > 0
+    assert step["variable_bytes"] - 8 < first["variable_bytes"] + last["variable_bytes"]
+    assert first["variable_bytes"] + last["variable_bytes"] <= step["variable_bytes"]
+    assert (first["batch_bytes"], last["batch_bytes"]) == (step["batch_bytes"], 0)
+    # Four images of float32 have entered the first stage, four of 128 features the last one.
+    assert (first["kept_bytes"], last["kept_bytes"]) == (4 * 4 * 8 * 8 * 3, 4 * 4 * 128)
+    # The gradient of a microbatch, what is added to it, and what the optimizer makes of them.
+    assert 4 * first["trainable_parameters"] < first["working_bytes"]
+    assert first["working_bytes"] < 8 * 4 * first["trainable_parameters"]
+    parts = ("variable_bytes", "batch_bytes", "kept_bytes", "working_bytes")
+    assert last["peak_bytes"] == sum(last[part] for part in parts)
+
+
+def test_the_output_says_where_memory_is_known_to_be_farther_off(describe, capsys):
+    assert describe.main([*SMALL, "--precision=float32", "--accumulate_steps=2"]) == 0
+    output = capsys.readouterr().out
+    assert "* float32, accumulate_steps=2: microbatches overlap" in output
+    assert "* float32, accumulate_steps=2: a peak of less than" in output
+    assert "order of its own" not in output
+
+
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
@@ -55,6 +83,8 @@ def test_json_and_table_say_the_same(describe, capsys):
         (["mlp", "--num_classes=1"], "--num_classes: must be at least 2; received 1"),
         (["mlp", "--unlabeled=3"], "unlabeled"),
         (["mlp", "--method=magic"], "method must be one of"),
+        ([*SMALL, "--stages=99"], "Take at most stages="),
+        ([*SMALL, "--stages=2", "--measure"], "--measure is for one device: leave --stages out"),
     ],
 )
 def test_misuse_is_explained(describe, capsys, wrong, message):

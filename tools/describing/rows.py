@@ -1,17 +1,22 @@
 """What a network is, and what a step with it costs in each way to take it, as JSON has it."""
 
-from collections.abc import Callable, Mapping
+import dataclasses
+import functools
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
+
+import keras
 
 from mpl_tf import config
 from mpl_tf.config import Config
 from mpl_tf.methods import METHODS
+from mpl_tf.networks import stage_passes
 from mpl_tf.networks.liveness import over_time
 from mpl_tf.networks.passes import Passes
 from mpl_tf.networks.programs import steps
 from mpl_tf.networks.unallocated import unallocated
 from mpl_tf.options import ConfigError
-from mpl_tf.runs import building, stand_in, step_costs
+from mpl_tf.runs import building, stage_costs, stand_in, step_costs
 
 # What is compared unless it is set.
 PRECISIONS = ("float32", "bfloat16")
@@ -50,10 +55,16 @@ def describe(
     taken = []
     for made in ways(settings):
         precision = made.compute.precision
+        built = functools.partial(_built, made, num_classes, image_shape)
         if precision not in passes:
-            passes[precision] = _passes(made, num_classes, image_shape)
+            passes[precision] = built(Passes)
         progress(f"Counting a step of {made.run.method}: {words(made)} ...")
-        taken.append(_of_step(made, num_classes, image_shape, passes[precision]))
+        step = _of_step(made, num_classes, image_shape, passes[precision])
+        count = made.compute.stages
+        if count > 1:
+            divided = built(lambda network, count=count: stage_passes.of_network(network, count))
+            step |= _of_stages(stage_costs.of_step(made, num_classes, image_shape, divided))
+        taken.append(step)
     views = METHODS[made.run.method].unlabeled_views
     students = {precision: of_roles["student"] for precision, of_roles in passes.items()}
     return {
@@ -73,7 +84,9 @@ def words(made: Config) -> str:
     """A way to take a step, as its options are written."""
     compute = made.compute
     parts = [compute.precision]
-    if compute.recompute:
+    if compute.stages > 1:
+        parts.append(f"stages={compute.stages}")
+    elif compute.recompute:
         parts.append("recompute")
     if compute.accumulate_steps > 1:
         parts.append(f"accumulate_steps={compute.accumulate_steps}")
@@ -83,7 +96,8 @@ def words(made: Config) -> str:
 def ways(settings: Mapping[str, Any]) -> list[Config]:
     """The configurations that are compared: one for each way to take a step.
 
-    Precision, and recomputation or accumulation, are varied unless they are set.
+    Precision, and recomputation or accumulation, are varied unless they are set; with stages, which
+    recompute anyway, precision alone.
 
     Args:
       settings: option name -> value, of the options of a run that are set.
@@ -99,7 +113,7 @@ def ways(settings: Mapping[str, Any]) -> list[Config]:
         )
     precisions = (made.compute.precision,) if "precision" in settings else PRECISIONS
     memory: list[dict[str, Any]] = [{}]
-    if not settings.keys() & {"recompute", "accumulate_steps"}:
+    if made.compute.stages == 1 and not settings.keys() & {"recompute", "accumulate_steps"}:
         memory.append({"recompute": True})
         parts = [n for n in range(2, _MICROBATCHES + 1) if made.run.labeled_batch % n == 0]
         memory += [{"accumulate_steps": n} for n in parts[-1:]]
@@ -110,19 +124,21 @@ def ways(settings: Mapping[str, Any]) -> list[Config]:
     ]
 
 
-def _passes(made: Config, num_classes: int, image_shape: Shape) -> dict[str, Passes]:
-    """Role -> passes of its network; those of one network are traced once."""
+def _built(
+    made: Config, num_classes: int, image_shape: Shape, of_network: Callable[[keras.Model], Any]
+) -> dict[str, Any]:
+    """Role -> what is made of its network; networks of one name are built once."""
     roles = [name.removesuffix("_optimizer") for name in METHODS[made.run.method].optimizers]
-    by_name: dict[str, Passes] = {}
-    passes = {}
+    by_name: dict[str, Any] = {}
+    by_role = {}
     for role in sorted(roles):
-        name = (role == "teacher" and made.run.teacher_network) or made.run.network
+        name = building.name_of(made, role)
         if name not in by_name:
             with unallocated():
                 network = building.network(made, num_classes, image_shape, role)
-            by_name[name] = Passes(network)
-        passes[role] = by_name[name]
-    return passes
+            by_name[name] = of_network(network)
+        by_role[role] = by_name[name]
+    return by_role
 
 
 def _of_network(passes: Passes) -> dict[str, Any]:
@@ -143,11 +159,14 @@ def _activations(passes: Passes) -> dict[str, int]:
 def _of_step(
     made: Config, num_classes: int, image_shape: Shape, passes: Mapping[str, Passes]
 ) -> dict[str, Any]:
-    costs = step_costs.of_step(made, num_classes, image_shape, passes)
     compute = made.compute
+    if compute.stages > 1:  # what they compute: all passes twice, as with recompute on one device
+        on_one = dataclasses.replace(compute, stages=1, recompute=True)
+        made = dataclasses.replace(made, compute=on_one)
+    costs = step_costs.of_step(made, num_classes, image_shape, passes)
     return {
         "precision": compute.precision,
-        "recompute": compute.recompute,
+        "recompute": made.compute.recompute,
         "accumulate_steps": compute.accumulate_steps,
         "passes": [
             {"network": role, "pass": _WORDS[mark], "images": images}
@@ -158,4 +177,24 @@ def _of_step(
         "batch_bytes": costs.batch,
         "working_bytes": costs.working,
         "peak_bytes": costs.peak,
+        "passes_wait": costs.passes_wait,
+        "stages": [],
+    }
+
+
+def _of_stages(devices: Sequence[stage_costs.StageCosts]) -> dict[str, Any]:
+    """What a device needs of each; the peak of the step is that of the one that needs most."""
+    return {
+        "stages": [
+            {
+                "trainable_parameters": each.parameters,
+                "multiply_adds": each.multiply_adds,
+                "variable_bytes": each.variables,
+                "batch_bytes": each.batch,
+                "kept_bytes": each.kept,
+                "working_bytes": each.working,
+                "peak_bytes": each.peak,
+            }
+            for each in devices
+        ]
     }

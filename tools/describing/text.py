@@ -3,6 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+# Bytes below which single pieces of memory matter.
+_SMALL = 64 * 2**20
+
 
 def lines(description: Mapping[str, Any]) -> list[str]:
     """The text of what `rows.describe` gives."""
@@ -33,12 +36,57 @@ def lines(description: Mapping[str, Any]) -> list[str]:
         heads += ["measured", "peak / measured"]
     table = [heads]
     for each in steps:
-        cells = [_way(each), f"{each['multiply_adds'] / 1e9:,.1f}", *(size(each[k]) for k in keys)]
+        name = f"{_way(each)} on one device" if each["stages"] else _way(each)
+        cells = [name, f"{each['multiply_adds'] / 1e9:,.1f}", *(size(each[k]) for k in keys)]
         if measured:
             peak = each["measured_peak_bytes"]
             cells += [size(peak), f"{each['peak_bytes'] / peak:.2f}"]
         table.append(cells)
-    return [*text, "", *_aligned(table)]
+    text += ["", *_aligned(table)]
+    for each in steps:
+        text += _of_stages(each)
+    return [*text, *_doubts(steps)]
+
+
+def _of_stages(step):
+    devices = step["stages"]
+    if not devices:
+        return []
+    total = sum(each["multiply_adds"] for each in devices)
+    heads = ["", "parameters", "of the multiply-adds", "variables", "batch", "kept", "working"]
+    keys = ("variable_bytes", "batch_bytes", "kept_bytes", "working_bytes", "peak_bytes")
+    table = [[*heads, "peak"]]
+    for place, each in enumerate(devices):
+        share = f"{100 * each['multiply_adds'] / total:.1f}%"
+        parameters = f"{each['trainable_parameters']:,}"
+        table.append([f"device {place}", parameters, share, *(size(each[k]) for k in keys)])
+    return ["", f"{_way(step)}, {len(devices)} devices:", *_aligned(table)]
+
+
+def _doubts(steps):
+    """What is known to be farther off than 15%."""
+    steps = [each for each in steps if not each["stages"]]
+    loose = [_way(each) for each in steps if not each["passes_wait"]]
+    parts = [_way(each) for each in steps if each["accumulate_steps"] > 1]
+    small = [_way(each) for each in steps if each["peak_bytes"] < _SMALL]
+    doubts = []
+    if loose:
+        doubts += [
+            f"* {'; '.join(loose)}: not all passes wait for those before.",
+            "  TensorFlow runs them in an order of its own, another one in each run; 0.7 to 0.9 of",
+            "  this peak was measured. --recompute and --accumulate_steps put them in order.",
+        ]
+    if parts:
+        doubts += [
+            f"* {'; '.join(parts)}: microbatches overlap a little;",
+            "  1.1 to 1.35 of this peak was measured.",
+        ]
+    if small:
+        doubts += [
+            f"* {'; '.join(small)}: a peak of less than",
+            "  64 MiB depends on what pieces of memory are free; 0.8 to 1.2 of it was measured.",
+        ]
+    return ["", *doubts] if doubts else []
 
 
 def size(count: int) -> str:
@@ -51,7 +99,9 @@ def size(count: int) -> str:
 
 def _way(step: Mapping[str, Any]) -> str:
     parts = [step["precision"]]
-    if step["recompute"]:
+    if step["stages"]:
+        parts.append(f"stages={len(step['stages'])}")
+    elif step["recompute"]:
         parts.append("recompute")
     if step["accumulate_steps"] > 1:
         parts.append(f"accumulate_steps={step['accumulate_steps']}")
