@@ -188,3 +188,16 @@ def test_there_are_two_parts_to_finetune(rng, endless):
     method = trained(endless, batch(rng, SIDE), steps=1)
     with pytest.raises(ValueError, match="part must be all or classifier; received 'head'"):
         method.finetune(endless(batch(rng, SIDE)), steps=1, part="head")
+
+
+def test_a_file_of_weights_has_the_network_that_was_finetuned_at_that_size(rng, endless, tmp_path):
+    path, large = str(tmp_path / "all.weights.h5"), batch(rng, LARGER)
+    method = trained(endless, batch(rng, SIDE), steps=1, eval_image_size=LARGER)
+    method.finetune(endless(large), steps=1, part="classifier", optimizer="sgd", verbose=0)
+    method.save_weights(path)
+    fresh = mpl_tf.Supervised(network(7))
+    fresh.compile("sgd", eval_image_size=LARGER, run_eagerly=True)
+    fresh.load_weights(path)
+    probs = [each.predict(large["labeled"], verbose=0) for each in (fresh, method)]
+    np.testing.assert_array_equal(*probs)
+    assert fresh.delivered == "finetuned"
