@@ -125,7 +125,7 @@ def split_cpu(count: int, purpose: str) -> None:
     except RuntimeError as error:
         if len(tf.config.list_logical_devices("CPU")) < count:
             raise ConfigError(
-                f"{purpose}: TensorFlow is in use already and cannot split the CPU: {error}"
+                f"{purpose}: TensorFlow is in use already and cannot split the CPU: {error}."
             ) from error
 
 

@@ -73,13 +73,13 @@ def _doubts(steps):
     if loose:
         doubts += [
             f"* {'; '.join(loose)}: not all passes wait for those before.",
-            "  TensorFlow runs them in an order of its own, another one in each run; 0.7 to 0.9 of",
+            "  TensorFlow runs them in an order of its own, another one in each run; 0.7 to 0.95 of",
             "  this peak was measured. --recompute and --accumulate_steps put them in order.",
         ]
     if parts:
         doubts += [
             f"* {'; '.join(parts)}: microbatches overlap a little;",
-            "  1.1 to 1.35 of this peak was measured.",
+            "  0.95 to 1.35 of this peak was measured.",
         ]
     if small:
         doubts += [
