@@ -40,7 +40,7 @@ class StagePasses:
 
         Args:
           order: ONCE, the gradient by the weights and by what enters the stage; or TWICE, the
-            gradient of its product with a direction.
+            derivative by what comes back from the next stage of its product with a direction.
           images: how many go through at once.
         """
         made, results = self._once if order == ONCE else self._twice
@@ -66,7 +66,7 @@ class StagePasses:
             directions = tensors[len(sources) + len(self._writes) :]
             state = [tf.convert_to_tensor(v) for v in stage.state]
             with tf.GradientTape(watch_accessed_variables=False) as outer:
-                outer.watch([*of_sources, *upstream])
+                outer.watch(upstream)
                 with tf.GradientTape(watch_accessed_variables=False) as tape:
                     tape.watch(of_sources)
                     weights = of_sources[count:]
@@ -75,7 +75,7 @@ class StagePasses:
             if directions:
                 pairs = [(g, d) for g, d in zip(gradient, directions, strict=True) if g is not None]
                 gradient, along = zip(*pairs, strict=True)
-                gradient = outer.gradient(list(gradient), [*of_sources, *upstream], list(along))
+                gradient = outer.gradient(list(gradient), list(upstream), list(along))
             return [each for each in gradient if each is not None]
 
         graph = tf.function(run, autograph=False).get_concrete_function(*inputs).graph

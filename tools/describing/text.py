@@ -73,8 +73,8 @@ def _doubts(steps):
     if loose:
         doubts += [
             f"* {'; '.join(loose)}: not all passes wait for those before.",
-            "  TensorFlow runs them in an order of its own, another one in each run; 0.7 to 0.95 of",
-            "  this peak was measured. --recompute and --accumulate_steps put them in order.",
+            "  TensorFlow runs them in an order of its own, another one in each run; 0.7 to 0.95",
+            "  of this peak was measured. --recompute and --accumulate_steps put them in order.",
         ]
     if parts:
         doubts += [
