@@ -50,7 +50,8 @@ class Draws:
         key = random.fold_in(self.seed, index)
         bits = tf.random.stateless_uniform(shape, key, None, None, tf.uint32, alg="philox")
         if dtype.is_floating:
-            batch = tf.cast(bits & 0x7FFFFF, dtype) * 2.0**-23 * (high - low) + low
+            width = tf.constant(high, dtype) - tf.constant(low, dtype)  # rounded as it rounds it
+            batch = tf.cast(bits & 0x7FFFFF, dtype) * 2.0**-23 * width + low
         else:
             batch = tf.cast(bits % tf.constant(high - low, tf.uint32), dtype) + low
         last = self.total if self.count is None else self.first + self.count

@@ -132,13 +132,15 @@ def test_draws_are_those_of_tensorflow():
 
     def draws(seed):
         of = Draws(seed, 1000).child(3)
-        return tf.stack([of.uniform(1, -2.5, 7.0), tf.cast(of.integers(2, 4, 19), tf.float32)])
+        integers = tf.cast(of.integers(2, 4, 19), tf.float32)
+        return tf.stack([of.uniform(1, -2.5, 7.0), of.uniform(3, 0.9, 1.1), integers])
 
     seed = np.array([8, 9])
     plain, compiled = both(draws, seed)
     child = random.fold_in(tf.constant(seed), 3)
     expected = [
         tf.random.stateless_uniform([1000], random.fold_in(child, 1), -2.5, 7.0),
+        tf.random.stateless_uniform([1000], random.fold_in(child, 3), 0.9, 1.1),  # width 0.20000005
         tf.random.stateless_uniform([1000], random.fold_in(child, 2), 4, 19, tf.int32),
     ]
     np.testing.assert_array_equal(plain, np.stack([each.numpy() for each in expected]))
