@@ -19,6 +19,11 @@ import sys
 import textwrap
 from collections.abc import Sequence
 
+from mpl_tf import console
+
+if __name__ == "__main__":
+    console.start(sys.argv)  # first, because it imports TensorFlow without its messages
+
 from mpl_tf.engine.method import Method
 from mpl_tf.methods import METHODS
 

@@ -15,12 +15,12 @@ import numpy as np
 import jax_training
 import step_program
 from mpl_tf import files
-from mpl_tf.data.dataset import Images, Source
 from mpl_tf.options import ConfigError
 
 if TYPE_CHECKING:  # imported when they are needed: TensorFlow and JAX take seconds
     import jax
 
+    from mpl_tf.data.dataset import Images, Source
     from mpl_tf.runs.experiment import Experiment
 
 _TOOLS = os.path.dirname(os.path.abspath(__file__))
@@ -32,6 +32,8 @@ _LARGEST = 50_000_000  # bytes of a file
 
 def image_parts(source: Source) -> list[Images]:
     """The parts of a source that have positions, as they follow each other in the files."""
+    from mpl_tf.data.dataset import Images
+
     parts = (source.train, source.unlabeled, source.validation, source.test)
     return [part for part in parts if isinstance(part, Images)]
 

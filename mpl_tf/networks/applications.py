@@ -9,7 +9,7 @@ import keras
 import numpy as np
 from keras import layers
 
-from mpl_tf.networks import heads, learned, parts, published, remade, scaling
+from mpl_tf.networks import heads, learned, parts, published, remade, scaling, stems
 from mpl_tf.networks.architecture import Architecture
 from mpl_tf.networks.initializers import layer_seeds
 from mpl_tf.options import ConfigError, hint
@@ -184,13 +184,8 @@ def fetch(side: int, *, name: str) -> None:
 
 
 def _check_input_shape(name: str, input_shape: tuple[int, ...]) -> None:
-    least = _LEAST_SIZE.get(_family(name), 32)
-    height, width, channels = input_shape
-    if min(height, width) < least:
-        raise ConfigError(
-            f"keras:{name} needs images of at least {least}x{least} pixels; "
-            f"received {height}x{width}."
-        )
+    stems.check_sides(f"keras:{name}", _LEAST_SIZE.get(_family(name), 32), input_shape)
+    channels = input_shape[-1]
     if channels not in (1, 3):
         raise ConfigError(f"keras:{name} needs images of 1 or 3 channels; received {channels}.")
 

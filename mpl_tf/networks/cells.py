@@ -105,11 +105,8 @@ def build(
     """
     check(repeats, filters)
     spec, large = FAMILIES[family], not stems.is_small(stem, input_shape)
-    if large and min(input_shape[:2]) < 3:
-        raise ConfigError(
-            "a network of cells with the large stem needs images of at least 3x3 pixels; "
-            f"received {input_shape[0]}x{input_shape[1]}. The small stem takes any."
-        )
+    if large:
+        stems.check_sides("a network of cells with the large stem", 3, input_shape)
     seeds = layer_seeds(seed)
     operations = Operations(seeds, synchronized)
     plan = _plan(spec, repeats, filters, large)

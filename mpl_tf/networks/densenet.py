@@ -112,12 +112,10 @@ def _check(
             f"received blocks={blocks}, growth={growth}."
         )
     least = 2 ** (len(blocks) - 1) * (1 if is_small else 4)
-    if min(input_shape[:2]) < least:
-        raise ConfigError(
-            f"a DenseNet of {len(blocks)} blocks with the {'small' if is_small else 'large'} stem "
-            f"needs images of at least {least}x{least} pixels; received "
-            f"{input_shape[0]}x{input_shape[1]}."
-        )
+    stem = "small" if is_small else "large"
+    stems.check_sides(
+        f"a DenseNet of {len(blocks)} blocks with the {stem} stem", least, input_shape
+    )
 
 
 def _parse(depth: str, growth: str = "") -> dict[str, Any]:

@@ -6,6 +6,7 @@ from typing import Any
 import keras
 from keras import layers
 
+from mpl_tf.networks.stems import check_sides
 from mpl_tf.options import ConfigError
 
 Size = int | tuple[int, int]
@@ -109,8 +110,5 @@ def check(blocks: tuple[int, ...], width: float, input_shape: tuple[int, ...] = 
             "inception_v4 and polynet need at least 1 block A, 1 B and 1 C, and a width greater "
             f"than 0; received {', '.join(map(str, blocks))} and {width:g}."
         )
-    if input_shape and min(input_shape[:2]) < _LEAST_SIDE:
-        raise ConfigError(
-            f"inception_v4 and polynet need images of at least {_LEAST_SIDE}x{_LEAST_SIDE} pixels; "
-            f"received {input_shape[0]}x{input_shape[1]}. Take --image_size={_LEAST_SIDE}, or more."
-        )
+    if input_shape:
+        check_sides("inception_v4 and polynet", _LEAST_SIDE, input_shape)

@@ -6,6 +6,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from mpl_tf.networks.layers import all_layers
+from mpl_tf.networks.patches import Tokens
 from mpl_tf.networks.remade import first_line
 from mpl_tf.networks.stages import is_open
 from mpl_tf.options import ConfigError
@@ -28,7 +30,8 @@ def resized(network: keras.Model, size: Sequence[int], name: str = "") -> keras.
       its size.
 
     Raises:
-      ConfigError: it takes no images, or a layer depends on their size.
+      ConfigError: it takes no images, it learns positions of patches, or another layer depends on
+        the size of its images.
     """
     shape = network.input_shape[1:]
     name = name or network.name
@@ -36,24 +39,38 @@ def resized(network: keras.Model, size: Sequence[int], name: str = "") -> keras.
         raise ConfigError(f"{name} takes no images [N, H, W, C], whose size could be another.")
     if tuple(size) == tuple(shape[:2]):
         return network
+    if any(isinstance(layer, Tokens) for layer in all_layers(network)):
+        # Also where as many patches fit into the images, with some pixels left over.
+        raise _made_for(shape, size, name, "it learns a position for each patch of its images")
     images = keras.Input((*size, shape[-1]), dtype=network.inputs[0].dtype)
     try:
         made = _of(network, images)
         # Shapes that layers announce need not be those of what they compute.
         computed = tf.function(lambda x: made(x, training=False), autograph=False)
         computed.get_concrete_function(tf.TensorSpec(made.input_shape, images.dtype))
-    except Exception as error:  # whatever a layer raises on maps of other sizes
-        raise ConfigError(
-            f"{name} is made for images of {_text(shape)} pixels, and cannot be used on "
-            f"{_text(size)}. Networks for images of any size take the mean of their last maps over "
-            f"all places, as resnet_50 does. Keras says: {first_line(error)}"
-        ) from error
+    except _Refused as error:
+        raise _made_for(shape, size, name, str(error)) from error
+    except Exception as error:  # whatever a layer raises that announces another shape
+        reason = f"one of its layers gives another shape than it says: {first_line(error)}"
+        raise _made_for(shape, size, name, reason) from error
     if made.output_shape != network.output_shape:
         raise ConfigError(
             f"{name} gives outputs of shape {network.output_shape} for images of {_text(shape)} "
             f"pixels, and of {made.output_shape} for {_text(size)}."
         )
     return made
+
+
+class _Refused(Exception):  # noqa: N818 - what happened, for `resized` alone
+    """A layer cannot take what it is given; the message says which, and what."""
+
+
+def _made_for(shape: Sequence[int], size: Sequence[int], name: str, reason: str) -> ConfigError:
+    return ConfigError(
+        f"{name} is made for images of {_text(shape)} pixels, and cannot be used on {_text(size)}: "
+        f"{reason}. Networks for images of any size take the mean of their last maps over all "
+        "places, as resnet_50 does."
+    )
 
 
 def _of(network: keras.Model, inputs: Any) -> keras.Model:
@@ -76,7 +93,14 @@ def _call(layer: keras.Operation, *args: Any, **kwargs: Any) -> Any:
         if shapes != [tensor.shape for tensor in layer.inputs]:
             taken = zip(shapes, layer.inputs, strict=True)
             layer = _of(layer, [keras.Input(s[1:], dtype=t.dtype) for s, t in taken])
-    return layer(*args, **kwargs)
+    try:
+        return layer(*args, **kwargs)
+    except _Refused:
+        raise
+    except Exception as error:  # Keras has no common error for shapes that do not fit
+        given = ", ".join(str(list(t.shape[1:])) for t in keras.tree.flatten(args))
+        kind = type(layer).__name__
+        raise _Refused(f"its layer {layer.name} ({kind}) cannot take {given} an image") from error
 
 
 def _text(size: Sequence[int]) -> str:

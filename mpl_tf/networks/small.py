@@ -7,6 +7,7 @@ from mpl_tf.networks.architecture import Architecture
 from mpl_tf.networks.initializers import he_normal_out, layer_seeds
 from mpl_tf.networks.pooling import MaxPooling
 from mpl_tf.networks.precision import full
+from mpl_tf.networks.stems import check_sides
 
 
 def build(
@@ -21,7 +22,7 @@ def build(
 
     Args:
       num_classes: number of classes K.
-      input_shape: (height, width, channels) of the images, each side at least 4 pixels.
+      input_shape: (height, width, channels) of the images, at least 2 pixels high and wide.
       seed: of the initial weights and the dropout masks.
       width: channels of the first pair; the second has twice as many.
       dropout: in [0, 1), dropout before the head.
@@ -29,7 +30,11 @@ def build(
 
     Returns:
       keras.Model, images [N, H, W, C] with values 0 to 255 -> logits [N, K].
+
+    Raises:
+      ConfigError: the images are too small.
     """
+    check_sides("small", 2, input_shape)
     seeds = layer_seeds(seed)
     x = inputs = keras.Input(input_shape)
     x = layers.Rescaling(1 / 127.5, offset=-1)(x)

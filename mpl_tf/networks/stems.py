@@ -1,9 +1,24 @@
-"""Where a network for large images begins, and its variant for small ones."""
+"""Where a network begins: the least images, and stems for small and for large ones."""
 
 from mpl_tf.options import ConfigError
 
 STEMS = ("auto", "small", "large")
 _LEAST_SIDE_OF_LARGE = 64  # pixels
+
+
+def check_sides(name: str, least: int, input_shape: tuple[int, ...]) -> None:
+    """Raises ConfigError unless images are as large as a network needs them.
+
+    Args:
+      name: of the network, for the message.
+      least: height and width in pixels.
+      input_shape: (height, width, ...) of the images.
+    """
+    if min(input_shape[:2]) < least:
+        raise ConfigError(
+            f"{name} needs images of at least {least}x{least} pixels; received "
+            f"{input_shape[0]}x{input_shape[1]}. --image_size sets their size."
+        )
 
 
 def is_small(stem: str, input_shape: tuple[int, ...]) -> bool:

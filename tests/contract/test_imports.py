@@ -119,6 +119,17 @@ def test_importing_the_package_does_not_import_tensorflow():
     assert "tensorflow" not in loaded_by("import mpl_tf")
 
 
+def test_tools_load_tensorflow_when_it_is_silenced():
+    tools = PACKAGE.parent / "tools"
+    texts = {path.stem: path.read_text(encoding="utf-8") for path in sorted(tools.glob("*.py"))}
+    scripts = {name: text for name, text in texts.items() if "__main__" in text}
+    # Those that do not silence it before their imports leave that to the runner of commands.
+    names = [name for name, text in scripts.items() if "console.start(" not in text]
+    assert {"describe", "export_training", "import_training"} <= {*names}
+    loaded = loaded_by(f"sys.path.append({str(tools)!r}); import {', '.join(names)}")
+    assert {*names} <= {*loaded} and "tensorflow" not in loaded
+
+
 def test_a_method_loads_no_data_no_server_and_no_run():
     loaded = loaded_by("import mpl_tf.methods.fixmatch")
     assert "mpl_tf.methods.fixmatch" in loaded

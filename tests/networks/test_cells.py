@@ -164,7 +164,7 @@ def test_numbers_that_make_no_network_are_refused(name, message):
 
 
 def test_images_that_the_large_stem_cannot_take_are_refused():
-    with pytest.raises(ConfigError, match=r"at least 3x3 pixels; received 2x9\. The small stem"):
+    with pytest.raises(ConfigError, match=r"at least 3x3 pixels; received 2x9\. --image_size"):
         cells.build(10, (2, 9, 3), stem="large")
     with pytest.raises(ConfigError, match="stem must be one of auto, small, large; received 'big'"):
         cells.build(10, (8, 8, 3), stem="big")

@@ -113,7 +113,7 @@ def test_numbers_that_make_no_network_are_refused(name, received):
 
 @pytest.mark.parametrize("name", SMALL)
 def test_images_of_less_than_75_pixels_are_refused(name):
-    with pytest.raises(ConfigError, match=r"at least 75x75 pixels; received 80x74\. Take --image_"):
+    with pytest.raises(ConfigError, match=r"at least 75x75 pixels; received 80x74\. --image_size"):
         find(name)(10, (80, 74, 3))
 
 
