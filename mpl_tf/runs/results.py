@@ -11,7 +11,7 @@ import numpy as np
 
 from mpl_tf import console, files
 from mpl_tf.console import log
-from mpl_tf.data.dataset import Images
+from mpl_tf.data.dataset import Images, Source
 from mpl_tf.engine.method import Method
 from mpl_tf.engine.roles import ROLES
 from mpl_tf.features.tables import Features
@@ -171,8 +171,13 @@ def _accuracy(logits: Mapping[str, np.ndarray], images: Images | None) -> dict[s
     }
 
 
-def announce(experiment: Experiment) -> None:
-    """Says what is about to run."""
+def announce(experiment: Experiment, explicit: Mapping[str, Any] | None = None) -> None:
+    """Says what is about to run.
+
+    Args:
+      experiment: the run.
+      explicit: option name -> value, of those that somebody set; None if nobody sets any.
+    """
     run, split, method = experiment.config.run, experiment.split, experiment.method
     features = experiment.features
     parts = {name: getattr(split, name) for name in ("labeled", "unlabeled", "validation", "test")}
@@ -182,6 +187,9 @@ def announce(experiment: Experiment) -> None:
         f"{type(method).__name__} on {run.dataset}: {sizes} images of {height}x{width}x{channels}, "
         f"{len(split.class_names)} classes"
     )
+    has_choice = explicit is not None and not explicit.keys() & {"num_validation", "split_file"}
+    if split.validation is None and has_choice:
+        log.info(_without_validation(split.source))
     if experiment.eval_split is not None:
         height, width, _ = experiment.eval_split.labeled.shape
         log.info(
@@ -197,6 +205,18 @@ def announce(experiment: Experiment) -> None:
         log.info("Hidden labels of unlabeled images: for pseudo_label_accuracy in the log alone")
     method.warn_of_shortfall(run.steps, run.labeled_batch * run.unlabeled_ratio)
     log.info(f"Run folder: {experiment.path}")
+
+
+def _without_validation(source: Source) -> str:
+    """That there are no validation images, why, and how there would be some."""
+    counts = np.bincount(source.train.labels, minlength=len(source.class_names))
+    smallest = int(counts.min())
+    text = "No validation images, and so no accuracy in the curves"
+    if smallest == 1:
+        return f"{text}: a class has one label alone, which training needs"
+    if smallest < 10:
+        text += f": a class has {smallest} labels, and of fewer than 10 none are set aside"
+    return f"{text}. --num_validation=N takes N of the labeled images, a multiple of {len(counts)}"
 
 
 def _beside(features: Features) -> str:

@@ -122,7 +122,7 @@ def train_and_evaluate(
         picture = os.path.join(path, folder.VIEWS)
         drawn = views_grid.draw(picture, experiment)
         metrics_log.show_setup(path, flat, picture if drawn else None)
-        results.announce(experiment)
+        results.announce(experiment, explicit)
         experiment.prepare()
         head_start.start(experiment)
         devices.wait_for_all(strategy)

@@ -1,0 +1,77 @@
+"""What a run says of its images before it trains."""
+
+import logging
+
+import numpy as np
+import PIL.Image
+import pytest
+
+from mpl_tf import config
+from mpl_tf.runs import training
+
+SMALL = {"method": "supervised", "network": "mlp", "image_size": 8, "labeled_batch": 2, "steps": 4}
+NONE = "No validation images, and so no accuracy in the curves"
+
+
+class Stopped(Exception):  # noqa: N818 - nothing went wrong
+    """In place of training."""
+
+
+@pytest.fixture
+def announced(tmp_path, monkeypatch, messages):
+    """announced(counts, parts, **settings): what a start says, of so many images of the classes."""
+
+    def stop(experiment):
+        raise Stopped
+
+    monkeypatch.setattr(training.phases, "fit", stop)
+    monkeypatch.setattr(training.views_grid, "draw", lambda path, experiment: None)
+    pixels = np.arange(192, dtype=np.uint8).reshape(8, 8, 3)
+
+    def start(counts, parts=("labeled",), **settings):
+        for part in parts:
+            for name, count in zip("abc", counts, strict=True):
+                (tmp_path / "images" / part / name).mkdir(parents=True)
+                for index in range(count):
+                    path = tmp_path / "images" / part / name / f"{index}.bmp"
+                    PIL.Image.fromarray(pixels + np.uint8(index)).save(path)
+        explicit = {**SMALL, "dataset": f"folder:{tmp_path / 'images'}", **settings}
+        messages(logging.INFO)
+        with pytest.raises(Stopped):
+            made = config.make(explicit)
+            training.train_and_evaluate(made, str(tmp_path / "run"), explicit=explicit)
+        return messages(logging.INFO)
+
+    return start
+
+
+def test_a_folder_with_few_labels_says_that_nothing_is_validated(announced):
+    said = announced((9, 12, 30))
+    assert said.count(NONE) == 1
+    assert f"{NONE}: a class has 9 labels, and of fewer than 10 none are set aside. " in said
+    assert "--num_validation=N takes N of the labeled images, a multiple of 3" in said
+
+
+def test_one_label_cannot_be_spared(announced):
+    said = announced((1, 12, 30))
+    assert f"{NONE}: a class has one label alone, which training needs" in said
+    assert "--num_validation" not in said
+
+
+def test_all_labels_that_are_asked_for_are_for_training(announced):
+    said = announced((10, 10, 10), num_labeled=30)
+    assert f"{NONE}. --num_validation=N takes" in said
+
+
+@pytest.mark.parametrize(
+    ("counts", "parts", "settings"),
+    [
+        ((10, 12, 30), ("labeled",), {}),
+        ((9, 9, 9), ("labeled", "validation"), {}),
+        ((9, 9, 9), ("labeled",), {"num_validation": 0}),
+        ((9, 9, 9), ("labeled",), {"num_validation": 6}),
+    ],
+)
+def test_nothing_is_said_where_there_are_some_or_somebody_chose(announced, counts, parts, settings):
+    said = announced(counts, parts, **settings)
+    assert "Network mlp" in said and NONE not in said
