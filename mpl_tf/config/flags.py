@@ -93,6 +93,18 @@ def _sections(method: str) -> list[tuple[str, Sequence[dataclasses.Field]]]:
     return [(title, dataclasses.fields(group)) for title, group in groups]
 
 
+def read(argv: Sequence[str]) -> dict[str, Any]:
+    """What a command line sets, of all flags: name -> value; see `cli.read`.
+
+    Raises:
+      ConfigError: the arguments cannot be used.
+    """
+    fields = _all_fields()
+    settings, files = cli.read(argv, fields)
+    cli.refuse_files(files, fields)
+    return settings
+
+
 def parse(argv: Sequence[str]) -> Job:
     """A command line as the run that it asks for.
 
@@ -103,9 +115,7 @@ def parse(argv: Sequence[str]) -> Job:
       ConfigError: the arguments cannot be used.
       cli.HelpRequested: `--help` is among them.
     """
-    fields = _all_fields()
-    settings, files = cli.read(argv, fields)
-    cli.refuse_files(files, fields)
+    settings = read(argv)
     help_requested = settings.pop("help", False)
     names = {field.name for field in dataclasses.fields(Launch)}
     launch = Launch(**{name: settings.pop(name) for name in names & settings.keys()})

@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 from collections.abc import Callable, Mapping
-from typing import Protocol, runtime_checkable
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 import tensorflow as tf
@@ -210,6 +210,24 @@ class Source:
         return images if others is None else others.following(images)
 
 
+class Form(NamedTuple):
+    """What the images of a dataset are, as they are read; 0 where nobody can tell.
+
+    Attributes:
+      side: height and width in pixels.
+      channels: 1 or 3.
+      num_classes: number of classes K.
+    """
+
+    side: int = 0
+    channels: int = 0
+    num_classes: int = 0
+
+
+def _form_unknown(options: DataConfig) -> Form:
+    return Form(options.image_size)
+
+
 @dataclasses.dataclass(frozen=True)
 class Dataset:
     """A source of images.
@@ -222,6 +240,8 @@ class Dataset:
       unlabeled: images in addition that have no labels; None if that is not known.
       side: of the images in pixels, if they come in no other; else 0.
       is_joined: whether the pool of a run has training images beside those.
+      form: what the images are, for options that read them: found offline, by a look at files at
+        most, which are not decoded.
     """
 
     load: Callable[[DataConfig], Source]
@@ -231,6 +251,7 @@ class Dataset:
     unlabeled: int | None = None
     side: int = 0
     is_joined: bool = True
+    form: Callable[[DataConfig], Form] = _form_unknown
 
     def pool_size(self, training_images: int) -> int | None:
         """Unlabeled images of a run; None if that is not known.

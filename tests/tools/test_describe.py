@@ -2,6 +2,7 @@
 
 import json
 
+import PIL.Image
 import pytest
 
 # Name, side, classes -> trainable parameters.
@@ -68,12 +69,92 @@ def test_what_each_device_of_stages_needs(describe, capsys):
     assert last["peak_bytes"] == sum(last[part] for part in parts)
 
 
+def test_stages_are_those_of_all_networks(describe, capsys):
+    flags = [*SMALL, "--method=mpl", "--precision=float32", "--stages=2", "--accumulate_steps=2"]
+    assert describe.main([*flags, "--json"]) == 0
+    described = json.loads(capsys.readouterr().out)
+    (step,) = described["steps"]
+    parameters = sum(stage["trainable_parameters"] for stage in step["stages"])
+    assert parameters == 2 * described["trainable_parameters"]
+    assert described["networks"] == {"student": "mlp", "teacher": "mlp"}
+    assert step["caveats"] == ["what devices need for stages was measured on none."]
+    assert describe.main(flags) == 0
+    output = capsys.readouterr().out
+    assert "each with its stage of student and teacher, which are counted together:" in output
+
+
+def test_activations_are_those_that_one_counts_by_hand(describe, capsys):
+    """Of the mlp, with 192 values of an image, 128 units and 10 classes; the head is float32."""
+    assert describe.main([*SMALL, "--json"]) == 0
+    counted = json.loads(capsys.readouterr().out)["activation_bytes"]
+    # Scaled images beside the first units. A gradient needs scaled images, what the hidden layers
+    # and dropout give, and its mask, a byte each; logits are there, too.
+    kept = 192 + 128 + 128 + 128
+    assert counted["float32"] == {"inference": 4 * (192 + 128), "kept": 4 * (kept + 10) + 128}
+    # The last units beside what the head is given of them, in float32; no weights that are cast.
+    half = 2 * (kept - 128) + 4 * (128 + 10) + 128
+    assert counted["bfloat16"] == {"inference": (2 + 4) * 128, "kept": half}
+
+
+def described_of(describe, capsys, *flags):
+    ways = ["--precision=float32", "--recompute"]
+    assert describe.main(["mlp", "--method=supervised", *ways, *flags, "--json"]) == 0
+    described = json.loads(capsys.readouterr().out)
+    assert describe.main(["mlp", "--method=supervised", *ways, *flags]) == 0
+    shape, classes = described["image_shape"], described["num_classes"]
+    return (*shape, classes), described, capsys.readouterr().out
+
+
+def test_images_are_those_of_the_dataset_that_is_named(describe, capsys, tmp_path):
+    form, described, output = described_of(describe, capsys, "--dataset=digits")
+    assert form == (8, 8, 1, 10) and described["assumed"] == [] and "assumed" not in output
+    assert described["defaults"] == {"labeled_batch": 32}
+    assert "  by default, as for --dataset=digits: --labeled_batch=32\n" in output
+
+    flags = ["--image_size=6", "--num_classes=4", "--channels=3", "--labeled_batch=2"]
+    form, described, output = described_of(describe, capsys, "--dataset=digits", *flags)
+    assert form == (6, 6, 3, 4) and described["defaults"] == {} and "default" not in output
+
+    for name in "abc":
+        for part in ("labeled", "unlabeled"):
+            (tmp_path / part / name).mkdir(parents=True)
+            image = PIL.Image.new("L", (12, 12))
+            image.save(tmp_path / part / name / "1.png")
+    form, described, output = described_of(describe, capsys, f"--dataset=folder:{tmp_path}")
+    assert form == (12, 12, 1, 3) and described["assumed"] == []
+    assert described["defaults"] == {"labeled_batch": 3}  # there are no more
+
+    file = tmp_path / "run.flags"
+    file.write_text("--dataset=fashion_mnist\n")
+    form, *_ = described_of(describe, capsys, f"--flagfile={file}", "--image_size=28")
+    assert form == (28, 28, 1, 10)
+
+
+def test_what_nobody_says_of_the_images_is_assumed_aloud(describe, capsys):
+    form, described, output = described_of(describe, capsys, "--channels=1")
+    assert form == (224, 224, 1, 1000) and described["assumed"] == ["image_size", "num_classes"]
+    line = "assumed: 224x224 pixels, 1,000 classes; --dataset says it, or --image_size, --num_cla"
+    assert line in output
+    assert described["dataset"] == "cifar10" and described["defaults"] == {"labeled_batch": 128}
+    assert "  by default, as for --dataset=cifar10: --labeled_batch=128\n" in output
+
+    # A set of TensorFlow Datasets that is not on this machine.
+    form, described, _ = described_of(describe, capsys, "--dataset=cars196", "--image_size=16")
+    assert form == (16, 16, 3, 1000) and described["assumed"] == ["channels", "num_classes"]
+
+
 def test_the_output_says_where_memory_is_known_to_be_farther_off(describe, capsys):
-    assert describe.main([*SMALL, "--precision=float32", "--accumulate_steps=2"]) == 0
+    flags = [*SMALL, "--precision=float32", "--accumulate_steps=2"]
+    assert describe.main(flags) == 0
     output = capsys.readouterr().out
     assert "* float32, accumulate_steps=2: microbatches overlap" in output
     assert "* float32, accumulate_steps=2: a peak of less than" in output
     assert "order of its own" not in output
+    assert describe.main([*flags, "--json"]) == 0
+    (step,) = json.loads(capsys.readouterr().out)["steps"]
+    said = " ".join(output.split())
+    assert len(step["caveats"]) == said.count("* float32") == 2
+    assert all(f"* float32, accumulate_steps=2: {caveat}" in said for caveat in step["caveats"])
 
 
 @pytest.mark.parametrize(

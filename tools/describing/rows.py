@@ -2,18 +2,19 @@
 
 import dataclasses
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import keras
 
+from describing.images import Subject
 from mpl_tf import config
 from mpl_tf.config import Config
 from mpl_tf.methods import METHODS
 from mpl_tf.networks import stage_passes
-from mpl_tf.networks.liveness import over_time
+from mpl_tf.networks.liveness import Step, over_time
 from mpl_tf.networks.passes import Passes
-from mpl_tf.networks.programs import steps
+from mpl_tf.networks.programs import Amount, Operation, steps
 from mpl_tf.networks.unallocated import unallocated
 from mpl_tf.options import ConfigError
 from mpl_tf.runs import building, stage_costs, stand_in, step_costs
@@ -27,21 +28,22 @@ _WORDS = {
     stand_in.TO_IMAGES: "backward to images",
     stand_in.TWICE: "twice backward",
 }
+_SMALL = 64 * 2**20  # bytes below which single pieces of memory matter
 Shape = tuple[int, int, int]
 
 
 def describe(
     settings: Mapping[str, Any],
-    num_classes: int,
-    image_shape: Shape,
+    explicit: Mapping[str, Any],
+    subject: Subject,
     progress: Callable[[str], None],
 ) -> dict[str, Any]:
     """A network, and a step of a method with it in each way to take one.
 
     Args:
       settings: option name -> value, of the options of a run that are set.
-      num_classes: K.
-      image_shape: (height, width, channels).
+      explicit: those that somebody set; what else is in `settings`, the tool sets.
+      subject: the images.
       progress: is told what is being counted: the largest networks take minutes.
 
     Returns:
@@ -51,30 +53,36 @@ def describe(
       ConfigError: the options cannot be used, the network cannot be counted, or not all of its
         weights are trained.
     """
+    shape, num_classes, assumed = subject
     passes: dict[str, dict[str, Passes]] = {}
     taken = []
     for made in ways(settings):
         precision = made.compute.precision
-        built = functools.partial(_built, made, num_classes, image_shape)
+        built = functools.partial(_built, made, num_classes, shape)
         if precision not in passes:
             passes[precision] = built(Passes)
         progress(f"Counting a step of {made.run.method}: {words(made)} ...")
-        step = _of_step(made, num_classes, image_shape, passes[precision])
+        step = _of_step(made, num_classes, shape, passes[precision])
         count = made.compute.stages
         if count > 1:
             divided = built(lambda network, count=count: stage_passes.of_network(network, count))
-            step |= _of_stages(stage_costs.of_step(made, num_classes, image_shape, divided))
-        taken.append(step)
+            step |= _of_stages(stage_costs.of_step(made, num_classes, shape, divided))
+        taken.append(step | {"caveats": _caveats(step)})
     views = METHODS[made.run.method].unlabeled_views
+    sizes = ("labeled_batch", "unlabeled_ratio") if views else ("labeled_batch",)
     students = {precision: of_roles["student"] for precision, of_roles in passes.items()}
     return {
         "network": made.run.network,
-        "image_shape": list(image_shape),
+        "networks": {role: building.name_of(made, role) for role in _roles(made)},
+        "dataset": made.run.dataset,
+        "image_shape": list(shape),
         "num_classes": num_classes,
+        "assumed": list(assumed),
         **_of_network(next(iter(students.values()))),
         "activation_bytes": {name: _activations(each) for name, each in students.items()},
         "method": made.run.method,
         "labeled_batch": made.run.labeled_batch,
+        "defaults": {n: getattr(made.run, n) for n in sizes if n not in explicit},
         "unlabeled_batch": made.run.labeled_batch * made.run.unlabeled_ratio if views else 0,
         "steps": taken,
     }
@@ -124,14 +132,18 @@ def ways(settings: Mapping[str, Any]) -> list[Config]:
     ]
 
 
+def _roles(made: Config) -> list[str]:
+    """Those of "student" and "teacher" that learn in a method."""
+    return sorted(n.removesuffix("_optimizer") for n in METHODS[made.run.method].optimizers)
+
+
 def _built(
     made: Config, num_classes: int, image_shape: Shape, of_network: Callable[[keras.Model], Any]
 ) -> dict[str, Any]:
     """Role -> what is made of its network; networks of one name are built once."""
-    roles = [name.removesuffix("_optimizer") for name in METHODS[made.run.method].optimizers]
     by_name: dict[str, Any] = {}
     by_role = {}
-    for role in sorted(roles):
+    for role in _roles(made):
         name = building.name_of(made, role)
         if name not in by_name:
             with unallocated():
@@ -150,10 +162,22 @@ def _of_network(passes: Passes) -> dict[str, Any]:
 
 
 def _activations(passes: Passes) -> dict[str, int]:
-    """Bytes an image: the most in use, and what a pass forward keeps for its gradient."""
+    """Bytes an image: the most in use, and what a pass forward keeps for its gradient.
+
+    Of what grows with the images alone: weights that are cast, or standardised, are left out.
+    """
     forward, backward, _ = passes.training.operations
-    kept = over_time(steps([*forward, *backward], 1))[len(forward) - 1]
-    return {"inference": max(over_time(steps(passes.inference, 1))), "kept": kept}
+    kept = over_time(_of_images([*forward, *backward]))[len(forward) - 1]
+    return {"inference": max(over_time(_of_images(passes.inference))), "kept": kept}
+
+
+def _of_images(operations: Iterable[Operation]) -> list[Step]:
+    """The steps of a program, with what one image more takes."""
+    growing = (
+        each._replace(bytes=tuple(Amount(size.per_image) for size in each.bytes))
+        for each in operations
+    )
+    return steps(growing, 1)
 
 
 def _of_step(
@@ -180,6 +204,27 @@ def _of_step(
         "passes_wait": costs.passes_wait,
         "stages": [],
     }
+
+
+def _caveats(step: Mapping[str, Any]) -> list[str]:
+    """What is known to be farther off than 15% in a step on one device, or was never measured."""
+    if step["stages"]:
+        return ["what devices need for stages was measured on none."]
+    caveats = []
+    if not step["passes_wait"]:
+        caveats.append(
+            "not all passes wait for those before. TensorFlow runs them in an order of its own, "
+            "another one in each run; 0.7 to 0.95 of this peak was measured. --recompute and "
+            "--accumulate_steps put them in order."
+        )
+    if step["accumulate_steps"] > 1:
+        caveats.append("microbatches overlap a little; 0.95 to 1.35 of this peak was measured.")
+    if step["peak_bytes"] < _SMALL:
+        caveats.append(
+            "a peak of less than 64 MiB depends on what pieces of memory are free; 0.8 to 1.2 of "
+            "it was measured."
+        )
+    return caveats
 
 
 def _of_stages(devices: Sequence[stage_costs.StageCosts]) -> dict[str, Any]:

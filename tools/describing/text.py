@@ -1,17 +1,18 @@
 """A description for the terminal."""
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-# Bytes below which single pieces of memory matter.
-_SMALL = 64 * 2**20
+_WIDTH = 100
 
 
 def lines(description: Mapping[str, Any]) -> list[str]:
     """The text of what `rows.describe` gives."""
     shape = "x".join(map(str, description["image_shape"]))
     text = [
-        f"{description['network']}: images of {shape}, {description['num_classes']} classes",
+        f"{description['network']}: images of {shape}, {description['num_classes']:,} classes",
+        *_assumed(description),
         f"  {description['trainable_parameters']:,} trainable parameters, "
         f"{description['other_values']:,} other values",
         f"  {description['multiply_adds']:,} multiply-adds an image",
@@ -25,6 +26,7 @@ def lines(description: Mapping[str, Any]) -> list[str]:
         "",
         f"A step of {description['method']}, {description['labeled_batch']} labeled images and "
         f"{description['unlabeled_batch']} unlabeled ones:",
+        *_defaults(description),
     ]
     steps = description["steps"]
     for each in _first_of(steps):
@@ -45,7 +47,29 @@ def lines(description: Mapping[str, Any]) -> list[str]:
     text += ["", *_aligned(table)]
     for each in steps:
         text += _of_stages(each)
-    return [*text, *_doubts(steps)]
+    return [*text, *_caveats(steps)]
+
+
+def _assumed(description):
+    """A line on what neither flags nor the dataset say of the images, if there is anything."""
+    names = description["assumed"]
+    if not names:
+        return []
+    side, _, channels = description["image_shape"]
+    values = {
+        "image_size": f"{side}x{side} pixels",
+        "channels": f"{channels} channels",
+        "num_classes": f"{description['num_classes']:,} classes",
+    }
+    flags = ", ".join(f"--{name}" for name in names)
+    text = f"assumed: {', '.join(values[name] for name in names)}; --dataset says it, or {flags}"
+    return [f"  {text}"]
+
+
+def _defaults(description):
+    """A line on the sizes of the batch that nobody set, if there are any."""
+    sizes = " ".join(f"--{name}={size}" for name, size in description["defaults"].items())
+    return [f"  by default, as for --dataset={description['dataset']}: {sizes}"] if sizes else []
 
 
 def _of_stages(step):
@@ -60,33 +84,26 @@ def _of_stages(step):
         share = f"{100 * each['multiply_adds'] / total:.1f}%"
         parameters = f"{each['trainable_parameters']:,}"
         table.append([f"device {place}", parameters, share, *(size(each[k]) for k in keys)])
-    return ["", f"{_way(step)}, {len(devices)} devices:", *_aligned(table)]
+    networks = sorted({each["network"] for each in step["passes"]})
+    together = ", which are counted together" if len(networks) > 1 else ""
+    stages = f"each with its stage of {' and '.join(networks)}{together}"
+    return ["", f"{_way(step)}, {len(devices)} devices, {stages}:", *_aligned(table)]
 
 
-def _doubts(steps):
-    """What is known to be farther off than 15%."""
-    steps = [each for each in steps if not each["stages"]]
-    loose = [_way(each) for each in steps if not each["passes_wait"]]
-    parts = [_way(each) for each in steps if each["accumulate_steps"] > 1]
-    small = [_way(each) for each in steps if each["peak_bytes"] < _SMALL]
-    doubts = []
-    if loose:
-        doubts += [
-            f"* {'; '.join(loose)}: not all passes wait for those before.",
-            "  TensorFlow runs them in an order of its own, another one in each run; 0.7 to 0.95",
-            "  of this peak was measured. --recompute and --accumulate_steps put them in order.",
-        ]
-    if parts:
-        doubts += [
-            f"* {'; '.join(parts)}: microbatches overlap a little;",
-            "  0.95 to 1.35 of this peak was measured.",
-        ]
-    if small:
-        doubts += [
-            f"* {'; '.join(small)}: a peak of less than",
-            "  64 MiB depends on what pieces of memory are free; 0.8 to 1.2 of it was measured.",
-        ]
-    return ["", *doubts] if doubts else []
+def _caveats(steps):
+    """The caveats of all steps, each with those that have it."""
+    ways: dict[str, list[str]] = {}
+    for step in steps:
+        for caveat in step["caveats"]:
+            ways.setdefault(caveat, []).append(_way(step))
+    text = [""] if ways else []
+    for caveat, of in ways.items():
+        text += _wrapped(f"* {'; '.join(of)}: {caveat}", indent="  ")
+    return text
+
+
+def _wrapped(text: str, indent: str) -> list[str]:
+    return textwrap.wrap(text, _WIDTH, subsequent_indent=indent, break_on_hyphens=False)
 
 
 def size(count: int) -> str:

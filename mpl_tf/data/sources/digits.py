@@ -5,13 +5,14 @@ import sklearn.datasets
 import tensorflow as tf
 
 from mpl_tf.augment.ops import to_uint8
-from mpl_tf.data.dataset import Images, Source
+from mpl_tf.data.dataset import Form, Images, Source
 from mpl_tf.data.options import DataConfig
 from mpl_tf.data.splits import balanced_choice
 from mpl_tf.data.stores import ArrayStore, digests_of
 
 SIDE = 8  # pixels, as they come
 _TEST_SIZE = 500
+_NAMES = tuple("0123456789")
 
 
 def load(options: DataConfig | None = None) -> Source:
@@ -26,11 +27,16 @@ def load(options: DataConfig | None = None) -> Source:
     bunch = sklearn.datasets.load_digits()
     images = np.round(bunch.images * (255 / 16)).astype(np.uint8)[..., None]
     numbers = np.arange(len(images))
-    side = SIDE if options is None else options.image_size or SIDE
+    side = SIDE if options is None else form(options).side
     digits = Images(_store(images, side), numbers, bunch.target.astype(np.int64), numbers)
     test = balanced_choice(digits.labels, _TEST_SIZE, seed=0)
     train = digits.take(np.setdiff1d(numbers, test))
-    return Source(train, tuple("0123456789"), test=digits.take(test))
+    return Source(train, _NAMES, test=digits.take(test))
+
+
+def form(options: DataConfig) -> Form:
+    """What the images are; see data.dataset.Dataset."""
+    return Form(options.image_size or SIDE, 1, len(_NAMES))
 
 
 def _store(images: np.ndarray, side: int) -> ArrayStore:

@@ -9,7 +9,7 @@ import numpy as np
 from mpl_tf import options
 from mpl_tf.console import log
 from mpl_tf.data import stores
-from mpl_tf.data.dataset import Dataset, Images, Source
+from mpl_tf.data.dataset import Dataset, Form, Images, Source
 from mpl_tf.data.options import DataConfig
 from mpl_tf.images import class_folders, files
 from mpl_tf.options import ConfigError
@@ -51,26 +51,43 @@ def dataset(path: str) -> Dataset:
         [len(images) for images in classes.values()],
         len(files.list_images(os.path.join(path, "unlabeled")).images),
         os.path.isdir(os.path.join(path, "validation")),
+        lambda options: _form(path, options),
     )
 
 
 def counted(source: Source) -> Dataset:
     """The Dataset of a folder that has been read: without the broken files that were left out."""
+    side, _, channels = source.train.shape
+    form = Form(side, channels, len(source.class_names))
     return _dataset(
         lambda options: source,
         np.bincount(source.train.labels, minlength=len(source.class_names)).tolist(),
         0 if source.unlabeled is None else source.unlabeled.size or 0,
         source.validation is not None,
+        lambda options: form,
     )
 
 
 def _dataset(
-    load: Callable[[DataConfig], Source], counts: list[int], unlabeled: int, has_validation: bool
+    load: Callable[[DataConfig], Source],
+    counts: list[int],
+    unlabeled: int,
+    has_validation: bool,
+    form: Callable[[DataConfig], Form],
 ) -> Dataset:
     """A Dataset with `counts` labeled images of the classes, and so many unlabeled ones."""
     num_validation = 0 if has_validation else len(counts) * (min(counts) // 10)
     sizes = {"num_labeled": 0, "num_validation": num_validation}
-    return Dataset(load, sum(counts), sizes, class_counts=tuple(counts), unlabeled=unlabeled)
+    return Dataset(load, sum(counts), sizes, tuple(counts), unlabeled, form=form)
+
+
+def _form(path: str, options: DataConfig) -> Form:
+    """What the images of a folder are, by the headers of its files."""
+    listed = class_folders.find(path)
+    paths = [listed.whole_path(file) for part in listed.parts.values() for file, _ in part]
+    labeled = [listed.whole_path(file) for file, _ in listed.parts["labeled"]]
+    side = options.image_size or _side(paths)
+    return Form(side, files.channels_of(labeled), len(listed.class_names))
 
 
 def load(path: str, options: DataConfig) -> Source:

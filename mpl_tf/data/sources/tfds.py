@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from mpl_tf.console import log
 from mpl_tf.data import duplicates, stores
-from mpl_tf.data.dataset import Dataset, Images, Source
+from mpl_tf.data.dataset import Dataset, Form, Images, Source
 from mpl_tf.data.options import DataConfig
 from mpl_tf.data.sources import tfds_folder, tfrecord_store
 from mpl_tf.files import reason as file_reason
@@ -19,14 +19,34 @@ _AGAIN = "Remove that folder and prepare the set again."
 _UNLABELED = ("unlabeled", "unlabelled")
 
 
-def dataset(name: str, available: int | None = None) -> Dataset:
+def dataset(name: str, available: int | None = None, form: Form | None = None) -> Dataset:
     """The Dataset of a TFDS name.
 
     Args:
       name: "NAME" or "NAME/CONFIG".
       available: see data.dataset.Dataset.
+      form: what its images are as they come; None looks where the set is prepared.
     """
-    return Dataset(lambda options: load(name, options), available)
+
+    def of_options(options: DataConfig) -> Form:
+        if form is None:
+            return _prepared_form(name, options)
+        return form._replace(side=options.image_size or form.side)
+
+    return Dataset(lambda options: load(name, options), available, form=of_options)
+
+
+def _prepared_form(name: str, options: DataConfig) -> Form:
+    """What the images of a set are, if it is on this machine."""
+    folder = tfds_folder.find(name, tfds_folder.data_dir(options.data_dir))
+    if folder is None:
+        return Form(options.image_size)
+    import tensorflow_datasets as tfds  # slow to import
+
+    info = tfds.builder_from_directory(folder).info
+    image_key, label_key = _keys(name, info)
+    side, channels = _format(info.features[image_key].shape, options.image_size)
+    return Form(side, channels, info.features[label_key].num_classes)
 
 
 def load(name: str, options: DataConfig) -> Source:

@@ -13,13 +13,14 @@ import tensorflow as tf
 from mpl_tf import files
 from mpl_tf.data import stores
 from mpl_tf.data.contents import Contents
-from mpl_tf.data.dataset import Dataset, Images, Source
+from mpl_tf.data.dataset import Dataset, Form, Images, Source
 from mpl_tf.data.options import DataConfig
 from mpl_tf.data.sources import tfrecord_format, tfrecord_info, tfrecord_labels
 from mpl_tf.data.sources.tfrecord_store import RecordStore, Stream
 from mpl_tf.images import check, decode, example, header
 from mpl_tf.options import ConfigError
 
+_SIDE = 32  # pixels, of images whose size is not set
 _HEAD = 1 << 16  # bytes of an encoded image that tell its channels
 
 
@@ -100,7 +101,14 @@ def dataset(pattern: str) -> Dataset:
         class_counts=tuple(counts.tolist()),
         unlabeled=len(parts.unlabeled),
         is_joined=False,
+        form=lambda options: _form(parts, options),
     )
+
+
+def _form(parts: "Parts", options: DataConfig) -> Form:
+    """What the images of the files are."""
+    side = options.image_size or _SIDE
+    return Form(side, _channels(parts.labeled), len(parts.class_names))
 
 
 def load(parts: "Parts", options: DataConfig) -> Source:
@@ -117,7 +125,7 @@ def load(parts: "Parts", options: DataConfig) -> Source:
     Raises:
       ConfigError: an image of the labeled, validation or test part cannot be decoded.
     """
-    size, channels = options.image_size or 32, _channels(parts.labeled)
+    size, channels, _ = _form(parts, options)
 
     def images(part, records):
         count = len(records)

@@ -9,6 +9,7 @@ from PIL import Image
 
 from mpl_tf import config, data
 from mpl_tf.data import stores
+from mpl_tf.data.options import DataConfig
 from mpl_tf.data.sources import folder
 from mpl_tf.options import ConfigError
 
@@ -91,6 +92,18 @@ def test_files_left_out_are_counted_by_kind(root, monkeypatch):
     assert lines[1].endswith(
         f"left out, as broken: 1 of 20 files: {root}/test/bee/cut.png is empty"
     )
+
+
+@pytest.mark.parametrize(("side", "channels"), [(12, 1), (12, 3), (200, 3)])
+def test_the_form_of_images_is_known_before_they_are_read(tmp_path, side, channels):
+    for name in ("a", "b"):
+        save(tmp_path / "labeled" / name / "1.png", 1, size=(side, side), channels=channels)
+    dataset = folder.dataset(str(tmp_path))
+    for image_size in (0, 9):
+        options = DataConfig(image_size=image_size)
+        source = dataset.load(options)
+        height, _, depth = source.train.shape
+        assert dataset.form(options) == folder.counted(source).form(options) == (height, depth, 2)
 
 
 def test_grey_folders_stay_grey(tmp_path):

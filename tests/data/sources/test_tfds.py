@@ -86,6 +86,26 @@ def test_all_splits_become_parts(made_up):
     assert sorted(source.train.ids) == sorted(f"train/{i}" for i in range(12))
 
 
+def test_the_form_of_images_is_known_before_they_are_read(made_up, tmp_path):
+    dataset = tfds_source.dataset("made_up")
+    for side in (0, 9):
+        options = DataConfig(data_dir=made_up, image_size=side)
+        source = dataset.load(options)
+        assert dataset.form(options) == (source.train.shape[0], source.train.shape[2], 3)
+    assert dataset.form(DataConfig(data_dir=str(tmp_path), image_size=9)) == (9, 0, 0)
+
+
+@pytest.mark.parametrize("name", sorted(data.DATASETS.keys() - {"digits"}))
+def test_the_forms_of_sets_with_a_name_are_those_that_their_builders_state(name, tmp_path):
+    import tensorflow_datasets as tfds
+
+    features = tfds.builder(name, data_dir=str(tmp_path)).info.features
+    height, width, channels = features["image"].shape
+    expected = (height or 32, channels, features["label"].num_classes)
+    assert height == width and data.DATASETS[name].form(DataConfig()) == expected
+    assert data.DATASETS[name].form(DataConfig(image_size=9)) == (9, *expected[1:])
+
+
 def test_file_names_are_in_the_order_of_the_ids(made_up):
     test = load(made_up, image_size=9).test
     names = tfds_source.file_names("made_up", made_up, "test")
