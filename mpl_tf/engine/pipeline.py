@@ -169,8 +169,6 @@ def update_beside(optimizer: keras.optimizers.Optimizer) -> None:
             update(gradient, variable, learning_rate)
 
     optimizer.update_step = update_step
-    # Else Keras takes all gradients to one device, for a sum over the one replica.
-    optimizer._all_reduce_sum_gradients = lambda pairs: pairs
 
 
 def _move(variable: keras.Variable, device: str) -> None:

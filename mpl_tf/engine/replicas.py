@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import keras
 import tensorflow as tf
 
 
@@ -70,21 +69,3 @@ def weighted_mean(values: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
     weights = tf.stop_gradient(weights)
     total = mean_over_replicas(tf.reduce_sum(weights))
     return tf.math.divide_no_nan(tf.reduce_sum(weights * values), total)
-
-
-def apply_reduced(
-    optimizer: keras.optimizers.Optimizer,
-    gradients: list[tf.Tensor],
-    variables: list[keras.Variable],
-) -> None:
-    """One optimizer step with gradients that are the same on every replica.
-
-    Keras optimizers sum gradients over replicas, so each replica hands in its share.
-
-    Args:
-      optimizer: built for `variables`.
-      gradients: already combined over replicas.
-      variables: those they belong to.
-    """
-    _, count = replica()
-    optimizer.apply([g / count for g in gradients] if count > 1 else gradients, variables)

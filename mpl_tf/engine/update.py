@@ -59,7 +59,7 @@ def prepare_optimizer(
       name: of the argument, for messages.
 
     Returns:
-      The optimizer, built.
+      The optimizer, built; it takes gradients that are the same on every replica.
 
     Raises:
       ValueError: it is no optimizer, was used for another network, has a setting that acts on each
@@ -89,7 +89,14 @@ def prepare_optimizer(
     if narrow and not scales:
         optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
     optimizer.build(network.trainable_variables)
+    # Keras sums gradients over replicas, also over one. Those of `apply` are the same on every
+    # replica; and TensorFlow keeps each graph with such a sum for as long as the process lives.
+    inner._all_reduce_sum_gradients = _as_they_are
     return optimizer
+
+
+def _as_they_are(gradients_and_variables):
+    return gradients_and_variables
 
 
 def _check_fresh(optimizer, network, name):
@@ -243,5 +250,11 @@ def apply(
     gradient: list[tf.Tensor],
     variables: list[keras.Variable],
 ) -> None:
-    """Applies a gradient that is the same on every replica; float16 skips what overflowed."""
-    replicas.apply_reduced(optimizer, scale(gradient, scale_of(optimizer)), variables)
+    """Applies a gradient that is the same on every replica; float16 skips what overflowed.
+
+    Args:
+      optimizer: of `prepare_optimizer`.
+      gradient: reduced and clipped.
+      variables: those it belongs to.
+    """
+    optimizer.apply(scale(gradient, scale_of(optimizer)), variables)

@@ -1,5 +1,7 @@
 """The methods as Keras models: fit, evaluate, predict, finetune, export, callbacks."""
 
+import gc
+
 import keras
 import numpy as np
 import pytest
@@ -9,14 +11,18 @@ import mpl_tf
 from mpl_tf.engine.trainer import Trainer
 
 
-@pytest.fixture
-def model():
+def make():
     build = mpl_tf.NETWORKS["mlp"]
     model = mpl_tf.MetaPseudoLabels(build(3, (4, 4, 1), seed=1), build(3, (4, 4, 1), seed=2))
     model.compile(
         student_optimizer=keras.optimizers.SGD(0.1), teacher_optimizer=keras.optimizers.SGD(0.1)
     )
     return model
+
+
+@pytest.fixture
+def model():
+    return make()
 
 
 @pytest.fixture
@@ -189,3 +195,19 @@ def test_images_that_do_not_fit_a_network_are_refused_before_a_step():
         ValueError, match=r"takes images of shape \(8, 8, 3\); received .* \(8, 8, 1\)"
     ):
         model.fit(data, steps_per_epoch=1)
+
+
+def graphs():
+    gc.collect()
+    return sum(type(each).__name__ == "FuncGraph" for each in gc.get_objects())
+
+
+def test_a_method_takes_its_graphs_with_it(endless, images, labels):
+    """A process that trains hundreds of networks one by one needs no more memory than for one."""
+    before = graphs()
+    method = make()
+    method.fit(endless, steps_per_epoch=2, verbose=0, validation_data=(images, labels))
+    method.finetune(endless, steps=2, verbose=0)
+    assert graphs() > before
+    del method
+    assert graphs() == before
