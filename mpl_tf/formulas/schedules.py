@@ -85,6 +85,17 @@ def gaussian_ramp(step: tf.Tensor | int, ramp_steps: int) -> tf.Tensor:
     return tf.exp(-5.0 * (1.0 - linear_ramp(step, ramp_steps)) ** 2)
 
 
+def cosine_ramp(step: tf.Tensor | int, ramp_steps: int) -> tf.Tensor:
+    """`(1 - cos(pi t)) / 2` with `t = min(1, step / ramp_steps)`: from 0 up to 1.
+
+    Berthelot et al. 2022, section 3.3. A float32 scalar; 1 from the start if `ramp_steps` is 0.
+
+    >>> [round(float(cosine_ramp(t, 4)), 4) for t in (0, 1, 2, 4, 9)]
+    [0.0, 0.1464, 0.5, 1.0, 1.0]
+    """
+    return (1.0 - tf.cos(math.pi * linear_ramp(step, ramp_steps))) / 2.0
+
+
 def training_signal(step: tf.Tensor | int, steps: int, growth: str, num_classes: int) -> tf.Tensor:
     """UDA's training signal annealing: the probability above which labeled images are left out.
 

@@ -2,7 +2,8 @@
 
 Thresholds of confidence: FreeMatch's from moving averages of its predictions (Wang et al. 2023),
 FlexMatch's from how many unlabeled images of each class it has become sure of (Zhang et al. 2021).
-And Noisy Student's balance of classes (Xie et al. 2020).
+SoftMatch's weights by confidence (Chen et al. 2023). And Noisy Student's balance of classes (Xie et
+al. 2020).
 """
 
 from collections.abc import Callable
@@ -88,6 +89,35 @@ def fairness(
     predicted = _sum_norm(tf.math.divide_no_nan(mean_probs, mean_shares))
     logs = tf.math.log(tf.where(mean_shares > 0, predicted, tf.ones_like(predicted)))
     return tf.reduce_sum(expected * logs)
+
+
+def truncated_gaussian(
+    confidence: tf.Tensor,
+    mean: tf.Tensor | float,
+    variance: tf.Tensor | float,
+    deviation: float = 1.0,
+) -> tf.Tensor:
+    """SoftMatch's weights: 1 from the mean confidence on, below it those of a Gaussian.
+
+        exp(-min(confidence - mean, 0)^2 / (2 * deviation^2 * variance))
+
+    Chen et al. 2023, equation 6.
+
+    >>> weights = truncated_gaussian(tf.constant([0.25, 0.5, 0.75]), 0.5, 0.03125)
+    >>> [round(float(w), 4) for w in weights]  # exp(-1) where it is below
+    [0.3679, 1.0, 1.0]
+
+    Args:
+      confidence: floating [U], in [0, 1].
+      mean: floating scalar.
+      variance: floating scalar, at least 0; with 0 only the mean and what is above it count.
+      deviation: above 0, the standard deviation of the Gaussian in those of the confidence.
+
+    Returns:
+      [U], in [0, 1].
+    """
+    below = tf.minimum(confidence - mean, 0.0)
+    return tf.exp(-(below**2) / tf.maximum(2 * deviation**2 * variance, 1e-12))
 
 
 def _sum_norm(values: tf.Tensor) -> tf.Tensor:

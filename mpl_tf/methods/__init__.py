@@ -1,6 +1,7 @@
 """The methods, by the name that `--method` takes."""
 
 from mpl_tf.engine.method import Method
+from mpl_tf.methods.adamatch import AdaMatch
 from mpl_tf.methods.fixmatch import FixMatch
 from mpl_tf.methods.flexmatch import FlexMatch
 from mpl_tf.methods.freematch import FreeMatch
@@ -11,12 +12,14 @@ from mpl_tf.methods.mixmatch import MixMatch
 from mpl_tf.methods.noisy_student import NoisyStudent
 from mpl_tf.methods.pseudo_label import PseudoLabel
 from mpl_tf.methods.remixmatch import ReMixMatch
+from mpl_tf.methods.softmatch import SoftMatch
 from mpl_tf.methods.supervised import Supervised
 from mpl_tf.methods.temporal_ensembling import TemporalEnsembling
 from mpl_tf.methods.uda import UDA
 from mpl_tf.methods.vat import VAT
 
 METHODS: dict[str, type[Method]] = {
+    "adamatch": AdaMatch,
     "fixmatch": FixMatch,
     "flexmatch": FlexMatch,
     "freematch": FreeMatch,
@@ -27,6 +30,7 @@ METHODS: dict[str, type[Method]] = {
     "noisy_student": NoisyStudent,
     "pseudo_label": PseudoLabel,
     "remixmatch": ReMixMatch,
+    "softmatch": SoftMatch,
     "supervised": Supervised,
     "temporal_ensembling": TemporalEnsembling,
     "uda": UDA,

@@ -117,8 +117,8 @@ def weighted_by_hand(batch, logits, smoothing):
 
 
 LOGS_THE_LOSS_ON_LABELS_IT_TAKES_UNMIXED = [
-    "fixmatch", "flexmatch", "freematch", "ict", "mean_teacher", "mpl", "noisy_student",
-    "temporal_ensembling", "uda", "vat",
+    "adamatch", "fixmatch", "flexmatch", "freematch", "ict", "mean_teacher", "mpl", "noisy_student",
+    "softmatch", "temporal_ensembling", "uda", "vat",
 ]  # fmt: skip
 
 

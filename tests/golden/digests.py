@@ -18,7 +18,7 @@ import sys
 import tempfile
 
 ROOT = pathlib.Path(__file__).parent.parent.parent
-# Long enough for ramps, the EMA and two evaluations; short enough for fourteen methods.
+# Long enough for ramps, the EMA and two evaluations; short enough for all methods.
 SHORT = [
     "--network=small_8",
     "--num_labeled=20",
