@@ -118,6 +118,7 @@ class Delivery(Trainer):
             self.finetuned,
             "finetuned",
             class_weight=self.config.class_weight,
+            logit_adjustment=self.config.logit_adjustment,
             strategy=self.distribute_strategy,
             trained_before=part == "all",
         )

@@ -97,6 +97,7 @@ class FixedTeacherMethod(StudentMethod):
             "teacher",
             label_smoothing=self.config.label_smoothing,
             class_weight=self.config.class_weight,
+            logit_adjustment=self.config.logit_adjustment,
             strategy=self.distribute_strategy,
         )
         training.compile(self.teacher_optimizer, **self.compile_arguments())

@@ -12,7 +12,7 @@ class LabelLosses(Delivery):
     """Abstract: the losses on labels, as `config` has them, and the logs of pseudo labels."""
 
     def label_loss(self, label: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
-        """Cross entropy of each labeled image: smoothed, and weighted by its class.
+        """Cross entropy of each labeled image: smoothed, adjusted, and weighted by its class.
 
         Args:
           label: integer [B], class ids.
@@ -22,7 +22,8 @@ class LabelLosses(Delivery):
           [B], in nats.
         """
         smoothing = self.config.label_smoothing
-        return losses.label_loss(label, logits, smoothing, self.class_weights.array)
+        adjusted = self.logit_adjustment(logits)
+        return losses.label_loss(label, adjusted, smoothing, self.class_weights.array)
 
     def label_target(
         self, label: tf.Tensor, dtype: tf.DType, class_weights: Any = None

@@ -6,6 +6,7 @@ import keras
 import tensorflow as tf
 
 from mpl_tf.engine.class_weights import ClassWeights
+from mpl_tf.engine.logit_adjustment import LogitAdjustment
 from mpl_tf.engine.trainer import Trainer
 from mpl_tf.formulas import losses
 
@@ -21,6 +22,7 @@ class LabelTraining(Trainer):
       role: the network's name in logs: `<role>_loss`, `<role>_accuracy`.
       label_smoothing: in [0, 1).
       class_weight: of each label's class, as text; see `class_weights.as_text`.
+      logit_adjustment: at least 0; see `logit_adjustment.LogitAdjustment`.
       strategy: tf.distribute.Strategy the network was built under; None is the current one.
       trained_before: whether the network's batch statistics are worth something; otherwise they
         start anew.
@@ -33,12 +35,14 @@ class LabelTraining(Trainer):
         *,
         label_smoothing: float = 0.0,
         class_weight: str = "",
+        logit_adjustment: float = 0.0,
         strategy: tf.distribute.Strategy | None = None,
         trained_before: bool = False,
     ):
         super().__init__(strategy, name=f"{role}_training")
         self.network, self.role, self.label_smoothing = network, role, label_smoothing
         self.class_weights = ClassWeights(class_weight, network.output_shape[-1])
+        self.logit_adjustment = LogitAdjustment(logit_adjustment)
         if not trained_before:
             self.start_statistics(network)
 
@@ -71,6 +75,7 @@ class LabelTraining(Trainer):
 
     def _loss(self, batch):
         (logits,) = self.forward(self.network, batch["labeled"])
+        logits = self.logit_adjustment(logits)
         each = losses.label_loss(
             batch["label"], logits, self.label_smoothing, self.class_weights.array
         )

@@ -12,6 +12,7 @@ from mpl_tf.console import log
 from mpl_tf.engine import arguments, batch_statistics, devices, image_arguments
 from mpl_tf.engine.class_weights import ClassWeights, as_text
 from mpl_tf.engine.label_losses import LabelLosses
+from mpl_tf.engine.logit_adjustment import LogitAdjustment
 from mpl_tf.engine.metrics import ClassShares
 from mpl_tf.engine.panel import Panel
 from mpl_tf.engine.trainer import Trainer
@@ -40,6 +41,12 @@ class MethodConfig:
         "",
         "Weights of the losses on labels by class. balanced: all classes count alike. 0:1,3:2.5: "
         "by class ids, others have weight 1. If empty, all labels count alike.",
+    )
+    logit_adjustment: float = option(
+        0.0,
+        "Losses on labels take logits plus this times the log of their classes' shares among the "
+        "labels, by which rare classes are predicted more often; 1 is the paper's, 0 none.",
+        low=0,
     )
 
     def __post_init__(self) -> None:
@@ -121,6 +128,7 @@ class Method(LabelLosses):
         super().__init__(strategy, special_metrics, name=type(self).__name__)
         self.config = config
         self.class_weights = ClassWeights(config.class_weight, student.output_shape[-1])
+        self.logit_adjustment = LogitAdjustment(config.logit_adjustment)
         self.teacher, self.student = teacher, student
         self._looked_at_steps = False
         with self.distribute_strategy.scope():

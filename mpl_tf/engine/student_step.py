@@ -63,7 +63,9 @@ class StudentStep:
     def _labeled_loss(self, weights: list[tf.Tensor]) -> tf.Tensor:
         method, batch = self.method, self.batch
         logits, _ = method.forward.stateless(method.student, weights, self.state, batch["labeled"])
-        class_weights = method.class_weights.array
-        return tf.reduce_mean(
-            losses.label_loss(batch["label"], logits, class_weights=class_weights)
+        each = losses.label_loss(
+            batch["label"],
+            method.logit_adjustment(logits),
+            class_weights=method.class_weights.array,
         )
+        return tf.reduce_mean(each)

@@ -12,6 +12,7 @@ from mpl_tf.engine.batches import check_batch, check_pool, with_checked_labels
 from mpl_tf.engine.class_weights import ClassWeights
 from mpl_tf.engine.evaluation_size import EvaluationSize
 from mpl_tf.engine.forward import Forward
+from mpl_tf.engine.logit_adjustment import LogitAdjustment
 from mpl_tf.engine.pipeline import divided
 from mpl_tf.engine.sharpness import PERTURBATIONS, Sharpness
 from mpl_tf.engine.updates import Updates
@@ -29,6 +30,7 @@ class Trainer(Updates):
       unlabeled_views: the unlabeled views in a batch (see `method.Method`).
       num_unlabeled: images in the pool, if something is kept about each of them; else None.
       class_weights: class_weights.ClassWeights, by which labels count in losses.
+      logit_adjustment: logit_adjustment.LogitAdjustment, of the logits of losses on labels.
       trained_on: dtype of the images of the last `fit`.
       trained_range: least and greatest value in its first batch, if they are floating; else None.
       sharpness: sharpness.Sharpness, which says where a step's gradient is taken.
@@ -51,7 +53,7 @@ class Trainer(Updates):
         self.passes_function: Callable[[Any], None] | None = None
         self.trained_on: tf.DType | None = None
         self.trained_range: tuple[float, float] | None = None
-        self.class_weights = ClassWeights()
+        self.class_weights, self.logit_adjustment = ClassWeights(), LogitAdjustment()
         self.sharpness, self.evaluation = Sharpness(), EvaluationSize()
         self._settings: dict[str, Any] = {}
 
@@ -189,7 +191,9 @@ class Trainer(Updates):
         check_batch(x, self.unlabeled_views, self.networks, parts)
         check_pool(x, self.num_unlabeled)
         num_classes = next(iter(self.networks.values())).output_shape[-1]
-        if self.class_weights.follow(x, num_classes):
+        by_labels = self.class_weights, self.logit_adjustment
+        changed = [each.follow(x, num_classes) for each in by_labels]
+        if any(changed):
             self.train_function = None  # it was traced with others
         self.trained_on = getattr(x.element_spec["labeled"], "dtype", None)
         self.trained_range = image_arguments.range_of(x)

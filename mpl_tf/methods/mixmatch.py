@@ -92,7 +92,8 @@ class MixMatch(StudentMethod):
     def objective(self, batch: Batch) -> tuple[tf.Tensor, tf.Tensor]:
         c, (label, *guesses) = self.config, batch["labels"]
         labeled, *mixed = self.forward(self.student, *batch["images"])
-        supervised = tf.reduce_mean(losses.cross_entropy(label, labeled))
+        adjusted = self.logit_adjustment(labeled)
+        supervised = tf.reduce_mean(losses.cross_entropy(label, adjusted))
         probs = tf.nn.softmax(tf.concat(mixed, 0))  # [2U, K]
         unlabeled = tf.reduce_mean(losses.squared_error(probs, tf.concat(guesses, 0)))
         ramp = self.ramp(schedules.linear_ramp, c.ramp_steps, unlabeled)

@@ -207,7 +207,8 @@ class ReMixMatch(StudentMethod):
         classes = guess.shape[-1]
         logits = [output[:, :classes] for output in outputs]
         labeled, *mixed = logits[: len(batch["images"])]
-        supervised = tf.reduce_mean(losses.cross_entropy(label, labeled))
+        adjusted = self.logit_adjustment(labeled)
+        supervised = tf.reduce_mean(losses.cross_entropy(label, adjusted))
         unlabeled = tf.reduce_mean(losses.cross_entropy(tf.concat(guesses, 0), tf.concat(mixed, 0)))
         anchor = tf.reduce_mean(losses.cross_entropy(guess, logits[len(batch["images"])]))
         ramp = self.ramp(schedules.linear_ramp, c.ramp_steps, unlabeled)

@@ -90,4 +90,5 @@ class Supervised(StudentMethod):
     def objective(self, batch: Batch) -> tuple[tf.Tensor, None]:
         (logits,) = self.forward(self.student, batch["labeled"])
         target = tf.cast(batch["target"], logits.dtype)
-        return tf.reduce_mean(losses.cross_entropy(target, logits)), None
+        adjusted = self.logit_adjustment(logits)
+        return tf.reduce_mean(losses.cross_entropy(target, adjusted)), None
