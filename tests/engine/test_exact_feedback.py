@@ -37,13 +37,15 @@ def oracle(
     weight_decay=0.0,
     clip=None,
     weights=None,
+    offsets=0.0,
     label_view="strong",
     label_temperature=1.0,
     student_supervised_weight=0.0,
 ):
     """grad_T L_l(theta_S'(theta_T)) for the coming step of `model`, whose state it leaves alone.
 
-    `weights` [B] are those of the labels in L_l. `rate` is a number, or one for each variable.
+    `weights` [B] are those of the labels in L_l, `offsets` [K] those of its logits. `rate` is a
+    number, or one for each variable.
     """
     teacher, student = model.teacher, model.student
     teacher_weights, student_weights = (values(n.trainable_variables) for n in (teacher, student))
@@ -84,7 +86,7 @@ def oracle(
         target = tf.one_hot(batch["label"], K, dtype=logits.dtype)
         if weights is not None:
             target = weights[:, None] * target
-        labeled_loss = cross_entropy(target, logits)
+        labeled_loss = cross_entropy(target, logits + offsets)
     return outer.gradient(labeled_loss, teacher_weights)
 
 
@@ -103,7 +105,9 @@ def relative_error(a, b):
 def change_of_teacher(model, batch):
     """(teacher before - after) of one step: its gradient, for a teacher rate of 1."""
     before = values(model.teacher.trainable_variables)
-    model.fit(tf.data.Dataset.from_tensors(batch).repeat(), steps_per_epoch=1, verbose=0)
+    data = tf.data.Dataset.from_tensors(batch).repeat()
+    data.class_counts = np.bincount(batch["label"], minlength=K)
+    model.fit(data, steps_per_epoch=1, verbose=0)
     return flat([b - a for b, a in zip(before, model.teacher.trainable_variables, strict=True)])
 
 
@@ -227,6 +231,18 @@ def test_exact_is_the_second_order_gradient_of_a_loss_weighted_by_class(linear, 
     plain = flat(oracle(model, batch, smoothing=0.1, **NESTEROV))
     weights = np.array([0.25, 1.0, 4.0, 4.0])
     expected = flat(oracle(model, batch, smoothing=0.1, weights=weights, **NESTEROV))
+    assert relative_error(plain, expected) > 0.1
+    assert relative_error(change_of_teacher(model, batch), expected) < 1e-6
+
+
+def test_exact_is_the_second_order_gradient_of_a_loss_of_adjusted_logits(linear, rng):
+    teacher, student = linear(5, K), linear(5, K)
+    batch = {k: rng.normal(size=(n, 5)) for k, n in (("labeled", B), ("strong", U))}
+    batch |= {"label": np.array([0, 1, 2, 2]), "weak": batch["strong"]}
+    model = make(teacher, student, label_smoothing=0.1, logit_adjustment=2.0, **NESTEROV)
+    plain = flat(oracle(model, batch, smoothing=0.1, **NESTEROV))
+    offsets = 2 * np.log(np.array([1, 1, 2]) / 4)
+    expected = flat(oracle(model, batch, smoothing=0.1, offsets=offsets, **NESTEROV))
     assert relative_error(plain, expected) > 0.1
     assert relative_error(change_of_teacher(model, batch), expected) < 1e-6
 
