@@ -23,8 +23,13 @@ MEMBERS = {
     "inception_v4_1_1_1_0.05": (107, {}, 1e-7),
     "polynet_1_1_1_0.05": (107, {}, 1e-7),
 }
-JOBS = {
-    name: {
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", MEMBERS)
+def test_three_steps_on_two_replicas_equal_those_on_one(name, on_replicas):
+    side, arguments, tolerance = MEMBERS[name]
+    job = {
         "method": "supervised",
         "hyperparameters": {},
         "compile": {},
@@ -34,24 +39,11 @@ JOBS = {
         "steps": 3,
         "floatx": "float64",
     }
-    for name, (side, arguments, _) in MEMBERS.items()
-}
-
-
-@pytest.fixture(scope="module")
-def arrays(on_replicas):
-    """(arrays by network of one replica, those of two)."""
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
-        run = functools.partial(on_replicas, JOBS, optimized_graphs=False)
-        return list(pool.map(run, (ONE, TWO)))
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", MEMBERS)
-def test_three_steps_on_two_replicas_equal_those_on_one(name, arrays):
-    one, two = (of_all[name] for of_all in arrays)
+        run = functools.partial(on_replicas, {name: job}, optimized_graphs=False)
+        one, two = (arrays[name] for arrays in pool.map(run, (ONE, TWO)))
     weights = [key for key in one if key.startswith("weights/")]
     assert two.keys() == one.keys()
     assert {one[key].dtype for key in weights} >= {np.dtype("float64")}
     for key in weights:
-        np.testing.assert_allclose(two[key], one[key], rtol=0, atol=MEMBERS[name][2], err_msg=key)
+        np.testing.assert_allclose(two[key], one[key], rtol=0, atol=tolerance, err_msg=key)
