@@ -44,7 +44,8 @@ def make(settings: Mapping[str, Any], dataset: Dataset | None = None) -> Config:
     pretrained = networks.is_pretrained(network, weights)
     method = settings.get("method", RunConfig.method)
     train = settings.get("train", NetworkConfig.train)
-    suited = recipe(name, dataset, method, train, pretrained)
+    head = settings.get("head", NetworkConfig.head)
+    suited = recipe(name, dataset, method, train, pretrained, head)
     values = _resolve(settings, suited)
 
     def without(name: str) -> tuple[Any, Any]:

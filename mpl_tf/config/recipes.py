@@ -128,6 +128,11 @@ HEAD_OF: Mapping[str, Mapping[str, Any]] = {
         "uda_weight": 0.0,
     },
 }
+# What it has otherwise with a head of several layers, which diverges at the rates of a linear one.
+DEEPER_HEAD_OF: Mapping[str, Mapping[str, Any]] = {
+    "flexmatch": {"student_learning_rate": 3.0},
+    "mpl": {"student_learning_rate": 6.0, "teacher_learning_rate": 2.0},
+}
 # The same for backbones that learn, too: fewer steps, each of which takes longer.
 PRETRAINED: Mapping[str, Any] = {
     **{name: value for name, value in HEAD.items() if name != "dropout"},
@@ -142,7 +147,12 @@ PRETRAINED: Mapping[str, Any] = {
 
 
 def recipe(
-    name: str, dataset: Dataset, method: str, train: str = "all", pretrained: bool = False
+    name: str,
+    dataset: Dataset,
+    method: str,
+    train: str = "all",
+    pretrained: bool = False,
+    head: str = "linear",
 ) -> dict[str, Any]:
     """Option name -> value, what is better for a run than the options' own defaults.
 
@@ -152,8 +162,11 @@ def recipe(
       method: its name.
       train: what of the networks is trained, as `--train` takes it.
       pretrained: whether they start from learned weights.
+      head: what makes logits of features, as `--head` takes it.
     """
     start: Mapping[str, Any] = PRETRAINED if pretrained else {}
     if train == "head":
         start = {**HEAD, **HEAD_OF.get(method, {})}
+        if head != "linear":
+            start = {**start, **DEEPER_HEAD_OF.get(method, {})}
     return {**dataset.sizes, **RECIPES.get(name, {}), **start}

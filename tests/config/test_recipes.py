@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 
 from mpl_tf import config
-from mpl_tf.config.recipes import HEAD, HEAD_OF, PRETRAINED, RECIPES
+from mpl_tf.config.recipes import DEEPER_HEAD_OF, HEAD, HEAD_OF, PRETRAINED, RECIPES
 from mpl_tf.data import DATASETS
 from mpl_tf.methods import METHODS
 
@@ -21,8 +21,10 @@ def test_recipes_name_options():
     groups += [method.Config for method in METHODS.values()]
     names = {field.name for group in groups for field in dataclasses.fields(group)}
     assert RECIPES.keys() <= DATASETS.keys()
-    for dataset, recipe in {**RECIPES, **HEAD_OF, "head": HEAD, "whole": PRETRAINED}.items():
-        assert recipe.keys() <= names, dataset
+    own = [*RECIPES.values(), *HEAD_OF.values(), *DEEPER_HEAD_OF.values(), HEAD, PRETRAINED]
+    for recipe in own:
+        assert recipe.keys() <= names
+    assert HEAD_OF.keys() | DEEPER_HEAD_OF.keys() <= METHODS.keys()
 
 
 @pytest.mark.parametrize("dataset", sorted(DATASETS))
@@ -48,6 +50,21 @@ def test_pretrained_networks_have_recipes_of_their_own(method):
     random = {"network": "keras:MobileNetV3Small", "image_size": 32}
     made = config.make({"dataset": "fashion_mnist", "method": method, **random})
     assert made.run.steps == RECIPES["fashion_mnist"]["steps"]
+
+
+@pytest.mark.parametrize("head", ["mlp_128", "spinal"])
+def test_deeper_heads_have_rates_of_their_own(head):
+    network = {"network": "keras:MobileNetV3Small", "network_weights": __file__, "train": "head"}
+    for method, rates in DEEPER_HEAD_OF.items():
+        settings = {"dataset": "fashion_mnist", "method": method, **network}
+        linear, deeper = (
+            config.make(settings | {"head": each}).flat() for each in ("linear", head)
+        )
+        assert rates.items() <= deeper.items()
+        differ = {name for name in deeper if deeper[name] != linear[name]}
+        assert differ == {"head", *rates}
+        set_by_hand = config.make(settings | {"head": head, "student_learning_rate": 0.5})
+        assert set_by_hand.optimizer.student_learning_rate == 0.5
 
 
 # Pham et al. 2021, appendix, column by column; what is blank there is not here.
