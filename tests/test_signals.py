@@ -19,9 +19,14 @@ def terminate(number=signal.SIGTERM):
 
 @pytest.fixture(autouse=True)
 def unchanged():
+    # A shell that starts tests in the background has them ignore Ctrl-C.
+    usual = signal.signal(signal.SIGINT, signal.default_int_handler)
     before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
-    yield
-    assert {number: signal.getsignal(number) for number in before} == before
+    try:
+        yield
+        assert {number: signal.getsignal(number) for number in before} == before
+    finally:
+        signal.signal(signal.SIGINT, usual)
 
 
 def test_it_is_raised_at_once():

@@ -203,7 +203,7 @@ def test_a_loss_that_is_no_number_stops_the_run(tmp_path, capsys, smoke):
     ("flag", "message"),
     [
         ("--dataset=moon", "one of digits"),
-        ("--method=magic", "one of fixmatch, flexmatch, "),
+        ("--method=magic", "one of adamatch, fixmatch, "),
         ("--network=vgg", "network must be one of: mlp, small, small_WIDTH, wide_resnet, "),
         ("--feedback=up", "one of dot, exact, none, sampled"),
         ("--num_labeled=5", "multiple of the 10 classes"),
