@@ -1,4 +1,4 @@
-"""Batched colour operations on uint8 images, equal to Pillow's ImageOps and ImageEnhance.
+"""Batched colour operations on uint8 images, equal to Pillow's ImageOps and ImageEnhance; hue.
 
 Every operation takes images uint8 [N, H, W, C] with static H, W and C (1 or 3), and N may be 0; an
 image's result depends on its own pixels and its own parameter alone. They avoid `tf.where` and
@@ -136,6 +136,24 @@ def brightness(images: tf.Tensor, factor: tf.Tensor) -> tf.Tensor:
       uint8 [N, H, W, C].
     """
     return tf.cast(tf.minimum(tf.cast(images, tf.float32) * _each(factor), 255), tf.uint8)
+
+
+def hue(images: tf.Tensor, turn: tf.Tensor) -> tf.Tensor:
+    """Turns the hue of every pixel; its greatest and its least channel keep their values.
+
+    Args:
+      images: uint8 [N, H, W, C]; with C = 1 they have no hue, and nothing changes.
+      turn: float32 [N], in full turns, added to the hue of HSV; whole numbers change nothing.
+
+    Returns:
+      uint8 [N, H, W, C], rounded.
+    """
+    if images.shape[3] == 1:
+        return images
+    hsv = tf.image.rgb_to_hsv(tf.cast(images, tf.float32))  # hue and saturation in [0, 1]
+    turned = hsv[..., :1] + _each(turn)
+    rgb = tf.image.hsv_to_rgb(tf.concat([turned - tf.floor(turned), hsv[..., 1:]], 3))
+    return tf.cast(tf.floor(rgb + 0.501), tf.uint8)  # halves do not hang on the last bit
 
 
 def sharpness(images: tf.Tensor, factor: tf.Tensor) -> tf.Tensor:

@@ -38,10 +38,6 @@ def apply(
 ) -> tf.Tensor:
     """Applies operation `names[operation[i]]` to image i.
 
-    The batch is split by operation, every part goes through its operation at once, and the parts
-    are put back in order: each image is computed once, whatever the number of operations. For XLA,
-    whose shapes are static, all images go through all operations, and one result of each is taken.
-
     Args:
       names: K keys of OPERATIONS.
       images: uint8 [N, H, W, C] with static H, W and C.
@@ -58,15 +54,41 @@ def apply(
     strength = tf.where(signed & (side < 0.5), -strength, strength)
     parameters = tf.stack([strength, *centre], axis=1)
 
+    return choose([OPERATIONS[name] for name in names], images, parameters, operation)
+
+
+@tf.autograph.experimental.do_not_convert
+def choose(
+    functions: Sequence[Callable[[tf.Tensor, tf.Tensor], tf.Tensor]],
+    images: tf.Tensor,
+    parameters: tf.Tensor,
+    choice: tf.Tensor,
+) -> tf.Tensor:
+    """Applies function `choice[i]` to image i.
+
+    The batch is split by function, every part goes through its function at once, and the parts are
+    put back in order: each image is computed once, whatever the number of functions. For XLA, whose
+    shapes are static, all images go through all functions, and one result of each is taken.
+
+    Args:
+      functions: K functions of (images uint8 [n, H, W, C], parameters [n, ...]) that give images of
+        the same shape; n may be 0.
+      images: uint8 [N, H, W, C] with static H, W and C.
+      parameters: [N, ...], those of each image.
+      choice: int32 [N] in [0, K]; K leaves an image alone.
+
+    Returns:
+      uint8 [N, H, W, C].
+    """
     if compiled.is_for_xla():
         result = images
-        for k, name in enumerate(names):
-            is_of_k = (operation == k)[:, None, None, None]
-            result = tf.where(is_of_k, OPERATIONS[name](images, parameters), result)
+        for k, function in enumerate(functions):
+            is_of_k = (choice == k)[:, None, None, None]
+            result = tf.where(is_of_k, function(images, parameters), result)
         return result
-    functions = [OPERATIONS[name] for name in names] + [lambda images, p: images]
+    functions = [*functions, lambda images, p: images]
     parts, of_part, positions = (
-        tf.dynamic_partition(tensor, operation, len(functions))
+        tf.dynamic_partition(tensor, choice, len(functions))
         for tensor in (images, parameters, tf.range(tf.shape(images)[0]))
     )
     changed = [

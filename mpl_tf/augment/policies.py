@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from mpl_tf.augment import geometry, ops
 from mpl_tf.augment.draws import Draws
+from mpl_tf.options import ConfigError
 
 
 class Policy(Protocol):
@@ -56,20 +57,30 @@ class Crop:
 
 @dataclasses.dataclass(frozen=True)
 class ResizedCrop:
-    """A part of 8 to 100% of the area, aspect 3/4 to 4/3, at the images' own size; then mirrors.
+    """A part of the area, of aspect 3/4 to 4/3, enlarged to the images' own size; mirrors half.
 
-    The weak view of Pham et al. 2021 for ImageNet. The part is cut from the image as it was read,
-    that is at its final size: small parts are blurred more than if cut from a larger original.
+    With 8 to 100% of the area, the weak view of Pham et al. 2021 for ImageNet. The part is cut from
+    the image as it was read, that is at its final size: small parts are blurred more than if cut
+    from a larger original.
 
     Attributes:
       flip: whether to mirror left to right.
+      area: the least and the greatest share of the area, 0 < least <= greatest <= 1.
+
+    Raises:
+      ConfigError: for shares that are none.
     """
 
     flip: bool = True
+    area: tuple[float, float] = (0.08, 1.0)
+
+    def __post_init__(self) -> None:
+        if not 0 < self.area[0] <= self.area[1] <= 1:
+            raise ConfigError(f"area must be two rising shares in (0, 1]; received {self.area}.")
 
     def __call__(self, images: tf.Tensor, draws: Draws) -> tf.Tensor:
         images = _flip(images, draws) if self.flip else images
-        area = draws.uniform(1, 0.08, 1.0)
+        area = draws.uniform(1, *self.area)
         aspect = tf.exp(draws.uniform(2, math.log(3 / 4), math.log(4 / 3)))  # width / height
         width = tf.minimum(tf.sqrt(area * aspect), 1.0)
         height = tf.minimum(tf.sqrt(area / aspect), 1.0)
