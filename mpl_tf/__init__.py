@@ -17,6 +17,7 @@ _PUBLIC = {
     "METHODS": "mpl_tf.methods",
     "NETWORKS": "mpl_tf.networks",
     "DATASETS": "mpl_tf.data",
+    "LARS": "mpl_tf.engine.lars",
     "WarmupCosine": "mpl_tf.formulas.schedules",
     "ConfigError": "mpl_tf.options",
 }

@@ -64,6 +64,12 @@ def parts_of(job):
     return lambda seed: build(K, shape, seed=seed, **same), batches
 
 
+def make_optimizer(job):
+    if job.get("optimizer") == "lars":
+        return mpl_tf.LARS(0.1, nesterov=True, weight_decay=0.1, eta=0.3)
+    return keras.optimizers.SGD(0.1, momentum=0.9, nesterov=True)
+
+
 def train(job, strategy):
     """(weights with all that the method keeps, logs of all steps)."""
     keras.config.set_floatx(job.get("floatx", "float32"))
@@ -77,9 +83,9 @@ def train(job, strategy):
 
     with strategy.scope():
         made = [make_network(seed) for seed in (1, 5)[: len(method_class.optimizers)]]
-        sgd = [keras.optimizers.SGD(0.1, momentum=0.9, nesterov=True) for _ in made]
+        of_networks = [make_optimizer(job) for _ in made]
     model = method_class(*made, strategy=strategy, **job["hyperparameters"])
-    optimizers = dict(zip(method_class.optimizers, sgd, strict=True))
+    optimizers = dict(zip(method_class.optimizers, of_networks, strict=True))
     model.compile(**optimizers, weight_decay=1e-3, clip_norm=1.0, **job["compile"])
     for trainer in model.pretraining_phases().values():
         trainer.fit(devices.distribute(strategy, data), steps_per_epoch=4, verbose=0)

@@ -44,6 +44,7 @@ JOBS["exact-plain-parts"] = mpl("exact", False, accumulate_steps=2)
 JOBS["exact-bn-twice"] = mpl("exact", True, recompute=True)
 JOBS["mixmatch-bn"] = job("mixmatch", True, {"ramp_steps": 2})  # it mixes images of all replicas
 JOBS["exact-bn-sam"] = mpl("exact", True, sam_rho=0.5)
+JOBS["lars-bn"] = job("supervised", True, {}) | {"optimizer": "lars"}
 BETWEEN_PROCESSES = ("exact-bn", "sampled-plain", "supervised-bn", "exact-plain-xla", "mixmatch-bn")
 # Each replica perturbs the weights by its own gradient, which one replica cannot do.
 SHARPNESS = {"sam_rho": 0.5, "sam_perturbation": "replica"}
