@@ -75,6 +75,34 @@ def pixels(image: np.ndarray) -> np.ndarray:
     return image if image.shape[-1] == 3 else image.mean(axis=-1)
 
 
+def joined(cells: np.ndarray, below: float = 0.0) -> tuple[np.ndarray, list[np.ndarray]]:
+    """One picture of images, with white between them.
+
+    One axes a view would take matplotlib several times as long.
+
+    Args:
+      cells: uint8 [rows, columns, H, W, C].
+      below: white under each row, as a share of H, beside what is between all images.
+
+    Returns:
+      (picture, centers): uint8 [height, width, 3], and where rows and columns have their middle.
+    """
+    *counts, height, width, _ = cells.shape
+    strides = np.array([height, width]) + max(1, width // 12)
+    strides[0] += round(below * height)
+    picture = np.full((*(strides * counts), 3), 255, np.uint8)
+    for row, column in np.ndindex(*counts):
+        top, left = strides * (row, column)
+        image = pixels(cells[row, column])
+        shown = image if image.ndim == 3 else image[..., None]
+        picture[top : top + height, left : left + width] = shown
+    middles = (height - 1) / 2, (width - 1) / 2
+    return picture, [
+        stride * np.arange(count) + middle
+        for stride, count, middle in zip(strides, counts, middles, strict=True)
+    ]
+
+
 def short(name: str, limit: int = 16) -> str:
     """A name that has room under a picture: in one line, its end left out if it is long."""
     name = " ".join(name.split())

@@ -40,7 +40,7 @@ def _grid(experiment: Experiment) -> Figure:
         draws = Draws(seed, len(chosen)).child(number)
         columns += [(title, policy(images, draws.child(i))) for i in range(count)]
     cells = np.stack([batch.numpy() for _, batch in columns], axis=1)  # [rows, columns, H, W, C]
-    picture, centers = _joined(cells)
+    picture, centers = drawing.joined(cells)
     figure = Figure(figsize=(0.4 + 1.3 * len(columns), 1.35 * len(chosen)), layout="constrained")
     axes = figure.subplots()
     axes.imshow(picture)
@@ -50,29 +50,6 @@ def _grid(experiment: Experiment) -> Figure:
     axes.tick_params(length=0, labeltop=True, labelbottom=False)
     axes.spines[:].set_visible(False)
     return figure
-
-
-def _joined(cells: np.ndarray) -> tuple[np.ndarray, list[np.ndarray]]:
-    """One picture of images [rows, columns, H, W, C], with white between them.
-
-    One axes a view would take matplotlib several times as long.
-
-    Returns:
-      (picture, centers): uint8 [height, width, 3], and where rows and columns have their middle.
-    """
-    *counts, height, width, _ = cells.shape
-    strides = np.array([height, width]) + max(1, width // 12)
-    picture = np.full((*(strides * counts), 3), 255, np.uint8)
-    for row, column in np.ndindex(*counts):
-        top, left = strides * (row, column)
-        image = drawing.pixels(cells[row, column])
-        shown = image if image.ndim == 3 else image[..., None]
-        picture[top : top + height, left : left + width] = shown
-    middles = (height - 1) / 2, (width - 1) / 2
-    return picture, [
-        stride * np.arange(count) + middle
-        for stride, count, middle in zip(strides, counts, middles, strict=True)
-    ]
 
 
 def of_all_classes(labels: np.ndarray, count: int) -> np.ndarray:

@@ -102,3 +102,18 @@ def test_numbers_on_a_logarithmic_axis_are_plain():
     axes.yaxis.set_major_locator(ticker.LogLocator())
     texts = axes.yaxis.get_major_formatter().format_ticks([0.1, 1, 10])
     assert texts == ["0.1", "1", "10"]
+
+
+@pytest.mark.parametrize(("channels", "below"), [(1, 0), (2, 0), (3, 0), (3, 0.5)])
+def test_images_stand_at_their_row_and_column(channels, below):
+    cells = np.random.default_rng(0).integers(0, 255, (3, 2, 24, 36, channels), np.uint8)
+    picture, centers = drawing.joined(cells, below)
+    for row, column in np.ndindex(3, 2):
+        top, left = int(centers[0][row] - 11.5), int(centers[1][column] - 17.5)
+        shown = picture[top : top + 24, left : left + 36]
+        expected = cells[row, column]
+        if channels < 3:
+            expected = np.uint8(expected.mean(axis=-1, keepdims=True)).repeat(3, axis=-1)
+        np.testing.assert_array_equal(shown, expected)
+    assert len(picture) == 3 * (24 + 3 + 24 * below)
+    assert (picture == 255).all(-1).sum() == picture[..., 0].size - 6 * 24 * 36  # white between

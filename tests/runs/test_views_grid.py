@@ -57,20 +57,6 @@ def test_only_views_that_the_networks_see_are_shown(experiment, seen, titles):
     assert names == ["ant"] * 4 + ["bee"] * 2
 
 
-@pytest.mark.parametrize("channels", [1, 2, 3])
-def test_images_stand_at_their_row_and_column(channels):
-    cells = np.random.default_rng(0).integers(0, 255, (3, 2, 24, 36, channels), np.uint8)
-    picture, centers = views_grid._joined(cells)
-    for row, column in np.ndindex(3, 2):
-        top, left = int(centers[0][row] - 11.5), int(centers[1][column] - 17.5)
-        shown = picture[top : top + 24, left : left + 36]
-        expected = cells[row, column]
-        if channels < 3:
-            expected = np.uint8(expected.mean(axis=-1, keepdims=True)).repeat(3, axis=-1)
-        np.testing.assert_array_equal(shown, expected)
-    assert (picture == 255).all(-1).sum() == picture[..., 0].size - 6 * 24 * 36  # white between
-
-
 @pytest.mark.parametrize(
     ("labels", "chosen"),
     [
