@@ -245,13 +245,25 @@ class Method(LabelLosses):
         return tf.cast(schedule(self.step, steps), like.dtype)
 
     def update_ema(self) -> None:
-        """ema <- d * ema + (1 - d) * student for all weights, batch statistics included.
+        """ema <- d * ema + (1 - d) * student for all weights, batch statistics included."""
+        self.average(self.ema, self.student)
 
-        Frozen weights are those of the student, to the last bit.
+    def momentum(self) -> tf.Tensor:
+        """The decay d of this step's moving averages, a scalar."""
+        return schedules.ema_decay(self.step, self.config.ema_decay)
+
+    def average(self, averaged: keras.Model, network: keras.Model) -> None:
+        """averaged <- d * averaged + (1 - d) * network, with d by `momentum`.
+
+        Frozen weights are those of the network, to the last bit.
+
+        Args:
+          averaged: a copy of the network.
+          network: which learns.
         """
-        decay = schedules.ema_decay(self.step, self.config.ema_decay)
-        frozen = {id(weight) for weight in frozen_weights(self.student)}
-        for average, value in zip(self.ema.weights, self.student.weights, strict=True):
+        decay = self.momentum()
+        frozen = {id(weight) for weight in frozen_weights(network)}
+        for average, value in zip(averaged.weights, network.weights, strict=True):
             d = tf.cast(decay, value.dtype)
             with self.forward.beside(average):
                 new = value if id(value) in frozen else averages.moving_average(average, value, d)

@@ -82,7 +82,7 @@ def set_trained(
         raise ConfigError(f"train={train} would train no weight of the backbone; take train=head.")
 
 
-def set_classifier_trained(network: keras.Model) -> None:
+def set_classifier_trained(network: keras.Model, *, last_norm: bool = True) -> None:
     """Freezes a network but for its classifier and the last batch normalisation before it.
 
     The classifier is the head of a network of two parts, else the last layer with a kernel, with
@@ -92,6 +92,7 @@ def set_classifier_trained(network: keras.Model) -> None:
 
     Args:
       network: of logits.
+      last_norm: whether that batch normalisation is trained, too.
 
     Raises:
       ConfigError: it has no layer with a kernel, or as in `set_trained`.
@@ -109,7 +110,7 @@ def set_classifier_trained(network: keras.Model) -> None:
         while first and all(v.name == SEED_STATE for v in order[first - 1].variables):
             first -= 1
     norms = [layer for layer in order[:first] if isinstance(layer, keras.layers.BatchNormalization)]
-    trained = [*norms[-1:], *order[first:]]
+    trained = [*(norms[-1:] if last_norm else ()), *order[first:]]
     may_move = _may_move(network)
     frozen = _without_trained(network, trained)
     _freeze(frozen)

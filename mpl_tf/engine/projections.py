@@ -1,0 +1,110 @@
+"""Networks for self-supervised learning: a classifier that does not teach, and a projection."""
+
+from collections.abc import Sequence
+
+import keras
+
+from mpl_tf.engine.logits import logits_and_features
+from mpl_tf.options import ConfigError
+
+
+def parts(network: keras.Model) -> tuple[keras.Model, keras.Model]:
+    """(encoder, classifier): images -> features [N, F], and features -> logits [N, K].
+
+    The classifier is the layer that makes logits; both parts have the network's own layers.
+
+    Raises:
+      ConfigError: that layer cannot be told.
+    """
+    pair = logits_and_features(network) if getattr(network, "outputs", None) else None
+    if pair is None or len(network.output_shape) != 2:
+        raise ConfigError(
+            "self-supervised learning needs a network of logits [N, K] whose last layer can be "
+            f"told, such as a Dense; {network.name} hides it, or gives {network.output_shape}."
+        )
+    logits, features = pair
+    encoder = keras.Model(network.inputs, features, name="encoder")
+    return encoder, keras.Model(features, logits, name="classifier")
+
+
+def perceptron(
+    inputs: int,
+    sizes: Sequence[int],
+    *,
+    batch_norm: bool,
+    synchronized: bool,
+    dtype: str,
+    seed: int,
+    name: str,
+) -> keras.Model:
+    """Dense layers with ReLU between them.
+
+    Args:
+      inputs: numbers of a row.
+      sizes: outputs of each layer, the last one without ReLU.
+      batch_norm: whether batch normalisation comes before each ReLU.
+      synchronized: whether its statistics are those of all replicas.
+      dtype: of features, in which layers compute; weights have at least 32 bits.
+      seed: of the weights.
+      name: of the model.
+
+    Returns:
+      keras.Model, [N, inputs] -> [N, sizes[-1]].
+    """
+    policy = keras.DTypePolicy(f"mixed_{dtype}" if dtype in ("bfloat16", "float16") else dtype)
+    rows = first = keras.Input([inputs], dtype=dtype)
+    for number, size in enumerate(sizes, 1):
+        is_last = number == len(sizes)
+        start = keras.initializers.GlorotUniform(seed=seed + number)
+        rows = keras.layers.Dense(
+            size,
+            use_bias=is_last or not batch_norm,
+            kernel_initializer=start,
+            dtype=policy,
+            name=f"dense_{number}",
+        )(rows)
+        if is_last:
+            break
+        if batch_norm:
+            norm = keras.layers.BatchNormalization(
+                synchronized=synchronized, dtype=policy, name=f"norm_{number}"
+            )
+            rows = norm(rows)
+        rows = keras.layers.ReLU(dtype=policy)(rows)
+    return keras.Model(first, rows, name=name)
+
+
+def with_projection(network: keras.Model, *projectors: keras.Model) -> keras.Model:
+    """A network with what projectors make of its features beside its logits, [N, K + D].
+
+        [classifier(stop_gradient(f)), projectors[-1](... projectors[0](f))],  f = encoder(images)
+
+    So the classifier learns what features tell of labels, and the labels teach no feature.
+
+    Args:
+      network: images -> logits [N, K].
+      *projectors: each applied to what the one before gives, the first one to features.
+    """
+    encoder, classifier = parts(network)
+    features = keras.layers.Flatten(dtype=encoder.outputs[0].dtype)(encoder.outputs[0])
+    projected = features
+    for projector in projectors:
+        projected = projector(projected)
+    logits = classifier(keras.ops.stop_gradient(encoder.outputs[0]))
+    both = keras.layers.Concatenate(dtype=network.outputs[0].dtype)([logits, projected])
+    return keras.Model(network.inputs, both, name=f"{network.name}_with_projection")
+
+
+def width(network: keras.Model) -> int:
+    """How many numbers a network's features have, flattened."""
+    size = 1
+    for side in parts(network)[0].output_shape[1:]:
+        size *= side
+    return size
+
+
+def beside(*networks: keras.Model) -> keras.Model:
+    """Networks that one optimizer trains, as one model of all their inputs and outputs."""
+    inputs = [keras.Input(each.input_shape[1:], dtype=each.inputs[0].dtype) for each in networks]
+    outputs = [each(rows) for each, rows in zip(networks, inputs, strict=True)]
+    return keras.Model(inputs, outputs, name="_and_".join(each.name for each in networks))
