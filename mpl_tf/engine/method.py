@@ -246,22 +246,19 @@ class Method(LabelLosses):
 
     def update_ema(self) -> None:
         """ema <- d * ema + (1 - d) * student for all weights, batch statistics included."""
-        self.average(self.ema, self.student)
+        decay = schedules.ema_decay(self.step, self.config.ema_decay)
+        self.average(self.ema, self.student, decay)
 
-    def momentum(self) -> tf.Tensor:
-        """The decay d of this step's moving averages, a scalar."""
-        return schedules.ema_decay(self.step, self.config.ema_decay)
-
-    def average(self, averaged: keras.Model, network: keras.Model) -> None:
-        """averaged <- d * averaged + (1 - d) * network, with d by `momentum`.
+    def average(self, averaged: keras.Model, network: keras.Model, decay: tf.Tensor) -> None:
+        """averaged <- decay * averaged + (1 - decay) * network for all weights.
 
         Frozen weights are those of the network, to the last bit.
 
         Args:
           averaged: a copy of the network.
           network: which learns.
+          decay: floating scalar in [0, 1].
         """
-        decay = self.momentum()
         frozen = {id(weight) for weight in frozen_weights(network)}
         for average, value in zip(averaged.weights, network.weights, strict=True):
             d = tf.cast(decay, value.dtype)

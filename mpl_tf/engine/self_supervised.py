@@ -109,11 +109,12 @@ class SelfSupervisedMethod(StudentMethod):
 class MomentumMethod(SelfSupervisedMethod):
     """Abstract: one whose targets a moving average of encoder and projector makes.
 
-        ema, ema_projector <- d * (ema, ema_projector) + (1 - d) * (S, projector)
+        target <- momentum * target + (1 - momentum) * (S, projector)
+
+    That average is another one than `ema`: it is made for targets, `ema` for use.
 
     Attributes:
-      ema_projector: keras.Model, the average of the projector.
-      target: `ema` with it, images -> [N, K + D].
+      target: keras.Model, images -> [N, K + D], the averages of the student and the projector.
     """
 
     def __init__(
@@ -126,13 +127,18 @@ class MomentumMethod(SelfSupervisedMethod):
     ):
         super().__init__(student, seed=seed, strategy=strategy, **hyperparameters)
         with self.distribute_strategy.scope():
-            self.ema_projector = copy_network(self.projector)
-            self.target = projections.with_projection(self.ema, self.ema_projector)
+            self._averages = copy_network(self.student), copy_network(self.projector)
+            self.target = projections.with_projection(*self._averages)
+
+    def momentum(self) -> tf.Tensor:
+        """The decay of the target in this step, a scalar."""
+        return tf.constant(self.config.momentum)
 
     def update_ema(self) -> None:
-        """As Method.update_ema, also of the projector."""
+        """As Method.update_ema; the target moves, too."""
         super().update_ema()
-        self.average(self.ema_projector, self.projector)
+        for average, network in zip(self._averages, (self.student, self.projector), strict=True):
+            self.average(average, network, self.momentum())
 
     def keys(self, images: tf.Tensor) -> tf.Tensor:
         """Representations [U, D] of length 1 by the averages, without noise and gradient.

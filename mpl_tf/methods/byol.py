@@ -11,7 +11,7 @@ from mpl_tf.engine.method import MethodConfig
 from mpl_tf.engine.self_supervised import MomentumMethod
 from mpl_tf.engine.student import Batch
 from mpl_tf.formulas import contrast, schedules
-from mpl_tf.options import option, redefault
+from mpl_tf.options import option
 
 
 @dataclasses.dataclass(frozen=True)
@@ -19,29 +19,32 @@ class BYOLConfig(MethodConfig):
     """Hyperparameters of BYOL; the defaults are the paper's."""
 
     hidden: int = option(4096, "Width of the hidden layers of projector and predictor.", low=1)
+    momentum: float = option(
+        0.99, "Decay of the target network at first, in [0, 1].", low=0, high=1
+    )
     projection: int = option(256, "Numbers of a representation.", low=1)
     momentum_steps: int = option(
         300_000,
-        "Steps over which ema_decay rises to 1 along half a cosine; 0 leaves it as it is.",
+        "Steps over which momentum rises to 1 along half a cosine; 0 leaves it as it is.",
         low=0,
         share_of_steps=1.0,
     )
-    ema_decay: float = redefault(MethodConfig, "ema_decay", 0.99)
 
 
 @final
 class BYOL(MomentumMethod):
-    """What the moving average makes of one view is predicted from the other; no negatives.
+    """What a moving average makes of one view is predicted from the other; no negatives.
 
-        p = predictor(projector(f(view)));  z = ema_projector(f_ema(view))
+        p = predictor(projector(f(view)));  z = target_projector(f_target(view))
         loss = mean_i (2 - 2 cos(p_i, z'_i)) + mean_i (2 - 2 cos(p'_i, z_i))
              + mean_i CE(smooth(label_i), classifier(stop_gradient(f(labeled_i))))
         S, projector, predictor <- optimizer((S, projector, predictor), grad loss)
-        d = 1 - (1 - ema_decay) * (cos(pi * step / momentum_steps) + 1) / 2
-        ema, ema_projector <- d * (ema, ema_projector) + (1 - d) * (S, projector)
+        m = 1 - (1 - momentum) * (cos(pi * step / momentum_steps) + 1) / 2
+        target <- m * target + (1 - m) * (S, projector)
+        ema <- d * ema + (1 - d) * S
 
     Grill et al. 2020, equations 2 to 4 and section 3.3. Projector and predictor are Dense, batch
-    norm, ReLU, Dense. The average computes with the statistics of the batch of both views, as the
+    norm, ReLU, Dense. The target computes with the statistics of the batch of both views, as the
     student does with those of views and labeled images, where the authors have each view alone.
 
     Defaults of a run that are not theirs: SGD with Nesterov momentum, theirs LARS, which is
@@ -64,7 +67,7 @@ class BYOL(MomentumMethod):
 
     Config = BYOLConfig
     config: BYOLConfig
-    passes_per_step = "student B + 2U, ema 2U forward"
+    passes_per_step = "student B + 2U, target 2U forward"
     unlabeled_views = ("strong", "strong_2")
     batch_norm = True
     defaults: ClassVar = {"strong": "byol", "dropout": 0.0, "finetune_steps": 0}
@@ -103,4 +106,4 @@ class BYOL(MomentumMethod):
     def momentum(self) -> tf.Tensor:
         c = self.config
         risen = schedules.cosine_ramp(self.step, c.momentum_steps) if c.momentum_steps else 0.0
-        return 1 - (1 - c.ema_decay) * (1 - risen)
+        return 1 - (1 - c.momentum) * (1 - risen)

@@ -10,7 +10,7 @@ from mpl_tf.engine.method import MethodConfig
 from mpl_tf.engine.self_supervised import MomentumMethod, enqueue, start_rows
 from mpl_tf.engine.student import Batch
 from mpl_tf.formulas import contrast
-from mpl_tf.options import option, redefault
+from mpl_tf.options import option
 
 
 @dataclasses.dataclass(frozen=True)
@@ -18,26 +18,29 @@ class MoCoV2Config(MethodConfig):
     """Hyperparameters of MoCoV2; the defaults are the paper's for ImageNet, but for the queue."""
 
     temperature: float = option(0.2, "What similarities are divided by.", above=0)
+    momentum: float = option(
+        0.999, "Decay of the network that makes keys, in [0, 1].", low=0, high=1
+    )
     projection: int = option(
         128, "Numbers of a representation, after a hidden layer as wide as the features.", low=1
     )
     queue: int = option(
         4096, "Earlier images that a view is told from; the paper's 65536.", low=1, high=10**7
     )
-    ema_decay: float = redefault(MethodConfig, "ema_decay", 0.999)
 
 
 @final
 class MoCoV2(MomentumMethod):
     """A view is told from a queue of earlier images by the key of another view.
 
-        q = normalize(projector(f(view)));  k = normalize(ema_projector(f_ema(view')))
+        q = normalize(projector(f(view)));  k = normalize(target_projector(f_target(view')))
         loss = mean_i -log( exp(q_i . k_i / t)
                             / (exp(q_i . k_i / t) + sum_j exp(q_i . queue_j / t)) )
              + mean_i CE(smooth(label_i), classifier(stop_gradient(f(labeled_i))))
         S, projector <- optimizer((S, projector), grad loss)
-        ema, ema_projector <- d * (ema, ema_projector) + (1 - d) * (S, projector)
+        target <- momentum * target + (1 - momentum) * (S, projector)
         queue <- (k, queue) without its oldest keys
+        ema <- d * ema + (1 - d) * S
 
     He et al. 2020 (arXiv 1911.05722), algorithm 1, with the projector (Dense, ReLU, Dense), views
     and temperature of version 2. The queue starts with random directions.
@@ -59,7 +62,7 @@ class MoCoV2(MomentumMethod):
     Example:
         data = mpl_tf.data.pair((images, labels), labeled_batch=8, method=mpl_tf.MoCoV2)
         student = mpl_tf.NETWORKS["small"](4, images.shape[1:])
-        model = mpl_tf.MoCoV2(student, queue=256, ema_decay=0.9)
+        model = mpl_tf.MoCoV2(student, queue=256, momentum=0.9)
         model.compile("sgd")
         model.fit(data, steps_per_epoch=100)
         probabilities = model.predict(images)
@@ -67,7 +70,7 @@ class MoCoV2(MomentumMethod):
 
     Config = MoCoV2Config
     config: MoCoV2Config
-    passes_per_step = "student B + U, ema U forward"
+    passes_per_step = "student B + U, target U forward"
     unlabeled_views = ("strong", "strong_2")
     student_views = ("strong",)
     defaults: ClassVar = {"strong": "moco_v2", "dropout": 0.0, "finetune_steps": 0}

@@ -12,7 +12,7 @@ from mpl_tf.engine.method import MethodConfig
 from mpl_tf.engine.self_supervised import MomentumMethod, enqueue, remember, start_rows
 from mpl_tf.engine.student import Batch
 from mpl_tf.formulas import clusters, contrast, random
-from mpl_tf.options import option, redefault
+from mpl_tf.options import option
 
 _SMOOTHING = 10.0  # of cluster sizes, the paper's alpha
 
@@ -22,6 +22,9 @@ class PCLConfig(MethodConfig):
     """Hyperparameters of PCL; the defaults are the paper's, but for the queue."""
 
     temperature: float = option(0.2, "What similarities are divided by.", above=0)
+    momentum: float = option(
+        0.999, "Decay of the network that makes keys, in [0, 1].", low=0, high=1
+    )
     projection: int = option(
         128, "Numbers of a representation, after a hidden layer as wide as the features.", low=1
     )
@@ -45,14 +48,13 @@ class PCLConfig(MethodConfig):
         low=0,
         share_of_steps=0.1,
     )
-    ema_decay: float = redefault(MethodConfig, "ema_decay", 0.999)
 
 
 @final
 class PCL(MomentumMethod):
     """MoCo, and each image is told from other clusters by the prototype of its own.
 
-        q = normalize(projector(f(view)));  k = normalize(ema_projector(f_ema(view')))
+        q = normalize(projector(f(view)));  k = normalize(target_projector(f_target(view')))
         memory_i <- k_i
         c, s = k-means of the memory, m times, with more and more clusters     every so many steps
         phi_c = sum_z |z - c| / (Z log(Z + 10)) over the Z members of a cluster, mean `temperature`
@@ -62,8 +64,9 @@ class PCL(MomentumMethod):
                mean_i -log( exp(q_i . c_s(i) / phi_s(i)) / sum_c exp(q_i . c / phi_c) )
              + mean_i CE(smooth(label_i), classifier(stop_gradient(f(labeled_i))))
         S, projector <- optimizer((S, projector), grad loss)
-        ema, ema_projector <- d * (ema, ema_projector) + (1 - d) * (S, projector)
+        target <- momentum * target + (1 - momentum) * (S, projector)
         queue <- (k, queue) without its oldest keys
+        ema <- d * ema + (1 - d) * S
 
     Li et al. 2021, equations 11 and 12 and algorithm 1. Keys and queue are those of MoCoV2, here.
 
@@ -93,7 +96,7 @@ class PCL(MomentumMethod):
     Config = PCLConfig
     config: PCLConfig
     num_unlabeled: int
-    passes_per_step = "student B + U, ema U forward, k-means once an epoch"
+    passes_per_step = "student B + U, target U forward, k-means once an epoch"
     unlabeled_views = ("strong", "strong_2", "index")
     student_views = ("strong",)
     defaults: ClassVar = {"strong": "moco_v2", "dropout": 0.0, "finetune_steps": 0}
