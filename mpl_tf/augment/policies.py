@@ -133,6 +133,29 @@ class InTurn:
 
 
 @dataclasses.dataclass(frozen=True)
+class TwoViews:
+    """A policy of the first view of its name, and another one of the second and further ones.
+
+    Attributes:
+      first: of "weak" or "strong", and what a call applies.
+      second: of "weak_2" or "strong_2", and so on.
+    """
+
+    first: Policy
+    second: Policy
+
+    def __call__(self, images: tf.Tensor, draws: Draws) -> tf.Tensor:
+        return self.first(images, draws)
+
+
+def of_view(policy: Policy, number: int) -> Policy:
+    """The policy of the `number`-th view of a name, from 1 on."""
+    if isinstance(policy, TwoViews):
+        return policy.first if number == 1 else policy.second
+    return policy
+
+
+@dataclasses.dataclass(frozen=True)
 class FromLayer:
     """A Keras layer as a policy.
 

@@ -169,4 +169,5 @@ def recipe(
         start = {**HEAD, **HEAD_OF.get(method, {})}
         if head != "linear":
             start = {**start, **DEEPER_HEAD_OF.get(method, {})}
-    return {**dataset.sizes, **RECIPES.get(name, {}), **start}
+    own = {"strong": "jigsaw"} if method == "pirl" else {}  # its puzzle is the method itself
+    return {**dataset.sizes, **RECIPES.get(name, {}), **own, **start}

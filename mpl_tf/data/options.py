@@ -2,9 +2,10 @@
 
 import dataclasses
 
+from mpl_tf.augment import self_supervised
 from mpl_tf.options import option
 
-STRONG = ("randaugment", "autoaugment", "keras_cv", "affine", "none")
+STRONG = ("randaugment", "autoaugment", "keras_cv", "affine", "none", *self_supervised.NAMES)
 _PALETTES = ("cifar10", "svhn", "imagenet")
 WEAK = ("crop", "resized_crop", "shift", "none", *(f"autoaugment_{name}" for name in _PALETTES))
 _RANDOM = ("strong", ("randaugment", "keras_cv"))
@@ -90,13 +91,16 @@ class DataConfig:
         beside=("finetune_steps", ()),
     )
     flip: bool = option(
-        True, "Mirror half of the images left to right in the weak view, and in strong=affine."
+        True,
+        "Mirror half of the images left to right in the weak view, and in strong ones with parts of "
+        "their own.",
     )
     strong: str = option(
         "randaugment",
         "Strong view. randaugment (the paper's operations), autoaugment, keras_cv (its "
         "RandAugment): between two weak ones, with cutout. affine: turned, sheared, scaled, moved, "
-        "re-lit and cut, black outside. none: another weak one.",
+        "re-lit and cut, black outside. none: another weak one. simclr, moco_v2, byol: resized crop, "
+        "colours, grey and blur of that paper, jigsaw: of PIRL, a puzzle second.",
         choices=STRONG,
         needs="strong",
     )

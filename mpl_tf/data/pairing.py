@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from mpl_tf.augment import policies, probe, randaugment
+from mpl_tf.augment import policies, probe, randaugment, self_supervised
 from mpl_tf.data import pipeline
 from mpl_tf.data.arrays import Array, ShuffledDataset, arrays
 from mpl_tf.data.dataset import Images, Pool
@@ -35,7 +35,7 @@ def pair(
     labeled_batch: int | None = None,
     unlabeled_ratio: int | None = None,
     weak: View = "crop",
-    strong: View = "randaugment",
+    strong: View = "auto",
     exclude_labeled: bool = False,
     num_classes: int | None = None,
     views: Sequence[str] | None = None,
@@ -65,7 +65,9 @@ def pair(
         there are for a step.
       weak: "crop" (mirrored and shifted by up to an eighth), None, a Keras layer, or a policy: a
         function (images uint8 [n, H, W, C], draws) -> the same shape; see `augment.policies`.
-      strong: "randaugment" (the weak view, RandAugment, cutout), None, a layer or a policy.
+      strong: "randaugment" (the weak view, RandAugment, cutout), one of the names of
+        `augment.self_supervised.two_views`, None, a layer or a policy. "auto" is what a
+        self-supervised method has in its paper, and "randaugment" for others.
       exclude_labeled: whether to leave labeled images out of the unlabeled ones; they are in by
         default, as in the paper. Of effect on arrays and Images alone.
       num_classes: to check labels against; None is one more than the greatest label.
@@ -91,8 +93,11 @@ def pair(
     for name, number in (("seed", seed), ("start", start)):
         if not isinstance(number, numbers.Integral) or not 0 <= number < 2**63:
             raise ConfigError(f"{name} must be a whole number from 0 to 2^63; received {number!r}.")
-    weak_policy, strong_policy = _policies(weak, strong)
+    _check_names(weak, strong)
+    if strong == "auto":
+        strong = getattr(method, "defaults", {}).get("strong", "randaugment")
     train, pool = _parts(labeled, unlabeled, exclude_labeled, num_classes)
+    weak_policy, strong_policy = _policies(weak, strong, train.shape)
     for name, view, policy in (("weak", weak, weak_policy), ("strong", strong, strong_policy)):
         if not isinstance(view, str) and any(v.startswith(name) for v in ("weak", *views)):
             probe.check_view(name, policy, train.shape)
@@ -131,15 +136,23 @@ def _views(method, views):
     return method.unlabeled_views
 
 
-def _policies(weak, strong):
-    """(weak, strong) policies of the arguments of `pair`."""
-    for name, view, default in (("weak", weak, "crop"), ("strong", strong, "randaugment")):
-        if isinstance(view, str) and view != default:
+def _check_names(weak, strong):
+    """Raises ConfigError if a view is a name that there is not."""
+    strong_names = ("auto", "randaugment", *self_supervised.NAMES)
+    for name, view, names in (("weak", weak, ("crop",)), ("strong", strong, strong_names)):
+        if isinstance(view, str) and view not in names:
+            known = " or ".join(map(repr, names))
             raise ConfigError(
-                f"{name} must be {default!r}, None, a Keras layer or a function, such as those of "
+                f"{name} must be {known}, None, a Keras layer or a function, such as those of "
                 f"mpl_tf.augment.policies; received {view!r}."
             )
+
+
+def _policies(weak, strong, shape):
+    """(weak, strong) policies of the arguments of `pair`, for images of a shape."""
     weak = policies.Crop() if isinstance(weak, str) else policies.as_policy(weak)
+    if isinstance(strong, str) and strong in self_supervised.NAMES:
+        return weak, policies.TwoViews(*self_supervised.two_views(strong, min(shape[:2])))
     if isinstance(strong, str):
         return weak, policies.Strong(weak, randaugment.RandAugment())
     return weak, policies.as_policy(strong)

@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from mpl_tf.augment.draws import Draws
-from mpl_tf.augment.policies import Policy
+from mpl_tf.augment.policies import Policy, of_view
 from mpl_tf.data.dataset import Images, Pool
 from mpl_tf.formulas import random
 from mpl_tf.options import ConfigError
@@ -34,7 +34,7 @@ def pool_size(unlabeled: Pool) -> int:
 
 
 def _view(name):
-    """(strength, random stream) of the view called `name`; strength is "weak" or "strong"."""
+    """(strength, number, random stream) of the view called `name`; strength is weak or strong."""
     match = _VIEW.fullmatch(name)
     if not match:
         raise ConfigError(
@@ -42,7 +42,7 @@ def _view(name):
             f"received {name!r}."
         )
     strength, number = match[1], int(match[2] or 1)
-    return strength, {"weak": _WEAK, "strong": _STRONG}[strength] + 2 * (number - 1)
+    return strength, number, {"weak": _WEAK, "strong": _STRONG}[strength] + 2 * (number - 1)
 
 
 def check_views(names: Sequence[str], unlabeled: Pool) -> None:
@@ -98,8 +98,9 @@ def make_batch(
         if name == "index":
             batch["index"] = position
         else:
-            strength, stream = _view(name)
-            batch[name] = view(policies[strength], stream, images, unlabeled_batch)
+            strength, number, stream = _view(name)
+            policy = of_view(policies[strength], number)
+            batch[name] = view(policy, stream, images, unlabeled_batch)
     if hidden_label is not None:
         batch["hidden_label"] = hidden_label
     return batch

@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from mpl_tf.augment import policies, randaugment
+from mpl_tf.augment import policies, randaugment, self_supervised
 from mpl_tf.data.options import DataConfig
 
 # Weak views of parts of an image, as large as the whole.
@@ -32,6 +32,9 @@ def make(options: DataConfig, image_size: int) -> Views:
     weak = _weak(options)
     if options.strong == "none":
         return Views(weak, weak)
+    if options.strong in self_supervised.NAMES:
+        pair = self_supervised.two_views(options.strong, image_size, options.flip)
+        return Views(weak, policies.TwoViews(*pair))
     if options.strong == "affine":
         return Views(weak, policies.Affine(options.flip))
     return Views(weak, policies.Strong(weak, _distortion(options, image_size), options.cutout))

@@ -5,6 +5,7 @@ import tensorflow as tf
 from matplotlib.figure import Figure
 
 from mpl_tf.augment.draws import Draws
+from mpl_tf.augment.policies import of_view
 from mpl_tf.runs import drawing
 from mpl_tf.runs.experiment import Experiment
 
@@ -38,7 +39,10 @@ def _grid(experiment: Experiment) -> Figure:
     )
     for number, (title, policy, count) in enumerate(views):
         draws = Draws(seed, len(chosen)).child(number)
-        columns += [(title, policy(images, draws.child(i))) for i in range(count)]
+        for i in range(count):
+            # Where the second view is another one, both are there.
+            made = of_view(policy, 1 + i % 2)
+            columns.append((title, made(images, draws.child(i))))
     cells = np.stack([batch.numpy() for _, batch in columns], axis=1)  # [rows, columns, H, W, C]
     picture, centers = drawing.joined(cells)
     figure = Figure(figsize=(0.4 + 1.3 * len(columns), 1.35 * len(chosen)), layout="constrained")
