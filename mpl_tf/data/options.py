@@ -92,15 +92,15 @@ class DataConfig:
     )
     flip: bool = option(
         True,
-        "Mirror half of the images left to right in the weak view, and in strong ones with parts of "
-        "their own.",
+        "Mirror half of the images left to right in the weak view, and in strong ones that do not "
+        "begin with it.",
     )
     strong: str = option(
         "randaugment",
         "Strong view. randaugment (the paper's operations), autoaugment, keras_cv (its "
         "RandAugment): between two weak ones, with cutout. affine: turned, sheared, scaled, moved, "
-        "re-lit and cut, black outside. none: another weak one. simclr, moco_v2, byol: resized crop, "
-        "colours, grey and blur of that paper, jigsaw: of PIRL, a puzzle second.",
+        "re-lit and cut, black outside. none: another weak one. simclr, moco_v2, byol, jigsaw: the "
+        "pairs of views of self-supervised methods, jigsaw that of PIRL.",
         choices=STRONG,
         needs="strong",
     )

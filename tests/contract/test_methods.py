@@ -12,12 +12,13 @@ import tensorflow as tf
 from mpl_tf import config, data
 from mpl_tf.engine.fixed_teacher import FixedTeacherMethod
 from mpl_tf.engine.method import Method
+from mpl_tf.engine.self_supervised import MomentumMethod, SelfSupervisedMethod
 from mpl_tf.engine.student import StudentMethod
 from mpl_tf.methods import METHODS
 from mpl_tf.runs import experiment as experiments
 from mpl_tf.runs.checkpoint import Checkpoints
 
-ABSTRACT = (Method, StudentMethod, FixedTeacherMethod)
+ABSTRACT = (Method, StudentMethod, FixedTeacherMethod, SelfSupervisedMethod, MomentumMethod)
 STEPS = 200
 # A rate at which a small network learns in so few steps, whatever the method's own is.
 SETTINGS = {

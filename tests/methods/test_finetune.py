@@ -1,0 +1,1 @@
+CONTRACT = {"no_better_on": ("digits", "moons")}
