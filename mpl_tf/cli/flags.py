@@ -68,7 +68,7 @@ def _with_unnamed(
             f"received {argument!r} and --{name}={settings[name]}; one of the two says it."
         )
     (field,) = (field for field in fields if field.name == name)
-    return {**settings, name: _typed(field, argument)}
+    return {**settings, name: typed(field, argument)}
 
 
 def read(argv: Sequence[str], fields: Fields) -> tuple[dict[str, Any], list[str]]:
@@ -101,12 +101,20 @@ def read(argv: Sequence[str], fields: Fields) -> tuple[dict[str, Any], list[str]
     for field in fields:
         value = values[field.name].value
         if value is not None:
-            settings[field.name] = _typed(field, value)
+            settings[field.name] = typed(field, value)
     return settings, unnamed
 
 
-def _typed(field: dataclasses.Field, text: Any) -> Any:
-    """The value of a flag whose text, or bool, is `text`."""
+def typed(field: dataclasses.Field, text: Any) -> Any:
+    """The value of a flag whose text, or bool, is `text`.
+
+    Args:
+      field: of a dataclass of options.
+      text: str, or bool of an option that is one.
+
+    Raises:
+      ConfigError: it is no number of the option's type, or no path where it must be one.
+    """
     if field.metadata["path"]:
         return paths.local_path(field.name, text)
     number_type: Any = field.type

@@ -3,7 +3,7 @@
 from mpl_tf.config.checks import check_compute, check_data, check_replicas, check_schedule
 from mpl_tf.config.config import Config, applies, unused_options
 from mpl_tf.config.groups import ComputeConfig, OptimizerConfig, RunConfig
-from mpl_tf.config.make import make
+from mpl_tf.config.make import make, pretraining
 from mpl_tf.data.options import DataConfig
 from mpl_tf.features.options import FeatureConfig
 from mpl_tf.networks.options import NetworkConfig
@@ -22,5 +22,6 @@ __all__ = [
     "check_replicas",
     "check_schedule",
     "make",
+    "pretraining",
     "unused_options",
 ]

@@ -5,7 +5,7 @@ import dataclasses
 from mpl_tf import data, networks
 from mpl_tf.engine import delivery
 from mpl_tf.engine.sharpness import PERTURBATIONS
-from mpl_tf.methods import METHODS
+from mpl_tf.methods import METHODS, SELF_SUPERVISED
 from mpl_tf.options import option
 
 
@@ -27,6 +27,13 @@ class RunConfig:
         "How a run learns.\n"
         + "\n".join(f"{name}: {_first_line(method.__doc__)}" for name, method in METHODS.items()),
         choices=METHODS.keys,
+    )
+    pretrain: str = option(
+        "",
+        "A self-supervised method that teaches the encoder of all networks before the run's method "
+        "begins, by the method's own defaults, with options of its own after colons: "
+        f"simclr:steps=5000:temperature=0.2. It takes the run's steps if it has none. One of "
+        f"{', '.join(SELF_SUPERVISED)}.",
     )
     network: str = option(
         "wide_resnet_28_2",
@@ -135,7 +142,7 @@ class ComputeConfig:
 
 @dataclasses.dataclass(frozen=True)
 class OptimizerConfig:
-    """SGD with Nesterov momentum on a schedule: wait, linear warm-up, cosine down to 0."""
+    """An optimizer with Nesterov momentum on a schedule: wait, linear warm-up, cosine down to 0."""
 
     student_learning_rate: float = option(
         0.1, "Peak rate of the student, per 256 labeled images: rate * labeled_batch / 256.", low=0
@@ -162,6 +169,13 @@ class OptimizerConfig:
         low=0,
         share_of_steps=0.1,
         needs="teacher_optimizer",
+    )
+    optimizer: str = option(
+        "sgd",
+        "How steps follow gradients. sgd: with Nesterov momentum. lars: the same, each layer at a "
+        "rate in proportion to its weights over its gradient, for large batches of self-supervised "
+        "learning; weight_decay leaves out biases, too.",
+        choices=("sgd", "lars"),
     )
     momentum: float = option(0.9, "Nesterov momentum, in [0, 1).", low=0, below=1)
     weight_decay: float = option(

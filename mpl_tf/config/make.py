@@ -12,6 +12,7 @@ from mpl_tf.config.config import GROUPS, Config, applies, fields, group
 from mpl_tf.config.fit import fit_to_run
 from mpl_tf.config.groups import RunConfig
 from mpl_tf.config.places import located
+from mpl_tf.config.pretraining import settings_of
 from mpl_tf.config.recipes import recipe
 from mpl_tf.data.dataset import Dataset
 from mpl_tf.engine.devices import check_name
@@ -54,7 +55,26 @@ def make(settings: Mapping[str, Any], dataset: Dataset | None = None) -> Config:
         return unset[name], fit_to_run(unset, others, suited, dataset)[name]
 
     _refuse_without_effect(values, settings, without)
-    return _checked(fit_to_run(values, settings, suited, dataset))
+    made = _checked(fit_to_run(values, settings, suited, dataset))
+    if made.run.pretrain:
+        pretraining(made, dataset)
+    return made
+
+
+def pretraining(run: Config, dataset: Dataset | None = None) -> Config:
+    """The configuration of the phase before a run with `pretrain`, checked.
+
+    It is that of a run by the method that `pretrain` names, with the run's images, networks,
+    labeled batches and seed, and its steps if `pretrain` says no others.
+
+    Args:
+      run: of a `pretrain` that is not empty.
+      dataset: which counts its images; None is that of the run.
+
+    Raises:
+      ConfigError: as for `make`, and where networks cannot start from an encoder of their own.
+    """
+    return make(settings_of(run), dataset)
 
 
 def _dataset(settings: Mapping[str, Any]) -> Dataset:

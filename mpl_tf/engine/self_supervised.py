@@ -109,7 +109,7 @@ class SelfSupervisedMethod(StudentMethod):
 class MomentumMethod(SelfSupervisedMethod):
     """Abstract: one whose targets a moving average of encoder and projector makes.
 
-        target <- momentum * target + (1 - momentum) * (S, projector)
+        target <- m * target + (1 - m) * (S, projector),  m by `momentum`
 
     That average is another one than `ema`: it is made for targets, `ema` for use.
 
@@ -132,7 +132,7 @@ class MomentumMethod(SelfSupervisedMethod):
 
     def momentum(self) -> tf.Tensor:
         """The decay of the target in this step, a scalar."""
-        return tf.constant(self.config.momentum)
+        return tf.constant(self.config.target_momentum)
 
     def update_ema(self) -> None:
         """As Method.update_ema; the target moves, too."""

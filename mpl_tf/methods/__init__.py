@@ -1,6 +1,7 @@
 """The methods, by the name that `--method` takes."""
 
 from mpl_tf.engine.method import Method
+from mpl_tf.engine.self_supervised import SelfSupervisedMethod
 from mpl_tf.methods.adamatch import AdaMatch
 from mpl_tf.methods.byol import BYOL
 from mpl_tf.methods.finetune import Finetune
@@ -50,5 +51,9 @@ METHODS: dict[str, type[Method]] = {
     "uda": UDA,
     "vat": VAT,
 }
+# Those that `--pretrain` takes.
+SELF_SUPERVISED = [
+    name for name, method in METHODS.items() if issubclass(method, SelfSupervisedMethod)
+]
 for _name, _method in METHODS.items():
     _method.registered_name = _name  # an export says its method as `--method` takes it

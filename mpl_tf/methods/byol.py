@@ -19,13 +19,13 @@ class BYOLConfig(MethodConfig):
     """Hyperparameters of BYOL; the defaults are the paper's."""
 
     hidden: int = option(4096, "Width of the hidden layers of projector and predictor.", low=1)
-    momentum: float = option(
+    target_momentum: float = option(
         0.99, "Decay of the target network at first, in [0, 1].", low=0, high=1
     )
     projection: int = option(256, "Numbers of a representation.", low=1)
     momentum_steps: int = option(
         300_000,
-        "Steps over which momentum rises to 1 along half a cosine; 0 leaves it as it is.",
+        "Steps over which target_momentum rises to 1 along half a cosine; 0 leaves it as it is.",
         low=0,
         share_of_steps=1.0,
     )
@@ -39,7 +39,7 @@ class BYOL(MomentumMethod):
         loss = mean_i (2 - 2 cos(p_i, z'_i)) + mean_i (2 - 2 cos(p'_i, z_i))
              + mean_i CE(smooth(label_i), classifier(stop_gradient(f(labeled_i))))
         S, projector, predictor <- optimizer((S, projector, predictor), grad loss)
-        m = 1 - (1 - momentum) * (cos(pi * step / momentum_steps) + 1) / 2
+        m = 1 - (1 - target_momentum) * (cos(pi * step / momentum_steps) + 1) / 2
         target <- m * target + (1 - m) * (S, projector)
         ema <- d * ema + (1 - d) * S
 
@@ -106,4 +106,4 @@ class BYOL(MomentumMethod):
     def momentum(self) -> tf.Tensor:
         c = self.config
         risen = schedules.cosine_ramp(self.step, c.momentum_steps) if c.momentum_steps else 0.0
-        return 1 - (1 - c.momentum) * (1 - risen)
+        return 1 - (1 - c.target_momentum) * (1 - risen)

@@ -18,7 +18,7 @@ class MoCoV2Config(MethodConfig):
     """Hyperparameters of MoCoV2; the defaults are the paper's for ImageNet, but for the queue."""
 
     temperature: float = option(0.2, "What similarities are divided by.", above=0)
-    momentum: float = option(
+    target_momentum: float = option(
         0.999, "Decay of the network that makes keys, in [0, 1].", low=0, high=1
     )
     projection: int = option(
@@ -38,7 +38,7 @@ class MoCoV2(MomentumMethod):
                             / (exp(q_i . k_i / t) + sum_j exp(q_i . queue_j / t)) )
              + mean_i CE(smooth(label_i), classifier(stop_gradient(f(labeled_i))))
         S, projector <- optimizer((S, projector), grad loss)
-        target <- momentum * target + (1 - momentum) * (S, projector)
+        target <- target_momentum * target + (1 - target_momentum) * (S, projector)
         queue <- (k, queue) without its oldest keys
         ema <- d * ema + (1 - d) * S
 
@@ -62,7 +62,7 @@ class MoCoV2(MomentumMethod):
     Example:
         data = mpl_tf.data.pair((images, labels), labeled_batch=8, method=mpl_tf.MoCoV2)
         student = mpl_tf.NETWORKS["small"](4, images.shape[1:])
-        model = mpl_tf.MoCoV2(student, queue=256, momentum=0.9)
+        model = mpl_tf.MoCoV2(student, queue=256, target_momentum=0.9)
         model.compile("sgd")
         model.fit(data, steps_per_epoch=100)
         probabilities = model.predict(images)

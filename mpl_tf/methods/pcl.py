@@ -22,7 +22,7 @@ class PCLConfig(MethodConfig):
     """Hyperparameters of PCL; the defaults are the paper's, but for the queue."""
 
     temperature: float = option(0.2, "What similarities are divided by.", above=0)
-    momentum: float = option(
+    target_momentum: float = option(
         0.999, "Decay of the network that makes keys, in [0, 1].", low=0, high=1
     )
     projection: int = option(
@@ -64,7 +64,7 @@ class PCL(MomentumMethod):
                mean_i -log( exp(q_i . c_s(i) / phi_s(i)) / sum_c exp(q_i . c / phi_c) )
              + mean_i CE(smooth(label_i), classifier(stop_gradient(f(labeled_i))))
         S, projector <- optimizer((S, projector), grad loss)
-        target <- momentum * target + (1 - momentum) * (S, projector)
+        target <- target_momentum * target + (1 - target_momentum) * (S, projector)
         queue <- (k, queue) without its oldest keys
         ema <- d * ema + (1 - d) * S
 

@@ -12,6 +12,7 @@ import tensorflow as tf
 from mpl_tf import config, networks
 from mpl_tf.engine import devices
 from mpl_tf.engine.label_training import LabelTraining
+from mpl_tf.engine.lars import LARS
 from mpl_tf.engine.method import Method
 from mpl_tf.formulas import schedules
 from mpl_tf.methods import METHODS
@@ -120,6 +121,10 @@ def build_method(
         warmup = getattr(rates, f"{role}_warmup_steps")
         wait = rates.student_wait_steps if role == "student" else 0
         schedule = schedules.WarmupCosine(rate * scale, run.steps, wait=wait, warmup=warmup)
+        if rates.optimizer == "lars":
+            return LARS(
+                schedule, rates.momentum, rates.momentum > 0, weight_decay=rates.weight_decay
+            )
         return keras.optimizers.SGD(schedule, momentum=rates.momentum, nesterov=rates.momentum > 0)
 
     with strategy.scope():
@@ -149,7 +154,7 @@ def build_method(
     )
     method.compile(
         **optimizers,
-        weight_decay=rates.weight_decay,
+        weight_decay=0.0 if rates.optimizer == "lars" else rates.weight_decay,  # which has its own
         clip_norm=rates.clip_norm or None,
         sam_rho=rates.sam_rho,
         sam_perturbation=rates.sam_perturbation,

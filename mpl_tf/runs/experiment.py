@@ -39,6 +39,7 @@ class Experiment:
       path: the run folder.
       output_path: where this process writes: the run folder, or, on a worker that is not the chief,
         a folder that nobody reads.
+      pretraining: the run whose encoder this one's networks start from; None without `pretrain`.
       eval_split: the same images in the size at which networks are evaluated and finetuned; None if
         it is that of `split`.
       features: what the networks, which are heads, have in place of images; None if they are whole.
@@ -51,6 +52,7 @@ class Experiment:
     path: str
     output_path: str
     features: Features | None = None
+    pretraining: "Experiment | None" = None
     eval_split: splits.Split | None = None
 
     @property
@@ -167,7 +169,10 @@ def build(
     features = None
     if backbone is not None:
         features = cached.make(settings, split, policies, backbone, path)
-    return Experiment(settings, split, policies, method, path, output_path or path, features)
+    first = None
+    if settings.run.pretrain:
+        first = build(config.pretraining(settings), split, path, strategy, output_path)
+    return Experiment(settings, split, policies, method, path, output_path or path, features, first)
 
 
 def with_eval_split(

@@ -28,10 +28,13 @@ FEATURES = "features.json"
 VIEWS, METRICS, SHARES = "views.png", "metrics.csv", "pseudo_labels.csv"
 TENSORBOARD, CHECKPOINTS, EXPORT = "tensorboard", "checkpoints", "export"
 RESULTS, REPORT = "results.json", "report.png"
+ENCODER, NEIGHBORS = "encoder.keras", "neighbors.png"
 
 # The phases of a run that has no others: training, and finetuning after it. They name rows of the
 # tables, and folders of checkpoints and of events for TensorBoard.
 TRAIN, FINETUNE = "train", "finetune"
+# That of `--pretrain`, before all others.
+PRETRAIN = "pretrain"
 
 # Overwriting removes these names and nothing else.
 ARTIFACTS = (
@@ -47,6 +50,8 @@ ARTIFACTS = (
     CHECKPOINTS,
     RESULTS,
     REPORT,
+    ENCODER,
+    NEIGHBORS,
     EXPORT,
 )
 

@@ -12,8 +12,9 @@ from mpl_tf import console, signals
 from mpl_tf.console import log
 from mpl_tf.data import pipeline
 from mpl_tf.engine import devices
+from mpl_tf.engine.self_supervised import SelfSupervisedMethod
 from mpl_tf.engine.trainer import Trainer
-from mpl_tf.runs import callbacks, collapse, folder, head_start, metrics_log, progress
+from mpl_tf.runs import callbacks, collapse, encoders, folder, head_start, metrics_log, progress
 from mpl_tf.runs.building import finetuning_phase
 from mpl_tf.runs.checkpoint import Checkpoints
 from mpl_tf.runs.experiment import Experiment
@@ -34,6 +35,12 @@ def fit(experiment: Experiment) -> tuple[str | None, float | None]:
     timer = callbacks.StepTimer()
     resumed = []
     with contextlib.closing(metrics):
+        if experiment.pretraining is not None:
+            first = experiment.pretraining
+            total = first.config.run.steps
+            resumed.append(run_phase(first, first.method, folder.PRETRAIN, total, metrics))
+            encoders.hand_over(first.method, method)
+            encoders.keep(first)
         for phase, trainer in trainers.items():
             timed = [timer] if phase == folder.TRAIN else []
             resumed.append(run_phase(experiment, trainer, phase, run.steps, metrics, timed))
@@ -41,6 +48,8 @@ def fit(experiment: Experiment) -> tuple[str | None, float | None]:
             tuning = finetuning_phase(experiment.config, method)
             steps = run.finetune_steps
             resumed.append(run_phase(experiment, tuning, folder.FINETUNE, steps, metrics))
+        if isinstance(method, SelfSupervisedMethod):
+            encoders.keep(experiment)
     last = [phase_and_step for phase_and_step in resumed if phase_and_step]
     return last[-1] if last else None, timer.median()
 

@@ -201,6 +201,9 @@ def announce(experiment: Experiment, explicit: Mapping[str, Any] | None = None) 
         f"{'' if features is None else _beside(features)}; "
         f"{run.steps} steps, then {run.finetune_steps} of finetuning"
     )
+    if experiment.pretraining is not None:
+        first = experiment.pretraining
+        log.info(f"Before them {first.config.run.steps} of {type(first.method).__name__}")
     if method.unlabeled_views and split.unlabeled.has_hidden_labels:
         log.info("Hidden labels of unlabeled images: for pseudo_label_accuracy in the log alone")
     method.warn_of_shortfall(run.steps, run.labeled_batch * run.unlabeled_ratio)
