@@ -131,7 +131,11 @@ HEAD_OF: Mapping[str, Mapping[str, Any]] = {
 # What it has otherwise with a head of several layers, which diverges at the rates of a linear one.
 DEEPER_HEAD_OF: Mapping[str, Mapping[str, Any]] = {
     "flexmatch": {"student_learning_rate": 3.0},
-    "mpl": {"student_learning_rate": 6.0, "teacher_learning_rate": 2.0},
+    "mpl": {
+        "student_learning_rate": 6.0,
+        "teacher_learning_rate": 2.0,
+        "feedback_weight": 0.1,  # at 1, that of linear heads, it diverges
+    },
 }
 # The same for backbones that learn, too: fewer steps, each of which takes longer.
 PRETRAINED: Mapping[str, Any] = {
