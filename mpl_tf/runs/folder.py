@@ -25,10 +25,11 @@ from mpl_tf.options import ConfigError
 # What a run writes: docs/run_folder.md says what is in each.
 CONFIG, FLAGS, SPLIT, IMAGES = "config.json", "run.flags", "split.json", "images.npz"
 FEATURES = "features.json"
-VIEWS, METRICS, SHARES = "views.png", "metrics.csv", "pseudo_labels.csv"
+VIEWS, PRETRAIN_VIEWS = "views.png", "pretrain_views.png"
+METRICS, SHARES = "metrics.csv", "pseudo_labels.csv"
 TENSORBOARD, CHECKPOINTS, EXPORT = "tensorboard", "checkpoints", "export"
 RESULTS, REPORT = "results.json", "report.png"
-ENCODER, NEIGHBORS = "encoder.keras", "neighbors.png"
+ENCODER, NEIGHBOURS = "encoder.keras", "neighbours.png"
 
 # The phases of a run that has no others: training, and finetuning after it. They name rows of the
 # tables, and folders of checkpoints and of events for TensorBoard.
@@ -51,7 +52,8 @@ ARTIFACTS = (
     RESULTS,
     REPORT,
     ENCODER,
-    NEIGHBORS,
+    NEIGHBOURS,
+    PRETRAIN_VIEWS,
     EXPORT,
 )
 
@@ -63,8 +65,8 @@ EVALUATION = "evaluation"
 
 # Those that are folders, with the folders in them that a run writes to; all others are files.
 _FOLDERS = {
-    TENSORBOARD: (TRAIN, FINETUNE),
-    CHECKPOINTS: (TRAIN, FINETUNE),
+    TENSORBOARD: (PRETRAIN, TRAIN, FINETUNE),
+    CHECKPOINTS: (PRETRAIN, TRAIN, FINETUNE),
     EXPORT: ("",),
     EVALUATION: ("",),
 }

@@ -125,7 +125,10 @@ def finish(experiment: Experiment) -> dict[str, Any]:
         temperature=temperature,
     )
     facts = method.facts()
-    title = f"{run.method} on {run.dataset}, {len(split.labeled)} labels, seed {run.seed}"
+    name = run.method
+    if experiment.pretraining is not None:
+        name = f"{experiment.pretraining.method.registered_name}, then {name},"
+    title = f"{name} on {run.dataset}, {len(split.labeled)} labels, seed {run.seed}"
     pictures.draw(
         experiment.file(folder.REPORT),
         title=", ".join([title, *(f"{name}: {value}" for name, value in facts.items())]),
@@ -235,6 +238,8 @@ def summarize(results: Mapping[str, Any], path: str) -> None:
     listed = [
         (folder.REPORT, "curves, confusion matrix, worst mistakes"),
         (folder.VIEWS, "what the networks see: weak and strong views"),
+        (folder.NEIGHBOURS, "what the encoder finds alike, before labels teach it"),
+        (folder.ENCODER, "the encoder: --network=file:encoder.keras"),
         (folder.METRICS, f"every logged number by step; {folder.TENSORBOARD}/ has the same"),
         (folder.RESULTS, "these results, package versions, a digest of the weights"),
         (folder.FLAGS, f"this run again: --flagfile={os.path.join(path, folder.FLAGS)}"),

@@ -121,6 +121,8 @@ def train_and_evaluate(
             cached.keep(path, experiment.features)
         picture = os.path.join(path, folder.VIEWS)
         drawn = views_grid.draw(picture, experiment)
+        if experiment.pretraining is not None:
+            views_grid.draw(os.path.join(path, folder.PRETRAIN_VIEWS), experiment.pretraining)
         metrics_log.show_setup(path, flat, picture if drawn else None)
         results.announce(experiment, explicit)
         experiment.prepare()
