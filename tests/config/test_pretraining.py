@@ -1,0 +1,71 @@
+"""The configuration of the phase that teaches encoders before a run's method begins."""
+
+import pytest
+
+from mpl_tf import config
+from mpl_tf.methods import METHODS, SELF_SUPERVISED
+from mpl_tf.options import ConfigError
+
+RUN = {"dataset": "digits", "method": "fixmatch", "steps": 40, "seed": 3, "num_labeled": 30}
+
+
+def phase(text, **more):
+    return config.pretraining(config.make({**RUN, "pretrain": text, **more}))
+
+
+def test_it_has_the_runs_images_networks_and_seed_and_its_methods_own_defaults():
+    run = config.make({**RUN, "pretrain": "byol", "network": "mlp", "precision": "bfloat16"})
+    made = config.pretraining(run)
+    assert made.run.method == "byol"
+    assert made.compute == run.compute
+    assert made.network == run.network
+    for name in ("network", "seed", "steps", "labeled_batch", "eval_every"):
+        assert getattr(made.run, name) == getattr(run.run, name), name
+    for name in ("num_labeled", "num_validation", "image_size", "exclude_labeled"):
+        assert getattr(made.data, name) == getattr(run.data, name), name
+    alone = config.make({**RUN, "method": "byol"})
+    assert made.method == alone.method
+    assert made.data == alone.data
+    assert made.optimizer == alone.optimizer
+    assert made.run.finetune_steps == 0
+
+
+def test_its_own_options_come_after_colons():
+    made = phase("moco_v2:steps=90:target_momentum=0.5:optimizer=lars:strong=byol:flip=true")
+    assert made.run.steps == 90
+    assert made.method.target_momentum == 0.5
+    assert made.optimizer.optimizer == "lars"
+    assert made.data.strong == "byol"
+    assert made.data.flip
+
+
+def test_a_method_without_unlabeled_images_may_start_from_one_that_has_them():
+    made = phase("simclr", method="finetune")
+    assert made.run.unlabeled_ratio > 1
+    assert made.data.strong == "affine"  # of the recipe of digits
+
+
+def test_only_self_supervised_methods_teach_encoders():
+    assert set(SELF_SUPERVISED) == {"simclr", "moco_v2", "byol", "pirl", "pcl"} < METHODS.keys()
+    assert config.make(RUN).run.pretrain == ""
+
+
+@pytest.mark.parametrize(
+    ("text", "more", "message"),
+    [
+        ("fixmatch", {}, "pretrain must begin with one of .*simclr.*; received 'fixmatch'"),
+        ("simcl", {}, "Did you mean simclr"),
+        ("simclr:5000", {}, "takes options as simclr:steps=5000; received '5000'"),
+        ("simclr:stepz=5", {}, "Did you mean steps"),
+        ("simclr:queue=5", {}, "received 'queue=5'"),
+        ("simclr:steps=many", {}, "steps must be of type int; received 'many'"),
+        ("simclr:temperature=0", {}, "temperature must be greater than 0"),
+        ("simclr:seed=5", {}, "seed is that of the run: give it as --seed"),
+        ("simclr:network=mlp", {}, "network is that of the run"),
+        ("simclr", {"method": "mpl", "teacher_network": "mlp"}, "one encoder to all networks"),
+        ("simclr:steps=30:student_warmup_steps=50", {}, "student_wait_steps"),
+    ],
+)
+def test_what_cannot_be_is_refused_before_anything_starts(text, more, message):
+    with pytest.raises(ConfigError, match=message):
+        config.make({**RUN, "pretrain": text, **more})
