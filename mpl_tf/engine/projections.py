@@ -23,7 +23,7 @@ def parts(network: keras.Model) -> tuple[keras.Model, keras.Model]:
             f"told, such as a Dense; {network.name} hides it, or gives {network.output_shape}."
         )
     logits, features = pair
-    encoder = keras.Model(network.inputs, features, name="encoder")
+    encoder = keras.Model(network.inputs[0], features, name="encoder")
     return encoder, keras.Model(features, logits, name="classifier")
 
 
@@ -92,7 +92,7 @@ def with_projection(network: keras.Model, *projectors: keras.Model) -> keras.Mod
         projected = projector(projected)
     logits = classifier(keras.ops.stop_gradient(encoder.outputs[0]))
     both = keras.layers.Concatenate(dtype=network.outputs[0].dtype)([logits, projected])
-    return keras.Model(network.inputs, both, name=f"{network.name}_with_projection")
+    return keras.Model(network.inputs[0], both, name=f"{network.name}_with_projection")
 
 
 def width(network: keras.Model) -> int:
