@@ -12,9 +12,10 @@ from mpl_tf.cli import flag_files
 from mpl_tf.cli.help import Command, Fields, HelpRequested, describe
 from mpl_tf.options import ConfigError
 
-_NUMBERS: dict[Any, flags.ArgumentParser] = {
+_PARSERS: dict[Any, flags.ArgumentParser] = {
     int: flags.IntegerParser(),
     float: flags.FloatParser(),
+    bool: flags.BooleanParser(),
 }
 
 
@@ -113,18 +114,18 @@ def typed(field: dataclasses.Field, text: Any) -> Any:
       text: str, or bool of an option that is one.
 
     Raises:
-      ConfigError: it is no number of the option's type, or no path where it must be one.
+      ConfigError: it is not of the option's type, or no path where it must be one.
     """
     if field.metadata["path"]:
         return paths.local_path(field.name, text)
-    number_type: Any = field.type
-    if number_type not in _NUMBERS:
+    option_type: Any = field.type
+    if option_type not in _PARSERS:
         return text
     try:
-        return _NUMBERS[number_type].parse(text)
+        return _PARSERS[option_type].parse(text)
     except ValueError as error:
         raise ConfigError(
-            f"{field.name} must be of type {number_type.__name__}; received {text!r}."
+            f"{field.name} must be of type {option_type.__name__}; received {text!r}."
         ) from error
 
 
