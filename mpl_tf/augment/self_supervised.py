@@ -7,7 +7,7 @@ from mpl_tf.augment.distortions import Blurred, ColorJitter, Greyed, Solarized
 from mpl_tf.augment.policies import InTurn, Policy, ResizedCrop
 from mpl_tf.options import ConfigError
 
-NAMES = ("simclr", "moco_v2", "byol", "jigsaw")
+NAMES = ("simclr_pair", "moco_v2_pair", "byol_pair", "jigsaw")
 # Below this side, in pixels, images are not blurred, and SimCLR halves the strength of its colours:
 # its authors' settings for CIFAR-10.
 SMALL = 64
@@ -19,16 +19,16 @@ def two_views(name: str, image_size: int, flip: bool = True) -> tuple[Policy, Po
     All begin with a resized crop, and go on with colour jitter (with probability 0.8; strengths of
     brightness, contrast, saturation and hue), grey (0.2), blur and solarization:
 
-        name      area      strengths                blur        solarized    source
-        simclr    0.08-1    0.8, 0.8, 0.8, 0.2       0.5         0            arXiv 2002.05709
-        moco_v2   0.2-1     0.4, 0.4, 0.4, 0.1       0.5         0            arXiv 2003.04297
-        byol      0.08-1    0.4, 0.4, 0.2, 0.1       1.0, 0.1    0, 0.2       arXiv 2006.07733
-        jigsaw    0.2-1     as moco_v2               0.5         0            arXiv 1912.01991
-                  0.6-1     as moco_v2               0.5         0
+        name            area      strengths             blur        solarized    source
+        simclr_pair     0.08-1    0.8, 0.8, 0.8, 0.2    0.5         0            arXiv 2002.05709
+        moco_v2_pair    0.2-1     0.4, 0.4, 0.4, 0.1    0.5         0            arXiv 2003.04297
+        byol_pair       0.08-1    0.4, 0.4, 0.2, 0.1    1.0, 0.1    0, 0.2       arXiv 2006.07733
+        jigsaw          0.2-1     as moco_v2_pair       0.5         0            arXiv 1912.01991
+                        0.6-1     as moco_v2_pair       0.5         0
 
     Of two values, the second is that of the second view. That of "jigsaw" is a puzzle of nine
     patches, cut and shuffled last: see `jigsaw.puzzle`, and `jigsaw.patches`, which takes it apart.
-    Below 64 pixels nothing is blurred, and strengths of "simclr" are half as large.
+    Below 64 pixels nothing is blurred, and strengths of "simclr_pair" are half as large.
 
     Args:
       name: one of NAMES.
@@ -42,7 +42,7 @@ def two_views(name: str, image_size: int, flip: bool = True) -> tuple[Policy, Po
       ConfigError: for another name, or images too small for a puzzle.
 
     Example:
-      >>> one, other = two_views("simclr", 32)
+      >>> one, other = two_views("simclr_pair", 32)
       >>> one.first.first.area, one.first.second.hue
       ((0.08, 1.0), 0.1)
     """
@@ -61,11 +61,11 @@ def two_views(name: str, image_size: int, flip: bool = True) -> tuple[Policy, Po
         parts += [Solarized(solarized)] if solarized else []
         return functools.reduce(InTurn, parts)
 
-    if name == "simclr":
+    if name == "simclr_pair":
         s = 1.0 if blurs else 0.5
         one = view(0.08, ColorJitter(0.8 * s, 0.8 * s, 0.8 * s, 0.2 * s), blur=0.5)
         return one, one
-    if name == "byol":
+    if name == "byol_pair":
         colors = ColorJitter(0.4, 0.4, 0.2, 0.1)
         return view(0.08, colors, blur=1.0), view(0.08, colors, blur=0.1, solarized=0.2)
     colors = ColorJitter(0.4, 0.4, 0.4, 0.1)

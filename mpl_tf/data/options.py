@@ -99,8 +99,8 @@ class DataConfig:
         "randaugment",
         "Strong view. randaugment (the paper's operations), autoaugment, keras_cv (its "
         "RandAugment): between two weak ones, with cutout. affine: turned, sheared, scaled, moved, "
-        "re-lit and cut, black outside. none: another weak one. simclr, moco_v2, byol, jigsaw: the "
-        "pairs of views of self-supervised methods, jigsaw that of PIRL.",
+        "re-lit and cut, black outside. none: another weak one. simclr_pair, "
+        "moco_v2_pair, byol_pair and jigsaw (PIRL): the two views of self-supervised methods.",
         choices=STRONG,
         needs="strong",
     )

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 import keras
 
 from mpl_tf.engine.logits import logits_and_features
+from mpl_tf.networks.freezing import set_classifier_trained
+from mpl_tf.networks.resized import resized
 from mpl_tf.options import ConfigError
 
 
@@ -108,3 +110,19 @@ def beside(*networks: keras.Model) -> keras.Model:
     inputs = [keras.Input(each.input_shape[1:], dtype=each.inputs[0].dtype) for each in networks]
     outputs = [each(rows) for each, rows in zip(networks, inputs, strict=True)]
     return keras.Model(inputs, outputs, name="_and_".join(each.name for each in networks))
+
+
+def freeze_encoder(network: keras.Model) -> None:
+    """Freezes all of a network but the classifier; see `freezing.set_classifier_trained`."""
+    set_classifier_trained(network, last_norm=False)
+
+
+def on_size(network: keras.Model, size: Sequence[int]) -> keras.Model:
+    """A network on images of another (height, width), or itself where it takes its own size alone.
+
+    Both have one set of weights.
+    """
+    try:
+        return resized(network, size)
+    except ConfigError:
+        return network

@@ -70,7 +70,7 @@ class BYOL(MomentumMethod):
     passes_per_step = "student B + 2U, target 2U forward"
     unlabeled_views = ("strong", "strong_2")
     batch_norm = True
-    defaults: ClassVar = {"strong": "byol", "dropout": 0.0, "finetune_steps": 0}
+    defaults: ClassVar = {"strong": "byol_pair", "dropout": 0.0, "finetune_steps": 0}
 
     def __init__(
         self,

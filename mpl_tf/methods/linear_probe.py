@@ -7,8 +7,8 @@ import keras
 import tensorflow as tf
 
 from mpl_tf.engine.method import MethodConfig
+from mpl_tf.engine.projections import freeze_encoder
 from mpl_tf.engine.student import Batch, StudentMethod
-from mpl_tf.networks.freezing import set_classifier_trained
 from mpl_tf.options import redefault
 
 
@@ -62,7 +62,7 @@ class LinearProbe(StudentMethod):
         strategy: tf.distribute.Strategy | None = None,
         **hyperparameters: Any,
     ):
-        set_classifier_trained(student, last_norm=False)
+        freeze_encoder(student)
         super().__init__(student, seed=seed, strategy=strategy, **hyperparameters)
 
     def objective(self, batch: Batch) -> tuple[tf.Tensor, None]:

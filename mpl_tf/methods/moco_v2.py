@@ -73,7 +73,7 @@ class MoCoV2(MomentumMethod):
     passes_per_step = "student B + U, target U forward"
     unlabeled_views = ("strong", "strong_2")
     student_views = ("strong",)
-    defaults: ClassVar = {"strong": "moco_v2", "dropout": 0.0, "finetune_steps": 0}
+    defaults: ClassVar = {"strong": "moco_v2_pair", "dropout": 0.0, "finetune_steps": 0}
 
     def __init__(
         self,

@@ -14,8 +14,7 @@ from mpl_tf.engine.method import MethodConfig
 from mpl_tf.engine.self_supervised import SelfSupervisedMethod, remember, start_rows
 from mpl_tf.engine.student import Batch
 from mpl_tf.formulas import contrast, random
-from mpl_tf.networks.resized import resized
-from mpl_tf.options import ConfigError, option
+from mpl_tf.options import option
 
 
 @dataclasses.dataclass(frozen=True)
@@ -158,7 +157,4 @@ class PIRL(SelfSupervisedMethod):
         if self._pieces() == 1:
             return self.projected
         sides = [side // jigsaw.GRID for side in self.projected.input_shape[1:3]]
-        try:
-            return resized(self.projected, sides)
-        except ConfigError:
-            return self.projected
+        return projections.on_size(self.projected, sides)

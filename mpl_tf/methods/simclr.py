@@ -65,7 +65,7 @@ class SimCLR(SelfSupervisedMethod):
     passes_per_step = "student B + 2U"
     unlabeled_views = ("strong", "strong_2")
     batch_norm = True
-    defaults: ClassVar = {"strong": "simclr", "dropout": 0.0, "finetune_steps": 0}
+    defaults: ClassVar = {"strong": "simclr_pair", "dropout": 0.0, "finetune_steps": 0}
 
     def sizes(self, features: int) -> tuple[int, ...]:
         return features, self.config.projection

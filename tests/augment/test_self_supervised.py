@@ -230,16 +230,18 @@ def crop(least, flip=True):
 MOCO = ColorJitter(0.4, 0.4, 0.4, 0.1, 0.8)
 BYOL = ColorJitter(0.4, 0.4, 0.2, 0.1, 0.8)
 EXPECTED = {  # name, image size -> the parts of both views
-    ("simclr", 224): [[crop(0.08), ColorJitter(0.8, 0.8, 0.8, 0.2, 0.8), Greyed(0.2), Blurred(0.5)]]
+    ("simclr_pair", 224): [
+        [crop(0.08), ColorJitter(0.8, 0.8, 0.8, 0.2, 0.8), Greyed(0.2), Blurred(0.5)]
+    ]
     * 2,
-    ("simclr", 32): [[crop(0.08), ColorJitter(0.4, 0.4, 0.4, 0.1, 0.8), Greyed(0.2)]] * 2,
-    ("moco_v2", 64): [[crop(0.2), MOCO, Greyed(0.2), Blurred(0.5)]] * 2,
-    ("moco_v2", 63): [[crop(0.2), MOCO, Greyed(0.2)]] * 2,
-    ("byol", 224): [
+    ("simclr_pair", 32): [[crop(0.08), ColorJitter(0.4, 0.4, 0.4, 0.1, 0.8), Greyed(0.2)]] * 2,
+    ("moco_v2_pair", 64): [[crop(0.2), MOCO, Greyed(0.2), Blurred(0.5)]] * 2,
+    ("moco_v2_pair", 63): [[crop(0.2), MOCO, Greyed(0.2)]] * 2,
+    ("byol_pair", 224): [
         [crop(0.08), BYOL, Greyed(0.2), Blurred(1.0)],
         [crop(0.08), BYOL, Greyed(0.2), Blurred(0.1), Solarized(0.2)],
     ],
-    ("byol", 32): [
+    ("byol_pair", 32): [
         [crop(0.08), BYOL, Greyed(0.2)],
         [crop(0.08), BYOL, Greyed(0.2), Solarized(0.2)],
     ],
@@ -260,7 +262,10 @@ def test_views_are_those_of_the_papers(key):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: self_supervised.two_views("swav", 32), "simclr, moco_v2, byol, jigsaw.*'swav'"),
+        (
+            lambda: self_supervised.two_views("swav", 32),
+            "simclr_pair, moco_v2_pair, byol_pair, jigsaw.*'swav'",
+        ),
         (lambda: self_supervised.two_views("jigsaw", 5), "at least 6 pixels.*image_size=5"),
         (lambda: jigsaw.puzzle(tf.zeros([1, 9, 5, 3], tf.uint8), draws(1)), "6x6.*9x5"),
         (lambda: ColorJitter(hue=0.6), "hue must be a number from 0 to 0.5; received 0.6"),

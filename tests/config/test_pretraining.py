@@ -31,11 +31,11 @@ def test_it_has_the_runs_images_networks_and_seed_and_its_methods_own_defaults()
 
 
 def test_its_own_options_come_after_colons():
-    made = phase("moco_v2:steps=90:target_momentum=0.5:optimizer=lars:strong=byol:flip=true")
+    made = phase("moco_v2:steps=90:target_momentum=0.5:optimizer=lars:strong=byol_pair:flip=true")
     assert made.run.steps == 90
     assert made.method.target_momentum == 0.5
     assert made.optimizer.optimizer == "lars"
-    assert made.data.strong == "byol"
+    assert made.data.strong == "byol_pair"
     assert made.data.flip
 
 
