@@ -44,6 +44,10 @@ def test_a_row_shows_an_image_its_nearest_and_their_similarity(backbone, tmp_pat
     (axes,) = figure.axes
     numbers = [text.get_text() for text in axes.texts]
     assert numbers == ["1.00", "0.80", "0.80", "0.00"]
+    for text, place in zip(axes.texts, [(0, 1), (0, 2), (1, 1), (1, 2)], strict=True):
+        x, y = text.get_position()
+        assert x == axes.get_xticks()[place[1]]
+        assert 4 <= y - axes.get_yticks()[place[0]] < 5  # just below the image of 8 pixels
     assert [label.get_text() for label in axes.get_xticklabels()] == ["image", "nearest", "2."]
     assert [label.get_text() for label in axes.get_yticklabels()] == ["red", "blue"]
     assert "a pool of 4" in axes.get_xlabel()

@@ -1,0 +1,1 @@
+"""What tools/encoders.py is made of: encoders, and what their features are good for."""
