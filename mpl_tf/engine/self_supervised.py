@@ -131,8 +131,8 @@ class MomentumMethod(SelfSupervisedMethod):
             self.target = projections.with_projection(*self._averages)
 
     def momentum(self) -> tf.Tensor:
-        """The decay of the target in this step, a scalar."""
-        return tf.constant(self.config.target_momentum)
+        """The decay of the target in this step, a scalar in [0, 1]."""
+        raise NotImplementedError
 
     def update_ema(self) -> None:
         """As Method.update_ema; the target moves, too."""

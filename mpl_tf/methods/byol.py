@@ -18,7 +18,9 @@ from mpl_tf.options import option
 class BYOLConfig(MethodConfig):
     """Hyperparameters of BYOL; the defaults are the paper's."""
 
-    hidden: int = option(4096, "Width of the hidden layers of projector and predictor.", low=1)
+    hidden_width: int = option(
+        4096, "Width of the hidden layers of projector and predictor.", low=1
+    )
     target_momentum: float = option(
         0.99, "Decay of the target network at first, in [0, 1].", low=0, high=1
     )
@@ -59,7 +61,7 @@ class BYOL(MomentumMethod):
     Example:
         data = mpl_tf.data.pair((images, labels), labeled_batch=8, method=mpl_tf.BYOL)
         student = mpl_tf.NETWORKS["small"](4, images.shape[1:])
-        model = mpl_tf.BYOL(student, hidden=64, projection=16, momentum_steps=100)
+        model = mpl_tf.BYOL(student, hidden_width=64, projection=16, momentum_steps=100)
         model.compile("sgd")
         model.fit(data, steps_per_epoch=100)
         probabilities = model.predict(images)
@@ -87,7 +89,7 @@ class BYOL(MomentumMethod):
             self.projected = projections.with_projection(student, self.projector, self.predictor)
 
     def sizes(self, features: int) -> tuple[int, ...]:
-        return self.config.hidden, self.config.projection
+        return self.config.hidden_width, self.config.projection
 
     def targets(self, batch: Batch) -> Batch:
         views = batch["strong"], batch["strong_2"]

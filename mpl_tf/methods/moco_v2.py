@@ -90,6 +90,9 @@ class MoCoV2(MomentumMethod):
     def sizes(self, features: int) -> tuple[int, ...]:
         return features, self.config.projection
 
+    def momentum(self) -> tf.Tensor:
+        return tf.constant(self.config.target_momentum)
+
     def targets(self, batch: Batch) -> Batch:
         return {"key": self.keys(batch["strong_2"])}  # [U, D]
 

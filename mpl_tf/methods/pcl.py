@@ -133,6 +133,9 @@ class PCL(MomentumMethod):
     def sizes(self, features: int) -> tuple[int, ...]:
         return features, self.config.projection
 
+    def momentum(self) -> tf.Tensor:
+        return tf.constant(self.config.target_momentum)
+
     def cluster_counts(self) -> list[int]:
         """How many clusters each clustering has."""
         c, most = self.config, max(2, self.num_unlabeled // 8)
