@@ -18,7 +18,7 @@ def k_means(
 
     >>> points = tf.constant([[0.0], [0.1], [5.0], [5.1]])
     >>> centroids, assigned = k_means(points, 2, 10, tf.constant([0, 1]))
-    >>> sorted(centroids.numpy().round(2).ravel().tolist())
+    >>> [round(each, 2) for each in sorted(centroids.numpy().ravel().tolist())]
     [0.05, 5.05]
 
     Args:
@@ -89,7 +89,7 @@ def concentration(
 
     >>> points, centroids = tf.constant([[0.0], [2.0], [8.0], [8.2]]), tf.constant([[1.0], [8.1]])
     >>> concentration(points, centroids, tf.constant([0, 0, 1, 1]), 10.0, 0.2).numpy().round(3)
-    array([0.327, 0.073], dtype=float32)
+    array([0.331, 0.069], dtype=float32)
 
     Args:
       points: floating [N, D].

@@ -116,19 +116,20 @@ class PCL(MomentumMethod):
         self.queue = start_rows(self, "queue", (c.queue, c.projection), seed)
         self.memory = start_rows(self, "memory", (pool, c.projection), seed + 1)
         with self.distribute_strategy.scope():
-            zeros = {"initializer": "zeros", "trainable": False}
             self.assigned, self.prototypes, self.concentrations = [], [], []
             for number, count in enumerate(self.cluster_counts()):
                 of = f"_{number}"
-                self.assigned.append(
-                    self.add_weight(name="assigned" + of, shape=(pool,), dtype="int32", **zeros)
-                )
-                self.prototypes.append(
-                    self.add_weight(name="prototypes" + of, shape=(count, c.projection), **zeros)
-                )
-                self.concentrations.append(
-                    self.add_weight(name="concentration" + of, shape=(count,), **zeros)
-                )
+                self.assigned.append(self._state("assigned" + of, (pool,), "int32"))
+                self.prototypes.append(self._state("prototypes" + of, (count, c.projection)))
+                self.concentrations.append(self._state("concentrations" + of, (count,)))
+
+    def _state(self, name: str, shape: tuple[int, ...], dtype: str = "float32") -> keras.Variable:
+        """A variable of zeros, and an attribute: checkpoints hold none that only a list has."""
+        variable = self.add_weight(
+            name=name, shape=shape, dtype=dtype, initializer="zeros", trainable=False
+        )
+        setattr(self, name, variable)
+        return variable
 
     def sizes(self, features: int) -> tuple[int, ...]:
         return features, self.config.projection
