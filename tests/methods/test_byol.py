@@ -93,7 +93,7 @@ def test_representations_do_not_collapse(rng):
         start = keras.initializers.GlorotUniform(seed=number)
         x = keras.layers.Dense(32, "relu", kernel_initializer=start)(x)
     model = make(
-        keras.Model(inputs, keras.layers.Dense(10)(x)), hidden=32, projection=8,
+        keras.Model(inputs, keras.layers.Dense(10)(x)), hidden_width=32, projection=8,
         target_momentum=0.9, momentum_steps=60,
     )  # fmt: skip
 
