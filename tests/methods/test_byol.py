@@ -17,7 +17,7 @@ CONTRACT = {
 
 
 def make(student, **hyperparameters):
-    options = {"hidden": 8, "projection": 3, "target_momentum": 0.6, "momentum_steps": 4}
+    options = {"hidden_width": 8, "projection": 3, "target_momentum": 0.6, "momentum_steps": 4}
     return mpl_tf.BYOL(student, **(options | hyperparameters))
 
 
