@@ -55,6 +55,11 @@ class DataConfig:
         "Leave labeled images, and copies of them, out of the unlabeled ones.",
         needs="unlabeled",
     )
+    balance_labels: bool = option(
+        False,
+        "Draw labeled images of all classes equally often, those of rare ones more often each. "
+        "Losses then find equally many labels of each class.",
+    )
     extra: bool = option(
         False,
         "svhn_cropped: the 531,131 images of its extra split are unlabeled images too.",

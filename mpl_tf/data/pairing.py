@@ -13,6 +13,7 @@ from mpl_tf.augment import policies, probe, randaugment, self_supervised
 from mpl_tf.data import pipeline
 from mpl_tf.data.arrays import Array, ShuffledDataset, arrays
 from mpl_tf.data.dataset import Images, Pool
+from mpl_tf.data.splits import equally_frequent
 from mpl_tf.options import ConfigError
 
 # Where there are enough images.
@@ -37,6 +38,7 @@ def pair(
     weak: View = "crop",
     strong: View = "auto",
     exclude_labeled: bool = False,
+    balance_labels: bool = False,
     num_classes: int | None = None,
     views: Sequence[str] | None = None,
     seed: int = 0,
@@ -70,6 +72,8 @@ def pair(
         self-supervised method has in its paper, and "randaugment" for others.
       exclude_labeled: whether to leave labeled images out of the unlabeled ones; they are in by
         default, as in the paper. Of effect on arrays and Images alone.
+      balance_labels: whether labeled images of all classes are drawn equally often, those of rare
+        ones more often each. Of arrays and Images alone.
       num_classes: to check labels against; None is one more than the greatest label.
       views: in place of `method`, the unlabeled views in a batch, such as "weak", "weak_2",
         "strong", "index"; without either, "weak" and "strong".
@@ -87,7 +91,7 @@ def pair(
 
     Raises:
       ConfigError: arrays of a wrong type, rank or range, shapes that differ, a pool smaller than a
-        batch, an unknown view, an index of a tf.data.Dataset; nothing was read.
+        batch, an unknown view, an index or balanced labels of a tf.data.Dataset; nothing was read.
     """
     views = _views(method, views)
     for name, number in (("seed", seed), ("start", start)):
@@ -97,6 +101,13 @@ def pair(
     if strong == "auto":
         strong = getattr(method, "defaults", {}).get("strong", "randaugment")
     train, pool = _parts(labeled, unlabeled, exclude_labeled, num_classes)
+    if balance_labels:
+        if not isinstance(train, Images):
+            raise ConfigError(
+                "balance_labels needs labels that are known before the first step: arrays or "
+                "Images, no tf.data.Dataset."
+            )
+        train = equally_frequent(train)
     weak_policy, strong_policy = _policies(weak, strong, train.shape)
     for name, view, policy in (("weak", weak, weak_policy), ("strong", strong, strong_policy)):
         if not isinstance(view, str) and any(v.startswith(name) for v in ("weak", *views)):

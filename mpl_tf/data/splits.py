@@ -43,6 +43,27 @@ def balanced_choice(labels: np.ndarray, count: int, seed: int | Sequence[int]) -
     return np.sort(np.concatenate(chosen)).astype(np.int64)
 
 
+def equally_frequent(images: Images) -> Images:
+    """Labeled images in which all classes are equally frequent: those of rare ones come repeated.
+
+    Each class has as many images as the most frequent one; its own come in turn until there are so
+    many, so that none is there more than once more often than another of its class.
+
+    Args:
+      images: labeled ones.
+
+    Returns:
+      Images [K * n], n the images of the most frequent of the K classes that there are; the same
+      object if classes are equally frequent.
+    """
+    classes, counts = np.unique(images.labels, return_counts=True)
+    most = counts.max()
+    if np.all(counts == most):
+        return images
+    turns = [np.resize(np.flatnonzero(images.labels == k), most) for k in classes]
+    return images.take(np.sort(np.concatenate(turns)))
+
+
 @dataclasses.dataclass(frozen=True)
 class Split:
     """The parts of a dataset for one run.

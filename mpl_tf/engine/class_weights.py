@@ -62,6 +62,33 @@ def _refusal(class_weight):
     )
 
 
+def class_counts(data: Any, option: str, num_classes: int, remedy: str = "") -> np.ndarray:
+    """How many labels of each class training data has.
+
+    Args:
+      data: with an attribute `class_counts`, integers, labels of each class; `mpl_tf.data.pair`
+        makes it of arrays and folders.
+      option: that needs them, for the message.
+      num_classes: K.
+      remedy: what to do instead, for the message.
+
+    Returns:
+      float64 [K].
+
+    Raises:
+      ConfigError: the data does not say so.
+    """
+    labels = getattr(data, "class_counts", None)
+    if labels is None:
+        raise ConfigError(
+            f"{option} needs data that knows its labels, as mpl_tf.data.pair makes it of arrays "
+            f"and folders.{remedy}"
+        )
+    counts = np.zeros(num_classes)
+    counts[: len(labels)] = labels
+    return counts
+
+
 @final
 class ClassWeights:
     """The weights of the classes of one method.
@@ -120,14 +147,8 @@ class ClassWeights:
         """
         if not self._balanced:
             return False
-        counts = getattr(data, "class_counts", None)
-        if counts is None:
-            raise ConfigError(
-                "class_weight='balanced' needs data that knows its labels, as mpl_tf.data.pair "
-                "makes it of arrays and folders. For other data give the weights themselves: "
-                "class_weight={class id: weight}."
-            )
-        counts = np.asarray(counts, np.float64)
+        remedy = " For other data give the weights themselves: class_weight={class id: weight}."
+        counts = class_counts(data, "class_weight='balanced'", num_classes, remedy)
         weights = np.ones(num_classes)
         present = np.flatnonzero(counts)
         weights[present] = counts.sum() / (len(present) * counts[present])

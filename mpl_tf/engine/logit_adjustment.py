@@ -5,6 +5,7 @@ from typing import Any, final
 import numpy as np
 import tensorflow as tf
 
+from mpl_tf.engine.class_weights import class_counts
 from mpl_tf.options import ConfigError
 
 
@@ -53,14 +54,7 @@ class LogitAdjustment:
         """
         if not self._strength:
             return False
-        labels = getattr(data, "class_counts", None)
-        if labels is None:
-            raise ConfigError(
-                "logit_adjustment needs data that knows its labels, as mpl_tf.data.pair makes it "
-                "of arrays and folders."
-            )
-        counts = np.ones(num_classes)
-        counts[: len(labels)] = np.maximum(labels, 1)
+        counts = np.maximum(class_counts(data, "logit_adjustment", num_classes), 1)
         offsets = self._strength * np.log(counts / counts.sum())
         changed = self._offsets is None or not np.array_equal(offsets, self._offsets)
         self._offsets = offsets

@@ -117,15 +117,20 @@ class Experiment:
 
         batches = devices.distribute(self.method.distribute_strategy, shard)
         # Labels were checked when the images were read: `fit` need not read batches for that.
-        labels, classes = self.split.labeled.labels, len(self.split.class_names)
+        labels, classes = self._drawn(self.split.labeled).labels, len(self.split.class_names)
         batches.class_counts = np.bincount(labels, minlength=classes)
         return batches
+
+    def _drawn(self, labeled: Images) -> Images:
+        """Labeled images as often as batches have them."""
+        return splits.equally_frequent(labeled) if self.config.data.balance_labels else labeled
 
     def _read_by_steps(self, phase, views):
         """(labeled, unlabeled, weak, strong): two pools, and two policies of what is in them."""
         labeled, unlabeled, features = self.split.labeled, self.split.unlabeled, self.features
+        labeled = self._drawn(labeled)
         if features is None and phase == FINETUNE:
-            labeled, unlabeled = self.evaluated.labeled, self.evaluated.unlabeled
+            labeled, unlabeled = self._drawn(self.evaluated.labeled), self.evaluated.unlabeled
             return labeled, unlabeled, views_of.finetuning(self.config.data), self.views.strong
         if features is None:
             return labeled, unlabeled, self.views.weak, self.views.strong

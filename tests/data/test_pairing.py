@@ -160,7 +160,7 @@ def test_what_is_likely_a_mistake_is_said(images, labels, text, caplog):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"strong": "stronger"}, "strong must be 'randaugment', None"),
+        ({"strong": "stronger"}, "strong must be 'auto' or 'randaugment' or .*, None"),
         ({"strong": "affine", "weak": None}, "received 'affine'"),
         ({"weak": "shift"}, "weak must be 'crop', None, .* received 'shift'"),
         ({"weak": "none"}, "received 'none'"),
@@ -329,3 +329,17 @@ def test_more_images_may_be_arrays_beside_images_of_a_source(images):
     source = data.DATASETS["digits"].load()
     pairs = data.pair(source.train, np.zeros([30, 8, 8], np.uint8), **PLAIN)
     assert pairs.num_unlabeled == 30  # of another store: the labeled ones are not added
+
+
+def test_balanced_labels_are_drawn_equally_often(rng):
+    images = rng.integers(0, 256, (24, 8, 8, 1), np.uint8)
+    labels = np.array([0] * 20 + [1] * 4)
+    data = mpl_tf.data.pair((images, labels), labeled_batch=8, balance_labels=True)
+    assert data.class_counts.tolist() == [20, 20]
+    seen = np.concatenate([batch["label"] for batch in data.take(5).as_numpy_iterator()])
+    assert np.bincount(seen).tolist() == [20, 20]
+    plain = mpl_tf.data.pair((images, labels), labeled_batch=8)
+    assert plain.class_counts.tolist() == [20, 4]
+    singles = tf.data.Dataset.from_tensor_slices((images, labels))
+    with pytest.raises(ConfigError, match="balance_labels needs labels that are known"):
+        mpl_tf.data.pair(singles, labeled_batch=8, balance_labels=True)

@@ -130,3 +130,17 @@ def test_a_wrong_split_file_is_refused(tmp_path, content, message):
     path.write_text(content)
     with pytest.raises(ConfigError, match=message):
         digits(ids=splits.read_ids(path))
+
+
+def test_rare_classes_are_repeated_until_all_are_equally_frequent(rng):
+    labels = np.array([0] * 7 + [2] * 3 + [3])
+    images = arrays(rng.integers(0, 256, (11, 4, 4, 1), np.uint8), labels)
+    drawn = splits.equally_frequent(images)
+    assert np.bincount(drawn.labels).tolist() == [7, 0, 7, 7]
+    times = np.bincount(drawn.positions, minlength=11)
+    assert times[:7].tolist() == [1] * 7
+    assert sorted(times[7:10]) == [2, 2, 3]
+    assert times[10] == 7
+    np.testing.assert_array_equal(drawn.labels, labels[drawn.positions])
+    even = images.take(np.array([0, 7, 10]))
+    assert splits.equally_frequent(even) is even
