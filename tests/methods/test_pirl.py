@@ -112,9 +112,7 @@ def test_an_image_is_not_told_from_itself(two_layers, more_views, in_steps, by_h
 
 
 def test_at_a_high_temperature_all_images_are_alike(two_layers, more_views, in_steps):
-    (logs,) = in_steps(
-        mpl_tf.PIRL(two_layers(), **(OPTIONS | {"temperature": 1e6})), [more_views]
-    )
+    (logs,) = in_steps(mpl_tf.PIRL(two_layers(), **(OPTIONS | {"temperature": 1e6})), [more_views])
     counted = 20 - np.sum(drawn(0) == np.arange(6)[:, None], axis=1)
     assert logs["unlabeled_loss"] == pytest.approx(np.mean(np.log(1 + counted)), abs=1e-5)
 
