@@ -12,7 +12,7 @@ from mpl_tf.networks.parts import join
 from mpl_tf.options import ConfigError
 
 SMALL = {
-    "byol": {"hidden": 8, "projection": 4},
+    "byol": {"hidden_width": 8, "projection": 4},
     "moco_v2": {"queue": 9, "projection": 4, "target_momentum": 0.5},
     "pcl": {"queue": 9, "projection": 4, "cluster_from": 1, "target_momentum": 0.5},
     "pirl": {"negatives": 9, "projection": 4},
@@ -35,8 +35,9 @@ def make(name, student, **hyperparameters):
 def small_network():
     """A network of 6 x 6 pixels with batch normalisation, whose last layer is called labels."""
     x = inputs = keras.Input([6, 6, 1])
+    start = keras.initializers.GlorotUniform(0)
     for layer in (
-        keras.layers.Conv2D(4, 3, kernel_initializer=keras.initializers.GlorotUniform(0)),
+        keras.layers.Conv2D(4, 3, kernel_initializer=start),
         keras.layers.BatchNormalization(),
         keras.layers.LeakyReLU(),
         keras.layers.Flatten(),

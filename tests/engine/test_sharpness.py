@@ -109,7 +109,7 @@ METHODS = {
     "freematch": {},  # moves averages in its objective
     "temporal_ensembling": {"num_unlabeled": 6, "ramp_steps": 0},  # and remembers predictions
     "vat": {},  # has passes that keep the state
-    "byol": {"hidden": 8, "projection": 4},  # trains networks around the student
+    "byol": {"hidden_width": 8, "projection": 4},  # trains networks around the student
     "pirl": {"num_unlabeled": 6, "negatives": 9, "projection": 4},  # and one on what they give
     "pcl": {"num_unlabeled": 6, "queue": 9, "projection": 4, "cluster_from": 0},
     "mpl": MPL,
