@@ -6,6 +6,7 @@ import keras
 
 from mpl_tf.engine.logits import logits_and_features
 from mpl_tf.networks.freezing import set_classifier_trained
+from mpl_tf.networks.layers import draws, leaves
 from mpl_tf.networks.resized import resized
 from mpl_tf.options import ConfigError
 
@@ -13,7 +14,8 @@ from mpl_tf.options import ConfigError
 def parts(network: keras.Model) -> tuple[keras.Model, keras.Model]:
     """(encoder, classifier): images -> features [N, F], and features -> logits [N, K].
 
-    The classifier is the layer that makes logits; both parts have the network's own layers.
+    The classifier is the layer that makes logits; both parts have the network's own layers. A model
+    inside that makes them, such as a head, is divided likewise.
 
     Raises:
       ConfigError: that layer cannot be told.
@@ -25,6 +27,12 @@ def parts(network: keras.Model) -> tuple[keras.Model, keras.Model]:
             f"told, such as a Dense; {network.name} hides it, or gives {network.output_shape}."
         )
     logits, features = pair
+    history = network.outputs[0]._keras_history
+    inside = history.operation
+    if isinstance(inside, keras.Model):
+        (taken,) = inside._inbound_nodes[history.node_index].input_tensors
+        inner, classifier = parts(inside)
+        return keras.Model(network.inputs[0], inner(taken), name="encoder"), classifier
     encoder = keras.Model(network.inputs[0], features, name="encoder")
     return encoder, keras.Model(features, logits, name="classifier")
 
@@ -113,8 +121,16 @@ def beside(*networks: keras.Model) -> keras.Model:
 
 
 def freeze_encoder(network: keras.Model) -> None:
-    """Freezes all of a network but the classifier; see `freezing.set_classifier_trained`."""
+    """Freezes all of a network but the classifier; see `freezing.set_classifier_trained`.
+
+    Dropout just before the classifier lets all pass, as all before it does.
+    """
     set_classifier_trained(network, last_norm=False)
+    for layer in leaves(network):
+        if layer.trainable_variables:
+            return
+        if draws(layer):
+            layer.rate = 0.0
 
 
 def on_size(network: keras.Model, size: Sequence[int]) -> keras.Model:

@@ -9,7 +9,6 @@ import tensorflow as tf
 from mpl_tf.augment import jigsaw
 from mpl_tf.engine import projections
 from mpl_tf.engine.arguments import check_num_unlabeled
-from mpl_tf.engine.forward import to_float32
 from mpl_tf.engine.method import MethodConfig
 from mpl_tf.engine.self_supervised import SelfSupervisedMethod, remember, start_rows
 from mpl_tf.engine.student import Batch
@@ -119,7 +118,9 @@ class PIRL(SelfSupervisedMethod):
         labeled, image = self.forward(self.projected, batch["labeled"], batch["strong"])
         (pieces,) = self.forward(self._for_pieces, self.cut(batch["strong_2"]))
         rows = tf.reshape(pieces[:, half:], [-1, self._pieces() * self.config.projection])
-        puzzle = to_float32(self.puzzle_projector(rows, training=True))
+        # Not by `self.forward` itself, whose microbatches have no gradient by what they are given.
+        weights = list(map(tf.convert_to_tensor, self.forward.weights_of(self.puzzle_projector)))
+        puzzle, _ = self.forward.stateless(self.puzzle_projector, weights, [], rows)
         return [labeled, image[:, :half], tf.concat([image[:, : -2 * puzzle.shape[1]], puzzle], 1)]
 
     def contrast(self, batch: Batch, *views: tf.Tensor) -> tf.Tensor:

@@ -109,6 +109,9 @@ METHODS = {
     "freematch": {},  # moves averages in its objective
     "temporal_ensembling": {"num_unlabeled": 6, "ramp_steps": 0},  # and remembers predictions
     "vat": {},  # has passes that keep the state
+    "byol": {"hidden_width": 8, "projection": 4},  # trains networks around the student
+    "pirl": {"num_unlabeled": 6, "negatives": 9, "projection": 4},  # and one on what they give
+    "pcl": {"num_unlabeled": 6, "queue": 9, "projection": 4, "cluster_from": 0},
     "mpl": MPL,
 }
 
@@ -117,6 +120,7 @@ METHODS = {
 def test_a_perturbation_near_nothing_is_plain_training(name, convolutional, random_batch, endless):
     """With batch normalisation and dropout: states, what a method remembers, and logs are alike."""
     batch = random_batch((6, 6, 1)) | {"index": np.arange(6)}
+    batch["strong_2"] = batch["strong"][::-1]
     runs = []
     for arguments in ({}, {"sam_rho": 0.0}, {"sam_rho": 1e-9}):
         method_class = mpl_tf.METHODS[name]

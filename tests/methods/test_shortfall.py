@@ -33,6 +33,9 @@ def model(linear):
         ("temporal_ensembling", {}, 1, 60, "more than 1 steps"),
         ("temporal_ensembling", {"pool": 59_000}, 300, 112, "more than 526 steps"),
         # n steps before: 2 n images a class, 60 - 6 n not learned; 0.95 * convex passes 1 / 3.
+        ("pcl", {"cluster_from": 10}, 10, 6, "begin at step 10, and there are 10: it is MoCo v2"),
+        ("pcl", {"cluster_from": 10}, 11, 6, ""),
+        ("pcl", {"cluster_from": 9}, 11, 6, "it has seen 54 of 60 images"),
         ("flexmatch", {}, 7, 6, "step 8 is the first"),
         ("flexmatch", {}, 8, 6, ""),
         ("flexmatch", {"pool": 59_000}, 300, 112, "above 1/3, which every prediction reaches"),
