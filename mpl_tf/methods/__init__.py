@@ -6,6 +6,7 @@ from mpl_tf.methods.fixmatch import FixMatch
 from mpl_tf.methods.flexmatch import FlexMatch
 from mpl_tf.methods.freematch import FreeMatch
 from mpl_tf.methods.ict import ICT
+from mpl_tf.methods.lga_vat import LGAVAT
 from mpl_tf.methods.mean_teacher import MeanTeacher
 from mpl_tf.methods.meta_pseudo_labels import MetaPseudoLabels
 from mpl_tf.methods.mixmatch import MixMatch
@@ -24,6 +25,7 @@ METHODS: dict[str, type[Method]] = {
     "flexmatch": FlexMatch,
     "freematch": FreeMatch,
     "ict": ICT,
+    "lga_vat": LGAVAT,
     "mean_teacher": MeanTeacher,
     "mixmatch": MixMatch,
     "mpl": MetaPseudoLabels,

@@ -109,6 +109,7 @@ METHODS = {
     "freematch": {},  # moves averages in its objective
     "temporal_ensembling": {"num_unlabeled": 6, "ramp_steps": 0},  # and remembers predictions
     "vat": {},  # has passes that keep the state
+    "lga_vat": {"num_unlabeled": 6},  # moves labels before
     "mpl": MPL,
 }
 
