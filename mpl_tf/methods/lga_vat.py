@@ -93,7 +93,7 @@ class LGAVAT(StudentMethod):
     passes_per_step = "student 2B + 3U, U once more for labels, and U for each power iteration"
     unlabeled_views = ("weak", "index")
     defaults: ClassVar = {"unlabeled_ratio": 4, "finetune_steps": 0}
-    panels = (Panel("Distance of the two gradients", {"label_distance": "|g_u - g_l|^2"}, low=0.0),)
+    panels = (Panel("Distance of the two gradients", {"label_distance": "|g_u - g_l|"}, low=0.0),)
     remedies: ClassVar = {
         "collapse": "a smaller label_learning_rate or vat_weight, or a longer ramp_steps"
     }
@@ -130,7 +130,7 @@ class LGAVAT(StudentMethod):
         taught = self.learned(batch["index"])  # [U, K]
         distance, gradient = label_gradient.alignment(self, batch, taught)
         gradient = label_steps.through_softmax(tf.cast(gradient, tf.float32), taught)
-        self.log(label_distance=distance)
+        self.log(label_distance=tf.sqrt(distance))
         index, gradient = map(replicas.all_rows, (batch["index"], gradient))
         rate = self.config.label_learning_rate * index.shape[0]
         table = tf.convert_to_tensor(self.label_table)

@@ -104,7 +104,7 @@ def test_labels_of_a_network_that_rests_bring_the_gradients_together(linear, rng
     model.compile(keras.optimizers.SGD(0.0))
     logs = model.fit(endless(batch), steps_per_epoch=1, epochs=150, verbose=0).history
     distance = logs["label_distance"]
-    assert distance[-1] < 1e-2 * distance[0]
+    assert distance[-1] < 0.1 * distance[0]
     assert (np.diff(distance) <= 1e-9).all()
     np.testing.assert_array_equal(np.argmax(model.label_table, axis=1), label)
 
