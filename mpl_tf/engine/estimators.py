@@ -13,6 +13,7 @@ import tensorflow as tf
 from mpl_tf.engine import replicas, update
 from mpl_tf.engine.student_step import StudentStep
 from mpl_tf.formulas import averages, feedback, random
+from mpl_tf.options import ConfigError
 
 
 class Estimator:
@@ -32,18 +33,18 @@ class Estimator:
         self.method = method
 
     def check_optimizer(self, optimizer: keras.optimizers.Optimizer) -> None:
-        """Raises ValueError if the student's optimizer has steps that cannot be differentiated."""
+        """Raises ConfigError if the student's optimizer has steps that cannot be differentiated."""
         moves_student, config = update.inner_optimizer(optimizer), self.method.config
         if isinstance(moves_student, keras.optimizers.SGD):
             return
         received = type(moves_student).__name__
         if self.differentiates_step:
-            raise ValueError(
+            raise ConfigError(
                 f"feedback={config.feedback!r} differentiates the student's step and knows SGD "
                 f"only; received {received}. feedback='sampled' takes any optimizer."
             )
         if config.feedback_scale == "unit" and config.feedback != "none":
-            raise ValueError(
+            raise ConfigError(
                 f"feedback_scale='unit' knows how far SGD moves the student; received {received}. "
                 "feedback_scale='step' takes any optimizer."
             )

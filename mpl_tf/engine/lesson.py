@@ -33,7 +33,8 @@ class Lesson:
         loss = mean_i cross_entropy(smooth(q_i), S(x_i; theta))
         gradient = d (loss + what is learned beside it) / d theta
 
-    Constructing it runs the student's pass, so that batch statistics and dropout seeds move on.
+    Constructing it runs the student's pass, so that batch statistics and dropout seeds move on,
+    unless they are kept.
 
     Args:
       forward: how networks are run.
@@ -43,6 +44,7 @@ class Lesson:
       smoothing: float in [0, 1), label smoothing.
       loss_scale: what the loss is multiplied by before it is differentiated; None for nothing.
       beside: what else the student learns; its images share the batch statistics.
+      keep_state: whether statistics and seeds stay as they are.
 
     Attributes:
       loss: scalar.
@@ -58,6 +60,8 @@ class Lesson:
         smoothing: float,
         loss_scale: tf.Tensor | float | None = None,
         beside: Beside | None = None,
+        *,
+        keep_state: bool = False,
     ):
         self._forward, self._student, self._smoothing = forward, student, smoothing
         self._strong, self._pseudo_label, self._loss_scale = strong, pseudo_label, loss_scale
@@ -71,7 +75,7 @@ class Lesson:
                 self._tape.watch(pseudo_label)
             with tf.GradientTape() as tape:
                 tape.watch([w for w in weights if not isinstance(w, keras.Variable)])
-                *others, logits = forward(student, *self._images())
+                *others, logits = forward(student, *self._images(), keep_state=keep_state)
                 self.loss = self._mean_loss(pseudo_label, logits)
                 total = self.loss
                 if beside is not None:

@@ -9,6 +9,7 @@ from mpl_tf.methods.fixmatch import FixMatch
 from mpl_tf.methods.flexmatch import FlexMatch
 from mpl_tf.methods.freematch import FreeMatch
 from mpl_tf.methods.ict import ICT
+from mpl_tf.methods.lga_vat import LGAVAT
 from mpl_tf.methods.linear_probe import LinearProbe
 from mpl_tf.methods.mean_teacher import MeanTeacher
 from mpl_tf.methods.meta_pseudo_labels import MetaPseudoLabels
@@ -34,6 +35,7 @@ METHODS: dict[str, type[Method]] = {
     "flexmatch": FlexMatch,
     "freematch": FreeMatch,
     "ict": ICT,
+    "lga_vat": LGAVAT,
     "linear_probe": LinearProbe,
     "mean_teacher": MeanTeacher,
     "mixmatch": MixMatch,

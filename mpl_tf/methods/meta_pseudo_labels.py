@@ -222,6 +222,7 @@ class MetaPseudoLabels(Method):
           **kwargs: for Trainer.compile: `weight_decay`, `clip_norm`, `jit_compile`, ...
 
         Raises:
+          ConfigError: the feedback needs a student that SGD moves.
           ValueError: an optimizer cannot be used, or both are one object.
         """
         check_two_optimizers(

@@ -1,15 +1,14 @@
 """VAT + EntMin (Miyato et al., TPAMI 2018, arXiv 1704.03976)."""
 
 import dataclasses
-import math
 from typing import ClassVar, final
 
 import tensorflow as tf
 
-from mpl_tf.engine import mixup, replicas
+from mpl_tf.engine import adversarial, mixup
 from mpl_tf.engine.method import MethodConfig
 from mpl_tf.engine.student import Batch, StudentMethod
-from mpl_tf.formulas import losses, random
+from mpl_tf.formulas import losses
 from mpl_tf.options import option, redefault
 
 
@@ -98,51 +97,12 @@ class VAT(StudentMethod):
         c, images = self.config, mixup.floating(batch["weak"])
         (labeled,) = self.forward(self.student, batch["labeled"])
         (logits,) = self.forward(self.student, images, keep_state=True)
-        perturbed_images = images + tf.stop_gradient(self.adversarial(images, logits))
-        (perturbed,) = self.forward(self.student, perturbed_images, keep_state=True)
+        each = adversarial.divergence(
+            self, images, logits, c.perturbation, c.probe, c.power_iterations
+        )
         supervised = self.supervised_loss(batch["label"], labeled)
-        unlabeled = tf.reduce_mean(losses.divergence(tf.stop_gradient(logits), perturbed))
+        unlabeled = tf.reduce_mean(each)
         entropy = tf.reduce_mean(losses.entropy(logits))
         self.log(supervised_loss=supervised, unlabeled_loss=unlabeled, entropy=entropy)
         loss = supervised + c.unlabeled_weight * unlabeled + c.entropy_weight * entropy
         return loss, tf.nn.softmax(logits)
-
-    def adversarial(self, images: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
-        """The perturbation of that length that changes the predictions most, to second order.
-
-        Args:
-          images: floating [U,H,W,C], or features [U,F].
-          logits: floating [U, K], the network's on them.
-
-        Returns:
-          Like `images`.
-        """
-        # Drawn for the global batch, so that replicas together draw what one alone would.
-        index, _ = replicas.replica()
-        shape = replicas.shape_on_all(images)
-        direction = _unit(random.normal(self.draw_seed(), shape, images.dtype)[index])
-        length = _size(images) / math.sqrt(3072)
-
-        def divergence(changed, unchanged):
-            return tf.reduce_sum(losses.divergence(unchanged, changed))
-
-        for _ in range(self.config.power_iterations):
-            probe = self.config.probe * length * direction
-            direction = _unit(self.image_gradient(images, probe, divergence, logits))
-        return self.config.perturbation * length * direction
-
-
-def _size(images: tf.Tensor) -> tf.Tensor | float:
-    """The length of a white image; of features [U, F] their own, [U, 1]."""
-    if images.shape.rank == 2:
-        return tf.norm(images, axis=1, keepdims=True)
-    return 255 * math.sqrt(math.prod(images.shape[1:]))
-
-
-def _unit(directions: tf.Tensor) -> tf.Tensor:
-    """Directions [U, ...], each of length 1; where one is 0 it stays 0."""
-    axes = list(range(1, directions.shape.rank))
-    largest = tf.reduce_max(tf.abs(directions), axes, keepdims=True)  # else squares underflow
-    scaled = tf.math.divide_no_nan(directions, largest)
-    length = tf.sqrt(tf.reduce_sum(scaled**2, axes, keepdims=True))
-    return tf.math.divide_no_nan(scaled, length)

@@ -118,7 +118,7 @@ def weighted_by_hand(batch, logits, smoothing):
 
 LOGS_THE_LOSS_ON_LABELS_IT_TAKES_UNMIXED = [
     "adamatch", "fixmatch", "flexmatch", "freematch", "ict", "mean_teacher", "mpl", "noisy_student",
-    "softmatch", "temporal_ensembling", "uda", "vat",
+    "lga_vat", "softmatch", "temporal_ensembling", "uda", "vat",
 ]  # fmt: skip
 
 

@@ -112,6 +112,7 @@ METHODS = {
     "byol": {"hidden_width": 8, "projection": 4},  # trains networks around the student
     "pirl": {"num_unlabeled": 6, "negatives": 9, "projection": 4},  # and one on what they give
     "pcl": {"num_unlabeled": 6, "queue": 9, "projection": 4, "cluster_from": 0},
+    "lga_vat": {"num_unlabeled": 6},  # moves labels before
     "mpl": MPL,
 }
 

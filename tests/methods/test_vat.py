@@ -8,6 +8,7 @@ import pytest
 import tensorflow as tf
 
 import mpl_tf
+from mpl_tf.engine import adversarial
 from mpl_tf.formulas import losses, random
 
 # For replicas such that rounding is not magnified.
@@ -67,11 +68,11 @@ def test_without_both_terms_it_is_supervised_learning(after_ten_steps, supervise
 def test_the_perturbation_moves_predictions_more_than_chance(convolutional, rng):
     """On a network with batch normalisation and dropout, in float32."""
     network = convolutional(1, dtype="float32")
-    model = mpl_tf.VAT(network, perturbation=0.5)
+    model = mpl_tf.VAT(network)
     model.compile(keras.optimizers.SGD(0.1))
     images = tf.constant(255 * rng.random((32, 6, 6, 1)), tf.float32)
     (logits,) = model.forward(network, images, keep_state=True)
-    worst = model.adversarial(images, logits)
+    worst = adversarial.perturbation(model, images, logits, 0.5, 0.1, 1)
     length = 0.5 * 255 * np.sqrt(36 / 3072)
     np.testing.assert_allclose(np.linalg.norm(worst.numpy().reshape(32, -1), axis=1), length, 1e-4)
     moved = []
@@ -97,10 +98,11 @@ def test_labeled_images_alone_make_the_moving_statistics(convolutional, rng, end
 def test_a_slope_of_0_gives_no_perturbation_and_a_tiny_one_its_direction(linear):
     """Squares of numbers so small are 0 in float32."""
     slope = tf.constant([[0.0, 0.0], [3e-30, 4e-30]])
-    model = mpl_tf.VAT(linear(2, 3), perturbation=0.5)
+    model = mpl_tf.VAT(linear(2, 3))
     model.compile("sgd")
     model.forward = types.SimpleNamespace(gradient_by_images=lambda *_: slope)
-    change = model.adversarial(tf.constant([[1.0, 2.0], [7.0, 24.0]]), tf.zeros([2, 3]))
+    images = tf.constant([[1.0, 2.0], [7.0, 24.0]])
+    change = adversarial.perturbation(model, images, tf.zeros([2, 3]), 0.5, 0.1, 1)
     length = 0.5 * 25 / np.sqrt(3072)
     np.testing.assert_allclose(change, length * np.array([[0, 0], [0.6, 0.8]]), rtol=1e-6)
 
@@ -110,6 +112,7 @@ def test_features_are_perturbed_in_proportion_to_their_length(linear, rng):
     model.compile("sgd")
     features = tf.constant(rng.normal(size=(6, 5)) * [[1e-3], [1], [1], [1], [1], [1e3]])
     (logits,) = model.forward(model.student, features, keep_state=True)
-    change = np.linalg.norm(model.adversarial(features, logits), axis=1)
+    change = adversarial.perturbation(model, features, logits, 8.0, 0.1, 1)
+    change = np.linalg.norm(change, axis=1)
     share = change / np.linalg.norm(features, axis=1)
     np.testing.assert_allclose(share, 8 / np.sqrt(3072), rtol=1e-5)
