@@ -2,6 +2,7 @@
 
 from mpl_tf.engine.method import Method
 from mpl_tf.methods.adamatch import AdaMatch
+from mpl_tf.methods.enaet import EnAET
 from mpl_tf.methods.fixmatch import FixMatch
 from mpl_tf.methods.flexmatch import FlexMatch
 from mpl_tf.methods.freematch import FreeMatch
@@ -21,6 +22,7 @@ from mpl_tf.methods.vat import VAT
 
 METHODS: dict[str, type[Method]] = {
     "adamatch": AdaMatch,
+    "enaet": EnAET,
     "fixmatch": FixMatch,
     "flexmatch": FlexMatch,
     "freematch": FreeMatch,
