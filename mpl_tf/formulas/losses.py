@@ -149,6 +149,23 @@ def divergence(target_logits: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
     return tf.reduce_sum(tf.exp(log_p) * (log_p - log_q), axis=-1)
 
 
+def divergence_from(target: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
+    """`divergence` of a distribution, which may have zeros, and a prediction.
+
+    >>> sure = tf.constant([[1.0, 0.0]])
+    >>> round(float(divergence_from(sure, tf.zeros([1, 2]))[0]), 4)  # log(2)
+    0.6931
+
+    Args:
+      target: floating [B, K], rows sum to 1.
+      logits: floating [B, K].
+
+    Returns:
+      [B], in nats.
+    """
+    return tf.reduce_sum(tf.math.xlogy(target, target), axis=-1) + cross_entropy(target, logits)
+
+
 def entropy(logits: tf.Tensor) -> tf.Tensor:
     """Entropy of each prediction, [B] in nats, of logits [B, K]: `-sum_k p_k log p_k`.
 

@@ -4,6 +4,7 @@ from mpl_tf.engine.method import Method
 from mpl_tf.engine.self_supervised import SelfSupervisedMethod
 from mpl_tf.methods.adamatch import AdaMatch
 from mpl_tf.methods.byol import BYOL
+from mpl_tf.methods.enaet import EnAET
 from mpl_tf.methods.finetune import Finetune
 from mpl_tf.methods.fixmatch import FixMatch
 from mpl_tf.methods.flexmatch import FlexMatch
@@ -30,6 +31,7 @@ from mpl_tf.methods.vat import VAT
 METHODS: dict[str, type[Method]] = {
     "adamatch": AdaMatch,
     "byol": BYOL,
+    "enaet": EnAET,
     "finetune": Finetune,
     "fixmatch": FixMatch,
     "flexmatch": FlexMatch,

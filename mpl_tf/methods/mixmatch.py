@@ -5,10 +5,10 @@ from typing import ClassVar, final
 
 import tensorflow as tf
 
-from mpl_tf.engine import mixup
+from mpl_tf.engine import guessed_labels
 from mpl_tf.engine.method import MethodConfig
 from mpl_tf.engine.student import Batch, StudentMethod
-from mpl_tf.formulas import losses, schedules
+from mpl_tf.formulas import schedules
 from mpl_tf.options import option
 
 
@@ -77,31 +77,15 @@ class MixMatch(StudentMethod):
     remedies: ClassVar = {"collapse": "a smaller unlabeled_weight, or a longer ramp_steps"}
 
     def targets(self, batch: Batch) -> Batch:
-        views = [batch["weak"], batch["weak_2"]]
-        guess = self.guess(views)  # [U, K]
-        images, labels = mixup.mix_labels_and_guesses(
-            [batch["labeled"], *views],
-            self.label_target(batch["label"], guess.dtype),  # [B, K]
-            self.label_target(batch["label"], guess.dtype, self.class_weights.array),
-            guess,
-            self.config.mixup_alpha,
-            self.draw_seed(),
-        )
+        c, views = self.config, [batch["weak"], batch["weak_2"]]
+        guess = guessed_labels.guess(self, views, c.temperature)  # [U, K]
+        images, labels = guessed_labels.mixed(self, batch, views, guess, c.mixup_alpha)
         return {"guess": guess, "images": images, "labels": labels}
 
     def objective(self, batch: Batch) -> tuple[tf.Tensor, tf.Tensor]:
-        c, (label, *guesses) = self.config, batch["labels"]
-        labeled, *mixed = self.forward(self.student, *batch["images"])
-        adjusted = self.logit_adjustment(labeled)
-        supervised = tf.reduce_mean(losses.cross_entropy(label, adjusted))
-        probs = tf.nn.softmax(tf.concat(mixed, 0))  # [2U, K]
-        unlabeled = tf.reduce_mean(losses.squared_error(probs, tf.concat(guesses, 0)))
+        c = self.config
+        logits = self.forward(self.student, *batch["images"])
+        supervised, unlabeled = guessed_labels.losses_of_mixed(self, batch["labels"], logits)
         ramp = self.ramp(schedules.linear_ramp, c.ramp_steps, unlabeled)
         self.log(supervised_loss=supervised, unlabeled_loss=unlabeled)
         return supervised + c.unlabeled_weight * ramp * unlabeled, batch["guess"]
-
-    def guess(self, views: list[tf.Tensor]) -> tf.Tensor:
-        """The sharpened mean prediction [U, K] of several views [U,H,W,C] of the same images."""
-        logits = self.forward(self.student, *views, keep_state=True)
-        mean = tf.add_n([tf.nn.softmax(z) for z in logits]) / len(logits)
-        return losses.sharpen(tf.math.log(mean), self.config.temperature)

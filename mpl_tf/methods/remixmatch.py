@@ -6,8 +6,7 @@ from typing import Any, ClassVar, final
 import keras
 import tensorflow as tf
 
-from mpl_tf.engine import mixup, replicas
-from mpl_tf.engine.logits import logits_and_features
+from mpl_tf.engine import guessed_labels, heads, mixup, replicas
 from mpl_tf.engine.method import MethodConfig
 from mpl_tf.engine.student import Batch, StudentMethod
 from mpl_tf.formulas import losses, schedules
@@ -160,22 +159,13 @@ class ReMixMatch(StudentMethod):
                 f"received {type(self.student).__name__} of {self.student.input_shape}. "
                 "rotation_weight=0 leaves turned images out."
             )
-        pair = logits_and_features(self.student)
-        if pair is None:
+        network = heads.with_linear_head(self.student, _TURNS, seed, "rotation")
+        if network is None:
             raise ConfigError(
                 f"rotation_weight needs a network whose last layer can be told; "
                 f"{self.student.name} hides it. rotation_weight=0 leaves turned images out."
             )
-        logits, features = pair
-        features = keras.layers.Flatten(dtype=outputs[0].dtype)(features)
-        head = keras.layers.Dense(
-            _TURNS,
-            dtype=outputs[0].dtype,
-            kernel_initializer=keras.initializers.GlorotUniform(seed=seed),
-            name="rotation",
-        )
-        both = keras.layers.Concatenate(dtype=outputs[0].dtype)([logits, head(features)])
-        return keras.Model(self.student.inputs, both, name="student_with_rotation")
+        return network
 
     @property
     def trained(self) -> keras.Model:
@@ -184,14 +174,7 @@ class ReMixMatch(StudentMethod):
     def targets(self, batch: Batch) -> Batch:
         c, views = self.config, [batch[view] for view in self.unlabeled_views]
         guess = self.guess(views[0], batch["label"])  # [U, K]
-        images, labels = mixup.mix_labels_and_guesses(
-            [batch["labeled"], *views],
-            self.label_target(batch["label"], guess.dtype),  # [B, K]
-            self.label_target(batch["label"], guess.dtype, self.class_weights.array),
-            guess,
-            c.mixup_alpha,
-            self.draw_seed(),
-        )
+        images, labels = guessed_labels.mixed(self, batch, views, guess, c.mixup_alpha)
         anchor = mixup.floating(views[1])
         targets = {"guess": guess, "images": images, "labels": labels, "anchor": anchor}
         if self._turns:

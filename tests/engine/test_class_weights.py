@@ -143,7 +143,7 @@ def test_the_loss_on_labels_is_weighted(name, linear, random_batch, endless):
     assert history["supervised_loss"][0] == pytest.approx(expected, rel=1e-5)
 
 
-@pytest.mark.parametrize("name", ["mixmatch", "remixmatch"])
+@pytest.mark.parametrize("name", ["mixmatch", "remixmatch", "enaet"])
 def test_mixed_labels_are_weighted_by_class_and_guesses_are_not(name, monkeypatch, linear):
     """`mix` is linear in its targets: labels come in weighted on one side, and as they are."""
     seen = []

@@ -25,7 +25,7 @@ def network(seed):
     return mpl_tf.NETWORKS["mlp"](3, (4, 4, 1), seed=seed)
 
 
-@pytest.mark.parametrize("name", ["noisy_student", "remixmatch", "freematch", "mpl"])
+@pytest.mark.parametrize("name", ["noisy_student", "remixmatch", "enaet", "freematch", "mpl"])
 def test_methods_with_state_learn_in_float64(floatx, name):
     floatx("float64")
     method = mpl_tf.METHODS[name]
