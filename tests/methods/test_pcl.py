@@ -8,7 +8,12 @@ import mpl_tf
 from mpl_tf.runs.checkpoint import Checkpoints
 
 CONTRACT = {
-    "digits": {"queue": 64, "target_momentum": 0.9, "clusterings": 2},
+    "digits": {
+        "queue": 64,
+        "target_momentum": 0.9,
+        "clusterings": 1,
+        "clusters_per_class": 2,
+    },
     "moons": {"queue": 64, "target_momentum": 0.9},
     "replicas": {"queue": 10, "target_momentum": 0.8, "clusters_per_class": 1},
     "no_better_on": ("digits", "moons"),
