@@ -16,7 +16,6 @@ _DIGITS = {
     "strong": "affine",
     "ramp_steps": 500,  # chosen on validation images (docs/results.md)
     "strong_views": 2,  # ReMixMatch's eight would cost four times as much
-    "divergence_weight": 0.1,  # EnAET turns images by any angle, and turned digits are others
     "cutout": 0.0,
     "labeled_batch": 32,
     "unlabeled_ratio": 7,

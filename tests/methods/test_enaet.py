@@ -7,6 +7,8 @@ import tensorflow as tf
 
 import mpl_tf
 
+# Turned by any angle, digits are other digits: in 200 steps of an mlp that outweighs the labels.
+CONTRACT = {"digits": {"divergence_weight": 0.1}}
 SIZES = {"projective": 8, "affine": 6, "similarity": 5, "euclidean": 4, "color": 4}
 WEIGHTS = {"projective": 10.0, "affine": 7.5, "similarity": 5.0, "euclidean": 2.0, "color": 0.5}
 NONE = {f"{name}_weight": 0.0 for name in SIZES}
