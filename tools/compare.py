@@ -68,8 +68,10 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         help="comma-separated; all is every method; flags of mpl_tf.train follow a name after "
         "colons [%(default)s]",
     )
-    count, counts = at_least(1), integers(1)
-    parser.add_argument("--num_labeled", type=counts, default=[50], help="comma-separated [50]")
+    count = at_least(1)
+    parser.add_argument(
+        "--num_labeled", type=integers(0), default=[50], help="comma-separated; 0 is all [50]"
+    )
     parser.add_argument("--seeds", type=count, default=5, help="how many seeds a cell has [5]")
     parser.add_argument(
         "--first_seed", type=at_least(0), default=0, help="the first of them; others follow [0]"
@@ -137,7 +139,9 @@ def run(options: argparse.Namespace, argv: Sequence[str]) -> int:
         try:
             cell.check(options)
         except ConfigError as error:
-            raise ConfigError(f"{cell.method}, {cell.num_labeled} labels: {error}") from error
+            raise ConfigError(
+                f"{cell.method}, {tables.labels(cell.num_labeled)}: {error}"
+            ) from error
     kept = {cell for cell in rows if cells.is_finished(cell, out)}
     done, failed = {}, []
 

@@ -60,7 +60,7 @@ def _dots(options: argparse.Namespace, methods: Sequence[str], done: tables.Resu
         axes.set_ylim(len(rows) - 0.5, -0.5)
         axes.set_xlim(*limits(all_values))
         axes.set(
-            title=f"{tables.dataset_name(options.dataset)}, {n} labels",
+            title=f"{tables.dataset_name(options.dataset)}, {tables.labels(n)}",
             xlabel=f"{tables.measured_part(done)} accuracy (%)",
         )
         axes.grid(axis="x", alpha=0.3)
@@ -104,7 +104,7 @@ def _curves(
             if length:
                 mean = [statistics.mean(v[i] for _, v in of_method) for i in range(length)]
                 axes.plot(of_method[0][0][:length], mean, label=method.replace(":", "\n"), **style)
-        axes.set(title=f"{tables.dataset_name(options.dataset)}, {n} labels", xlabel="step")
+        axes.set(title=f"{tables.dataset_name(options.dataset)}, {tables.labels(n)}", xlabel="step")
         axes.set_ylabel("validation accuracy of the EMA student (%)")
         axes.grid(alpha=0.3)
     handles, labels = panels[0][0].get_legend_handles_labels()

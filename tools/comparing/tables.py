@@ -96,6 +96,11 @@ def by_seed(done: Results) -> Groups:
     return groups
 
 
+def labels(count: int) -> str:
+    """A number of labels in words; 0 is all of them."""
+    return f"{count} labels" if count else "all labels"
+
+
 def measured_columns(num_labeled: Iterable[int], groups: Groups) -> list[int]:
     """The numbers of labels of which a cell is done, in the order asked for."""
     return [n for n in num_labeled if any(count == n for _, count in groups)]
@@ -158,7 +163,7 @@ def markdown(
         f"a paired t-test tells it from the second (p < {LEVEL}).",
         "",
         *([differences, ""] if differences else []),
-        "| method | " + " | ".join(f"{n} labels" for n in columns) + " |",
+        "| method | " + " | ".join(map(labels, columns)) + " |",
         "|---|" + "---|" * len(columns),
     ]
     scores = {
@@ -214,7 +219,7 @@ def _against(base, methods, columns, scores):
         f"Difference to `{base}` on the same seeds, and p of the paired t-test (of many such tests "
         "some are below 0.05 by chance):",
         "",
-        "| method | " + " | ".join(f"{n} labels" for n in columns) + " |",
+        "| method | " + " | ".join(map(labels, columns)) + " |",
         "|---|" + "---|" * len(columns),
     ]
     for method in methods:
@@ -241,7 +246,7 @@ def _costs(methods, columns, groups, done, last_evaluations):
         "step, forward and backward if not said otherwise.",
         "",
         "| method | "
-        + " | ".join(f"validation, {n} labels" for n in columns)
+        + " | ".join(f"validation, {labels(n)}" for n in columns)
         + " | seconds a run | a step | images through networks a step |",
         "|---|" + "---|" * (len(columns) + 3),
     ]
