@@ -50,8 +50,8 @@ def two_views(name: str, image_size: int, flip: bool = True) -> tuple[Policy, Po
         raise ConfigError(f"views must be one of {', '.join(NAMES)}; received {name!r}.")
     if name == "jigsaw" and image_size < jigsaw.LEAST_SIDE:
         raise ConfigError(
-            f"views=jigsaw needs images of at least {jigsaw.LEAST_SIDE} pixels; received "
-            f"image_size={image_size}."
+            f"strong=jigsaw needs images of at least {jigsaw.LEAST_SIDE} pixels a side; received "
+            f"{image_size}."
         )
     blurs = image_size >= SMALL
 

@@ -3,6 +3,7 @@
 from mpl_tf import networks
 from mpl_tf.config.config import Config
 from mpl_tf.data.options import DataConfig
+from mpl_tf.methods import SELF_SUPERVISED
 from mpl_tf.options import ConfigError
 
 
@@ -20,6 +21,11 @@ def check_features(config: Config) -> None:
         raise ConfigError(
             f"cache_dir has no effect beside features=off and dataset={run.dataset}: it is for "
             "cached features, and for images of dataset=folder:PATH. Leave it out."
+        )
+    if run.method in SELF_SUPERVISED and config.network.train == "head":
+        raise ConfigError(
+            f"method={run.method} teaches the encoder, and train=head leaves it as it is. Leave "
+            "one of them out."
         )
     if not config.is_cached:
         return

@@ -20,7 +20,7 @@ def check_networks(config: Config) -> None:
         networks.find(name)
     heads.check(options.head)
     freezing.check(options.train)
-    _refuse_without_effect(options, names)
+    _refuse_without_effect(options, names, config.optimizer.optimizer)
     if options.student_init == "teacher" and len(names) > 1:
         raise ConfigError(
             "student_init=teacher is for a student of the teacher's layers; received "
@@ -31,7 +31,7 @@ def check_networks(config: Config) -> None:
             networks.check(name, options.network_weights, config.data.image_size)
 
 
-def _refuse_without_effect(options: NetworkConfig, names: list[str]) -> None:
+def _refuse_without_effect(options: NetworkConfig, names: list[str], optimizer: str) -> None:
     """Raises ConfigError if an option is set that none of the networks has a use for."""
     received = f"received network={' and teacher_network='.join(names)}"
     for name in ("head", "head_temperature"):
@@ -75,6 +75,11 @@ def _refuse_without_effect(options: NetworkConfig, names: list[str]) -> None:
                 f"--network_weights, file:MODEL.keras, "
                 f"hub:PRESET; {received}."
             )
+    if optimizer != "sgd" and options.backbone_rate != NetworkConfig.backbone_rate:
+        raise ConfigError(
+            f"backbone_rate={options.backbone_rate} is for optimizer=sgd; {optimizer} has a rate "
+            "of its own for each layer. Leave one of them out."
+        )
     if options.train == "head":
         for name in ("batch_norm", "backbone_rate"):
             value = getattr(options, name)

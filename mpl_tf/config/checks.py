@@ -23,6 +23,18 @@ def check_schedule(config: Config) -> None:
             raise ConfigError(f"{name} must be less than steps={run.steps}; received {total}.")
 
 
+def check_labels(config: Config) -> None:
+    """Raises ConfigError if labels are to be balanced twice, the second time without effect."""
+    method = config.method
+    names = {"class_weight": "balanced", "logit_adjustment": method.logit_adjustment}
+    for name, value in names.items():
+        if config.data.balance_labels and value and getattr(method, name) == value:
+            raise ConfigError(
+                f"{name}={value} has no effect beside balance_labels, by which losses find equally "
+                "many labels of each class. Leave one of them out."
+            )
+
+
 def check_compute(config: Config) -> None:
     """Raises ConfigError if a run cannot be computed in the way that was asked for."""
     run, compute = config.run, config.compute

@@ -174,7 +174,8 @@ class OptimizerConfig:
         "sgd",
         "How steps follow gradients. sgd: with Nesterov momentum. lars: the same, each layer at a "
         "rate in proportion to its weights over its gradient, for large batches of self-supervised "
-        "learning; weight_decay leaves out biases, too.",
+        "learning; weight_decay leaves out biases, and rates that are not set are 100 times "
+        "those of sgd.",
         choices=("sgd", "lars"),
     )
     momentum: float = option(0.9, "Nesterov momentum, in [0, 1).", low=0, below=1)

@@ -7,13 +7,13 @@ from typing import Any
 from mpl_tf import data, networks, options
 from mpl_tf.config.check_features import check_features
 from mpl_tf.config.check_networks import check_networks
-from mpl_tf.config.checks import check_compute, check_schedule
+from mpl_tf.config.checks import check_compute, check_labels, check_schedule
 from mpl_tf.config.config import GROUPS, Config, applies, fields, group
 from mpl_tf.config.fit import fit_to_run
 from mpl_tf.config.groups import RunConfig
 from mpl_tf.config.places import located
 from mpl_tf.config.pretraining import settings_of
-from mpl_tf.config.recipes import recipe
+from mpl_tf.config.recipes import LARS_RATES, RATES, recipe
 from mpl_tf.data.dataset import Dataset
 from mpl_tf.engine.devices import check_name
 from mpl_tf.methods import METHODS
@@ -74,7 +74,11 @@ def pretraining(run: Config, dataset: Dataset | None = None) -> Config:
     Raises:
       ConfigError: as for `make`, and where networks cannot start from an encoder of their own.
     """
-    return make(settings_of(run), dataset)
+    settings = settings_of(run)
+    try:
+        return make(settings, dataset)
+    except ConfigError as error:
+        raise ConfigError(f"pretrain={run.run.pretrain}: {error}") from error
 
 
 def _dataset(settings: Mapping[str, Any]) -> Dataset:
@@ -102,7 +106,16 @@ def _resolve(settings: Mapping[str, Any], suited: Mapping[str, Any]) -> dict[str
     of_the_method = {**hyperparameters, **method_class.defaults}
     left_out = {name: value for name, value in of_the_method.items() if not value}
     suited = {name: value for name, value in suited.items() if name in values}
-    values |= {**method_class.defaults, **suited, **left_out}
+    fixed = method_class.fixed
+    values |= {**method_class.defaults, **suited, **left_out, **fixed}
+    if settings.get("optimizer") == "lars":
+        values |= {name: LARS_RATES * values[name] for name in RATES if name in values}
+    for name, value in fixed.items():
+        if settings.get(name, value) != value:
+            raise ConfigError(
+                f"{name} is {value} with method={method_class.registered_name}, and nothing else; "
+                f"received {settings[name]}. Leave it out."
+            )
     resolved = {**values, **settings}
     options.check(*(group(part, resolved) for part in (*GROUPS, method_class.Config)))
     return resolved
@@ -141,6 +154,7 @@ def _checked(values: Mapping[str, Any]) -> Config:
     config = Config.from_flat(values)
     check_name(values["strategy"])
     check_schedule(config)
+    check_labels(config)
     check_compute(config)
     check_networks(config)
     check_features(config)

@@ -61,7 +61,7 @@ def _changes(name: str, changes: list[str]) -> dict[str, Any]:
     known = {field.name: field for field in fields(METHODS[name]) if applies(field.name, name)}
     values = {}
     for change in changes:
-        option, equals, text = change.partition("=")
+        option, equals, text = (part.strip() for part in change.partition("="))
         if not equals or option not in known:
             free = known.keys() - _OF_THE_RUN
             raise ConfigError(
@@ -70,7 +70,12 @@ def _changes(name: str, changes: list[str]) -> dict[str, Any]:
             )
         if option in _OF_THE_RUN:
             raise ConfigError(f"{option} is that of the run: give it as --{option}, not {change}.")
-        values[option] = typed(known[option], text)
+        if option in values:
+            raise ConfigError(f"pretrain={name} has {option} twice; received {change!r} again.")
+        try:
+            values[option] = typed(known[option], text)
+        except ConfigError as error:
+            raise ConfigError(f"pretrain={name}:{change}: {error}") from error
     return values
 
 

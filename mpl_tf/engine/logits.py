@@ -100,13 +100,21 @@ def logits_and_features(
         operation = last_operation(logits)
         while isinstance(operation, keras.layers.Rescaling):
             operation = last_operation(operation.input)
-        return None if operation is None else (logits, operation.input)
+        if operation is None or not _is_classifier(operation):
+            return None
+        return logits, operation.input
     pair = logits_and_features(inside) if getattr(inside, "outputs", None) else None
     if pair is None:
         return None
     images = inside._inbound_nodes[history.node_index].input_tensors
     logits, features = keras.Model(inside.inputs, list(pair))(images)
     return logits, features
+
+
+def _is_classifier(operation):
+    """Whether an operation makes logits of one tensor of features, by a kernel."""
+    kernels = [v for v in getattr(operation, "weights", ()) if len(v.shape) > 1]
+    return bool(kernels) and isinstance(operation.input, keras.KerasTensor)
 
 
 def _passes_values(operation):

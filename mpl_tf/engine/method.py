@@ -81,6 +81,7 @@ class Method(LabelLosses):
         method with "index" takes a constructor argument `num_unlabeled`, the size of the pool.
       defaults: option name -> default, for options of runs, data and optimizers whose default
         differs for the method; see `config.make`. Rates are per 256 labeled images.
+      fixed: option name -> value, of options of runs without whose value it is another method.
       passes_per_step: the images that go through networks in a step, forward and backward if it
         says nothing else: B labeled and U unlabeled ones.
       panels: pictures of what only this method logs.
@@ -99,6 +100,7 @@ class Method(LabelLosses):
     Config: ClassVar[type[MethodConfig]] = MethodConfig
     optimizers: ClassVar[tuple[str, ...]] = ("student_optimizer",)
     defaults: ClassVar[Mapping[str, Any]] = MappingProxyType({})
+    fixed: ClassVar[Mapping[str, Any]] = MappingProxyType({})
     passes_per_step: ClassVar[str] = ""
     panels: ClassVar[tuple[Panel, ...]] = ()
     joint_training: ClassVar[bool] = False

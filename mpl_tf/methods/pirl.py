@@ -85,6 +85,7 @@ class PIRL(SelfSupervisedMethod):
     passes_per_step = "student B + U, and 9U patches of a third of the side"
     unlabeled_views = ("strong", "strong_2", "index")
     defaults: ClassVar = {"strong": "jigsaw", "dropout": 0.0, "finetune_steps": 0}
+    fixed: ClassVar = {"strong": "jigsaw"}
 
     def __init__(
         self,

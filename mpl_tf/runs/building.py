@@ -136,7 +136,8 @@ def build_method(
         optimizers = {f"{role}_optimizer": optimizer(role) for role in roles}
     options = settings.network
     starts: dict[str, Any] = {}
-    if options.train != "head" and networks.is_pretrained(run.network, options.network_weights):
+    learned = networks.is_pretrained(run.network, options.network_weights)
+    if learned and options.train != "head" and rates.optimizer == "sgd":
         starts["backbone_rate"] = options.backbone_rate
     if options.student_init == "teacher" and method_class.joint_training:
         built["student"].set_weights(built["teacher"].get_weights())

@@ -204,7 +204,10 @@ def with_eval_split(
             np.array_equal(read.ids, again.ids) and np.array_equal(read.labels, again.labels)
         ):
             raise ConfigError(f"the {part} images have changed since they were read. Start again.")
-    return dataclasses.replace(experiment, eval_split=make_split(experiment.config, source))
+    again, first = make_split(experiment.config, source), experiment.pretraining
+    if first is not None:
+        first = dataclasses.replace(first, eval_split=again)
+    return dataclasses.replace(experiment, eval_split=again, pretraining=first)
 
 
 def make_split(settings: config.Config, source: dataset.Source) -> splits.Split:

@@ -71,6 +71,7 @@ def train_and_evaluate(
         ("cache_dir", cached.data_options(settings, path).cache_dir),
     ):
         check_outside(name, output, settings.run.dataset)
+    _check_inputs_outside(settings, path)
     state = folder.state(path, settings.flat(), overwrite, unsettled)
     if state == "finished":
         _check_images_of_finished(path, settings, source)
@@ -135,6 +136,26 @@ def train_and_evaluate(
         files.write_json(os.path.join(path, folder.RESULTS), summary)
     results.summarize(summary, path)
     return summary
+
+
+def _check_inputs_outside(settings: config.Config, path: str) -> None:
+    """Raises ConfigError if a file that the run starts from lies in its own folder.
+
+    The run would replace it, and be no longer what its configuration says.
+    """
+    inputs = {
+        "network": settings.run.network.removeprefix("file:"),
+        "teacher_network": settings.run.teacher_network.removeprefix("file:"),
+        "network_weights": settings.network.network_weights,
+        "split_file": settings.data.split_file,
+    }
+    inside = os.path.join(os.path.realpath(path), "")
+    for name, value in inputs.items():
+        if value and os.path.realpath(value).startswith(inside) and os.path.exists(value):
+            raise ConfigError(
+                f"{name} is in the run folder {path}, where the run writes its own files: it would "
+                f"replace what it starts from. Take another --workdir, or move {value}."
+            )
 
 
 def _load(settings: config.Config, path: str) -> Source:

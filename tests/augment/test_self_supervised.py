@@ -266,7 +266,7 @@ def test_views_are_those_of_the_papers(key):
             lambda: self_supervised.two_views("swav", 32),
             "simclr_pair, moco_v2_pair, byol_pair, jigsaw.*'swav'",
         ),
-        (lambda: self_supervised.two_views("jigsaw", 5), "at least 6 pixels.*image_size=5"),
+        (lambda: self_supervised.two_views("jigsaw", 5), "at least 6 pixels a side; received 5"),
         (lambda: jigsaw.puzzle(tf.zeros([1, 9, 5, 3], tf.uint8), draws(1)), "6x6.*9x5"),
         (lambda: ColorJitter(hue=0.6), "hue must be a number from 0 to 0.5; received 0.6"),
         (lambda: ColorJitter(contrast=-1), "contrast must be a number at least 0; received -1"),

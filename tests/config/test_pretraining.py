@@ -69,3 +69,31 @@ def test_only_self_supervised_methods_teach_encoders():
 def test_what_cannot_be_is_refused_before_anything_starts(text, more, message):
     with pytest.raises(ConfigError, match=message):
         config.make({**RUN, "pretrain": text, **more})
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        ({"pretrain": "simclr:steps=5:steps=6"}, "pretrain=simclr has steps twice"),
+        ({"pretrain": "simclr:steps=0"}, "pretrain=simclr:steps=0: steps must be at least 1"),
+        ({"pretrain": "simclr:steps=5.5"}, "pretrain=simclr:steps=5.5: steps must be of type int"),
+        ({"pretrain": "pirl:strong=affine"}, "strong is jigsaw with method=pirl"),
+        ({"method": "pirl", "strong": "none"}, "strong is jigsaw with method=pirl"),
+        ({"class_weight": "balanced", "balance_labels": True}, "no effect beside balance_labels"),
+        ({"logit_adjustment": 1.0, "balance_labels": True}, "no effect beside balance_labels"),
+    ],
+)
+def test_settings_without_effect_or_said_twice_are_refused(more, message):
+    with pytest.raises(ConfigError, match=message):
+        config.make({**RUN, **more})
+
+
+def test_lars_has_rates_of_its_own_unless_they_are_set():
+    sgd, lars = (
+        config.make({**RUN, "method": "simclr", "optimizer": each}) for each in ("sgd", "lars")
+    )
+    assert lars.optimizer.student_learning_rate == 100 * sgd.optimizer.student_learning_rate
+    made = config.make({**lars.flat(), "student_learning_rate": 0.5})
+    assert made.optimizer.student_learning_rate == 0.5
+    assert config.make(lars.flat()) == lars
+    assert phase("pirl").data.strong == "jigsaw"  # though digits have affine

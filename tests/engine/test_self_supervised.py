@@ -152,3 +152,29 @@ def test_memory_starts_with_directions_that_the_seed_makes(linear):
     np.testing.assert_allclose(np.linalg.norm(one, axis=1), 1, atol=1e-6)
     assert np.array_equal(one, again) and not np.array_equal(one, other)
     assert len(np.unique(one[:, 0])) == len(one)
+
+
+def of_maps(x):
+    maps = keras.layers.Conv2D(3, 3)(x)
+    return keras.layers.GlobalAveragePooling2D()(maps)
+
+
+def of_flat(x):
+    return keras.layers.Dense(3)(keras.layers.Flatten()(x))
+
+
+@pytest.mark.parametrize(
+    "last",
+    [
+        of_maps,
+        lambda x: of_flat(x) / 0.1,
+        lambda x: keras.layers.BatchNormalization()(of_flat(x)),
+        lambda x: of_flat(x) + of_flat(x),
+    ],
+)
+@pytest.mark.parametrize("name", ["simclr", "enaet"])
+def test_a_network_whose_classifier_cannot_be_told_is_refused(name, last):
+    inputs = keras.Input([6, 6, 1])
+    student = keras.Model(inputs, last(inputs))
+    with pytest.raises(ConfigError, match="last layer"):
+        METHODS[name](student)

@@ -108,6 +108,11 @@ def test_a_run_that_stops_between_the_phases_goes_on_to_the_last_bit(path, tmp_p
     [
         ({"train": "head"}, "pretrain teaches the encoder, and train=head leaves it as it is"),
         ({"head_init": "probe"}, "head_init=probe is computed on the features before pretraining"),
+        ({"optimizer": "lars", "backbone_rate": 0.5}, "backbone_rate=0.5 is for optimizer=sgd"),
+        (
+            {"method": "simclr", "pretrain": "", "train": "head"},
+            "method=simclr teaches the encoder",
+        ),
     ],
 )
 def test_what_has_an_encoder_already_is_refused(path, more, message):
@@ -125,3 +130,25 @@ def test_a_fault_before_the_end_leaves_no_file(path, tmp_path, monkeypatch):
     with pytest.raises(RuntimeError, match="in the middle"):
         training.train_and_evaluate(settings, str(tmp_path / "run"))
     assert folder.ENCODER not in os.listdir(tmp_path / "run")
+
+
+def test_a_run_does_not_replace_the_encoder_that_it_starts_from(path):
+    file = os.path.join(path, folder.ENCODER)
+    settings = config.make({**SETTINGS, "network": f"file:{file}", "pretrain": ""})
+    with pytest.raises(ConfigError, match=r"network is in the run folder .* it would replace"):
+        training.train_and_evaluate(settings, path, overwrite=True)
+    assert os.path.exists(file)
+
+
+def test_lars_trains_a_network_that_starts_from_a_file(path):
+    file = os.path.join(path, folder.ENCODER)
+    experiment = build(path, network=f"file:{file}", pretrain="", optimizer="lars")
+    assert experiment.method.backbone_rate == 1.0
+
+
+def test_images_of_another_size_for_evaluation_are_those_of_the_phase_too(path):
+    settings = config.make({**SETTINGS, "eval_image_size": 12})
+    experiment = training._build(
+        settings, training.make_split(settings, training._load(settings, path)), path, None
+    )
+    assert experiment.pretraining.evaluated.validation.shape == (12, 12, 1)
