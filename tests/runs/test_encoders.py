@@ -25,7 +25,6 @@ SETTINGS = {
     "log_every": 1,
     "pretrain": "moco_v2:steps=3:unlabeled_ratio=2:queue=30:target_momentum=0.5",
     "method": "finetune",
-    "deterministic": True,
 }
 
 
