@@ -43,16 +43,45 @@ COMMAND = cli.Command(
 TABLE, CSV, PICTURE, CURVES = "table.md", "table.csv", "table.png", "curves.png"
 
 
+ALL = "all"
+
+
 def methods(text: str) -> list[str]:
-    """A comma-separated list of methods, each a name with `:flag=value`; "all" is every name."""
-    lists = [list(METHODS) if name == "all" else [name] for name in text.split(",")]
-    names = list(dict.fromkeys(name for names in lists for name in names))
-    unknown = [name for name in names if name.split(":")[0] not in METHODS]
+    """A comma-separated list of methods, each a name with `:flag=value`, or "all"."""
+    names = list(dict.fromkeys(text.split(",")))
+    unknown = [name for name in names if name.split(":")[0] not in METHODS and name != ALL]
     if unknown:
         raise argparse.ArgumentTypeError(
             f"methods must be all, or of {', '.join(METHODS)}; received {', '.join(unknown)}"
         )
     return names
+
+
+def named(options: argparse.Namespace) -> list[str]:
+    """The methods of a comparison, with the names that "all" stands for.
+
+    All are those that can run with these flags: a frozen backbone, for one, leaves a method that
+    learns an encoder nothing to do. Which ones are left out, and why, is said.
+
+    Raises:
+      options.ConfigError: none of them can run; the words are those of the last.
+    """
+    if ALL not in options.methods:
+        return list(options.methods)
+    can_run, refused = [], {}
+    for name in METHODS:
+        try:
+            for num_labeled in options.num_labeled:
+                cells.Cell(name, num_labeled, options.first_seed).check(options)
+            can_run.append(name)
+        except ConfigError as error:
+            refused[name] = error
+    if not can_run:
+        raise refused[name]
+    for name, error in refused.items():
+        console.say(f"{name} is left out of all: {error}")
+    lists = [can_run if name == ALL else [name] for name in options.methods]
+    return list(dict.fromkeys(name for names in lists for name in names))
 
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
@@ -65,8 +94,8 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         "--methods",
         type=methods,
         default="supervised,mpl:feedback=none,mpl",
-        help="comma-separated; all is every method; flags of mpl_tf.train follow a name after "
-        "colons [%(default)s]",
+        help="comma-separated; all is every method that can run with these flags; flags of "
+        "mpl_tf.train follow a name after colons [%(default)s]",
     )
     count = at_least(1)
     parser.add_argument(
@@ -133,6 +162,7 @@ def run(options: argparse.Namespace, argv: Sequence[str]) -> int:
     files.check_folder(out, [TABLE, CSV, PICTURE, CURVES])
     for folder in ("cells", "logs"):
         files.check_folder(out / folder)
+    options.methods = named(options)
     rows = cells.all_cells(options.methods, options.num_labeled, options.seeds, options.first_seed)
     command = shlex.join(["python", "tools/compare.py", *argv])
     for cell in (cell for cell in rows if cell.seed in (rows[0].seed, rows[-1].seed)):

@@ -259,11 +259,22 @@ def test_a_cell_is_one_command(compare, tmp_path):
 
 def test_all_is_every_method_and_each_says_what_it_computes(compare, tables):
     methods = importlib.import_module("mpl_tf.methods").METHODS
-    assert compare.parse(["--methods=all"]).methods == list(methods)
-    more = compare.parse(["--methods=all,mpl:feedback=none,mpl"]).methods
+    assert compare.named(compare.parse(["--methods=all"])) == list(methods)
+    more = compare.named(compare.parse(["--methods=all,mpl:feedback=none,mpl"]))
     assert more == [*methods, "mpl:feedback=none"]
     for name in methods:
         assert "B" in tables.compute(name) or "U" in tables.compute(name), name
+
+
+def test_all_leaves_out_what_cannot_run_and_says_why(compare, capsys):
+    network = f"network=keras:MobileNetV3Small,network_weights={__file__}"
+    methods = importlib.import_module("mpl_tf.methods")
+    options = compare.parse(["--methods=all", f"--flags={network},train=head"])
+    assert set(methods.METHODS) - set(compare.named(options)) == set(methods.SELF_SUPERVISED)
+    assert "simclr is left out of all: method=simclr teaches the encoder" in capsys.readouterr().out
+    # What no method can run with is an error.
+    assert compare.main(["--methods=all", "--flags=batch=3"]) == 2
+    assert "batch" in capsys.readouterr().err
 
 
 def test_cells_come_with_seeds_outermost(compare):
