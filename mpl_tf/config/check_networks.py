@@ -2,6 +2,7 @@
 
 from mpl_tf import networks
 from mpl_tf.config.config import Config
+from mpl_tf.methods import METHODS
 from mpl_tf.networks import freezing, heads
 from mpl_tf.networks.options import NetworkConfig
 from mpl_tf.options import ConfigError
@@ -21,6 +22,7 @@ def check_networks(config: Config) -> None:
     heads.check(options.head)
     freezing.check(options.train)
     _refuse_without_effect(options, names, config.optimizer.optimizer)
+    _refuse_beside_frozen(options, run.method)
     if options.student_init == "teacher" and len(names) > 1:
         raise ConfigError(
             "student_init=teacher is for a student of the teacher's layers; received "
@@ -80,11 +82,25 @@ def _refuse_without_effect(options: NetworkConfig, names: list[str], optimizer: 
             f"backbone_rate={options.backbone_rate} is for optimizer=sgd; {optimizer} has a rate "
             "of its own for each layer. Leave one of them out."
         )
-    if options.train == "head":
-        for name in ("batch_norm", "backbone_rate"):
-            value = getattr(options, name)
-            if value not in (getattr(NetworkConfig, name), "frozen"):
-                raise ConfigError(
-                    f"{name}={value} has no effect beside train=head, which leaves the backbone as "
-                    "it is. Leave it out, or set train, too."
-                )
+
+
+def _refuse_beside_frozen(options: NetworkConfig, method: str) -> None:
+    """Raises ConfigError if a network's backbone stays as it is, and it is said how it learns."""
+    by_method = METHODS[method].classifier_only
+    if by_method and options.train not in (NetworkConfig.train, "head"):
+        raise ConfigError(
+            f"train={options.train} has no effect beside method={method}, which trains the last "
+            "layer alone. Leave it out, or take method=finetune."
+        )
+    if not by_method and options.train != "head":
+        return
+    frozen, remedy = "train=head", "set train, too"
+    if by_method:
+        frozen, remedy = f"method={method}", "take another method"
+    for name in ("batch_norm", "backbone_rate"):
+        value = getattr(options, name)
+        if value not in (getattr(NetworkConfig, name), "frozen"):
+            raise ConfigError(
+                f"{name}={value} has no effect beside {frozen}, which leaves the backbone as it "
+                f"is. Leave it out, or {remedy}."
+            )

@@ -125,7 +125,7 @@ class ClassWeights:
           ConfigError: weights are balanced by labels that `follow` has not seen yet.
         """
         if self._balanced and self._array is None:
-            raise ConfigError("class_weight='balanced' is known in `fit` alone, of its data.")
+            raise ConfigError("class_weight=balanced is known in `fit` alone, of its data.")
         return self._array
 
     def follow(self, data: Any, num_classes: int) -> bool:
@@ -148,7 +148,7 @@ class ClassWeights:
         if not self._balanced:
             return False
         remedy = " For other data give the weights themselves: class_weight={class id: weight}."
-        counts = class_counts(data, "class_weight='balanced'", num_classes, remedy)
+        counts = class_counts(data, "class_weight=balanced", num_classes, remedy)
         weights = np.ones(num_classes)
         present = np.flatnonzero(counts)
         weights[present] = counts.sum() / (len(present) * counts[present])

@@ -37,17 +37,20 @@ class Estimator:
         moves_student, config = update.inner_optimizer(optimizer), self.method.config
         if isinstance(moves_student, keras.optimizers.SGD):
             return
-        received = type(moves_student).__name__
-        if self.differentiates_step:
-            raise ConfigError(
-                f"feedback={config.feedback!r} differentiates the student's step and knows SGD "
-                f"only; received {received}. feedback='sampled' takes any optimizer."
-            )
-        if config.feedback_scale == "unit" and config.feedback != "none":
-            raise ConfigError(
-                f"feedback_scale='unit' knows how far SGD moves the student; received {received}. "
-                "feedback_scale='step' takes any optimizer."
-            )
+        in_units = config.feedback_scale == "unit" and config.feedback != "none"
+        if not self.differentiates_step and not in_units:
+            return
+        reason = (
+            f"feedback={config.feedback} differentiates the student's step"
+            if self.differentiates_step
+            else "feedback_scale=unit is how far a rate moves the student"
+        )
+        changes = ["feedback=sampled"] * self.differentiates_step
+        changes += ["feedback_scale=step"] * in_units
+        raise ConfigError(
+            f"{reason}, which is known of SGD alone; received {type(moves_student).__name__}. Take "
+            f"{' with '.join(changes)}, which is for any optimizer, or SGD (optimizer=sgd)."
+        )
 
     def label(self, logits: tf.Tensor) -> tf.Tensor:
         """What the student is taught.

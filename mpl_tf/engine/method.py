@@ -86,6 +86,7 @@ class Method(LabelLosses):
         says nothing else: B labeled and U unlabeled ones.
       panels: pictures of what only this method logs.
       joint_training: whether the teacher learns in the same steps as the student.
+      classifier_only: whether nothing learns but what makes logits of features.
       remedies: what to try with the method's own options, in words that continue "Try", where a
         training goes wrong: "collapse", most pseudo labels are of one class; "none_pass" and
         "all_pass", the mask lets no unlabeled image pass, or all of them.
@@ -104,6 +105,7 @@ class Method(LabelLosses):
     passes_per_step: ClassVar[str] = ""
     panels: ClassVar[tuple[Panel, ...]] = ()
     joint_training: ClassVar[bool] = False
+    classifier_only: ClassVar[bool] = False
     remedies: ClassVar[Mapping[str, str]] = MappingProxyType({})
 
     def __init_subclass__(cls, **kwargs: Any) -> None:

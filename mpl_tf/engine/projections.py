@@ -5,7 +5,8 @@ from collections.abc import Sequence
 import keras
 
 from mpl_tf.engine.logits import logits_and_features
-from mpl_tf.networks.freezing import set_classifier_trained
+from mpl_tf.networks import parts as two_parts
+from mpl_tf.networks.freezing import layers_with_kernels, set_classifier_trained
 from mpl_tf.networks.layers import draws, leaves
 from mpl_tf.networks.resized import resized
 from mpl_tf.options import ConfigError
@@ -124,8 +125,17 @@ def freeze_encoder(network: keras.Model) -> None:
     """Freezes all of a network but the classifier; see `freezing.set_classifier_trained`.
 
     Dropout just before the classifier lets all pass, as all before it does.
+
+    Raises:
+      ConfigError: as there; or the network has a head of several layers, which is not linear.
     """
     set_classifier_trained(network, last_norm=False)
+    count = layers_with_kernels(two_parts.head(network)) if two_parts.has_parts(network) else 1
+    if count > 1:
+        raise ConfigError(
+            f"one layer alone is to learn, and the head of {network.name} has {count} layers with "
+            "kernels. Take a network with head=linear."
+        )
     for layer in leaves(network):
         if layer.trainable_variables:
             return

@@ -93,8 +93,9 @@ def _check_precision(network: keras.Model, role: str) -> None:
         if weight.dtype in ("float16", "bfloat16"):
             raise ConfigError(
                 f"{role} must have weights of float32 or float64; {weight.path} is {weight.dtype}. "
-                "Keras's floatx is for weights (keras.config.set_floatx('float32')); for speed, "
-                f"compute in 16 bits with keras.config.set_dtype_policy('mixed_{weight.dtype}')."
+                "Make the network with such ones (keras.config.set_floatx('float32')); for speed, "
+                f"layers compute in 16 bits by keras.config.set_dtype_policy('mixed_{weight.dtype}'"
+                f"), or, in a run, by --precision={weight.dtype}."
             )
 
 
@@ -125,8 +126,8 @@ def _check_losses(network: keras.Model, role: str) -> None:
         layers = [layer.name for layer in all_layers(network) if _has_regularizer(layer)]
         raise ConfigError(
             f"{role} has losses of its own ({', '.join(layers) or 'by add_loss'}), which would "
-            "have no effect: methods minimise their paper's objective. compile(weight_decay=...) "
-            "is the L2 term of kernels; leave regularizers and add_loss out."
+            "have no effect: methods minimise their paper's objective. weight_decay is the L2 term "
+            "of kernels; make the network without regularizers and add_loss."
         )
 
 

@@ -52,7 +52,9 @@ class LinearProbe(StudentMethod):
     Config = LinearProbeConfig
     config: LinearProbeConfig
     passes_per_step = "student B forward, its last layer B"
-    defaults: ClassVar = {"weight_decay": 0.0, "dropout": 0.0, "finetune_steps": 0}
+    defaults: ClassVar = {"weight_decay": 0.0, "finetune_steps": 0}
+    fixed: ClassVar = {"head": "linear", "dropout": 0.0, "drop_block": 0.0}
+    classifier_only = True
 
     def __init__(
         self,

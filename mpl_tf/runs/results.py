@@ -17,6 +17,7 @@ from mpl_tf.engine.roles import ROLES
 from mpl_tf.features.tables import Features
 from mpl_tf.formulas import calibration as formulas
 from mpl_tf.formulas import measures
+from mpl_tf.networks import is_pretrained
 from mpl_tf.options import ConfigError
 from mpl_tf.runs import calibration, callbacks, choosing, folder, pictures
 from mpl_tf.runs.experiment import Experiment
@@ -207,6 +208,12 @@ def announce(experiment: Experiment, explicit: Mapping[str, Any] | None = None) 
     if experiment.pretraining is not None:
         first = experiment.pretraining
         log.info(f"Before them {first.config.run.steps} of {type(first.method).__name__}")
+    weights = experiment.config.network.network_weights
+    if method.classifier_only and not run.pretrain and not is_pretrained(run.network, weights):
+        log.info(
+            "The encoder is untrained, and stays so: --pretrain teaches one, "
+            "--network=file:ENCODER.keras takes one that is taught"
+        )
     if method.unlabeled_views and split.unlabeled.has_hidden_labels:
         log.info("Hidden labels of unlabeled images: for pseudo_label_accuracy in the log alone")
     method.warn_of_shortfall(run.steps, run.labeled_batch * run.unlabeled_ratio)

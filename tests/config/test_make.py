@@ -99,6 +99,18 @@ def test_defaults_of_methods_are_options_that_apply_to_them():
         ({"network": "smal_16"}, "Did you mean small"),
         ({"step": 3}, "no use for step. Did you mean steps"),
         (
+            {"method": "linear_probe", "network": "keras:VGG16", "head": "mlp_16"},
+            "head is linear with method=linear_probe, and nothing else; received mlp_16",
+        ),
+        (
+            {"method": "linear_probe", "dropout": 0.5},
+            "dropout is 0.0 with method=linear_probe, and nothing else; received 0.5",
+        ),
+        (
+            {"method": "linear_probe", "network": "resnet_18", "drop_block": 0.1},
+            "drop_block is 0.0 with method=linear_probe",
+        ),
+        (
             {"method": "magic"},
             f"method must be one of {', '.join(sorted(METHODS))}; received 'magic'",
         ),
@@ -345,6 +357,20 @@ def test_batches_that_replicas_cannot_share_are_refused():
             "head_init=probe is for head=linear, .* head=mlp_8",
         ),
         ({"train": "head", "backbone_rate": 0.5}, "backbone_rate=0.5 has no effect beside train="),
+        *(
+            (
+                {"method": "linear_probe", "train": train},
+                f"train={train} has no effect beside method=linear_probe, which trains the last",
+            )
+            for train in ("last_2", "lora_4")
+        ),
+        *(
+            (
+                {"method": "linear_probe", name: value},
+                f"{name}={value} has no effect beside method=linear_probe, which leaves",
+            )
+            for name, value in (("batch_norm", "trained"), ("backbone_rate", 0.5))
+        ),
         ({"train": "head", "eval_image_size": 40}, r"eval_image_size=40 is for .*--features=off\."),
         ({"train": "head", "finetune_weak": "none"}, "finetune_weak=none is for networks that see"),
         (
@@ -358,5 +384,7 @@ def test_options_of_networks_in_files_that_have_no_effect_are_refused(settings, 
     path.write_text("looked at when it is read")
     with pytest.raises(options.ConfigError, match=message):
         config.make({"network": f"file:{path}", **settings})
+    for train in ("all", "head"):
+        config.make({"network": f"file:{path}", "train": train, "method": "linear_probe"})
     made = config.make({"network": f"file:{path}", "train": "head"})
     assert (made.network.train, made.network.backbone_rate) == ("head", 0.01)

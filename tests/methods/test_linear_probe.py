@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 import mpl_tf
+from mpl_tf.networks import heads, parts
 
 CONTRACT = {"no_better_on": ("digits", "moons")}
 
@@ -37,3 +38,11 @@ def test_a_network_without_a_last_layer_is_refused():
     student = keras.Model(inputs, keras.layers.Rescaling(2.0)(inputs))
     with pytest.raises(mpl_tf.ConfigError, match="there is no classifier"):
         mpl_tf.LinearProbe(student)
+
+
+def test_a_head_of_several_layers_is_refused():
+    backbone = keras.Sequential([keras.Input([4, 4, 1]), keras.layers.Flatten()], name="backbone")
+    student = parts.join(backbone, heads.build(3, 16, form="mlp_8"))
+    with pytest.raises(mpl_tf.ConfigError, match=r"head of .* has 2 layers with kernels"):
+        mpl_tf.LinearProbe(student)
+    mpl_tf.LinearProbe(parts.join(backbone, heads.build(3, 16)))

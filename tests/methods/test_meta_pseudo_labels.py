@@ -413,6 +413,11 @@ def test_optimizers_that_cannot_be_used_are_refused(linear):
         model.compile(
             student_optimizer=keras.optimizers.Adam(), teacher_optimizer=keras.optimizers.SGD(0.1)
         )
+    message = "received LARS. Take feedback=sampled with feedback_scale=step, which is for any"
+    with pytest.raises(ValueError, match=message):
+        make(linear, "exact", feedback_scale="unit").compile(
+            student_optimizer=mpl_tf.LARS(), teacher_optimizer=mpl_tf.LARS()
+        )
     with pytest.raises(ValueError, match="clipnorm"):
         model.compile(
             student_optimizer=keras.optimizers.SGD(0.1, clipnorm=1.0),
@@ -423,7 +428,7 @@ def test_optimizers_that_cannot_be_used_are_refused(linear):
             student_optimizer=keras.optimizers.SGD(0.1),
             teacher_optimizer=keras.optimizers.SGD(0.1, use_ema=True),
         )
-    with pytest.raises(ValueError, match="feedback_scale='step'"):
+    with pytest.raises(ValueError, match="Take feedback_scale=step, which is for any"):
         make(linear, "sampled", feedback_scale="unit").compile(
             student_optimizer=keras.optimizers.Adam(), teacher_optimizer=keras.optimizers.SGD(0.1)
         )

@@ -2,6 +2,7 @@
 
 import logging
 
+import keras
 import numpy as np
 import PIL.Image
 import pytest
@@ -75,3 +76,24 @@ def test_all_labels_that_are_asked_for_are_for_training(announced):
 def test_nothing_is_said_where_there_are_some_or_somebody_chose(announced, counts, parts, settings):
     said = announced(counts, parts, **settings)
     assert "Network mlp" in said and NONE not in said
+
+
+@pytest.mark.parametrize(
+    ("settings", "is_said"),
+    [
+        ({}, True),
+        ({"pretrain": "simclr"}, False),
+        ({"method": "finetune"}, False),
+        ({"network": "file:taught.keras"}, False),
+        ({"network": "file:taught.keras", "train": "head"}, False),
+    ],
+)
+def test_a_probe_of_an_untrained_encoder_says_so(announced, tmp_path, settings, is_said):
+    images = keras.Input([8, 8, 3])
+    taught = tmp_path / "taught.keras"
+    keras.Model(images, keras.layers.Conv2D(2, 3)(images)).save(taught)
+    if "network" in settings:
+        settings = {**settings, "network": f"file:{taught}"}
+    parts = ("labeled", "unlabeled")
+    said = announced((9, 9, 9), parts, **{"method": "linear_probe", **settings})
+    assert said.count("The encoder is untrained, and stays so: --pretrain teaches") == is_said
