@@ -9,7 +9,7 @@ from mpl_tf.engine import projections, replicas
 from mpl_tf.engine.forward import to_float32
 from mpl_tf.engine.student import Batch, StudentMethod
 from mpl_tf.engine.user_networks import copy_network
-from mpl_tf.formulas import contrast, ensembles, random
+from mpl_tf.formulas import averages, contrast, ensembles, random
 
 
 class SelfSupervisedMethod(StudentMethod):
@@ -184,14 +184,28 @@ def enqueue(queue: keras.Variable, keys: tf.Tensor) -> None:
 def remember(bank: keras.Variable, index: tf.Tensor, keys: tf.Tensor, decay: float) -> None:
     """bank_i <- normalize(decay * bank_i + (1 - decay) * key_i), for the images of all replicas.
 
+    An image that is in the batch twice is remembered once, by the mean of its keys. Rows of other
+    images are neither read nor written.
+
     Args:
       bank: [N, D], one row for each image of the pool.
       index: integer [U], whose keys they are, of this replica.
       keys: floating [U, D].
       decay: in [0, 1).
     """
-    rows = tf.convert_to_tensor(bank)
-    index, keys = replicas.all_rows(index), tf.cast(replicas.all_rows(keys), rows.dtype)
-    visits = tf.zeros([rows.shape[0]], tf.int64)
-    moved, visits = ensembles.accumulate(rows, visits, index, keys, decay)
-    bank.assign(tf.where(visits[:, None] > 0, contrast.normalize(moved), rows))
+    index, keys = replicas.all_rows(index), tf.cast(replicas.all_rows(keys), bank.dtype)
+    mean = ensembles.mean_of_same(index, keys)
+    moved = averages.moving_average(recall(bank, index), mean, decay)
+    bank.value.scatter_update(tf.IndexedSlices(contrast.normalize(moved), index))
+
+
+def recall(bank: keras.Variable, index: tf.Tensor) -> tf.Tensor:
+    """Rows [U, D] of a bank [N, D], by a gather of these alone.
+
+    A bank that is read as a whole is copied as a whole by `remember`, or by the reading.
+
+    Args:
+      bank: of `start_rows`.
+      index: integer [U].
+    """
+    return tf.gather(bank.value, index)

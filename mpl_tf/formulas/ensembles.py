@@ -37,3 +37,28 @@ def accumulate(
     seen = times > 0
     moved = tf.where(seen[:, None], averages.moving_average(sums, mean, decay), sums)
     return moved, visits + tf.cast(seen, visits.dtype)
+
+
+def mean_of_same(index: tf.Tensor, rows: tf.Tensor) -> tf.Tensor:
+    """The mean of all rows of the same index, in the place of each of them.
+
+    >>> mean_of_same(tf.constant([7, 2, 7]), tf.constant([[1.0], [5.0], [3.0]])).numpy().tolist()
+    [[2.0], [5.0], [2.0]]
+
+    Args:
+      index: integer [U].
+      rows: floating [U, D].
+
+    Returns:
+      Tensor like `rows`.
+    """
+    order = tf.argsort(index, stable=True)
+    ordered = tf.gather(index, order)
+    is_new = tf.concat(
+        [tf.zeros_like(order[:1]), tf.cast(ordered[1:] != ordered[:-1], order.dtype)], 0
+    )
+    group = tf.scatter_nd(order[:, None], tf.cumsum(is_new), tf.shape(order))  # [U], from 0 on
+    count = tf.shape(index)[0]
+    times = tf.math.unsorted_segment_sum(tf.ones_like(rows[:, :1]), group, count)
+    total = tf.math.unsorted_segment_sum(rows, group, count)
+    return tf.gather(tf.math.divide_no_nan(total, times), group)

@@ -201,13 +201,14 @@ class PCL(MomentumMethod):
         epoch = tf.maximum(self.num_unlabeled // images, 1)
         every = tf.constant(c.cluster_every, tf.int64) if c.cluster_every else epoch
         due = (step >= c.cluster_from) & ((step - c.cluster_from) % every == 0)
-        memory, seed = tf.convert_to_tensor(self.memory), self.draw_seed()
+        seed = self.draw_seed()
         sets = zip(self.assigned, self.prototypes, self.concentrations, strict=True)
         for number, variables in enumerate(sets):
             before = tuple(map(tf.convert_to_tensor, variables))
             key = random.fold_in(seed, number)
 
             def anew(key=key, count=before[1].shape[0]):
+                memory = tf.convert_to_tensor(self.memory)  # here: a reading copies all of it
                 centroids, assigned = clusters.k_means(memory, count, 20, key)
                 phi = clusters.concentration(memory, centroids, assigned, _SMOOTHING, c.temperature)
                 return assigned, centroids, phi

@@ -10,7 +10,7 @@ from mpl_tf.augment import jigsaw
 from mpl_tf.engine import projections
 from mpl_tf.engine.arguments import check_num_unlabeled
 from mpl_tf.engine.method import MethodConfig
-from mpl_tf.engine.self_supervised import SelfSupervisedMethod, remember, start_rows
+from mpl_tf.engine.self_supervised import SelfSupervisedMethod, recall, remember, start_rows
 from mpl_tf.engine.student import Batch
 from mpl_tf.formulas import contrast, random
 from mpl_tf.options import option
@@ -126,12 +126,11 @@ class PIRL(SelfSupervisedMethod):
 
     def contrast(self, batch: Batch, *views: tf.Tensor) -> tf.Tensor:
         c, (image, puzzle) = self.config, map(contrast.normalize, views)
-        memory = tf.cast(self.memory, image.dtype)
-        of_images = tf.gather(memory, batch["index"])  # [U, D]
         drawn = random.uniform(self.draw_seed(), [c.negatives])
         others = tf.cast(drawn * self.num_unlabeled, tf.int64)
         itself = tf.cast(batch["index"], tf.int64)[:, None] == others  # [U, Q]
-        negatives = tf.gather(memory, others)
+        of_images = tf.cast(recall(self.memory, batch["index"]), image.dtype)  # [U, D]
+        negatives = tf.cast(recall(self.memory, others), image.dtype)
         of_image, of_puzzle = (
             tf.reduce_mean(contrast.info_nce(rows, of_images, negatives, c.temperature, itself))
             for rows in (image, puzzle)

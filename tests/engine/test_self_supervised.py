@@ -147,6 +147,17 @@ def test_memory_has_the_mean_of_an_image_that_comes_twice(linear):
     assert np.array_equal(np.delete(model.memory, [2, 5], 0), np.delete(before, [2, 5], 0))
 
 
+@pytest.mark.parametrize("name", ["pcl", "pirl"])
+def test_a_step_makes_nothing_as_large_as_the_memory(name, batch):
+    """But the branch of PCL's clustering, which is a function that is rarely called."""
+    model = METHODS[name](small_network(), num_unlabeled=12_345, **SMALL[name])
+    model.compile("sgd")
+    step = tf.function(model.train_step).get_concrete_function(batch)
+    shapes = [(out.shape, op.type) for op in step.graph.get_operations() for out in op.outputs]
+    large = {kind for shape, kind in shapes if shape.rank == 2 and shape[0] == 12_345}
+    assert not large and "ResourceScatterUpdate" in {op.type for op in step.graph.get_operations()}
+
+
 def test_memory_starts_with_directions_that_the_seed_makes(linear):
     one, again, other = (make("pirl", linear(5, 3), seed=seed).memory.numpy() for seed in (3, 3, 4))
     np.testing.assert_allclose(np.linalg.norm(one, axis=1), 1, atol=1e-6)

@@ -33,3 +33,11 @@ def test_only_the_images_seen_move_and_those_seen_twice_move_once(rng):
 def test_an_image_that_was_not_seen_has_no_prediction():
     row = averages.debiased(tf.zeros([1, 3]), tf.constant([[0]]), 0.6)
     np.testing.assert_array_equal(row, np.zeros([1, 3]))
+
+
+def test_rows_of_one_index_have_their_mean(rng):
+    index, rows = rng.integers(0, 5, 20), rng.random([20, 3])
+    expected = [rows[index == place].mean(axis=0) for place in index]
+    np.testing.assert_allclose(ensembles.mean_of_same(index, rows), expected, atol=1e-12)
+    own = ensembles.mean_of_same(np.arange(20)[::-1], rows)
+    np.testing.assert_array_equal(own, rows)
