@@ -169,6 +169,23 @@ def start_rows(
     return rows
 
 
+def told_from_queue(
+    query: tf.Tensor, key: tf.Tensor, queue: keras.Variable, temperature: float
+) -> tf.Tensor:
+    """The mean of `contrast.info_nce` with a queue as negatives, a scalar; then keys enter it.
+
+    Args:
+      query: floating [U, D], of length 1.
+      key: floating [U, D], of length 1, without gradient.
+      queue: of `start_rows`.
+      temperature: what similarities are divided by.
+    """
+    keys, earlier = (tf.cast(rows, query.dtype) for rows in (key, queue))
+    loss = tf.reduce_mean(contrast.info_nce(query, keys, earlier, temperature))
+    enqueue(queue, key)
+    return loss
+
+
 def enqueue(queue: keras.Variable, keys: tf.Tensor) -> None:
     """The keys of all replicas enter a queue [Q, D] in front, and the oldest leave it.
 

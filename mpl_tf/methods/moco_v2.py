@@ -7,7 +7,7 @@ import keras
 import tensorflow as tf
 
 from mpl_tf.engine.method import MethodConfig
-from mpl_tf.engine.self_supervised import MomentumMethod, enqueue, start_rows
+from mpl_tf.engine.self_supervised import MomentumMethod, start_rows, told_from_queue
 from mpl_tf.engine.student import Batch
 from mpl_tf.formulas import contrast
 from mpl_tf.options import option
@@ -98,7 +98,4 @@ class MoCoV2(MomentumMethod):
 
     def contrast(self, batch: Batch, *views: tf.Tensor) -> tf.Tensor:
         query = contrast.normalize(views[0])
-        key, queue = (tf.cast(rows, query.dtype) for rows in (batch["key"], self.queue))
-        loss = contrast.info_nce(query, key, queue, self.config.temperature)
-        enqueue(self.queue, batch["key"])
-        return tf.reduce_mean(loss)
+        return told_from_queue(query, batch["key"], self.queue, self.config.temperature)

@@ -9,10 +9,11 @@ import tensorflow as tf
 from mpl_tf.engine import replicas
 from mpl_tf.engine.arguments import check_num_unlabeled
 from mpl_tf.engine.method import MethodConfig
-from mpl_tf.engine.self_supervised import MomentumMethod, enqueue, remember, start_rows
+from mpl_tf.engine.self_supervised import MomentumMethod, remember, start_rows, told_from_queue
 from mpl_tf.engine.student import Batch
 from mpl_tf.formulas import clusters, contrast, random
-from mpl_tf.options import option
+from mpl_tf.methods.moco_v2 import MoCoV2Config
+from mpl_tf.options import option, redefault
 
 _SMOOTHING = 10.0  # of cluster sizes, the paper's alpha
 
@@ -21,13 +22,9 @@ _SMOOTHING = 10.0  # of cluster sizes, the paper's alpha
 class PCLConfig(MethodConfig):
     """Hyperparameters of PCL; the defaults are the paper's, but for the queue."""
 
-    temperature: float = option(0.2, "What similarities are divided by.", above=0)
-    target_momentum: float = option(
-        0.999, "Decay of the network that makes keys, in [0, 1].", low=0, high=1
-    )
-    projection: int = option(
-        128, "Numbers of a representation, after a hidden layer as wide as the features.", low=1
-    )
+    temperature: float = redefault(MoCoV2Config, "temperature", 0.2)
+    target_momentum: float = redefault(MoCoV2Config, "target_momentum", 0.999)
+    projection: int = redefault(MoCoV2Config, "projection", 128)
     queue: int = option(
         4096, "Earlier images that a view is told from; the paper's 16384.", low=1, high=10**7
     )
@@ -163,11 +160,9 @@ class PCL(MomentumMethod):
 
     def contrast(self, batch: Batch, *views: tf.Tensor) -> tf.Tensor:
         query = contrast.normalize(views[0])
-        key, queue = (tf.cast(rows, query.dtype) for rows in (batch["key"], self.queue))
-        loss = tf.reduce_mean(contrast.info_nce(query, key, queue, self.config.temperature))
+        loss = told_from_queue(query, batch["key"], self.queue, self.config.temperature)
         remember(self.memory, batch["index"], batch["key"], 0.0)
         self.cluster(batch["key"].shape[0] or tf.shape(batch["key"])[0])
-        enqueue(self.queue, batch["key"])
         begun = tf.cast(self.step >= self.config.cluster_from, loss.dtype)
         of_clusters = begun * self.prototype_loss(query, batch["index"])
         self.log(instance_loss=loss, prototype_loss=of_clusters, weight=1.0)
