@@ -73,6 +73,7 @@ def place(tmp_path, monkeypatch):
         ("to_litert", ["run", "--to=file/below"], "file is a file, no folder"),
         ("export_step", ["--to=file/below"], "file is a file, no folder"),
         ("prepare_data", ["tfrecord", "x", "--to=file/below"], "file is a file, no folder"),
+        ("prepare_data", ["longtail", "x", "--to=new", "--ratio=0.5"], "must be at least 1"),
         ("serving_client", ["--model=m", "--server=http://host:8501", "file"], "without http://"),
         ("serving_client", ["--model=m", "--server=host:85o1", "file"], "must be host:port"),
         ("serving_client", ["--model=m", "--server=host:99999", "file"], "must be host:port"),
