@@ -6,8 +6,10 @@ import logging
 import os
 import sys
 import tempfile
+import time
 import warnings
 from collections.abc import Iterator, Sequence
+from typing import TypeVar
 
 from absl import logging as absl_logging
 
@@ -27,7 +29,9 @@ class _Lines(logging.Handler):
         show(record.getMessage())
 
 
+T = TypeVar("T")
 _LINES = _Lines()
+_SECONDS = 10.0  # from one line of long work to the next
 _hides_bars = False
 
 
@@ -185,3 +189,45 @@ def duration(seconds: float) -> str:
     number = float(f"{seconds / length:.2g}")
     number = round(seconds / length) if number >= 10 else number
     return f"{number:g} {unit if number != 1 else unit.removesuffix('s')}"
+
+
+class Pace:
+    """Says of long work how far it is, and how much time is left: a line every ten seconds.
+
+    Args:
+      doing: the work, in words.
+    """
+
+    def __init__(self, doing: str):
+        self._doing = doing
+        self._began = self._said = time.perf_counter()
+
+    def tell(self, done: int, total: int | None = None) -> None:
+        """Says it, if it is time to.
+
+        Args:
+          done: how many there are done.
+          total: of how many; None if nobody knows.
+        """
+        now = time.perf_counter()
+        if now - self._said < _SECONDS:
+            return
+        self._said, text = now, f"{self._doing}: {done:,}"
+        if total is not None:
+            text += f" of {total:,}"
+        if total is not None and done:
+            text += f", {duration((now - self._began) * (total - done) / done)} left"
+        log.info(text)
+
+
+def paced(items: Sequence[T], doing: str) -> Iterator[T]:
+    """The same items; says how far they are, as `Pace` does.
+
+    Args:
+      items: which are done one after the other.
+      doing: what is done with them, in words.
+    """
+    pace = Pace(doing)
+    for done, item in enumerate(items):
+        pace.tell(done, len(items))
+        yield item

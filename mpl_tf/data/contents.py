@@ -14,7 +14,7 @@ class Contents:
     """One row an image, or, of a stream, one a file of images.
 
     Attributes:
-      names: str [N], unique, as they are inside the dataset's folder.
+      names: str or objects that are str, [N], unique, as they are inside the dataset's folder.
       labels: int64 [N], -1 where there is none.
       digests: uint64 [N], equal for equal content.
     """
@@ -27,8 +27,9 @@ class Contents:
         return len(self.names)
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """The attributes by name."""
-        return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        """The attributes by name, none of objects."""
+        of = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        return of | {"names": self.names.astype(str)}
 
     def digest(self) -> str:
         """Of names, labels and content: equal for equal parts, 16 hexadecimal digits."""
@@ -37,16 +38,17 @@ class Contents:
 
     def differences(self, later: "Contents") -> str:
         """How `later` differs from this, in words; "" if it does not."""
-        if len(self) == len(later) and (self.names == later.names).all():
+        there, here = self.names.astype(str), later.names.astype(str)
+        if len(self) == len(later) and (there == here).all():
             rows = later_rows = np.arange(len(self))
         else:
             _, rows, later_rows = np.intersect1d(
-                self.names, later.names, assume_unique=True, return_indices=True
+                there, here, assume_unique=True, return_indices=True
             )
-        names = self.names[rows]
+        names = there[rows]
         differs = {
-            "removed": np.setdiff1d(self.names, names, assume_unique=True),
-            "added": np.setdiff1d(later.names, names, assume_unique=True),
+            "removed": np.setdiff1d(there, names, assume_unique=True),
+            "added": np.setdiff1d(here, names, assume_unique=True),
             "replaced": names[self.digests[rows] != later.digests[later_rows]],
             "labeled differently": names[self.labels[rows] != later.labels[later_rows]],
         }

@@ -130,7 +130,8 @@ class Images:
 
     def contents(self) -> Contents:
         """One row an image."""
-        return Contents(self.ids.astype(str), self.labels, self.store.digests(self.positions))
+        names = self.ids if self.ids.dtype == object else self.ids.astype(str)
+        return Contents(names, self.labels, self.store.digests(self.positions))
 
     def sample(self, count: int, seed: int) -> np.ndarray:
         """Up to `count` different images, drawn by a seed: uint8 [n, H, W, C]."""

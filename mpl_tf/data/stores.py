@@ -14,6 +14,7 @@ import tensorflow as tf
 
 from mpl_tf import console
 from mpl_tf.images import decode
+from mpl_tf.images.digests import digests_of
 
 # In TensorFlow's messages: its operations on encoded images and records, and our own assertions.
 _OF_IMAGES = re.compile(r"node \S*Decode|record at \d|record\] \[\d|records at byte")
@@ -36,11 +37,6 @@ class Store(Protocol):
 
     def batches(self, positions: tf.data.Dataset, size: int) -> tf.data.Dataset:
         """tf.data.Dataset of positions int64 [n], n = `size` -> of images uint8 [n, H, W, C]."""
-
-
-def digests_of(contents: tf.Tensor) -> tf.Tensor:
-    """FarmHash's fingerprint of each of `contents`, string or number [n, ...]: uint64 [n]."""
-    return tf.bitcast(tf.raw_ops.Fingerprint(data=contents, method="farmhash64"), tf.uint64)
 
 
 class ArrayStore:
@@ -146,16 +142,18 @@ class EncodedStore:
         return data.batch(size, drop_remainder=static is not None)
 
 
-def file_store(paths: Sequence[str], size: int, channels: int) -> EncodedStore:
+def file_store(
+    paths: Sequence[str], size: int, channels: int, digests: np.ndarray | None = None
+) -> EncodedStore:
     """An EncodedStore of image files.
 
     Args:
       paths: the files, [N].
-      size, channels: as for EncodedStore.
+      size, channels, digests: as for EncodedStore.
     """
     with tf.device("CPU"):
         names = tf.constant([os.fsencode(path) for path in paths], tf.string)  # UTF-8 or not
-    return EncodedStore(lambda position: tf.io.read_file(names[position]), size, channels)
+    return EncodedStore(lambda position: tf.io.read_file(names[position]), size, channels, digests)
 
 
 def fault(error: tf.errors.OpError) -> str:

@@ -11,7 +11,7 @@ from mpl_tf.images import decode, header, memory
 _HEAD = 1 << 16
 _LARGEST_FILE = 1 << 30  # bytes; TensorFlow's strings end at twice that
 # Bytes a pixel while an image is decoded: coefficients or frames, pixels, and a copy of them.
-_BYTES = 12
+BYTES = 12
 _LARGEST_IMAGE = 1 << 31  # bytes of memory
 
 
@@ -64,14 +64,14 @@ def examine(source: str | bytes) -> tuple[str | None, int]:
     frames = _gif_pixels(content) if file_format == "gif" else 0
     limit = largest()
     try:
-        look = _look.get_concrete_function()  # its call takes half the time of the other's
-        results = look(tf.constant(content), tf.constant(limit - frames, tf.int64))
+        graph = _look.get_concrete_function()  # its call takes half the time of the other's
+        results = graph(tf.constant(content), tf.constant(limit - frames, tf.int64))
         fault, pixels = (tensor.numpy() for tensor in results)
     except tf.errors.OpError as error:
         return f"is a truncated or damaged {str(file_format).upper()} image: {_text(error)}", 0
     if fault:
         return fault.decode(), 0
-    taken = int(pixels) * _BYTES + frames
+    taken = int(pixels) * BYTES + frames
     if taken > limit:
         return f"has {max(int(pixels), frames):,} pixels, more than fit into memory here", 0
     return None, taken
@@ -82,18 +82,30 @@ def largest() -> int:
     return min(memory.available(), _LARGEST_IMAGE)
 
 
-@tf.function(input_signature=[tf.TensorSpec([], tf.string), tf.TensorSpec([], tf.int64)])
-def _look(encoded, limit):
-    """What `header.inspect` gives; decodes the image if that is no fault and takes `limit` bytes.
+def look(encoded: tf.Tensor, limit: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """What `header.inspect` gives; decodes the image if that is no fault and it is small enough.
 
-    One graph, because its call costs more than what it does with a small image; a graph at all,
-    because it is faster than without, in threads.
+    Args:
+      encoded: string tensor [], a file's content.
+      limit: int64 tensor [], bytes of memory that decoding may take, at `BYTES` a pixel.
+
+    Raises:
+      tf.errors.OpError: it cannot be decoded (when the graph runs).
     """
     fault, pixels = header.inspect(encoded)
-    fits = tf.logical_and(fault == "", pixels * _BYTES <= limit)
+    fits = tf.logical_and(fault == "", pixels * BYTES <= limit)
     values = tf.cond(fits, lambda: tf.size(decode.native(encoded)), lambda: 0)
     with tf.control_dependencies([values]):
         return tf.identity(fault), tf.identity(pixels)
+
+
+# One graph, because its call costs more than what it does with a small image; a graph at all,
+# because it is faster than without, in threads.
+_look = tf.function(
+    look,
+    input_signature=[tf.TensorSpec([], tf.string), tf.TensorSpec([], tf.int64)],
+    autograph=False,
+)
 
 
 def trace() -> None:

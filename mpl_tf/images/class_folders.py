@@ -4,7 +4,9 @@ import collections
 import dataclasses
 import os
 import unicodedata
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+import numpy as np
 
 from mpl_tf.images import decode, files
 from mpl_tf.images.parts import PARTS
@@ -29,12 +31,15 @@ class ClassFolders:
         (file, class id), sorted by class and file; files are named relative to `path`; the id is
         -1 in "unlabeled".
       ignored: other files, also those beside the folders of classes: kind, in words -> number.
+      digests: uint64 [N], of the content of the files, in the order of `parts`; None before they
+        have been read.
     """
 
     path: str
     class_names: tuple[str, ...]
     parts: dict[str, list[tuple[str, int]]]
     ignored: Mapping[str, int]
+    digests: np.ndarray | None = None
 
     def whole_path(self, file: str) -> str:
         """The path of one of the files."""
@@ -43,7 +48,7 @@ class ClassFolders:
     def readable(
         self,
         skip_broken: bool,
-        progress: Callable[[Iterable[str]], Iterable[str]] = iter,
+        progress: Callable[[Sequence[str]], Iterable[str]] = iter,
         cache_dir: str = "",
     ) -> tuple["ClassFolders", str]:
         """The same without the files that cannot be decoded, and what was left out, in words.
@@ -60,7 +65,7 @@ class ClassFolders:
         entries = [(part, *entry) for part, images in self.parts.items() for entry in images]
         paths = [self.whole_path(file) for _, file, _ in entries]
         known = Readable(cache_dir, self.path) if cache_dir else None
-        good, left_out = files.check_files(paths, skip_broken, progress, known)
+        good, digests, left_out = files.check_files(paths, skip_broken, progress, known)
         parts: dict[str, list[tuple[str, int]]] = {}
         for part, file, label in (entries[i] for i in good):
             parts.setdefault(part, []).append((file, label))
@@ -68,7 +73,7 @@ class ClassFolders:
         for label, name in enumerate(self.class_names):
             if "labeled" in self.parts and label not in labels:
                 raise ConfigError(f"class {name!r} of {self.path}/labeled has no readable image.")
-        return dataclasses.replace(self, parts=parts), left_out
+        return dataclasses.replace(self, parts=parts, digests=digests), left_out
 
 
 def find(path: str) -> ClassFolders:
@@ -92,7 +97,7 @@ def find(path: str) -> ClassFolders:
             )
         parts[part] = _with_ids(classes, class_names)
     listing = files.list_images(os.path.join(path, "unlabeled"))
-    unlabeled = sorted(os.path.relpath(image, path) for image in listing.images)
+    unlabeled = _relative(listing.images, path)
     parts["unlabeled"] = [(file, -1) for file in unlabeled]
     parts = {part: images for part, images in parts.items() if images}
     if others := _other_folders(path):
@@ -119,6 +124,12 @@ def find_part(path: str, part: str) -> ClassFolders:
     """
     classes, ignored = list_classes(path, part)
     return ClassFolders(path, tuple(classes), {part: _with_ids(classes, tuple(classes))}, ignored)
+
+
+def _relative(images, path):
+    """Paths inside the folder `path`, sorted, of files that were listed from there."""
+    folder = os.path.join(path, "")
+    return sorted(image.removeprefix(folder) for image in images)
 
 
 def _with_ids(classes, class_names):
@@ -162,10 +173,7 @@ def list_classes(path: str, part: str) -> tuple[dict[str, list[str]], collection
     ]
     if empty:
         raise ConfigError(f"{root} has classes without an image: {', '.join(empty)}.")
-    classes = {
-        name: sorted(os.path.relpath(image, path) for image in listing.images)
-        for name, listing in listings.items()
-    }
+    classes = {name: _relative(listing.images, path) for name, listing in listings.items()}
     ignored: collections.Counter[str] = collections.Counter()
     ignored["beside the folders of classes"] = len(entries) - len(names)
     for listing in listings.values():

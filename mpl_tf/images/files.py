@@ -14,11 +14,12 @@ import PIL.Image
 
 from mpl_tf import console
 from mpl_tf.console import log
-from mpl_tf.images import check, decode, header
+from mpl_tf.images import bulk, check, decode, header
+from mpl_tf.images.digests import digests_of
 from mpl_tf.images.readable import Readable, stamps
 from mpl_tf.options import ConfigError
 
-_CHECKED_AT_ONCE = 4096
+_CHECKED_AT_ONCE = 512  # until Ctrl-C is heard
 _NAMED = 10  # broken files, or kinds of files, in a message, at most
 
 
@@ -48,6 +49,7 @@ def list_images(root: str) -> Listing:
     """The image files under `root`; none if it is no folder."""
     images: list[str] = []
     ignored: collections.Counter[str] = collections.Counter()
+    pace = console.Pace(f"listing the images of {console.printable(root)}")
 
     def unreadable(error: OSError) -> None:
         ignored["folders that cannot be read"] += os.path.isdir(error.filename)
@@ -71,6 +73,7 @@ def list_images(root: str) -> Listing:
                 subfolders.clear()
                 continue
             seen.add(real)
+            pace.tell(len(images))
             for name in sorted(names):
                 if kind := _not_listed(name):
                     ignored[kind] += 1
@@ -137,9 +140,9 @@ def list_files(names: Iterable[str]) -> tuple[list[str], list[tuple[str, str]]]:
 def check_files(
     paths: Sequence[str],
     skip_broken: bool,
-    progress: Callable[[Iterable[str]], Iterable[str]] = iter,
+    progress: Callable[[Sequence[str]], Iterable[str]] = iter,
     known: Readable | None = None,
-) -> tuple[np.ndarray, str]:
+) -> tuple[np.ndarray, np.ndarray, str]:
     """Decodes every file once.
 
     Args:
@@ -150,15 +153,17 @@ def check_files(
         and gets the others that are; None decodes all.
 
     Returns:
-      (readable, text): int64, the positions of the readable files; what was left out, in words, or
-      "" for nothing.
+      (readable, digests, text): int64 [n], the positions of the readable files; uint64 [n], of
+      their content; what was left out, in words, or "" for nothing.
 
     Raises:
       ConfigError: a file is broken, and `skip_broken` is not set; the first few are named.
     """
-    reasons: list[str | None] = [None] * len(paths)
-    stamped = stamps(paths) if known else np.zeros([len(paths), 3], np.int64)
-    memory = np.full(len(paths), -1) if known is None else known.memory(paths, stamped)
+    reasons: dict[int, str] = {}
+    stamped = stamps(paths)
+    memory, digests = np.full(len(paths), -1), np.zeros(len(paths), np.uint64)
+    if known:
+        memory, digests = known.facts(paths, stamped)
     memory[memory > check.largest()] = -1
     unknown = np.flatnonzero(memory < 0).tolist()
     if known and len(unknown) < len(paths):
@@ -168,27 +173,43 @@ def check_files(
             f"{console.printable(known.path)} says"
         )
     remaining = zip(unknown, progress([paths[i] for i in unknown]), strict=True)
-    check.trace()
     try:
         with console.quiet_decoders(), concurrent.futures.ThreadPoolExecutor() as threads:
             while chunk := list(itertools.islice(remaining, _CHECKED_AT_ONCE)):
-                results = threads.map(check.examine, (path for _, path in chunk))
-                for (position, _), result in zip(chunk, results, strict=True):
-                    reasons[position], memory[position] = result
+                positions = np.array([position for position, _ in chunk])
+                of_chunk = [path for _, path in chunk]
+                confirmed = bulk.confirm(of_chunk, stamped[positions, 0])
+                memory[positions], digests[positions] = confirmed
+                _examine(paths, positions[confirmed[0] < 0], threads, reasons, memory, digests)
     finally:  # an interrupted check goes on the next time
-        good = [i for i in unknown if memory[i] >= 0 and not reasons[i]]
+        good = [i for i in unknown if memory[i] >= 0]
         if known and good:
-            known.add([paths[i] for i in good], stamped[good], memory[good])
-    shown = map(console.printable, paths)
-    broken = [f"{name} {why}" for name, why in zip(shown, reasons, strict=True) if why]
+            known.add([paths[i] for i in good], stamped[good], memory[good], digests[good])
+    broken = [f"{console.printable(paths[i])} {why}" for i, why in reasons.items()]
     named = "; ".join(broken[:_NAMED]) + ("; ..." if len(broken) > _NAMED else "")
     if broken and not skip_broken:
         raise ConfigError(
             f"{len(broken):,} of {len(paths):,} files cannot be read as images ({named}). Remove "
             "these files, or leave them out with --skip_broken, from Python skip_broken=True."
         )
-    readable = np.array([i for i, reason in enumerate(reasons) if not reason], np.int64)
-    return readable, f"{len(broken):,} of {len(paths):,} files: {named}" if broken else ""
+    readable = np.flatnonzero(memory >= 0)
+    left_out = f"{len(broken):,} of {len(paths):,} files: {named}" if broken else ""
+    return readable, digests[readable], left_out
+
+
+def _examine(paths, positions, threads, reasons, memory, digests):
+    """Decodes the files at `positions`, each for itself, and writes down what comes of it."""
+    if not len(positions):
+        return
+    check.trace()
+    results = threads.map(check.examine, [paths[i] for i in positions])
+    for position, (reason, taken) in zip(positions.tolist(), results, strict=True):
+        if reason:
+            reasons[position] = reason
+        else:
+            with open(paths[position], "rb") as file:
+                digests[position] = digests_of([file.read()]).numpy()[0]
+            memory[position] = taken
 
 
 def common_side(paths: Iterable[str]) -> int:

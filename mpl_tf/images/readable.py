@@ -2,11 +2,13 @@
 
 import contextlib
 import hashlib
+import itertools
 import json
 import os
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import TypeAlias
 
 import numpy as np
 import tensorflow as tf
@@ -15,10 +17,13 @@ from mpl_tf import files
 from mpl_tf.console import log
 from mpl_tf.options import ConfigError
 
-FORMAT = 1  # of the file, and of what is checked: another one makes another file
+FORMAT = 2  # of the file, and of what is checked: another one makes another file
 # A file that changes twice within a tick of the clock of its file system, of up to two seconds,
 # may look as before. What was changed so shortly before it was looked at is not kept.
 _SETTLED = 3 * 10**9  # nanoseconds
+_COLUMNS = 5  # stamps, bytes of memory, digest
+# Name -> place, and int64 [N, _COLUMNS] by place.
+_Kept: TypeAlias = tuple[Mapping[str, int], np.ndarray]
 
 
 def stamps(paths: Sequence[str]) -> np.ndarray:
@@ -52,35 +57,48 @@ class Readable:
         name = hashlib.sha256(about.encode(errors="surrogateescape")).hexdigest()[:24]
         self.path = os.path.join(directory, f"readable-{name}.npz")
         self.root = root
-        self._rows: dict[str, tuple[int, ...]] | None = None
+        self._kept: _Kept | None = None
 
-    def memory(self, paths: Sequence[str], stamps: np.ndarray) -> np.ndarray:
-        """Bytes that decoding takes, int64 [N]; -1 of a file that is not known to be readable.
+    def facts(self, paths: Sequence[str], stamps: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """What is known of files that are as they were.
 
         Args:
           paths: files in the folder.
           stamps: theirs, of `stamps`.
-        """
-        rows, unknown = self._read(), (-1,) * 4
-        listed = [rows.get(name, unknown) for name in self._names(paths)]
-        there = np.array(listed, np.int64).reshape(-1, 4)
-        same = (there[:, :3] == stamps).all(axis=1) & (stamps[:, 0] >= 0)
-        return np.where(same, there[:, 3], -1)
 
-    def add(self, paths: Sequence[str], stamps: np.ndarray, memory: np.ndarray) -> None:
+        Returns:
+          (memory, digests): int64 [N], bytes that decoding takes, -1 of a file that is not known to
+          be readable; uint64 [N], of its content.
+        """
+        places, rows = self._read()
+        at = np.array([places.get(name, -1) for name in self._names(paths)], np.int64)
+        there = np.concatenate([rows, np.full([1, _COLUMNS], -1)])[at]
+        same = (there[:, :3] == stamps).all(axis=1) & (stamps[:, 0] >= 0)
+        return np.where(same, there[:, 3], -1), there[:, 4].copy().view(np.uint64)
+
+    def add(
+        self, paths: Sequence[str], stamps: np.ndarray, memory: np.ndarray, digests: np.ndarray
+    ) -> None:
         """Keeps files that are readable; those of before that are gone, are forgotten.
 
         Args:
           paths: files in the folder that were decoded.
           stamps: theirs, from before that.
           memory: bytes that it took, int64 [N].
+          digests: of their content, uint64 [N].
         """
         settled = stamps[:, 1:].max(axis=1, initial=-1) < time.time_ns() - _SETTLED
-        checked = np.column_stack([stamps, memory]).tolist()
-        there = [name for name in self._read() if os.path.lexists(os.path.join(self.root, name))]
-        rows = {name: self._read()[name] for name in there}
-        names = self._names(paths)
-        rows |= {names[i]: tuple(checked[i]) for i in np.flatnonzero(settled)}
+        known, known_rows = self._read()
+        new = dict.fromkeys(self._names(paths))
+        there = [
+            name
+            for name in known
+            if name not in new and os.path.lexists(os.path.join(self.root, name))
+        ]
+        names = [*there, *itertools.compress(new, settled)]
+        checked = np.column_stack([stamps, memory, digests.view(np.int64)])
+        old = known_rows[np.array([known[name] for name in there], np.int64)]
+        rows = np.concatenate([old, checked[settled]])
         try:
             os.makedirs(os.path.dirname(self.path) or ".", exist_ok=True)
             # A name of its own: another process may write the same file.
@@ -88,34 +106,34 @@ class Readable:
                 files.whole(self.path, f"{self.path}.{uuid.uuid4().hex}.partial") as partial,
                 open(partial, "wb") as file,
             ):
-                text = "\0".join(rows).encode(errors="surrogateescape")
-                listed = np.array([*rows.values()], np.int64).reshape(-1, 4)
-                np.savez_compressed(file, names=np.frombuffer(text, np.uint8), rows=listed)
+                text = "\0".join(names).encode(errors="surrogateescape")
+                np.savez_compressed(file, names=np.frombuffer(text, np.uint8), rows=rows)
         except OSError as error:
             log.info(f"{self.path} cannot be written: {error.strerror}. Files are checked again")
-        self._rows = rows
+        self._kept = {name: at for at, name in enumerate(names)}, rows
 
     def _names(self, paths: Sequence[str]) -> list[str]:
         """Paths relative to the folder."""
-        return [path.removeprefix(os.path.join(self.root, "")) for path in paths]
+        folder = os.path.join(self.root, "")
+        return [path.removeprefix(folder) for path in paths]
 
-    def _read(self) -> dict[str, tuple[int, ...]]:
-        """Name -> size, times and memory, of the files that are kept."""
-        if self._rows is None:
-            self._rows = {}
+    def _read(self) -> _Kept:
+        """The files that are kept."""
+        if self._kept is None:
+            self._kept = {}, np.empty([0, _COLUMNS], np.int64)
             if os.path.lexists(self.path):
                 try:
-                    self._rows = self._content()
+                    self._kept = self._content()
                 except ConfigError as error:
                     log.warning(f"{error} All files are checked again")
-        return self._rows
+        return self._kept
 
-    def _content(self) -> dict[str, tuple[int, ...]]:
+    def _content(self) -> _Kept:
         arrays = files.read_arrays(self.path)
         if arrays.keys() != {"names", "rows"}:
             raise ConfigError(f"{self.path} is damaged: it must have names and rows.")
         text, rows = arrays["names"].tobytes(), arrays["rows"]
         names = text.decode(errors="surrogateescape").split("\0") if text else []
-        if rows.dtype != np.int64 or rows.shape != (len(names), 4):
+        if rows.dtype != np.int64 or rows.shape != (len(names), _COLUMNS):
             raise ConfigError(f"{self.path} is damaged: names and rows differ in number.")
-        return dict(zip(names, map(tuple, rows.tolist()), strict=True))
+        return {name: at for at, name in enumerate(names)}, rows

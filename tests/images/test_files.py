@@ -142,17 +142,18 @@ def test_broken_files_are_named_or_left_out(tmp_path):
     names = [f"{i:02}.png" for i in range(15)]
     put(tmp_path, *names)
     paths = [str(tmp_path / name) for name in names]
-    assert files.check_files(paths, skip_broken=False)[1] == ""
+    assert files.check_files(paths, skip_broken=False)[2] == ""
     put(tmp_path, *names[2:], content=b"text")
     with pytest.raises(ConfigError, match=r"13 of 15 .*02\.png is no JPEG.*; \.\.\.\).*skip_bro"):
         files.check_files(paths, skip_broken=False)
-    readable, left_out = files.check_files(paths, skip_broken=True)
+    readable, digests, left_out = files.check_files(paths, skip_broken=True)
     assert list(readable) == [0, 1]
+    assert digests[0] == digests[1] != 0
     assert left_out.startswith(f"13 of 15 files: {paths[2]} is no JPEG")
 
 
 def test_graphs_are_traced_before_threads_use_them(tmp_path, monkeypatch):
-    put(tmp_path, "image.png")
+    put(tmp_path, "image.png", content=b"text")
     signature = [tf.TensorSpec([], tf.string), tf.TensorSpec([], tf.int64)]
     graph = tf.function(lambda encoded, limit: (encoded, limit), input_signature=signature)
     monkeypatch.setattr(check, "_look", graph)

@@ -7,9 +7,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from mpl_tf import console
+from mpl_tf.data import stores
 from mpl_tf.data.options import DataConfig
 from mpl_tf.data.sources import folder as folder_source
-from mpl_tf.images import check, class_folders, files, readable
+from mpl_tf.images import bulk, check, class_folders, files, readable
+from mpl_tf.images.digests import digests_of
 from mpl_tf.options import ConfigError
 
 IMAGE = tf.io.encode_png(np.zeros([2, 2, 3], np.uint8)).numpy()
@@ -37,13 +40,13 @@ def write(path, content=IMAGE, as_before=False):
 @pytest.fixture
 def checked(my_images, tmp_path, monkeypatch):
     """checked(skip_broken): what is decoded of the folder, by its names."""
-    decoded, examine = [], check.examine
+    decoded, confirm = [], bulk.confirm
 
-    def counted(path):
-        decoded.append(os.path.relpath(path, my_images))
-        return examine(path)
+    def counted(paths, sizes):
+        decoded.extend(os.path.relpath(path, my_images) for path in paths)
+        return confirm(paths, sizes)
 
-    monkeypatch.setattr(check, "examine", counted)
+    monkeypatch.setattr(bulk, "confirm", counted)
 
     def names(skip_broken=False, part=""):
         decoded.clear()
@@ -92,10 +95,11 @@ def test_a_changed_file_is_decoded_again(checked, my_images, change):
 def test_size_and_both_times_count(my_images, tmp_path, column):
     known, paths = readable.Readable(str(tmp_path), str(my_images)), [str(my_images / NAMES[0])]
     stamps = readable.stamps(paths)
-    known.add(paths, stamps, np.array([5]))
-    assert known.memory(paths, stamps) == [5]
+    digest = np.array([2**64 - 3], np.uint64)
+    known.add(paths, stamps, np.array([5]), digest)
+    assert known.facts(paths, stamps) == ([5], digest)
     stamps[0, column] += 1
-    assert known.memory(paths, stamps) == [-1]
+    assert known.facts(paths, stamps)[0] == [-1]
 
 
 def test_new_and_removed_files(checked, my_images, tmp_path):
@@ -176,15 +180,15 @@ def test_where_nothing_can_be_written_all_goes_on(checked, tmp_path, messages):
 
 def test_an_interrupted_check_keeps_what_it_has_done(checked, my_images, monkeypatch):
     monkeypatch.setattr(files, "_CHECKED_AT_ONCE", 1)
-    examine = check.examine
+    confirm = bulk.confirm
 
-    def interrupted(path):
-        if path.endswith(NAMES[2]):
+    def interrupted(paths, sizes):
+        if paths[0].endswith(NAMES[2]):
             raise KeyboardInterrupt
-        return examine(path)
+        return confirm(paths, sizes)
 
     with monkeypatch.context() as patched:
-        patched.setattr(check, "examine", interrupted)
+        patched.setattr(bulk, "confirm", interrupted)
         with pytest.raises(KeyboardInterrupt):
             checked()
     assert checked() == sorted(NAMES[2:])
@@ -202,3 +206,42 @@ def test_a_dataset_from_python_keeps_its_check_where_it_is_told(my_images, tmp_p
     assert not (tmp_path / "cache").exists()
     folder_source.load(str(my_images), DataConfig(cache_dir=str(tmp_path / "cache")))
     assert store(tmp_path).name.startswith("readable-")
+
+
+def test_digests_are_kept_and_are_those_of_the_content(my_images, tmp_path, monkeypatch):
+    write(my_images / NAMES[1], tf.io.encode_png(np.ones([3, 3, 3], np.uint8)).numpy())
+    gif = b"GIF89a\x01\0\x01\0\x80\0\0" + bytes(6)  # of one pixel, which is examined apart
+    write(my_images / "unlabeled" / "x.gif", gif + b",\0\0\0\0\x01\0\x01\0\0\x02\x02D\x01\0;")
+    monkeypatch.setattr(stores, "MEMORY_LIMIT", 0)  # else all content is read anyway
+    options = DataConfig(cache_dir=str(tmp_path / "cache"))
+    expected = [digests_of([tf.io.read_file(str(path))]).numpy()[0] for path in paths(my_images)]
+    assert len(set(expected)) == 3
+    for _ in range(2):
+        source = folder_source.load(str(my_images), options)
+        held = [source.contents()[part].digests for part in ("train", "test", "unlabeled")]
+        np.testing.assert_array_equal(np.concatenate(held), expected)
+    monkeypatch.setattr(tf.io, "read_file", None)  # nothing reads the files anew
+    folder_source.load(str(my_images), options).contents()
+
+
+def paths(my_images):
+    return [*(my_images / name for name in NAMES), my_images / "unlabeled" / "x.gif"]
+
+
+def test_what_may_never_end_and_what_is_large_is_not_confirmed(tmp_path, monkeypatch):
+    names = [tmp_path / name for name in ("a.png", "pipe.png", "absent.png", "large.png")]
+    write(names[0]), write(names[3], IMAGE + bytes(200))
+    os.mkfifo(names[1])
+    monkeypatch.setattr(bulk, "_LARGEST_FILE", 150)
+    paths = list(map(str, names))
+    memory, digests = bulk.confirm(paths, readable.stamps(paths)[:, 0])
+    assert memory.tolist() == [4 * check.BYTES, -1, -1, -1]
+    assert (digests != 0).tolist() == [True, False, False, False]
+
+
+def test_a_check_that_takes_long_says_how_far_it_is(monkeypatch, messages):
+    monkeypatch.setattr(console, "_SECONDS", 0.0)
+    seconds = iter(range(100))
+    monkeypatch.setattr(console.time, "perf_counter", lambda: next(seconds))
+    assert list(console.paced("abcd", "checking")) == list("abcd")
+    assert "checking: 2 of 4, 3 seconds left" in messages(logging.INFO)

@@ -13,6 +13,7 @@ from mpl_tf.data.contents import Contents
 from mpl_tf.data.sources import tfrecord
 from mpl_tf.data.sources.tfrecord_store import RecordStore
 from mpl_tf.images import check, class_folders, decode, example, files, header
+from mpl_tf.images.digests import digests_of
 from mpl_tf.paths import local_path
 
 PARTS = ("labeled", "unlabeled", "validation", "test")
@@ -185,7 +186,7 @@ def _facts(images):
     def facts(position):
         encoded = decode.checked(images.fetch(position), ["image", position])
         image = decode.native(encoded)
-        digest = stores.digests_of(tf.reshape(image, [1, -1]))[0]
+        digest = digests_of(tf.reshape(image, [1, -1]))[0]
         return position, tf.shape(image), digest, tf.strings.substr(encoded, 0, _HEAD)
 
     data = tf.data.Dataset.from_tensor_slices(images.finite)

@@ -8,7 +8,8 @@ from mpl_tf.augment.ops import to_uint8
 from mpl_tf.data.dataset import Form, Images, Source
 from mpl_tf.data.options import DataConfig
 from mpl_tf.data.splits import balanced_choice
-from mpl_tf.data.stores import ArrayStore, digests_of
+from mpl_tf.data.stores import ArrayStore
+from mpl_tf.images.digests import digests_of
 
 SIDE = 8  # pixels, as they come
 _TEST_SIZE = 500

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from mpl_tf import options
+from mpl_tf import console, options
 from mpl_tf.console import log
 from mpl_tf.data import stores
 from mpl_tf.data.dataset import Dataset, Form, Images, Source
@@ -121,7 +121,11 @@ def _readable(listed, options):
     """The image files that can be decoded; says what is left out."""
     if listed.ignored:
         log.info(f"{listed.path}: left out, as no images: {files.in_words(listed.ignored)}")
-    readable, left_out = listed.readable(options.skip_broken, cache_dir=options.cache_dir)
+    readable, left_out = listed.readable(
+        options.skip_broken,
+        lambda paths: console.paced(paths, "checking that images can be read"),
+        options.cache_dir,
+    )
     if left_out:
         log.info(f"{listed.path}: left out, as broken: {left_out}")
     return readable
@@ -135,10 +139,10 @@ def _images(readable, options, channels_part):
     paths = [readable.whole_path(file) for file in names]
     deciding = [readable.whole_path(file) for file, _ in readable.parts[channels_part]]
     channels = files.channels_of(deciding)
-    store = stores.file_store(paths, options.image_size or _side(paths), channels)
-    images = Images(
-        stores.in_memory(store, len(paths)), np.arange(len(paths)), labels, np.array(names, str)
-    )
+    store = stores.file_store(paths, options.image_size or _side(paths), channels, readable.digests)
+    # Objects, which all parts share: an array of texts has room for the longest one in each place.
+    ids = np.array(names, object)
+    images = Images(stores.in_memory(store, len(paths)), np.arange(len(paths)), labels, ids)
     parts, first = {}, 0
     for part, of_part in readable.parts.items():
         parts[part] = images.take(np.arange(first, first + len(of_part)))

@@ -12,6 +12,7 @@ from mpl_tf.data.options import DataConfig
 from mpl_tf.data.sources import tfds_folder, tfrecord_store
 from mpl_tf.files import reason as file_reason
 from mpl_tf.images import decode
+from mpl_tf.images.digests import digests_of
 from mpl_tf.options import ConfigError
 
 _AGAIN = "Remove that folder and prepare the set again."
@@ -201,7 +202,7 @@ def _read(files, image_key, label_key, shape, total):
         example = tf.io.parse_single_example(record, features)
         encoded = example[image_key]
         image = decode.decode(encoded, shape[0], shape[2]) if shape else ()
-        return image, example[label_key], stores.digests_of([encoded])[0]
+        return image, example[label_key], digests_of([encoded])[0]
 
     data = tf.data.TFRecordDataset(files).map(parse, tf.data.AUTOTUNE, deterministic=True)
     data = data.take(total + 1)

@@ -13,12 +13,12 @@ from collections.abc import Sequence
 import numpy as np
 import tensorflow as tf
 
-from mpl_tf.data import stores
 from mpl_tf.data.contents import Contents
 from mpl_tf.data.sources import tfrecord_format, tfrecord_labels
 from mpl_tf.data.sources.tfrecord_format import Shard
 from mpl_tf.formulas import random
 from mpl_tf.images import example
+from mpl_tf.images.digests import digests_of
 from mpl_tf.options import ConfigError
 
 _THREADS = 16
@@ -150,7 +150,7 @@ class Stream:
         with concurrent.futures.ThreadPoolExecutor(_THREADS) as threads:
             ends = list(threads.map(tfrecord_format.read_ends, self.shards))
         with tf.device("CPU"):
-            digests = stores.digests_of(tf.constant(ends)).numpy()
+            digests = digests_of(tf.constant(ends)).numpy()
         return Contents(np.array(names, str), np.full(len(names), -1), digests)
 
     def batches(
