@@ -16,6 +16,7 @@ BENCHMARKS = (
     "benchmarks.augment",
     "benchmarks.credit",
     "benchmarks.features",
+    "benchmarks.folders",
     "benchmarks.input",
     "benchmarks.serve",
     "benchmarks.step",

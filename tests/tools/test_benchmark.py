@@ -37,6 +37,21 @@ def test_credit_prints_a_row_for_each(benchmark, credit, capsys):
         assert technique.__name__ in output
 
 
+def test_folders_are_made_and_their_start_is_timed(benchmark, tmp_path, monkeypatch, capsys):
+    folders = importlib.import_module("benchmarks.folders")
+    folders._write(tmp_path, 120)
+    assert len({path.read_bytes() for path in tmp_path.rglob("*.png")}) == 120
+    figures = folders._start(str(tmp_path), str(tmp_path / "work"), 8)
+    assert len(figures) == len(folders._STAGES) + 2
+    assert min(figures[:-2]) > 0
+    monkeypatch.setattr(folders, "_write", lambda folder, count: None)
+    seconds = iter(([1] * 5, [0] * 5, [3] * 5, [2] * 5))
+    monkeypatch.setattr(folders, "_in_a_process", lambda *_: [*next(seconds), 1, 1])
+    assert benchmark.main(["folders", "--small=1000", "--large=2000"]) == 0
+    # 15 seconds for 2,000 files, and 0.01 for each of 998,000 more
+    assert "| first | 9995 | 0 | 0 |" in capsys.readouterr().out
+
+
 def test_help_lists_the_benchmarks(benchmark, capsys):
     with pytest.raises(SystemExit) as end:
         benchmark.main(["--help"])

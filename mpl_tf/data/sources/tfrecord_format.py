@@ -15,7 +15,7 @@ PARTS = ("labeled", "unlabeled", "validation", "test")
 _HEADER = np.dtype([("length", "<u8"), ("checksum", "<u4")])
 _EXTRA = 16  # bytes of a record beside its data: the header, and a checksum behind
 _END = 1 << 12  # bytes at either end of a file that stand for its content
-_THREADS = 16
+THREADS = 16  # that read files side by side
 
 
 @dataclasses.dataclass(frozen=True)
@@ -168,7 +168,7 @@ def describe(
         return Shard.of(path, scan(path)[1], **limit)
 
     shards = []
-    with concurrent.futures.ThreadPoolExecutor(_THREADS) as threads:
+    with concurrent.futures.ThreadPoolExecutor(THREADS) as threads:
         for shard in threads.map(describe_one, paths):
             shards.append(shard)
             if progress:

@@ -21,8 +21,6 @@ from mpl_tf.images import example
 from mpl_tf.images.digests import digests_of
 from mpl_tf.options import ConfigError
 
-_THREADS = 16
-
 
 def _described(files, single):
     """list of Shard; `single`: whether their chunks must hold one record."""
@@ -63,7 +61,7 @@ class RecordStore:
         Raises:
           ConfigError: see `tfrecord_labels.read`.
         """
-        with concurrent.futures.ThreadPoolExecutor(_THREADS) as threads:
+        with concurrent.futures.ThreadPoolExecutor(tfrecord_format.THREADS) as threads:
             labels = threads.map(tfrecord_labels.read, [shard.path for shard in self.shards])
             return np.concatenate(list(labels))
 
@@ -87,7 +85,7 @@ class RecordStore:
     def read(self, indices: Sequence[int] | np.ndarray) -> list[bytes]:
         """The records at `indices`, integers [n] from 0 to N - 1."""
         data = tf.data.Dataset.from_tensor_slices(np.asarray(indices, np.int64))
-        data = data.map(self.record, num_parallel_calls=_THREADS, deterministic=True)
+        data = data.map(self.record, num_parallel_calls=tfrecord_format.THREADS, deterministic=True)
         return list(data.as_numpy_iterator())
 
 
@@ -115,7 +113,7 @@ class Stream:
         files: Sequence[str | Shard],
         window_records: int = 1 << 14,
         window_bytes: int = 1 << 28,
-        readers: int = _THREADS,
+        readers: int = tfrecord_format.THREADS,
     ):
         shards = [shard for shard in _described(files, single=False) if shard.records]
         if not shards:
@@ -147,7 +145,7 @@ class Stream:
         """One row a file: its size, number of records, first and last bytes make the digest."""
         folder = os.path.commonpath([os.path.dirname(shard.path) for shard in self.shards])
         names = [os.path.relpath(shard.path, folder or ".") for shard in self.shards]
-        with concurrent.futures.ThreadPoolExecutor(_THREADS) as threads:
+        with concurrent.futures.ThreadPoolExecutor(tfrecord_format.THREADS) as threads:
             ends = list(threads.map(tfrecord_format.read_ends, self.shards))
         with tf.device("CPU"):
             digests = digests_of(tf.constant(ends)).numpy()

@@ -1,6 +1,7 @@
 """--dataset=tfrecord:PATTERN, from packing a folder to batches."""
 
 import itertools
+import os
 
 import numpy as np
 import pytest
@@ -66,6 +67,23 @@ def test_training_batches_are_a_function_of_the_step(folder):
     for a, b in zip(straight[5:], take(5, 4), strict=True):
         for name in a:
             np.testing.assert_array_equal(a[name], b[name])
+
+
+@pytest.mark.parametrize("pattern", ["", "*.tfrecord"])
+def test_files_behind_an_address_give_the_same(folder, pattern):
+    """TensorFlow's file system in memory is reached as that of an object store is."""
+    address = f"ram://bucket{len(pattern)}/records"
+    for path in tf.io.gfile.glob(f"{folder}/*"):
+        tf.io.gfile.copy(path, f"{address}/{os.path.basename(path)}")
+    (_, here), (_, there) = make(folder), make(f"{address}/{pattern}")
+    for part, contents in here.contents().items():
+        assert not contents.differences(there.contents()[part])
+    np.testing.assert_array_equal(here.test.images, there.test.images)
+    settings = {"seed": 3, "stream": 1, "start": 2}
+    pools = (source.unlabeled.batches(10, **settings).take(4) for source in (here, there))
+    for a, b in zip(*pools, strict=True):
+        np.testing.assert_array_equal(a[0], b[0])
+        np.testing.assert_array_equal(a[2], b[2])
 
 
 def test_every_image_of_the_pool_comes_once_an_epoch(folder):
