@@ -1,4 +1,4 @@
-"""Networks for self-supervised learning: a classifier that does not teach, and a projection."""
+"""Networks with further outputs, which a method trains beside logits: projections and heads."""
 
 from collections.abc import Sequence
 
@@ -24,8 +24,8 @@ def parts(network: keras.Model) -> tuple[keras.Model, keras.Model]:
     pair = logits_and_features(network) if getattr(network, "outputs", None) else None
     if pair is None or len(network.output_shape) != 2:
         raise ConfigError(
-            "self-supervised learning needs a network of logits [N, K] whose last layer can be "
-            f"told, such as a Dense; {network.name} hides it, or gives {network.output_shape}."
+            "outputs beside logits need a network of logits [N, K] whose last layer can be told, "
+            f"such as a Dense; {network.name} hides it, or gives {network.output_shape}."
         )
     logits, features = pair
     history = network.outputs[0]._keras_history
@@ -66,7 +66,7 @@ def perceptron(
     rows = first = keras.Input([inputs], dtype=dtype)
     for number, size in enumerate(sizes, 1):
         is_last = number == len(sizes)
-        start = keras.initializers.GlorotUniform(seed=seed + number)
+        start = keras.initializers.GlorotUniform(seed=seed + number - 1)
         rows = keras.layers.Dense(
             size,
             use_bias=is_last or not batch_norm,
@@ -85,25 +85,56 @@ def perceptron(
     return keras.Model(first, rows, name=name)
 
 
-def with_projection(network: keras.Model, *projectors: keras.Model) -> keras.Model:
+def with_outputs(
+    network: keras.Model, *projectors: keras.Model, labels_teach: bool = True
+) -> keras.Model:
     """A network with what projectors make of its features beside its logits, [N, K + D].
 
-        [classifier(stop_gradient(f)), projectors[-1](... projectors[0](f))],  f = encoder(images)
-
-    So the classifier learns what features tell of labels, and the labels teach no feature.
+        [classifier(f), projectors[-1](... projectors[0](f))],  f = encoder(images)
 
     Args:
-      network: images -> logits [N, K].
-      *projectors: each applied to what the one before gives, the first one to features.
+      network: functional or Sequential, images -> logits [N, K]; its layers are the new one's, too.
+      *projectors: each applied to what the one before gives, the first one to features, flattened.
+      labels_teach: whether logits have a gradient by features. Without it the classifier learns
+        what features tell of labels, and the labels teach no feature.
+
+    Raises:
+      ConfigError: as for `parts`.
     """
     encoder, classifier = parts(network)
-    features = keras.layers.Flatten(dtype=encoder.outputs[0].dtype)(encoder.outputs[0])
-    projected = features
+    (features,) = encoder.outputs
+    projected = keras.layers.Flatten(dtype=projectors[0].inputs[0].dtype)(features)
     for projector in projectors:
         projected = projector(projected)
-    logits = classifier(keras.ops.stop_gradient(encoder.outputs[0]))
+    logits = classifier(features if labels_teach else keras.ops.stop_gradient(features))
     both = keras.layers.Concatenate(dtype=network.outputs[0].dtype)([logits, projected])
-    return keras.Model(network.inputs[0], both, name=f"{network.name}_with_projection")
+    return keras.Model(network.inputs[0], both, name=f"student_with_{projectors[-1].name}")
+
+
+def with_linear_head(network: keras.Model, outputs: int, seed: int, name: str) -> keras.Model:
+    """A network with a second linear head on the input of its last layer, [N, K + outputs].
+
+        [logits, W features + b]
+
+    Args:
+      network: as for `with_outputs`.
+      outputs: of the second head.
+      seed: of its weights.
+      name: of the head.
+
+    Raises:
+      ConfigError: as for `parts`.
+    """
+    head = perceptron(
+        width(network),
+        [outputs],
+        batch_norm=False,
+        synchronized=False,
+        dtype=network.outputs[0].dtype,
+        seed=seed,
+        name=name,
+    )
+    return with_outputs(network, head)
 
 
 def width(network: keras.Model) -> int:

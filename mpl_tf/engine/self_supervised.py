@@ -58,7 +58,7 @@ class SelfSupervisedMethod(StudentMethod):
         with self.distribute_strategy.scope():
             features = projections.width(student)
             self.projector = self.perceptron(features, self.sizes(features), "projector", seed)
-            self.projected = projections.with_projection(student, self.projector)
+            self.projected = projections.with_outputs(student, self.projector, labels_teach=False)
 
     def sizes(self, features: int) -> tuple[int, ...]:
         """Outputs of the layers of the projector, on features of so many numbers."""
@@ -84,7 +84,7 @@ class SelfSupervisedMethod(StudentMethod):
             batch_norm=self.batch_norm,
             synchronized=self.distribute_strategy.num_replicas_in_sync > 1,
             dtype=projections.parts(self.student)[0].outputs[0].dtype,
-            seed=seed,
+            seed=seed + 1,
             name=name,
         )
 
@@ -128,7 +128,7 @@ class MomentumMethod(SelfSupervisedMethod):
         super().__init__(student, seed=seed, strategy=strategy, **hyperparameters)
         with self.distribute_strategy.scope():
             self._averages = copy_network(self.student), copy_network(self.projector)
-            self.target = projections.with_projection(*self._averages)
+            self.target = projections.with_outputs(*self._averages, labels_teach=False)
 
     def momentum(self) -> tf.Tensor:
         """The decay of the target in this step, a scalar in [0, 1]."""

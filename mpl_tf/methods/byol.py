@@ -86,7 +86,9 @@ class BYOL(MomentumMethod):
         with self.distribute_strategy.scope():
             size, sizes = self.config.projection, self.sizes(0)
             self.predictor = self.perceptron(size, sizes, "predictor", seed + len(sizes))
-            self.projected = projections.with_projection(student, self.projector, self.predictor)
+            self.projected = projections.with_outputs(
+                student, self.projector, self.predictor, labels_teach=False
+            )
 
     def sizes(self, features: int) -> tuple[int, ...]:
         return self.config.hidden_width, self.config.projection

@@ -7,7 +7,7 @@ import keras
 import tensorflow as tf
 
 from mpl_tf.augment import warps
-from mpl_tf.engine import guessed_labels, heads, mixup, replicas
+from mpl_tf.engine import guessed_labels, mixup, projections, replicas
 from mpl_tf.engine.method import MethodConfig
 from mpl_tf.engine.panel import Panel
 from mpl_tf.engine.student import Batch, StudentMethod
@@ -149,14 +149,12 @@ class EnAET(StudentMethod):
             )
         # W (f(x), f(t(x))) = W_1 f(x) + W_2 f(t(x)): both halves are outputs of every image.
         outputs = 2 * sum(_SIZES[name] for name in self._names)
-        network = heads.with_linear_head(self.student, outputs, seed, "decoders")
-        if network is None:
+        try:
+            return projections.with_linear_head(self.student, outputs, seed, "decoders")
+        except ConfigError as error:
             raise ConfigError(
-                f"guessing transformations needs a network whose last layer can be told; "
-                f"{self.student.name} hides it. Weights of 0 (projective_weight=0, ...) leave them "
-                "out."
-            )
-        return network
+                f"transformations: {error} Weights of 0 (projective_weight=0, ...) leave them out."
+            ) from error
 
     @property
     def trained(self) -> keras.Model:

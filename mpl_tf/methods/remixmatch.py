@@ -6,7 +6,7 @@ from typing import Any, ClassVar, final
 import keras
 import tensorflow as tf
 
-from mpl_tf.engine import guessed_labels, heads, mixup, replicas
+from mpl_tf.engine import guessed_labels, mixup, projections, replicas
 from mpl_tf.engine.method import MethodConfig
 from mpl_tf.engine.student import Batch, StudentMethod
 from mpl_tf.formulas import losses, schedules
@@ -159,13 +159,12 @@ class ReMixMatch(StudentMethod):
                 f"received {type(self.student).__name__} of {self.student.input_shape}. "
                 "rotation_weight=0 leaves turned images out."
             )
-        network = heads.with_linear_head(self.student, _TURNS, seed, "rotation")
-        if network is None:
+        try:
+            return projections.with_linear_head(self.student, _TURNS, seed, "rotation")
+        except ConfigError as error:
             raise ConfigError(
-                f"rotation_weight needs a network whose last layer can be told; "
-                f"{self.student.name} hides it. rotation_weight=0 leaves turned images out."
-            )
-        return network
+                f"turned images: {error} rotation_weight=0 leaves them out."
+            ) from error
 
     @property
     def trained(self) -> keras.Model:

@@ -70,8 +70,22 @@ def test_labels_teach_the_classifier_alone(name, batch, endless):
 def test_a_network_whose_last_layer_hides_is_refused():
     inputs = keras.Input([4])
     several = keras.Model(inputs, keras.layers.Reshape([2, 3])(keras.layers.Dense(6)(inputs)))
-    with pytest.raises(ConfigError, match=r"needs a network of logits \[N, K\] whose last layer"):
+    with pytest.raises(ConfigError, match=r"need a network of logits \[N, K\] whose last layer"):
         projections.parts(several)
+
+
+@pytest.mark.parametrize(
+    ("method", "remedy"),
+    [
+        (mpl_tf.ReMixMatch, "rotation_weight=0 leaves them out"),
+        (mpl_tf.EnAET, r"Weights of 0 \(projective_weight=0, ...\) leave them out"),
+    ],
+)
+def test_a_further_head_on_what_hides_is_refused_with_a_way_out(method, remedy):
+    images = keras.Input([6, 6, 1])
+    pooled = keras.layers.GlobalMaxPooling2D()(keras.layers.Conv2D(3, 3)(images))
+    with pytest.raises(ConfigError, match=rf"last layer can be told, .* hides it, .*\. {remedy}"):
+        method(keras.Model(images, pooled))
 
 
 @pytest.mark.parametrize("hidden", [[], [5]])
@@ -99,7 +113,7 @@ def test_projections_beside_logits(two_dense, rng):
     first = projections.perceptron(4, (6, 2), seed=0, name="first", **shapes)
     second = projections.perceptron(2, (3,), seed=1, name="second", **shapes)
     assert projections.width(student) == 4
-    network = projections.with_projection(student, first, second)
+    network = projections.with_outputs(student, first, second, labels_teach=False)
     features = projections.parts(student)[0](images)
     expected = np.concatenate([student(images), second(first(features))], axis=1)
     with tf.GradientTape() as tape:
