@@ -43,8 +43,11 @@ def parser(command: Command, options_class: type) -> Callable[[Sequence[str]], t
         options.check(chosen)
         if not command.files:
             return (chosen,)
-        if not files:
+        option = command.instead_of_files
+        if not files and not (option and getattr(chosen, option)):
             raise ConfigError(f"FILE is missing: {command.files}.")
+        if files and option and getattr(chosen, option):
+            raise ConfigError(f"received --{option} and {files[0]!r}; one of the two says what.")
         return chosen, files
 
     return parse

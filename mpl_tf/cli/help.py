@@ -34,6 +34,7 @@ class Command:
       name: how it is called: `python -m mpl_tf.train`.
       about: what it does, with examples.
       files: the help for arguments without a flag, at least one; if empty, it takes none.
+      instead_of_files: the option that stands for them: where it is set, there need be none.
       unnamed: the option that a single argument without a flag sets; if empty, there is none.
       failed: what exit status 1 means; if empty, the command does not end with it.
       after_stop: how to go on when it was stopped; if empty, the work is lost.
@@ -42,6 +43,7 @@ class Command:
     name: str
     about: str
     files: str = ""
+    instead_of_files: str = ""
     unnamed: str = ""
     failed: str = ""
     after_stop: str = ""

@@ -1,10 +1,13 @@
 """An export that is loaded: whole, of this library, and with as many names as classes."""
 
 import dataclasses
+import hashlib
+import json
 import os
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from mpl_tf import files, paths
@@ -34,6 +37,18 @@ class Export:
     def signatures(self) -> Mapping[str, Any]:
         """Name -> function of tensors by name, which returns a dict of tensors."""
         return self.module.signatures
+
+    def digest(self) -> str:
+        """SHA-256, hexadecimal, of weights, temperature and names of the classes.
+
+        Equal for exports that give the same answers: when and where they were written counts not.
+        """
+        about = [self.class_names, self.image_shape, self.calibration_temperature]
+        digest = hashlib.sha256(json.dumps(about).encode())
+        for weight in self.module.weights:
+            digest.update(f"{weight.dtype.name} {weight.shape}".encode())
+            digest.update(np.ascontiguousarray(weight.numpy()).tobytes())
+        return digest.hexdigest()
 
 
 def load(path: str) -> Export:

@@ -18,6 +18,7 @@ LEVELS = (
     ("images", "cli"),
     ("data", "serving"),
     ("features",),
+    ("pools",),
     ("engine",),
     ("methods",),
     ("config",),
@@ -137,10 +138,11 @@ def test_a_method_loads_no_data_no_server_and_no_run():
         assert not [m for m in loaded if m == name or m.startswith(f"{name}.")]
 
 
-def test_only_run_folders_and_caches_need_locks():
+def test_only_folders_that_processes_share_need_locks():
     imports = {name: set(imported(path)) for _, name, path in modules()}
     assert [name for name, names in imports.items() if "filelock" in names] == [
         "mpl_tf.features.cache",
+        "mpl_tf.pools.writing",
         "mpl_tf.runs.folder",
     ]
 

@@ -14,78 +14,16 @@ import tensorflow as tf
 
 from mpl_tf import console, files
 from mpl_tf.data import stores
-from mpl_tf.data.contents import Contents
 from mpl_tf.data.dataset import Dataset, Form, Images, Source
 from mpl_tf.data.options import DataConfig
 from mpl_tf.data.sources import tfrecord_format, tfrecord_info, tfrecord_labels
+from mpl_tf.data.sources.tfrecord_pool import StreamPool
 from mpl_tf.data.sources.tfrecord_store import RecordStore, Stream
 from mpl_tf.images import check, decode, example, header
 from mpl_tf.options import ConfigError
 
 _SIDE = 32  # pixels, of images whose size is not set
 _HEAD = 1 << 16  # bytes of an encoded image that tell its channels
-
-
-class StreamPool:
-    """Unlabeled images that are read in shuffled batches alone. A data.dataset.Pool.
-
-    Args:
-      stream: the encoded images.
-      side: of the images, in pixels.
-      channels: 1 or 3.
-    """
-
-    has_hidden_labels = False
-
-    def __init__(self, stream: Stream, side: int, channels: int):
-        self._stream = stream
-        self.shape: tuple[int, int, int] = (side, side, channels)
-
-    def __len__(self) -> int:
-        return len(self._stream)
-
-    @property
-    def size(self) -> int:
-        """Number of images."""
-        return len(self)
-
-    def contents(self) -> Contents:
-        """One row a file; see `Stream.contents`."""
-        return self._stream.contents()
-
-    def following(self, images: Images) -> "StreamPool":
-        """This pool: `images` lie in other files."""
-        del images
-        return self
-
-    def sample(self, count: int, seed: int) -> np.ndarray:
-        """Up to `count` different images, drawn by a seed: uint8 [n, H, W, C]."""
-        data = self.batches(min(count, len(self)), seed=seed, stream=0)
-        return next(iter(data))[0].numpy()
-
-    def batches(
-        self,
-        batch: int,
-        *,
-        seed: int,
-        stream: int,
-        start: int = 0,
-        rows: tuple[int, int | None] = (0, None),
-    ) -> tf.data.Dataset:
-        """Endless shuffled batches; see `Pool`. Batch t is a function of (seed, stream, t).
-
-        The index of an image counts through the files in order.
-        """
-        count = batch - rows[0] if rows[1] is None else rows[1]
-
-        def load(encoded, number):
-            encoded = decode.checked(encoded, ["unlabeled record", number])
-            image = decode.decode(encoded, self.shape[0], self.shape[2])
-            return tf.ensure_shape(image, self.shape), tf.constant(-1, tf.int64), number
-
-        data = self._stream.batches(batch, seed, stream, start, rows)
-        data = data.unbatch().map(load, tf.data.AUTOTUNE, deterministic=True)
-        return data.batch(count, drop_remainder=True)
 
 
 def dataset(pattern: str) -> Dataset:

@@ -206,6 +206,58 @@ class Stream:
         data = data.map(lambda records, n: (example.image(records[first:last]), n[first:last]))
         return data.with_options(options)
 
+    def in_order(self, first: int = 0) -> tf.data.Dataset:
+        """All records once, in the order of the files, from one on.
+
+        Args:
+          first: number of the first one; nothing before its chunk is read.
+
+        Returns:
+          tf.data.Dataset of (image, number), each []: string, encoded; int64.
+        """
+        begins = self._begins.numpy()
+        chunk = np.searchsorted(begins, first, side="right") - 1
+        options = tf.data.Options()
+        options.deterministic = True
+        data = tf.data.Dataset.range(chunk, len(begins))
+        data = data.map(self._read_chunk, num_parallel_calls=self._readers)
+        data = data.map(lambda records, numbers: (example.image(records), numbers))
+        return data.unbatch().skip(first - begins[chunk]).with_options(options)
+
+    def places(self, numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Where records lie: looks at the headers of those of their chunks.
+
+        Args:
+          numbers: int64 [n], of the records.
+
+        Returns:
+          (files, offsets), int64 [n] each: of which of the `shards`, bytes before a record in it.
+        """
+        begins = self._begins.numpy()
+        chunks = np.searchsorted(begins, numbers, side="right") - 1
+        owner, first, end = (t.numpy() for t in (self._owner, self._offsets, self._ends))
+        order = np.argsort(chunks, kind="stable")
+        needed, edges = np.unique(chunks[order], return_index=True)
+        offsets = np.empty(len(numbers), np.int64)
+
+        def look(chunk: int, rows: np.ndarray) -> None:
+            path = self.shards[owner[chunk]].path
+            found, _ = tfrecord_format.scan(path, int(first[chunk]), int(end[chunk]))
+            offsets[rows] = found[numbers[rows] - begins[chunk]]
+
+        with concurrent.futures.ThreadPoolExecutor(_THREADS) as threads:
+            for _ in threads.map(look, needed.tolist(), np.split(order, edges[1:])):
+                pass
+        return owner[chunks], offsets
+
+    def names(self, numbers: np.ndarray) -> list[str]:
+        """`file:number`, the name of its file and its number in there, of each of `numbers`."""
+        begins = np.cumsum([0, *(shard.records for shard in self.shards)])
+        files = np.searchsorted(begins, numbers, side="right") - 1
+        names = [os.path.basename(shard.path) for shard in self.shards]
+        inside = (numbers - begins[files]).tolist()
+        return [f"{names[file]}:{row}" for file, row in zip(files.tolist(), inside, strict=True)]
+
     def _order(self, key):
         """A permutation of the chunks, int64 [M]."""
         chunks = tf.range(len(self._counts), dtype=tf.int64)
@@ -213,18 +265,18 @@ class Stream:
 
     def _read(self, chunks):
         """(records, numbers) of chunks [W], in their order."""
-
-        def read_one(chunk):
-            path, count = self._paths[self._owner[chunk]], self._counts[chunk]
-            offset, end = self._offsets[chunk], self._ends[chunk]
-            records = tfrecord_format.read_chunk(path, offset, count, 1 << 18)
-            tf.debugging.Assert(
-                offset + tfrecord_format.length(records) == end,
-                ["info.json does not describe the records at byte", offset, "of", path],
-            )
-            return records, self._begins[chunk] + tf.range(count)
-
         data = tf.data.Dataset.from_tensor_slices(chunks)
-        data = data.map(read_one, num_parallel_calls=self._readers, deterministic=True)
+        data = data.map(self._read_chunk, num_parallel_calls=self._readers, deterministic=True)
         total = tf.reduce_sum(tf.gather(self._counts, chunks))
         return data.rebatch(total).get_single_element()
+
+    def _read_chunk(self, chunk):
+        """(records, numbers) of a chunk."""
+        path, count = self._paths[self._owner[chunk]], self._counts[chunk]
+        offset, end = self._offsets[chunk], self._ends[chunk]
+        records = tfrecord_format.read_chunk(path, offset, count, 1 << 18)
+        tf.debugging.Assert(
+            offset + tfrecord_format.length(records) == end,
+            ["info.json does not describe the records at byte", offset, "of", path],
+        )
+        return records, self._begins[chunk] + tf.range(count)

@@ -305,3 +305,23 @@ def test_a_folder_is_opened_by_its_parts(tmp_path):
 def test_info_names_the_classes(tmp_path):
     folder = set_up(tmp_path, [1, 0], info={"class_names": ["ant", "bee", "cat"]})
     assert tfrecord.open_pattern(folder).class_names == ("ant", "bee", "cat")
+
+
+@pytest.mark.parametrize("first", [0, 1, 4, 16, 17, 46, 48, TOTAL - 1])
+def test_records_come_in_order_from_any_on(shards, first):
+    found = list(pool(shards).in_order(first).as_numpy_iterator())
+    assert [number for _, number in found] == list(range(first, TOTAL))
+    assert [image for image, _ in found] == [content(n) for n in range(first, TOTAL)]
+
+
+def test_records_are_found_by_number(shards):
+    numbers = np.array([47, 3, TOTAL - 1, 0, 16, 17, 3])
+    files, offsets = pool(shards).places(numbers)
+    for number, file, offset in zip(numbers, files, offsets, strict=True):
+        (record,) = tfrecord_format.read_chunk(shards[file].path, offset, 1, 1 << 16).numpy()
+        assert example.image(record).numpy() == content(number)
+    names = pool(shards).names(np.array([0, 16, 17, 47, 48]))
+    assert [name[: len("unlabeled-00000")] for name in names] == [
+        f"unlabeled-{file:05}" for file in (0, 0, 1, 2, 3)
+    ]
+    assert [name.rpartition(":")[2] for name in names] == ["0", "16", "0", "0", "0"]
