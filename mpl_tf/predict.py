@@ -1,4 +1,4 @@
-"""`python -m mpl_tf.predict`: image files, or a whole pool, in; their classes out."""
+"""`python -m mpl_tf.predict`: image files, or a pool, in, classes out."""
 
 import csv
 import dataclasses

@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from mpl_tf import data
+from mpl_tf.data import splits
 from mpl_tf.data.dataset import Images, Pool, Source
 from mpl_tf.data.options import DataConfig
 from mpl_tf.data.sources.tfrecord_pool import StreamPool
@@ -65,6 +66,25 @@ def digest(pool: Positioned) -> str:
         return hashlib.sha256(pool.contents().digest().encode()).hexdigest()
     digests = pool.store.digests(pool.positions)
     return hashlib.sha256(np.ascontiguousarray(digests, "<u8").tobytes()).hexdigest()
+
+
+def held_out(source: Source, split_file: str = "") -> np.ndarray:
+    """Digests of the images that training must not see: uint64 [n].
+
+    Args:
+      source: whose validation and test images these are.
+      split_file: a split.json, whose validation images are so, too; "" is none.
+
+    Raises:
+      ConfigError: that cannot be read, or names other images.
+    """
+    parts = [part for part in (source.validation, source.test) if part is not None]
+    if split_file and source.validation is None:
+        of_run = splits.split(source, 0, 0, 0, ids=splits.read_ids(split_file)).validation
+        parts += [] if of_run is None else [of_run]
+    return np.concatenate(
+        [np.empty(0, np.uint64), *(part.store.digests(part.positions) for part in parts)]
+    )
 
 
 def batches(pool: Positioned, first: int, last: int, batch: int) -> tf.data.Dataset:

@@ -18,9 +18,8 @@ ABOUT = "about.json"
 FORMAT = 1
 _ROWS = 1 << 14  # rows of a shard
 _SHARD_BYTES = 1 << 28  # that those take at most, unless there would be too many shards
-_SHARDS = 512
+_SHARDS = 128
 _HEADER = 128  # bytes of a .npy file before its rows
-_OPEN = 64  # shards that are mapped into memory at once
 
 
 class About(TypedDict):
@@ -59,10 +58,12 @@ _IDENTITY = {
 
 
 def rows_per_shard(images: int, classes: int) -> int:
-    """How many rows a shard has: so many that 512 shards hold 100 million images.
+    """How many rows a shard has: as many as needed for 128 shards to hold all.
+
+    All of them can then be mapped into memory at once, and a start after a kill repeats little.
 
     >>> rows_per_shard(1_000_000, 1000), rows_per_shard(100_000_000, 1000)
-    (16384, 195313)
+    (16384, 781250)
 
     Args:
       images, classes: numbers of them.
@@ -215,8 +216,6 @@ class Predictions:
 
     def _mapped(self, number: int) -> np.ndarray:
         if number not in self._open:
-            if len(self._open) == _OPEN:
-                del self._open[next(iter(self._open))]
             # Not np.memmap, whose every index makes another one.
             self._open[number] = np.asarray(
                 np.load(file_of(self.path, "probs", number), mmap_mode="r")

@@ -24,7 +24,7 @@ LEVELS = (
     ("config",),
     ("runs",),
     ("evaluation", "auto"),
-    ("train", "export", "predict", "evaluate"),
+    ("train", "export", "predict", "select", "evaluate"),
 )
 # Rooms that must not know each other although one is higher.
 STRANGERS = (

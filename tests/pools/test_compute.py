@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from mpl_tf.data.arrays import arrays
 from mpl_tf.data.options import DataConfig
-from mpl_tf.data.sources import tfrecord, tfrecord_format
+from mpl_tf.data.sources import tfrecord_format
 from mpl_tf.images.example import serialize
 from mpl_tf.options import ConfigError
 from mpl_tf.pools import compute, ordered, predictions
@@ -103,7 +103,7 @@ def test_answers_that_are_no_numbers_and_a_full_disk_are_refused(tmp_path, monke
         compute.store(str(tmp_path / "to"), about(pool), pool, model, 3)
     usage = compute.shutil.disk_usage(tmp_path)._replace(free=100)
     monkeypatch.setattr(compute.shutil, "disk_usage", lambda path: usage)
-    with pytest.raises(ConfigError, match="predictions take 1 MiB in .* are free there"):
+    with pytest.raises(ConfigError, match=r"predictions take 1 MiB in .* are free there"):
         compute.store(str(tmp_path / "to"), about(pool), pool, Model(), 3)
 
 

@@ -1,4 +1,4 @@
-"""Stored predictions: what is read is what was written, whole, and of the right model and images."""
+"""Stored predictions: what is read is what was written, of the right model and images."""
 
 import doctest
 import subprocess
@@ -61,13 +61,13 @@ def test_rows_are_read_by_position_in_any_order(tmp_path):
         stored.rows_of(np.array([DIGESTS[0], DIGESTS[1] + np.uint64(1)]))
 
 
-def test_few_shards_are_open_at_once(tmp_path, monkeypatch):
-    monkeypatch.setattr(predictions, "_OPEN", 2)
-    write(tmp_path)
-    stored = Predictions(tmp_path)
-    assert (stored.read(np.arange(IMAGES)) == PROBS).all()
-    assert (stored.read([0]) == PROBS[[0]]).all()
-    assert len(stored._open) == 2
+def test_there_are_128_shards_at_most():
+    """All of which may be open at once."""
+    for images in (1, 16_384, 2_000_000, 10**9):
+        for classes in (2, 1000, 10**6):
+            rows = predictions.rows_per_shard(images, classes)
+            assert -(-images // rows) <= 128
+            assert rows == -(-images // 128) or (rows <= 16_384 and rows * classes * 2 <= 2**28)
 
 
 def test_blocks_have_all_rows_in_order(tmp_path):
@@ -167,13 +167,13 @@ def test_damage_is_named(tmp_path):
     shard = tmp_path / "probs-00002.npy"
     content = shard.read_bytes()
     shard.write_bytes(content[:-1])
-    with pytest.raises(ConfigError, match="probs-00002.npy is damaged"):
+    with pytest.raises(ConfigError, match=r"probs-00002\.npy is damaged"):
         Predictions(tmp_path)
     np.save(shard, PROBS[:1])
     with pytest.raises(ConfigError, match="another shape"):
         Predictions(tmp_path)
     (tmp_path / "about.json").write_text('{"format": 1}')
-    with pytest.raises(ConfigError, match="about.json is damaged"):
+    with pytest.raises(ConfigError, match=r"about\.json is damaged"):
         Predictions(tmp_path)
 
 

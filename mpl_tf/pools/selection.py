@@ -1,0 +1,272 @@
+"""The surest images of each class, from stored predictions, in one pass that holds no more than
+those; and the list of them, a file that people read.
+"""
+
+import csv
+import dataclasses
+import os
+from collections.abc import Callable, Iterator, Sequence
+from typing import TypedDict
+
+import numpy as np
+
+from mpl_tf import files
+from mpl_tf.formulas import selection
+from mpl_tf.options import ConfigError
+from mpl_tf.pools.predictions import Predictions
+
+LIST, ABOUT = "selection.csv", "about.json"
+COLUMNS = ("class", "confidence", "position", "content", "file")
+_BLOCK_BYTES = 1 << 25  # of predictions that are looked at together
+_LEAST_ROWS = 1 << 16  # pairs that wait to be sorted in, even if few are kept
+_NAMED_AT_ONCE = 1 << 16
+
+
+@dataclasses.dataclass(frozen=True)
+class Pairs:
+    """Pairs of an image and a class, by class and then from the surest one on.
+
+    Attributes:
+      classes: int64 [n], class ids.
+      confidences: float16 [n], of the class in the image.
+      positions: int64 [n], of the images in the pool.
+      digests: uint64 [n], of their content.
+    """
+
+    classes: np.ndarray
+    confidences: np.ndarray
+    positions: np.ndarray
+    digests: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.classes)
+
+    def take(self, index: np.ndarray) -> "Pairs":
+        """The pairs at `index`, integers or bool, in that order."""
+        return Pairs(*(getattr(self, field.name)[index] for field in dataclasses.fields(self)))
+
+    @classmethod
+    def join(cls, parts: Sequence["Pairs"]) -> "Pairs":
+        """The pairs of all parts, at least one, one part after the other."""
+        names = [field.name for field in dataclasses.fields(cls)]
+        return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
+
+
+class About(TypedDict):
+    """What `about.json` of a selection holds.
+
+    Attributes:
+      model, images, dataset, class_names: of the predictions; see `predictions.About`.
+      predictions: where these lay.
+      per_class, candidates: as they were asked for.
+      number_of_pairs: rows of the list.
+      left_out: images of the pool that are held out for validation or test, too.
+    """
+
+    model: str
+    images: str
+    dataset: str
+    class_names: list[str]
+    predictions: str
+    per_class: int
+    candidates: int
+    number_of_pairs: int
+    left_out: int
+
+
+class Surest:
+    """The surest pairs of each class among all that are shown, block by block.
+
+    From one block to the next at most num_classes * per_class pairs are kept, and fewer than these,
+    or than 65,536, wait to be sorted in: however many images there are.
+
+    Args:
+      num_classes: K.
+      per_class: pairs that a class keeps at most.
+      candidates: classes that an image may be kept for.
+      held_out: uint64 [h], digests of images that are not kept, sorted.
+    """
+
+    def __init__(self, num_classes: int, per_class: int, candidates: int, held_out: np.ndarray):
+        self._num_classes, self._per_class = num_classes, per_class
+        self._candidates, self._held_out = candidates, held_out
+        none = np.empty(0, np.int64)
+        empty = Pairs(none, none.astype(np.float16), none, none.astype(np.uint64))
+        self._kept, self._waiting = empty, [empty]
+        # What a pair must exceed: a class that is not full takes all but confidences of 0.
+        self._least = np.zeros(num_classes, np.float16)
+        self._digest_of_least = np.zeros(num_classes, np.uint64)
+
+    @property
+    def held(self) -> int:
+        """How many pairs are in memory."""
+        return len(self._kept) + sum(map(len, self._waiting))
+
+    def add(self, first: int, probs: np.ndarray, digests: np.ndarray) -> int:
+        """Looks at a block of images.
+
+        Args:
+          first: position of the first one.
+          probs: float16 [n, K].
+          digests: uint64 [n].
+
+        Returns:
+          How many of them are held out.
+        """
+        out = np.isin(digests, self._held_out)
+        chosen = selection.likeliest(probs, self._candidates) & (probs >= self._least)
+        chosen &= (probs > 0) & ~out[:, None]
+        rows, classes = np.nonzero(chosen)
+        of_least = probs[rows, classes] == self._least[classes]
+        good = ~of_least | (digests[rows] <= self._digest_of_least[classes])
+        rows, classes = rows[good], classes[good]
+        found = Pairs(classes, probs[rows, classes], rows + first, digests[rows])
+        if len(found):
+            self._waiting.append(found)
+        limit = max(_LEAST_ROWS, self._num_classes * self._per_class)
+        if sum(map(len, self._waiting)) >= limit:
+            self._sort_in()
+        return int(out.sum())
+
+    def pairs(self) -> Pairs:
+        """The surest of all that were shown."""
+        self._sort_in()
+        return self._kept
+
+    def _sort_in(self) -> None:
+        pairs = Pairs.join([self._kept, *self._waiting])
+        self._waiting = []
+        kept = selection.surest(pairs.classes, pairs.confidences, pairs.digests, self._per_class)
+        self._kept = pairs.take(kept)
+        counts = np.bincount(self._kept.classes, minlength=self._num_classes)
+        full = np.flatnonzero(counts == self._per_class)
+        last = np.cumsum(counts)[full] - 1
+        self._least[full] = self._kept.confidences[last]
+        self._digest_of_least[full] = self._kept.digests[last]
+
+
+def choose(
+    predictions: Predictions,
+    per_class: int,
+    candidates: int,
+    held_out: np.ndarray,
+    progress: Callable[[int], object] = lambda images: None,
+) -> tuple[Pairs, int]:
+    """The surest images of each class of a pool.
+
+    Args:
+      predictions: of all its images.
+      per_class: images that a class keeps at most.
+      candidates: classes that an image may be kept for: those that it is likeliest of.
+      held_out: uint64 [h], digests of images that are not kept, as those of validation and test.
+      progress: called with the number of images that were looked at since the last call.
+
+    Returns:
+      (pairs, left_out): the choice; how many images were held out.
+
+    Raises:
+      ConfigError: there are fewer classes than candidates.
+    """
+    classes = len(predictions.class_names)
+    if candidates > classes:
+        raise ConfigError(
+            f"candidates must be at most the {classes} classes of {predictions.path}; received "
+            f"{candidates}."
+        )
+    surest, left_out = Surest(classes, per_class, candidates, np.unique(held_out)), 0
+    rows = max(1, _BLOCK_BYTES // (2 * classes))
+    for first, probs, digests in predictions.blocks(rows):
+        left_out += surest.add(first, probs, digests)
+        progress(len(probs))
+    return surest.pairs(), left_out
+
+
+def write(
+    path: str, about: About, pairs: Pairs, names: Callable[[np.ndarray], Sequence[str]]
+) -> None:
+    """Writes a selection to a folder, which is made.
+
+    Args:
+      path: the folder.
+      about: of the selection.
+      pairs: what was chosen.
+      names: positions int64 [n] -> what the images are called.
+
+    Raises:
+      OSError: it cannot be written.
+    """
+    os.makedirs(path, exist_ok=True)
+    with (
+        files.whole(os.path.join(path, LIST)) as partial,
+        open(partial, "w", encoding="utf-8", errors="surrogateescape", newline="") as file,
+    ):
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(COLUMNS)
+        for first in range(0, len(pairs), _NAMED_AT_ONCE):
+            part = pairs.take(np.arange(first, min(first + _NAMED_AT_ONCE, len(pairs))))
+            of_part = names(part.positions)
+            writer.writerows(
+                (about["class_names"][k], f"{confidence:.4g}", position, f"{digest:016x}", name)
+                for k, confidence, position, digest, name in zip(
+                    part.classes.tolist(),
+                    part.confidences.tolist(),
+                    part.positions.tolist(),
+                    part.digests.tolist(),
+                    of_part,
+                    strict=True,
+                )
+            )
+    files.write_json(os.path.join(path, ABOUT), about)
+
+
+def read(path: str) -> tuple[About, Pairs]:
+    """A selection; rows may have been removed from its list.
+
+    Args:
+      path: the folder.
+
+    Raises:
+      ConfigError: there is none, or a row is damaged.
+    """
+    if not os.path.isfile(os.path.join(path, ABOUT)):
+        raise ConfigError(
+            f"{path} has no selection: there is no {ABOUT}. `python -m mpl_tf.select "
+            "--predictions=FOLDER --to=FOLDER` makes one."
+        )
+    about: About = files.read_json(os.path.join(path, ABOUT), About)
+    ids = {name: k for k, name in enumerate(about["class_names"])}
+    file = os.path.join(path, LIST)
+    found = np.fromiter(_rows(file, ids), _ROW)
+    columns = (found[name] for name in ("class", "confidence", "position", "content"))
+    pairs = Pairs(*(np.ascontiguousarray(column) for column in columns))
+    if not len(pairs):
+        raise ConfigError(f"{file} has no row: nothing was chosen.")
+    return about, pairs
+
+
+_ROW = np.dtype([("class", "<i8"), ("confidence", "<f2"), ("position", "<i8"), ("content", "<u8")])
+
+
+def _rows(path: str, ids: dict[str, int]) -> Iterator[tuple[int, float, int, int]]:
+    """The rows of a list: class id, confidence, position, digest."""
+    try:
+        files.check_regular(path)
+        with open(path, encoding="utf-8", errors="surrogateescape", newline="") as file:
+            rows = csv.reader(file)
+            header = next(rows, [])
+            if tuple(header) != COLUMNS:
+                raise ConfigError(
+                    f"{path} must have the columns {', '.join(COLUMNS)}; received "
+                    f"{', '.join(header) or 'none'}."
+                )
+            for row in rows:
+                try:
+                    name, confidence, position, content, _ = row
+                    yield ids[name], float(confidence), int(position), int(content, 16)
+                except (KeyError, ValueError) as error:
+                    raise ConfigError(
+                        f"{path}, line {rows.line_num}: it must have a class of {ABOUT}, a "
+                        f"confidence, a position, a content and a file; received {row}."
+                    ) from error
+    except (OSError, csv.Error) as error:
+        raise ConfigError(f"{path} cannot be read: {files.reason(error)}.") from error
