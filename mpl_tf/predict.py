@@ -23,13 +23,13 @@ standard output. Files that cannot be read are named on standard error, and the 
   find . -name '*.jpg' | python -m mpl_tf.predict --model=my_model --format=csv -
 
 With --dataset all its training images, labeled and unlabeled, are classified, and the probabilities
-stored in a folder as a table for training and `python -m mpl_tf.select`:
+stored in a folder as a table for training and `python -m mpl_tf.select`. A command that was stopped
+goes on when it is given again:
 
   python -m mpl_tf.predict --model=my_model --dataset=tfrecord:pool --to=predictions""",
     files="image files, folders of them at any depth, or - for a list of paths on standard input",
     instead_of_files="dataset",
     failed="some files could not be classified, or the predictions not stored",
-    after_stop="Given again with --dataset, the same command goes on with the next shard.",
 )
 
 
@@ -85,8 +85,8 @@ def main(argv: Sequence[str] | None = None) -> int:
       argv: the arguments; None takes the process's own.
 
     Returns:
-      The exit status: 0 if all files were classified, 1 if some could not be, 2 bad input, 130
-      stopped by the keyboard, 143 by SIGTERM.
+      The exit status: 0 if all files were classified, or predictions stored, 1 if some could not be,
+      2 bad input, 130 stopped by the keyboard, 143 by SIGTERM.
     """
     return cli.run(COMMAND, argv, cli.parser(COMMAND, Options), _predict)
 

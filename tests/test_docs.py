@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 import mpl_tf
-from mpl_tf import cli, config, data, evaluate, export, predict, train
+from mpl_tf import cli, config, data, evaluate, export, predict, select, train
 from mpl_tf.config import flags
 from mpl_tf.methods import METHODS
 from mpl_tf.networks import NETWORKS, applications
@@ -162,6 +162,12 @@ def test_a_trained_network_is_used_as_the_pages_say(command, finished, image_fol
     _, module, *arguments = shlex.split(command)
     verb = {"evaluate": evaluate, "export": export, "predict": predict}[module.split(".")[1]]
     assert verb.main(arguments) == 0
+
+
+@pytest.mark.parametrize("command", commands_of("-m mpl_tf.select"))
+def test_selections_are_understood(command):
+    with contextlib.suppress(cli.HelpRequested):
+        cli.parser(select.COMMAND, select.Options)(shlex.split(command)[2:])
 
 
 def loaded(script):

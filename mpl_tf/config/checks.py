@@ -35,6 +35,23 @@ def check_labels(config: Config) -> None:
             )
 
 
+def check_selection(config: Config) -> None:
+    """Raises ConfigError if a selection would be learned in a way that it is not for."""
+    if not config.data.select:
+        return
+    if METHODS[config.run.method].unlabeled_views:
+        without = [name for name, method in METHODS.items() if not method.unlabeled_views]
+        raise ConfigError(
+            "select gives training labels that a model has chosen already: it is for methods "
+            f"without unlabeled images, {', '.join(without)}; received method={config.run.method}."
+        )
+    if config.is_cached:
+        raise ConfigError(
+            "select reads images, and heads on cached features none. Take --features=off, or leave "
+            "select out."
+        )
+
+
 def check_compute(config: Config) -> None:
     """Raises ConfigError if a run cannot be computed in the way that was asked for."""
     run, compute = config.run, config.compute

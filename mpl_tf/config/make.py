@@ -7,7 +7,7 @@ from typing import Any
 from mpl_tf import data, networks, options
 from mpl_tf.config.check_features import check_features
 from mpl_tf.config.check_networks import check_networks
-from mpl_tf.config.checks import check_compute, check_labels, check_schedule
+from mpl_tf.config.checks import check_compute, check_labels, check_schedule, check_selection
 from mpl_tf.config.config import GROUPS, Config, applies, fields, group
 from mpl_tf.config.fit import fit_to_run
 from mpl_tf.config.groups import RunConfig
@@ -155,6 +155,7 @@ def _checked(values: Mapping[str, Any]) -> Config:
     check_name(values["strategy"])
     check_schedule(config)
     check_labels(config)
+    check_selection(config)
     check_compute(config)
     check_networks(config)
     check_features(config)

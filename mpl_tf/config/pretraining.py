@@ -18,7 +18,7 @@ _SHARED = {
     *(field.name for field in dataclasses.fields(DataConfig)),
     *("dataset", "network", "seed", "steps", "labeled_batch", "deterministic"),
     *("eval_every", "checkpoint_every", "keep_checkpoints", "log_every"),
-}
+} - {"select"}  # which has labels
 # Of these, those that say what a method sees.
 _VIEWS = {
     *("weak", "finetune_weak", "strong", "randaugment_layers", "randaugment_magnitude"),

@@ -70,6 +70,13 @@ class DataConfig:
         "A split.json of another run: its labeled and validation images are used here.",
         path=True,
     )
+    select: str = option(
+        "",
+        "Folder of a selection that `python -m mpl_tf.select` made of this dataset: training learns"
+        " its images, each by the class that has chosen it, and finetuning the labeled images. For "
+        "methods without unlabeled images.",
+        path=True,
+    )
     skip_broken: bool = option(
         False, "Count and leave out files that are no readable images, instead of refusing them."
     )

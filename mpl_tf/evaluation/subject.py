@@ -16,7 +16,7 @@ from mpl_tf.data.dataset import Images, Source
 from mpl_tf.data.options import DataConfig
 from mpl_tf.images import decode
 from mpl_tf.options import ConfigError
-from mpl_tf.runs import cached, calibration, folder, provenance, restore
+from mpl_tf.runs import cached, calibration, folder, provenance, restore, selected
 from mpl_tf.serving import loading, saved_model, signatures
 
 
@@ -150,6 +150,8 @@ def _composed(name):
 def _of_run(run: restore.Run, source: Source, part: str) -> Images | None:
     """Images of the run's data, divided as when it was started: others may have been trained on."""
     there = provenance.read_images(run.path)
+    if there is not None:
+        there.pop(selected.PART, None)
     if there is not None and (changes := contents.differences(there, source.contents())):
         log.warning(
             f"the images are not those that {run.path} was started with: {'; '.join(changes)}"

@@ -89,7 +89,7 @@ class Predictions:
     """Stored predictions of all images of a pool.
 
         predictions = Predictions("predictions")
-        probs = predictions.read([0, 77, 12])
+        probs = predictions.read([0, 7, 3])
 
     Attributes:
       path: the folder.

@@ -93,9 +93,9 @@ class Surest:
         none = np.empty(0, np.int64)
         empty = Pairs(none, none.astype(np.float16), none, none.astype(np.uint64))
         self._kept, self._waiting = empty, [empty]
-        # What a pair must exceed: a class that is not full takes all but confidences of 0.
-        self._least = np.zeros(num_classes, np.float16)
-        self._digest_of_least = np.zeros(num_classes, np.uint64)
+        # Those of the last pair of each class; one that is not full takes all but confidences of 0.
+        self._least = np.full(num_classes, np.nextafter(np.float16(0), np.float16(1)))
+        self._digest_of_least = np.full(num_classes, np.iinfo(np.uint64).max)
 
     @property
     def held(self) -> int:
@@ -114,11 +114,12 @@ class Surest:
           How many of them are held out.
         """
         out = np.isin(digests, self._held_out)
-        chosen = selection.likeliest(probs, self._candidates) & (probs >= self._least)
-        chosen &= (probs > 0) & ~out[:, None]
-        rows, classes = np.nonzero(chosen)
+        # The bits of floating numbers that are not negative are in their order, and are faster.
+        is_sure = probs.view(np.int16) >= self._least.view(np.int16)
+        rows, classes = np.nonzero(is_sure & selection.likeliest(probs, self._candidates))
         of_least = probs[rows, classes] == self._least[classes]
         good = ~of_least | (digests[rows] <= self._digest_of_least[classes])
+        good &= ~out[rows]
         rows, classes = rows[good], classes[good]
         found = Pairs(classes, probs[rows, classes], rows + first, digests[rows])
         if len(found):

@@ -22,7 +22,7 @@ from mpl_tf.features.tables import Features
 from mpl_tf.features.views import STRONG, WEAK
 from mpl_tf.networks import parts
 from mpl_tf.options import ConfigError
-from mpl_tf.runs import cached, footprint
+from mpl_tf.runs import cached, footprint, selected
 from mpl_tf.runs.building import build_method, derived_seed
 from mpl_tf.runs.folder import FINETUNE
 
@@ -42,6 +42,7 @@ class Experiment:
       pretraining: the run whose encoder this one's networks start from; None without `pretrain`.
       eval_split: the same images in the size at which networks are evaluated and finetuned; None if
         it is that of `split`.
+      selected: images by which training learns in place of the labeled ones; None without `select`.
       features: what the networks, which are heads, have in place of images; None if they are whole.
     """
 
@@ -54,6 +55,7 @@ class Experiment:
     features: Features | None = None
     pretraining: "Experiment | None" = None
     eval_split: splits.Split | None = None
+    selected: Images | None = None
 
     @property
     def evaluated(self) -> splits.Split:
@@ -117,7 +119,7 @@ class Experiment:
 
         batches = devices.distribute(self.method.distribute_strategy, shard)
         # Labels were checked when the images were read: `fit` need not read batches for that.
-        labels, classes = self._drawn(self.split.labeled).labels, len(self.split.class_names)
+        labels, classes = labeled.labels, len(self.split.class_names)
         batches.class_counts = np.bincount(labels, minlength=classes)
         return batches
 
@@ -128,6 +130,8 @@ class Experiment:
     def _read_by_steps(self, phase, views):
         """(labeled, unlabeled, weak, strong): two pools, and two policies of what is in them."""
         labeled, unlabeled, features = self.split.labeled, self.split.unlabeled, self.features
+        if self.selected is not None and phase != FINETUNE:
+            labeled = self.selected
         labeled = self._drawn(labeled)
         if features is None and phase == FINETUNE:
             labeled, unlabeled = self._drawn(self.evaluated.labeled), self.evaluated.unlabeled
@@ -177,7 +181,17 @@ def build(
     first = None
     if settings.run.pretrain:
         first = build(config.pretraining(settings), split, path, strategy, output_path)
-    return Experiment(settings, split, policies, method, path, output_path or path, features, first)
+    return Experiment(
+        settings,
+        split,
+        policies,
+        method,
+        path,
+        output_path or path,
+        features,
+        first,
+        selected=selected.load(settings, split),
+    )
 
 
 def with_eval_split(

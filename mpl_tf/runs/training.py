@@ -27,6 +27,7 @@ from mpl_tf.runs import (
     phases,
     provenance,
     results,
+    selected,
     views_grid,
 )
 from mpl_tf.runs.experiment import Experiment, build, make_split, with_eval_split
@@ -111,6 +112,7 @@ def train_and_evaluate(
     of_images = {part: images[part] for part in images if isinstance(getattr(source, part), Images)}
     for leak in duplicates.leaks(of_images):
         log.warning(f"{leak}: what is measured on them says too much")
+    images |= selected.contents(settings)
     with folder.lock(path):
         if not overwrite:
             provenance.check_images(path, images, split)
@@ -148,6 +150,7 @@ def _check_inputs_outside(settings: config.Config, path: str) -> None:
         "teacher_network": settings.run.teacher_network.removeprefix("file:"),
         "network_weights": settings.network.network_weights,
         "split_file": settings.data.split_file,
+        "select": settings.data.select,
     }
     inside = os.path.join(os.path.realpath(path), "")
     for name, value in inputs.items():
@@ -205,7 +208,8 @@ def _check_images_of_finished(path: str, settings: config.Config, source: Source
         there = provenance.read_images(path)
         if there is not None:
             source = source or _load(settings, path)
-            changes = contents.differences(there, source.contents())
+            here_now = source.contents() | selected.contents(settings)
+            changes = contents.differences(there, here_now)
     except (ConfigError, OSError) as error:
         unknown = str(error)
     if changes or unknown or there is None:

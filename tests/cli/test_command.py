@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from mpl_tf import cli, evaluate, export, predict
+from mpl_tf import cli, evaluate, export, predict, select
 from mpl_tf.options import ConfigError, option
 
 COMMAND = cli.Command("python -m paint", "Paints.", failed="no wall")
@@ -187,7 +187,7 @@ def test_a_reader_that_leaves_ends_a_command(after_stop, status):
     assert ("nobody reads the output. Paint on." in messages) == bool(after_stop)
 
 
-@pytest.mark.parametrize("verb", [evaluate, export, predict])
+@pytest.mark.parametrize("verb", [evaluate, export, predict, select])
 def test_help_shows_every_flag_and_status(verb, capsys):
     for flag in ("--help", "-h"):
         assert verb.main([flag]) == 0
@@ -196,12 +196,12 @@ def test_help_shows_every_flag_and_status(verb, capsys):
             assert f"  --{field.name}=" in text or f"  --[no]{field.name}  [" in text
         for status in (0, 2, 130, 143):
             assert f"  {status} " in text
-        assert ("  1 " in text) == (verb is predict)
+        assert ("  1 " in text) == (verb in (predict, select))
         assert ("FILE ..." in text) == (verb is predict)
         assert max(map(len, text.splitlines())) <= 100
 
 
-@pytest.mark.parametrize("verb", ["evaluate", "export", "predict"])
+@pytest.mark.parametrize("verb", ["evaluate", "export", "predict", "select"])
 def test_help_is_there_before_tensorflow(verb):
     code = f"import sys; from mpl_tf import {verb}; {verb}.main(['--help']); print(*sys.modules)"
     result = subprocess.run(

@@ -6,7 +6,8 @@ import re
 
 import pytest
 
-from mpl_tf import cli, train
+from mpl_tf import NETWORKS, cli, predict, select, train
+from mpl_tf.serving import saved_model
 
 ROOT = pathlib.Path(__file__).parents[2]
 FLAG_FILES = sorted((ROOT / "flags" / "imagenet2012").glob("*.flags"))
@@ -29,6 +30,18 @@ def small(network):
     return next(member for family, member in SMALL.items() if network.startswith(family))
 
 
+def selection_of(images, path):
+    """The folder of a selection by a network that has learned nothing."""
+    classes = sorted(folder.name for folder in (images / "labeled").iterdir())
+    saved_model.export(NETWORKS["small"](len(classes), (32, 32, 3)), path / "model", classes)
+    stored, to = f"{path / 'predictions'}", path / "selection"
+    model = [f"--model={path / 'model'}", f"--dataset=folder:{images}", f"--to={stored}"]
+    assert predict.main(model) == cli.DONE
+    flags = [f"--predictions={stored}", f"--to={to}", "--per_class=5", "--candidates=2"]
+    assert select.main(flags) == cli.DONE
+    return to
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("path", FLAG_FILES, ids=lambda path: path.stem)
 def test_it_runs_two_steps(path, tmp_path, write_colored_images, no_pictures, capsys):
@@ -43,6 +56,8 @@ def test_it_runs_two_steps(path, tmp_path, write_colored_images, no_pictures, ca
         f"--network={small('keras:')}"
     ]
     flags += [f"--dataset=folder:{images}", f"--workdir={tmp_path / 'run'}", *REDUCED]
+    if "--select=selection" in flags:
+        flags.append(f"--select={selection_of(images, tmp_path)}")
     flags += UNLABELED if "--method=supervised" not in flags else []
     assert train.main(flags) == cli.DONE, capsys.readouterr().err
     results = json.loads((tmp_path / "run" / "results.json").read_text(encoding="utf-8"))

@@ -1,8 +1,10 @@
 """Stored predictions: what is read is what was written, of the right model and images."""
 
 import doctest
+import re
 import subprocess
 import sys
+import textwrap
 
 import numpy as np
 import pytest
@@ -43,6 +45,15 @@ def write(path, numbers=None, **changes):
 def test_examples():
     failed, tried = doctest.testmod(predictions)
     assert tried and not failed
+
+
+def test_the_example_of_the_reader_runs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path / "predictions")
+    (example,) = re.findall(r"(?m)((?:^ {8}.*\n)+)", Predictions.__doc__)[:1]
+    names = {"Predictions": Predictions}
+    exec(textwrap.dedent(example), names)
+    assert names["probs"].shape == (3, CLASSES)
 
 
 def test_rows_are_read_by_position_in_any_order(tmp_path):
