@@ -85,8 +85,8 @@ def main(argv: Sequence[str] | None = None) -> int:
       argv: the arguments; None takes the process's own.
 
     Returns:
-      The exit status: 0 if all files were classified, or predictions stored, 1 if some could not be,
-      2 bad input, 130 stopped by the keyboard, 143 by SIGTERM.
+      The exit status: 0 if all files were classified, or predictions stored, 1 if some could not
+      be, 2 bad input, 130 stopped by the keyboard, 143 by SIGTERM.
     """
     return cli.run(COMMAND, argv, cli.parser(COMMAND, Options), _predict)
 

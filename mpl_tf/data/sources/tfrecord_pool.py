@@ -9,6 +9,7 @@ from mpl_tf.data.dataset import Images
 from mpl_tf.data.sources import tfrecord_format
 from mpl_tf.data.sources.tfrecord_store import Stream
 from mpl_tf.images import decode, example
+from mpl_tf.images.digests import digests_of
 
 
 class StreamPool:
@@ -86,7 +87,7 @@ class StreamPool:
         """
 
         def load(encoded, number):
-            return self._image(encoded, number), stores.digests_of([encoded])[0]
+            return self._image(encoded, number), digests_of([encoded])[0]
 
         data = self._stream.in_order(first)
         return data.map(load, tf.data.AUTOTUNE, deterministic=True)

@@ -245,7 +245,7 @@ class Stream:
             found, _ = tfrecord_format.scan(path, int(first[chunk]), int(end[chunk]))
             offsets[rows] = found[numbers[rows] - begins[chunk]]
 
-        with concurrent.futures.ThreadPoolExecutor(_THREADS) as threads:
+        with concurrent.futures.ThreadPoolExecutor(tfrecord_format.THREADS) as threads:
             for _ in threads.map(look, needed.tolist(), np.split(order, edges[1:])):
                 pass
         return owner[chunks], offsets
