@@ -23,6 +23,7 @@ import tensorflow as tf
 import mpl_tf
 from mpl_tf import networks
 from mpl_tf.engine import devices
+from mpl_tf.engine.stored_teacher import StoredTeacherMethod
 
 STEPS, POOL, K = 8, 12, 3
 SIZES = {"labeled": 4, "weak": 8, "strong": 8, "weak_2": 8, "strong_2": 8}
@@ -52,6 +53,12 @@ def make_batches(steps=STEPS, shape=SHAPE, of_bytes=False):
     batches["label"] = rng.integers(K, size=(steps, SIZES["labeled"]))
     orders = [rng.permutation(POOL)[: SIZES["weak"]] for _ in range(steps)]
     return batches | {"index": np.stack(orders)}
+
+
+def make_pool():
+    """(images, places) of all unlabeled images."""
+    images = np.random.default_rng(1).normal(size=(POOL, *SHAPE))
+    return images.astype(keras.config.floatx()), np.arange(POOL)
 
 
 def parts_of(job):
@@ -89,6 +96,8 @@ def train(job, strategy):
     model.compile(**optimizers, weight_decay=1e-3, clip_norm=1.0, **job["compile"])
     for trainer in model.pretraining_phases().values():
         trainer.fit(devices.distribute(strategy, data), steps_per_epoch=4, verbose=0)
+    if isinstance(model, StoredTeacherMethod):
+        model.store_predictions([make_pool()])
     history = model.fit(devices.distribute(strategy, data), steps_per_epoch=steps, verbose=0)
     return model.get_weights(), {name: values[-1] for name, values in history.history.items()}
 

@@ -87,7 +87,9 @@ def pair(
         - `num_unlabeled`: int, unlabeled images, None if they are a tf.data.Dataset;
         - `class_counts`: integers, labels of each class; not if they are a tf.data.Dataset;
         - `num_classes`: int, None if that is not given and the labeled ones are a tf.data.Dataset;
-        - `image_shape`: (height, width, channels).
+        - `image_shape`: (height, width, channels);
+        - `pool`: (images, index) of all unlabeled images once, without augmentation, as
+          `pipeline.whole_pool` gives them; None if they are a tf.data.Dataset.
 
     Raises:
       ConfigError: arrays of a wrong type, rank or range, shapes that differ, a pool smaller than a
@@ -130,6 +132,7 @@ def pair(
         data.class_counts = np.bincount(train.labels, minlength=num_classes or 0)
         num_classes = len(data.class_counts) if num_classes is None else num_classes
     data.num_unlabeled, data.num_classes, data.image_shape = pool.size, num_classes, train.shape
+    data.pool = None if pool.size is None else pipeline.whole_pool(pool)
     return data
 
 

@@ -188,6 +188,25 @@ def training_batches(
     return data.prefetch(2).with_options(options)
 
 
+def whole_pool(unlabeled: Pool, batch: int = 512) -> tf.data.Dataset:
+    """All unlabeled images, as they are, each at least once.
+
+    Args:
+      unlabeled: the pool, whose images have positions.
+      batch: images a batch, at most; the last one wraps to images that were there.
+
+    Returns:
+      tf.data.Dataset of (images uint8 [n, H, W, C], index int64 [n]), from 0 to `pool_size` - 1.
+
+    Raises:
+      ConfigError: the images have no positions.
+    """
+    count = pool_size(unlabeled)
+    batch = min(batch, count)
+    read = unlabeled.batches(batch, seed=0, stream=UNLABELED, start=0, rows=(0, batch))
+    return read.take(-(-count // batch)).map(lambda images, label, index: (images, index))
+
+
 def evaluation_batches(images: Images, batch: int = 512, padded: bool = False) -> tf.data.Dataset:
     """All images once, in order.
 

@@ -20,8 +20,8 @@ class Estimator:
     """Abstract: one way from the student's step to the teacher's loss.
 
     Args:
-      method: methods.MetaPseudoLabels, which holds the baseline of the feedback, and its count, as
-        variables, and logs.
+      method: engine.feedback_method.FeedbackMethod, which holds the baseline of the feedback, and
+        its count, as variables, and logs.
 
     Attributes:
       differentiates_step: whether the student's optimizer step is differentiated: it must be SGD.
@@ -78,6 +78,17 @@ class Estimator:
           logits: floating [U, K], those that were given to `label`.
         """
         raise NotImplementedError
+
+    def loss(self, step: StudentStep, credit: tf.Tensor, logits: tf.Tensor) -> tf.Tensor | float:
+        """feedback_weight * scale * term, a scalar; 0.0 without feedback.
+
+        Args:
+          step: the student's, which is held constant.
+          credit: what it was worth, held constant.
+          logits: floating [U, K], those that were given to `label`.
+        """
+        term = self.term(credit, step.pseudo_label, logits)
+        return self.method.config.feedback_weight * self.scale(step) * term
 
     def scale(self, step: StudentStep) -> tf.Tensor | float:
         """What the term is multiplied by: 1, or what makes it that of a step of rate 1.

@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from mpl_tf.engine.forward import to_float32
 from mpl_tf.engine.label_training import LabelTraining
+from mpl_tf.engine.method import Method
 from mpl_tf.engine.student import StudentMethod
 from mpl_tf.engine.trainer import Trainer
 from mpl_tf.engine.update import check_two_optimizers, get_optimizer
@@ -92,15 +93,7 @@ class FixedTeacherMethod(StudentMethod):
     def pretraining_phases(self) -> dict[str, Trainer]:
         if self.teacher_optimizer is None:
             return {**self.earlier_rounds()}
-        training = LabelTraining(
-            self.first_teacher,
-            "teacher",
-            label_smoothing=self.config.label_smoothing,
-            class_weight=self.config.class_weight,
-            logit_adjustment=self.config.logit_adjustment,
-            strategy=self.distribute_strategy,
-        )
-        training.compile(self.teacher_optimizer, **self.compile_arguments())
+        training = teacher_training(self, self.first_teacher, self.teacher_optimizer)
         return {"teacher": training, **self.earlier_rounds()}
 
     def pretrain(
@@ -155,6 +148,26 @@ class FixedTeacherMethod(StudentMethod):
     def teacher_probs(self, images: tf.Tensor) -> tf.Tensor:
         """The teacher's distributions [U, K], without noise: no dropout, moving statistics."""
         return tf.nn.softmax(to_float32(self.forward.evaluated(self.teacher, images)))
+
+
+def teacher_training(method: Method, teacher: keras.Model, optimizer: Any) -> LabelTraining:
+    """The compiled trainer of a teacher that learns the labels before its student begins.
+
+    Args:
+      method: compiled, whose losses on labels and whose arguments of `compile` it has.
+      teacher: of logits.
+      optimizer: what `keras.optimizers.get` takes.
+    """
+    training = LabelTraining(
+        teacher,
+        "teacher",
+        label_smoothing=method.config.label_smoothing,
+        class_weight=method.config.class_weight,
+        logit_adjustment=method.config.logit_adjustment,
+        strategy=method.distribute_strategy,
+    )
+    training.compile(optimizer, **method.compile_arguments())
+    return training
 
 
 def _count(variable):

@@ -100,8 +100,22 @@ class Steps(keras.Model):
 
             if self.jit_compile and not self.forward.compiled and not self.run_eagerly:
                 step = tf.function(step, jit_compile=True, autograph=False)
-            self.train_function = self._function(step, self._train_logs, self.steps_per_execution)
+
+            def step_of(batch):
+                step(self.completed(batch))
+
+            self.train_function = self._function(
+                step_of, self._train_logs, self.steps_per_execution
+            )
         return self.train_function
+
+    def completed(self, batch: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        """A batch with what steps read beside it, and XLA cannot; itself unless a trainer says so.
+
+        Args:
+          batch: of a replica, as the data has it.
+        """
+        return batch
 
     def make_test_function(self, force: bool = False) -> Any:
         if self.test_function is None or force:

@@ -18,7 +18,7 @@ class StudentStep:
     step differ in the weights only, and leave no trace in the student.
 
     Attributes:
-      method: methods.MetaPseudoLabels, whose student has stepped.
+      method: engine.feedback_method.FeedbackMethod, whose student has stepped.
       lesson: the gradient of the step, which can be differentiated by the pseudo labels.
       pseudo_label: floating [U, K].
       reduced: the gradient, averaged over replicas and with the L2 term, before clipping.

@@ -61,6 +61,12 @@ class Updates(Steps):
         self._frozen_checks[name] = lambda: check_trainable(network, paths, name)
         return prepared
 
+    @property
+    def own_optimizers(self) -> dict[str, keras.optimizers.Optimizer]:
+        """Attribute -> optimizer, of those that this trainer's steps move weights by."""
+        optimizers = keras.optimizers.Optimizer
+        return {name: v for name, v in vars(self).items() if isinstance(v, optimizers)}
+
     def check_frozen(self) -> None:
         """Raises ValueError if other weights are trainable than when optimizers were made."""
         for check in self._frozen_checks.values():

@@ -20,6 +20,7 @@ from mpl_tf.methods.noisy_student import NoisyStudent
 from mpl_tf.methods.pcl import PCL
 from mpl_tf.methods.pirl import PIRL
 from mpl_tf.methods.pseudo_label import PseudoLabel
+from mpl_tf.methods.reduced_mpl import ReducedMPL
 from mpl_tf.methods.remixmatch import ReMixMatch
 from mpl_tf.methods.simclr import SimCLR
 from mpl_tf.methods.softmatch import SoftMatch
@@ -47,6 +48,7 @@ METHODS: dict[str, type[Method]] = {
     "pcl": PCL,
     "pirl": PIRL,
     "pseudo_label": PseudoLabel,
+    "reduced_mpl": ReducedMPL,
     "remixmatch": ReMixMatch,
     "simclr": SimCLR,
     "softmatch": SoftMatch,

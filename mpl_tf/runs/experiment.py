@@ -16,9 +16,10 @@ from mpl_tf.data.dataset import Images
 from mpl_tf.data.options import DataConfig
 from mpl_tf.engine import devices
 from mpl_tf.engine.method import Method
+from mpl_tf.engine.stored_teacher import StoredTeacherMethod
 from mpl_tf.features import batches as feature_batches
 from mpl_tf.features.batches import CachedView
-from mpl_tf.features.tables import Features
+from mpl_tf.features.tables import Features, with_positions
 from mpl_tf.features.views import STRONG, WEAK
 from mpl_tf.networks import parts
 from mpl_tf.options import ConfigError
@@ -70,7 +71,9 @@ class Experiment:
     def requests(self) -> list[tuple[str, Images]]:
         """(name of the views, the images) of all cached features that the run reads."""
         is_probed = self.config.network.head_init == "probe"
-        plain = self.split.images_for_training() if is_probed else ()
+        plain = list(self.split.images_for_training()) if is_probed else []
+        if isinstance(self.method, StoredTeacherMethod):
+            plain.append(with_positions(self.split.unlabeled))
         return cached.requests(self.split, self.method.unlabeled_views, plain)
 
     def seen(self, images: Images) -> Images:
@@ -122,6 +125,13 @@ class Experiment:
         labels, classes = labeled.labels, len(self.split.class_names)
         batches.class_counts = np.bincount(labels, minlength=classes)
         return batches
+
+    def pool(self) -> tf.data.Dataset:
+        """(images, index) of all unlabeled images, as `pipeline.whole_pool`; or their features."""
+        unlabeled = self.split.unlabeled
+        if self.features is not None:
+            unlabeled = feature_batches.plain(self.features, with_positions(unlabeled))
+        return pipeline.whole_pool(unlabeled)
 
     def _drawn(self, labeled: Images) -> Images:
         """Labeled images as often as batches have them."""

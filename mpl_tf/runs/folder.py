@@ -26,6 +26,7 @@ from mpl_tf.options import ConfigError
 CONFIG, FLAGS, SPLIT, IMAGES = "config.json", "run.flags", "split.json", "images.npz"
 FEATURES = "features.json"
 VIEWS, PRETRAIN_VIEWS = "views.png", "pretrain_views.png"
+PREDICTIONS = "predictions.npy"
 METRICS, SHARES = "metrics.csv", "pseudo_labels.csv"
 TENSORBOARD, CHECKPOINTS, EXPORT = "tensorboard", "checkpoints", "export"
 RESULTS, REPORT = "results.json", "report.png"
@@ -49,6 +50,7 @@ ARTIFACTS = (
     SHARES,
     TENSORBOARD,
     CHECKPOINTS,
+    PREDICTIONS,
     RESULTS,
     REPORT,
     ENCODER,

@@ -13,8 +13,18 @@ from mpl_tf.console import log
 from mpl_tf.data import pipeline
 from mpl_tf.engine import devices
 from mpl_tf.engine.self_supervised import SelfSupervisedMethod
+from mpl_tf.engine.stored_teacher import StoredTeacherMethod
 from mpl_tf.engine.trainer import Trainer
-from mpl_tf.runs import callbacks, collapse, encoders, folder, head_start, metrics_log, progress
+from mpl_tf.runs import (
+    callbacks,
+    collapse,
+    encoders,
+    folder,
+    head_start,
+    metrics_log,
+    progress,
+    stored_predictions,
+)
 from mpl_tf.runs.building import finetuning_phase
 from mpl_tf.runs.checkpoint import Checkpoints
 from mpl_tf.runs.experiment import Experiment
@@ -41,9 +51,15 @@ def fit(experiment: Experiment) -> tuple[str | None, float | None]:
             resumed.append(run_phase(first, first.method, folder.PRETRAIN, total, metrics))
             encoders.hand_over(first.method, method)
             encoders.keep(first)
-        for phase, trainer in trainers.items():
+        while trainers:
+            phase = next(iter(trainers))
+            if phase == folder.TRAIN and isinstance(method, StoredTeacherMethod):
+                stored_predictions.prepare(experiment, method)
             timed = [timer] if phase == folder.TRAIN else []
-            resumed.append(run_phase(experiment, trainer, phase, run.steps, metrics, timed))
+            # Of what comes before nothing is held: its networks may be let go of.
+            resumed.append(
+                run_phase(experiment, trainers.pop(phase), phase, run.steps, metrics, timed)
+            )
         if run.finetune_steps:
             tuning = finetuning_phase(experiment.config, method)
             steps = run.finetune_steps

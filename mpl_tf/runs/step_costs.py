@@ -97,6 +97,11 @@ def traced(
         count = run.labeled_batch if view == "labeled" else unlabeled
         images = tf.TensorSpec([count, *image_shape], tf.uint8)
         batch[view] = tf.TensorSpec([count], tf.int64) if view == "index" else images
+    # What is read beside the data comes with the batch, too.
+    completed = tf.function(method.completed, autograph=False).get_concrete_function(batch)
+    batch = {
+        name: tf.TensorSpec(t.shape, t.dtype) for name, t in completed.structured_outputs.items()
+    }
     function = tf.function(method.train_step, autograph=False).get_concrete_function(batch)
     graph, keep = function.graph, frozenset([stand_in.OPERATION])
     return method, batch, program(graph, graph.outputs, rows=None, keep=keep)
@@ -108,7 +113,7 @@ def _stand_in(settings, num_classes, image_shape, role, replicas=1):
 
 def sizes_of_variables(method: Method) -> list[tuple[int, int]]:
     """(values, bytes of one) of the variables of a method and of its optimizers, each once."""
-    optimizers = [getattr(method, name) for name in method.optimizers]
+    optimizers = method.own_optimizers.values()
     variables = {id(v): v for owner in (method, *optimizers) for v in owner.variables}.values()
     return [(v.shape.num_elements(), tf.as_dtype(v.dtype).size) for v in variables]
 

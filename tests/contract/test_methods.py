@@ -4,21 +4,32 @@ A method is built and traced once, which is what takes time; fixtures train it f
 keep what the tests ask about.
 """
 
+import pathlib
+
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from mpl_tf import config, data
+from mpl_tf.engine.feedback_method import FeedbackMethod
 from mpl_tf.engine.fixed_teacher import FixedTeacherMethod
-from mpl_tf.engine.method import Method
 from mpl_tf.engine.self_supervised import MomentumMethod, SelfSupervisedMethod
+from mpl_tf.engine.stored_teacher import StoredTeacherMethod
 from mpl_tf.engine.student import StudentMethod
 from mpl_tf.methods import METHODS
 from mpl_tf.runs import experiment as experiments
+from mpl_tf.runs import stored_predictions
 from mpl_tf.runs.checkpoint import Checkpoints
 
-ABSTRACT = (Method, StudentMethod, FixedTeacherMethod, SelfSupervisedMethod, MomentumMethod)
+ABSTRACT = (
+    StudentMethod,
+    FixedTeacherMethod,
+    FeedbackMethod,
+    StoredTeacherMethod,
+    SelfSupervisedMethod,
+    MomentumMethod,
+)
 STEPS = 200
 # A rate at which a small network learns in so few steps, whatever the method's own is.
 SETTINGS = {
@@ -33,15 +44,21 @@ SETTINGS = {
 
 
 @pytest.fixture(scope="module")
-def build(contract):
-    """build(method, **settings): an experiment.Experiment of a method, untrained."""
+def build(contract, tmp_path_factory):
+    """build(method, **settings): an experiment.Experiment of a method, untrained.
+
+    All of a method have one folder.
+    """
+    folders = tmp_path_factory.mktemp("runs")
     source = data.find("digits", "").load(config.make(SETTINGS).data)
 
     def make(method, **more):
         settings = {**SETTINGS, **contract(method)["digits"], **more}
         settings = {k: v for k, v in settings.items() if config.applies(k, method)}
         settings = config.make({**settings, "method": method})
-        return experiments.build(settings, experiments.make_split(settings, source), "")
+        return experiments.build(
+            settings, experiments.make_split(settings, source), str(folders / method)
+        )
 
     return make
 
@@ -52,6 +69,9 @@ def fit(experiment, steps, start=0):
         for phase, trainer in experiment.method.pretraining_phases().items():
             batches = experiment.batches(phase, 0, trainer.unlabeled_views)
             trainer.fit(batches, steps_per_epoch=STEPS // 2, verbose=0)
+    if isinstance(experiment.method, StoredTeacherMethod):
+        pathlib.Path(experiment.path).mkdir(exist_ok=True)
+        stored_predictions.prepare(experiment, experiment.method)
     batches = experiment.batches("train", start)
     history = experiment.method.fit(batches, steps_per_epoch=steps, verbose=0)
     return {name: values[-1] for name, values in history.history.items()}
@@ -66,7 +86,7 @@ def accuracy(experiment):
 
 def state(method):
     """Every number that a method holds: weights, optimizers, counters, random states."""
-    optimizers = [getattr(method, name) for name in method.optimizers]
+    optimizers = method.own_optimizers.values()
     variables = [*method.variables, *(v for o in optimizers for v in o.variables)]
     windows = {id(v) for metric in method.metrics for v in metric.variables}
     return {v.path + str(i): np.array(v) for i, v in enumerate(variables) if id(v) not in windows}

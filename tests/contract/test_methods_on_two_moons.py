@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 from sklearn import datasets
 
-from mpl_tf.engine.method import Method
+from mpl_tf.engine.stored_teacher import StoredTeacherMethod
 from mpl_tf.methods import METHODS
 
 pytestmark = pytest.mark.usefixtures("optimized_graphs")
@@ -71,9 +71,7 @@ def accuracy(name, sets, **hyperparameters):
     """
     method = compiled(name, **hyperparameters)
     engines = [*method.pretraining_phases().values(), method]
-    trained = [e for e in engines if isinstance(e, Method)]
-    optimizers = [getattr(each, name) for each in trained for name in each.optimizers]
-    owners = [*engines, *filter(None, optimizers)]
+    owners = [*engines, *(o for each in engines for o in each.own_optimizers.values())]
     variables = list({id(v): v for owner in owners for v in owner.variables}.values())
     start = [np.array(v) for v in variables]
     shares = []
@@ -81,6 +79,9 @@ def accuracy(name, sets, **hyperparameters):
         for variable, value in zip(variables, start, strict=True):
             variable.assign(value)
         for engine in engines:
+            if isinstance(engine, StoredTeacherMethod):
+                pool = [(points, np.arange(POINTS))]
+                engine.store_predictions(pool, teacher=engines[0].network)
             engine.fit(batches, steps_per_epoch=STEPS, verbose=0)
         probs = method.predict(points, verbose=0)
         shares.append(np.mean(np.argmax(probs, axis=-1) == label))

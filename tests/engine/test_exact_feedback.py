@@ -12,9 +12,11 @@ import pytest
 import tensorflow as tf
 
 import mpl_tf
+from mpl_tf.engine.pool_predictions import ArrayPredictions
 from mpl_tf.networks import parts
 
 B, U, K = 4, 6, 3
+PREDICTIONS = np.random.default_rng(5).dirichlet(np.ones(K), 9).astype(np.float16)
 ONLY_FEEDBACK = {"supervised_weight": 0.0, "uda_weight": 0.0}
 
 
@@ -45,20 +47,26 @@ def oracle(
     """grad_T L_l(theta_S'(theta_T)) for the coming step of `model`, whose state it leaves alone.
 
     `weights` [B] are those of the labels in L_l, `offsets` [K] those of its logits. `rate` is a
-    number, or one for each variable.
+    number, or one for each variable. Of Reduced MPL the teacher is its small network.
     """
-    teacher, student = model.teacher, model.student
+    teacher, student = teacher_of(model), model.student
     teacher_weights, student_weights = (values(n.trainable_variables) for n in (teacher, student))
     velocity = [tf.zeros_like(w) for w in student_weights]
     if momentum:
         velocity = values(model.student_optimizer.variables)[2:]  # after iterations and rate
     with tf.GradientTape() as outer:
         outer.watch(teacher_weights)
-        views = ["weak", "strong"] if label_view == "weak" else ["strong"]
-        images = tf.concat([batch["labeled"], *(batch[view] for view in views)], 0)
-        state = values(teacher.non_trainable_variables)
-        logits, _ = teacher.stateless_call(teacher_weights, state, images, training=True)
-        q = tf.nn.softmax(logits / label_temperature)[B : B + U]
+        if teacher is model.teacher:
+            views = ["weak", "strong"] if label_view == "weak" else ["strong"]
+            images = tf.concat([batch["labeled"], *(batch[view] for view in views)], 0)
+            state = values(teacher.non_trainable_variables)
+            logits, _ = teacher.stateless_call(teacher_weights, state, images, training=True)
+            q = tf.nn.softmax(logits / label_temperature)[B : B + U]
+        else:
+            stored = tf.constant(PREDICTIONS[batch["index"]], tf.float64)
+            shift, _ = teacher.stateless_call(teacher_weights, [], stored)
+            q = stored * tf.exp(shift)
+            q /= tf.reduce_sum(q, axis=-1, keepdims=True)
         q = (1 - smoothing) * q + smoothing / K
         with tf.GradientTape() as inner:
             inner.watch(student_weights)
@@ -90,6 +98,11 @@ def oracle(
     return outer.gradient(labeled_loss, teacher_weights)
 
 
+def teacher_of(model):
+    """The network whose gradient is the feedback's."""
+    return getattr(model, "adjuster", model.teacher)
+
+
 def flat(tensors):
     return np.concatenate([np.ravel(t) for t in tensors])
 
@@ -104,11 +117,12 @@ def relative_error(a, b):
 
 def change_of_teacher(model, batch):
     """(teacher before - after) of one step: its gradient, for a teacher rate of 1."""
-    before = values(model.teacher.trainable_variables)
+    teacher = teacher_of(model).trainable_variables
+    before = values(teacher)
     data = tf.data.Dataset.from_tensors(batch).repeat()
     data.class_counts = np.bincount(batch["label"], minlength=K)
     model.fit(data, steps_per_epoch=1, verbose=0)
-    return flat([b - a for b, a in zip(before, model.teacher.trainable_variables, strict=True)])
+    return flat([b - a for b, a in zip(before, teacher, strict=True)])
 
 
 def make(teacher, student, form="exact", rate=0.125, momentum=0.0, nesterov=False, **kwargs):
@@ -153,6 +167,31 @@ def test_exact_is_the_second_order_gradient_with_options(options, convolutional,
     for _ in range(3):
         batch = random_batch((6, 6, 1), rng)
         expected = flat(oracle(model, batch, smoothing=0.1, **options, **NESTEROV))
+        assert relative_error(change_of_teacher(model, batch), expected) < 1e-6
+
+
+@pytest.mark.parametrize("options", [{}, {"student_supervised_weight": 0.7}], ids=["", "labels"])
+@pytest.mark.parametrize("sgd", [SGD, HEAVY_BALL, NESTEROV], ids=["sgd", "heavy", "nesterov"])
+def test_exact_is_the_second_order_gradient_of_a_small_teacher(
+    sgd, options, convolutional, random_batch, rng
+):
+    """Reduced MPL: the small network's gradient, by stored predictions, four steps."""
+    networks = convolutional(1), convolutional(2)
+    small = {"adjuster_layers": 2, "adjuster_units": 5, "num_unlabeled": 9}
+    model = mpl_tf.ReducedMPL(*networks, label_smoothing=0.1, **small, **options)
+    model.compile(
+        student_optimizer=keras.optimizers.SGD(sgd["rate"], sgd["momentum"], sgd["nesterov"]),
+        teacher_optimizer=None,
+    )
+    model.adjuster_optimizer = model.own_optimizer(
+        keras.optimizers.SGD(1.0), model.adjuster, "adjuster_optimizer"
+    )
+    start = [rng.normal(size=w.shape) / 3 for w in model.adjuster.get_weights()]
+    model.adjuster.set_weights(start)
+    model.take_predictions(ArrayPredictions(PREDICTIONS))
+    for _ in range(4):
+        batch = random_batch((6, 6, 1)) | {"index": rng.permutation(9)[:U]}
+        expected = flat(oracle(model, batch, smoothing=0.1, **options, **sgd))
         assert relative_error(change_of_teacher(model, batch), expected) < 1e-6
 
 

@@ -6,6 +6,7 @@ import pytest
 
 import mpl_tf
 from mpl_tf.engine.logit_adjustment import LogitAdjustment
+from mpl_tf.engine.stored_teacher import StoredTeacherMethod
 from mpl_tf.engine.user_networks import copy_network
 from mpl_tf.options import ConfigError
 
@@ -31,6 +32,8 @@ def trained(name, batch, endless, linear, counts, strength):
     data = data_of(batch, endless, counts)
     for phase in method.pretraining_phases().values():
         phase.fit(data, steps_per_epoch=2, verbose=0)
+    if isinstance(method, StoredTeacherMethod):
+        method.store_predictions([(batch["weak"], batch["index"])])
     method.fit(data, steps_per_epoch=2, verbose=0)
     method.finetune(data, steps=2, optimizer=keras.optimizers.SGD(0.5), verbose=0)
     networks = {**method.networks, "finetuned": method.finetuned}

@@ -111,7 +111,7 @@ def test_what_a_run_writes_has_these_names():
         *("config.json", "run.flags", "split.json", "images.npz", "views.png", "metrics.csv"),
         *("pseudo_labels.csv", "tensorboard", "checkpoints", "export", "results.json"),
         *("report.png", "features.json", "encoder.keras", "neighbours.png"),
-        "pretrain_views.png",
+        *("pretrain_views.png", "predictions.npy"),
     }
 
 

@@ -61,6 +61,21 @@ def test_passes_and_what_they_multiply(passes, method, options, expected, again)
     assert step.passes_wait == (method != "vat")
 
 
+def test_reduced_mpl_has_one_large_network_in_a_step(passes):
+    """Its passes are the student's in `mpl`; the small network is 10-128-128-10 on 24 rows."""
+    step, both = costs(passes, "reduced_mpl"), costs(passes, "mpl")
+    assert step.passes == {key: n for key, n in both.passes.items() if key[0] == "student"}
+    (first, second, last), each = (10 * 128, 128 * 128, 128 * 10), passes["student"]
+    small = 24 * (3 * (second + last) + 2 * first)  # the labels that come in need no gradient
+    parts = zip((32, 32, 24), each.by_weights_twice.operations, strict=True)
+    large = sum(n * o.multiply_adds.of(1) for n, part in parts for o in part)
+    assert step.multiply_adds == large + small
+    own = 4 * (first + second + last + 128 + 128 + 10)  # and its momentum
+    assert step.variables == pytest.approx(
+        both.variables - 2 * 4 * each.trainable - 4 * each.other + 2 * own, abs=100
+    )
+
+
 STEPS = [
     ("supervised", {}),
     ("supervised", {"accumulate_steps": 2}),
