@@ -20,8 +20,9 @@ pytestmark = pytest.mark.usefixtures("no_pictures")
 
 
 def test_everything_is_there(finished, smoke):
-    of_encoders = {folder.ENCODER, folder.NEIGHBOURS, folder.PRETRAIN_VIEWS}
-    written = {*folder.ARTIFACTS, folder.LOCK} - {folder.FEATURES} - of_encoders  # no more, no less
+    of_others = {folder.ENCODER, folder.NEIGHBOURS, folder.PRETRAIN_VIEWS}
+    of_others |= {folder.FEATURES, folder.PREDICTIONS}
+    written = {*folder.ARTIFACTS, folder.LOCK} - of_others  # no more, no less
     assert set(os.listdir(finished)) == written
     results = smoke.results(finished)
     assert {k: results[k] for k in ("dataset", "method", "feedback", "seed", "steps")} == {

@@ -5,7 +5,6 @@ import concurrent.futures
 import multiprocessing
 import os
 import pathlib
-import resource
 import struct
 import sys
 import tempfile
@@ -144,5 +143,7 @@ def _memory(entry):
         lines = pathlib.Path("/proc/self/status").read_text(encoding="ascii").splitlines()
         (line,) = (line for line in lines if line.startswith(entry))
         return int(line.split()[1]) / 2**10
+    import resource  # not on Windows
+
     unit = 2**20 if sys.platform == "darwin" else 2**10
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
