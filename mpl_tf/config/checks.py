@@ -4,6 +4,7 @@ import numpy as np
 
 from mpl_tf.config.config import Config
 from mpl_tf.config.fit import COUNTED_IN_GROUPS
+from mpl_tf.data import service
 from mpl_tf.data.dataset import Source
 from mpl_tf.data.pairing import give_way
 from mpl_tf.methods import METHODS
@@ -64,6 +65,8 @@ def check_compute(config: Config) -> None:
         raise ConfigError("jit_compile and deterministic exclude each other: Keras leaves XLA out.")
     if compute.stages > 1:
         _check_stages(config)
+    if compute.data_service:
+        _check_data_service(config)
     group = compute.steps_per_execution
     numbers = {name: getattr(run, name) for name in COUNTED_IN_GROUPS}
     odd = [f"{name}={number}" for name, number in numbers.items() if number % group]
@@ -90,6 +93,26 @@ def _check_stages(config: Config) -> None:
         raise ConfigError(
             f"{divided} has nothing to divide: heads on cached features are small. Leave stages "
             "out, or take --features=off."
+        )
+
+
+def _check_data_service(config: Config) -> None:
+    """Raises ConfigError if a service cannot make the batches of a run."""
+    service.check_address("data_service", config.compute.data_service)
+    if config.run.deterministic:
+        raise ConfigError(
+            "data_service and deterministic exclude each other: batches of a service come in the "
+            "order in which its workers make them. Leave one of them out."
+        )
+    if config.is_cached:
+        raise ConfigError(
+            "data_service makes batches of images, and cached features are read by Python in this "
+            "process alone. Leave data_service out, or take --features=off."
+        )
+    if config.data.strong == "keras_cv":
+        raise ConfigError(
+            "data_service makes views by TensorFlow's operations alone, and strong=keras_cv has "
+            "layers of this process. Take another strong view, such as randaugment."
         )
 
 
@@ -139,6 +162,8 @@ def check_data(config: Config, source: Source) -> None:
             "deliver=best chooses on validation images, and there are none: set num_validation, or "
             "leave deliver out."
         )
+    if config.compute.data_service:
+        service.check_sources((source.train, source.unlabeled))
     if METHODS[run.method].unlabeled_views:
         _check_pool(config, source, num_train, num_labeled)
 

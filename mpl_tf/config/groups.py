@@ -92,7 +92,10 @@ class RunConfig:
 
 @dataclasses.dataclass(frozen=True)
 class ComputeConfig:
-    """On what a run is computed, and how; batches and steps mean the same everywhere."""
+    """On what a run is computed, and how; batches and steps mean the same everywhere.
+
+    Only with `data_service` batches come in no certain order.
+    """
 
     strategy: str = option(
         "auto",
@@ -137,6 +140,12 @@ class ComputeConfig:
         "split. Microbatches flow through them: take accumulate_steps of at least 4 * stages.",
         low=1,
         high=1024,
+    )
+    data_service: str = option(
+        "",
+        "HOST:PORT of the dispatcher of tf.data's service (tools/data_service.py), whose workers "
+        "read, decode and augment in place of this machine. Batches come as they are ready: which "
+        "one a step has is no function of (seed, step) then.",
     )
 
 

@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from mpl_tf.augment.draws import Draws
 from mpl_tf.augment.policies import Policy, of_view
+from mpl_tf.data import service
 from mpl_tf.data.dataset import Images, Pool
 from mpl_tf.formulas import random
 from mpl_tf.options import ConfigError
@@ -118,6 +119,7 @@ def training_batches(
     seed: int,
     start: int = 0,
     shard: tuple[int, int] = (0, 1),
+    data_service: str = "",
 ) -> tf.data.Dataset:
     """The endless training data of a method.
 
@@ -135,6 +137,8 @@ def training_batches(
       start: the step to start at.
       shard: (index, count): which part of every global batch to give; batches must divide by
         `count`. All shards together give what one gives, whatever `count` is.
+      data_service: HOST:PORT of a service that makes the batches, each that of its step, but in no
+        certain order; "" has this process make them. See `service.in_blocks`.
 
     Returns:
       tf.data.Dataset of dicts: `labeled` uint8 [B,H,W,C], `label` int64 [B], and the views, uint8
@@ -146,32 +150,17 @@ def training_batches(
       ValueError: a batch does not divide by the number of shards.
       ConfigError: a view is unknown, or is the "index" of a pool without positions.
     """
-    index, count = shard
+    _, count = shard
     check_views(views, unlabeled)
     for name, batch in (("labeled_batch", labeled_batch), ("unlabeled_batch", unlabeled_batch)):
         if batch % count:
             raise ValueError(f"{name} must be a multiple of {count} shards; received {batch}.")
 
-    def read(pool, batch, stream):
-        rows = (index * (batch // count), batch // count)
-        return pool.batches(batch, seed=seed, stream=stream, start=start, rows=rows)
-
-    parts = [
-        tf.data.Dataset.range(start, tf.int64.max),
-        read(labeled, labeled_batch, LABELED),
-    ]
-    if views:
-        parts.append(read(unlabeled, unlabeled_batch, UNLABELED))
-    has_hidden_labels = bool(views) and unlabeled.has_hidden_labels
-
-    def load(step, labeled_part, unlabeled_part=None):
-        if unlabeled_part is not None and not has_hidden_labels:
-            images, _, position = unlabeled_part
-            unlabeled_part = images, None, position
-        return make_batch(
-            step,
-            labeled_part,
-            unlabeled_part,
+    def from_step(first):
+        return _batches(
+            labeled,
+            unlabeled,
+            first,
             shape=labeled.shape,
             labeled_batch=labeled_batch,
             unlabeled_batch=unlabeled_batch,
@@ -181,6 +170,33 @@ def training_batches(
             seed=seed,
             shard=shard,
         )
+
+    if data_service:
+        return service.in_blocks(from_step, start, data_service)
+    return from_step(start)
+
+
+def _batches(labeled, unlabeled, start, **how):
+    """The batches from step `start` on, an integer or a scalar tensor; `how`: for `make_batch`."""
+    (index, count), views = how["shard"], how["views"]
+
+    def read(pool, batch, stream):
+        rows = (index * (batch // count), batch // count)
+        return pool.batches(batch, seed=how["seed"], stream=stream, start=start, rows=rows)
+
+    parts = [
+        tf.data.Dataset.range(start, tf.int64.max),
+        read(labeled, how["labeled_batch"], LABELED),
+    ]
+    if views:
+        parts.append(read(unlabeled, how["unlabeled_batch"], UNLABELED))
+    has_hidden_labels = bool(views) and unlabeled.has_hidden_labels
+
+    def load(step, labeled_part, unlabeled_part=None):
+        if unlabeled_part is not None and not has_hidden_labels:
+            images, _, position = unlabeled_part
+            unlabeled_part = images, None, position
+        return make_batch(step, labeled_part, unlabeled_part, **how)
 
     options = tf.data.Options()
     options.deterministic = True

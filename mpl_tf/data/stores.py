@@ -54,6 +54,11 @@ class ArrayStore:
         height, width, channels = self._images.shape[1:]
         self.shape: tuple[int, int, int] = (height, width, channels)
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all images."""
+        return int(np.prod(self._images.shape))
+
     def digests(self, positions: np.ndarray) -> np.ndarray:
         """uint64 [n], of the images at `positions` [n]."""
         if self._digests is None:

@@ -118,6 +118,7 @@ class Experiment:
                 seed=derived_seed(run.seed, phase),
                 start=start,
                 shard=index_and_count,
+                data_service=self.config.compute.data_service,
             )
 
         batches = devices.distribute(self.method.distribute_strategy, shard)

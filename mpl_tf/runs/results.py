@@ -216,6 +216,11 @@ def announce(experiment: Experiment, explicit: Mapping[str, Any] | None = None) 
         )
     if method.unlabeled_views and split.unlabeled.has_hidden_labels:
         log.info("Hidden labels of unlabeled images: for pseudo_label_accuracy in the log alone")
+    if address := experiment.config.compute.data_service:
+        log.info(
+            f"Batches come from the data service at {address}, in the order in which its workers "
+            "make them: which one a step has is no function of (seed, step)"
+        )
     method.warn_of_shortfall(run.steps, run.labeled_batch * run.unlabeled_ratio)
     log.info(f"Run folder: {experiment.path}")
 

@@ -14,7 +14,7 @@ import tensorflow as tf
 from mpl_tf import config, data, files
 from mpl_tf.config import flags, places
 from mpl_tf.console import log
-from mpl_tf.data import contents, duplicates, splits
+from mpl_tf.data import contents, duplicates, service, splits
 from mpl_tf.data.dataset import Dataset, Images, Source
 from mpl_tf.engine import devices
 from mpl_tf.images.parts import check_outside
@@ -88,6 +88,8 @@ def train_and_evaluate(
         compute.strategy, compute.replicas, workers, worker_index, compute.stages
     )
     config.check_replicas(settings, strategy.num_replicas_in_sync)
+    if compute.data_service:
+        service.check_answers(compute.data_service)
     if source is None:
         source = _load(settings, path)
     if unsettled and source.skipped:

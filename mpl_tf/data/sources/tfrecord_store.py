@@ -176,13 +176,14 @@ class Stream:
           tf.data.Dataset of (image, number), each [rows]: string, encoded; int64, counting through
           the files in order.
         """
-        epoch, before = divmod(start * batch, self._size)
+        records_before = tf.cast(start, tf.int64) * batch
+        epoch, before = records_before // self._size, records_before % self._size
         with tf.device("CPU"):
+            edges = tf.constant(self._edges)
             counts = tf.gather(self._counts, self._order(random.key(seed, stream, epoch)))
-        begins = np.concatenate([[0], np.cumsum(counts)])[self._edges]  # records before a window
-        window = np.searchsorted(begins, before, side="right") - 1  # int64, as `e` and `w` below
-        skipped = before - begins[window]
-        edges = tf.constant(self._edges)
+            begins = tf.gather(tf.concat([[0], tf.cumsum(counts)], 0), edges)  # before a window
+            window = tf.searchsorted(begins, [before], side="right", out_type=tf.int64)[0] - 1
+            skipped = before - begins[window]
 
         def plan(e):
             chunks = self._order(random.key(seed, stream, e))
