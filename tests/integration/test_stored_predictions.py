@@ -1,6 +1,8 @@
 """Stored predictions of a run: where they lie, and runs that stop around them and go on."""
 
+import gc
 import json
+import weakref
 
 import numpy as np
 import pytest
@@ -73,6 +75,31 @@ def test_a_run_stopped_in_every_phase_ends_like_one_that_was_not(
     for name in ("weights_digest", "test_accuracy"):
         assert smoke.results(path)[name] == smoke.results(straight)[name]
     assert smoke.rows(path) == smoke.rows(straight)
+
+
+def test_a_run_lets_go_of_its_teacher_before_the_student_learns(tmp_path, monkeypatch, smoke):
+    """Of the network and of the optimizer's momentum nothing is left when a step is saved."""
+    held, alive = [], []
+    prepare, save = stored_predictions.prepare, checkpoint.Checkpoints.save
+
+    def watched(experiment, method):
+        (training,) = method.pretraining_phases().values()
+        optimizer = training.network_optimizer
+        held.extend(map(weakref.ref, (training.network, training, *optimizer.variables)))
+        del training, optimizer
+        prepare(experiment, method)
+
+    def look(self, step):
+        if held:
+            gc.collect()
+            alive.append([ref() is not None for ref in held])
+        save(self, step)
+
+    monkeypatch.setattr(stored_predictions, "prepare", watched)
+    monkeypatch.setattr(checkpoint.Checkpoints, "save", look)
+    assert smoke.run(tmp_path / "run", method=METHOD) == cli.DONE
+    assert len(held) > 4 and alive
+    assert not any(map(any, alive))
 
 
 def test_they_are_distributions_in_float16_on_the_disk(straight, smoke):
