@@ -9,6 +9,8 @@ import pytest
 import tensorflow as tf
 
 import mpl_tf
+from mpl_tf.data import pipeline
+from mpl_tf.data.arrays import arrays
 from mpl_tf.engine.pool_predictions import ArrayPredictions
 
 # The student sees no label before it is finetuned, and its first teacher learns from nothing else.
@@ -155,7 +157,13 @@ def test_a_stored_zero_gives_finite_labels_and_gradients(make, batch, endless):
 
 @pytest.mark.parametrize(
     "arguments",
-    [{"accumulate_steps": 2}, {"recompute": True}, {"jit_compile": True}, {"run_eagerly": True}],
+    [
+        {"accumulate_steps": 2},
+        {"recompute": True},
+        {"jit_compile": True},
+        {"run_eagerly": True},
+        {"sam_rho": 1e-9},
+    ],
     ids=lambda arguments: next(iter(arguments)),
 )
 def test_however_a_step_is_computed(arguments, make, linear, batch, endless, by_hand):
@@ -252,9 +260,12 @@ def test_predictions_that_are_not_finite_are_refused(images):
         model.store_predictions(data.pool)
 
 
-def test_a_pool_is_all_images_once_around(images):
-    pool = mpl_tf.data.pair((images, np.arange(30) % 3), labeled_batch=3).pool
-    seen = np.concatenate([index for _, index in pool.as_numpy_iterator()])
-    assert sorted(seen) == list(range(30))
+@pytest.mark.parametrize("batch", [1, 7, 15, 30, 99])
+def test_a_pool_is_all_images_as_they_are(batch, images):
+    pool = pipeline.whole_pool(arrays(images, np.arange(30) % 3), batch)
+    seen = []
     for pixels, index in pool.as_numpy_iterator():
+        assert len(index) == min(batch, 30)
         np.testing.assert_array_equal(pixels, images[index])
+        seen += index.tolist()
+    assert set(seen) == set(range(30)) and len(seen) < 30 + batch
