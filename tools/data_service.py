@@ -11,6 +11,7 @@ All of them serve anybody who reaches their ports: keep those inside a network o
 import argparse
 import socket
 import sys
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -49,8 +50,8 @@ def serve(arguments: argparse.Namespace) -> int:
     """Runs a dispatcher or a worker that is parsed; see `main`."""
     server = start(arguments)
     console.say(f"{arguments.role} at port {port_of(server)}")
-    server.join()
-    return cli.DONE
+    while True:  # server.join() would wait where no signal is heard
+        time.sleep(60)
 
 
 def port_of(server: Any) -> int:

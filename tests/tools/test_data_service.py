@@ -1,5 +1,9 @@
 """tools/data_service.py: a dispatcher and a worker, and what is refused."""
 
+import signal
+import subprocess
+import sys
+
 import pytest
 
 from mpl_tf.data import service
@@ -16,6 +20,18 @@ def test_a_dispatcher_and_a_worker_answer(tool):
     worker = tool.start(tool.parse(["worker", f"--dispatcher={address}", "--host=localhost"]))
     service.check_answers(address)
     assert tool.port_of(worker) != tool.port_of(dispatcher)
+
+
+def test_a_signal_ends_it(tool):
+    process = subprocess.Popen(
+        [sys.executable, tool.__file__, "dispatcher"], stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert process.stdout.readline().startswith("dispatcher at port ")
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=60) == 143
+    finally:
+        process.kill()
 
 
 @pytest.mark.parametrize(
