@@ -23,15 +23,14 @@ def test_a_dispatcher_and_a_worker_answer(tool):
 
 
 def test_a_signal_ends_it(tool):
-    process = subprocess.Popen(
-        [sys.executable, tool.__file__, "dispatcher"], stdout=subprocess.PIPE, text=True
-    )
-    try:
-        assert process.stdout.readline().startswith("dispatcher at port ")
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(timeout=60) == 143
-    finally:
-        process.kill()
+    command = [sys.executable, tool.__file__, "dispatcher"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout.readline().startswith("dispatcher at port ")
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(timeout=60) == 143
+        finally:
+            process.kill()
 
 
 @pytest.mark.parametrize(
