@@ -79,4 +79,5 @@ def test_the_rotation_head_is_on_the_features_whatever_casts_the_logits():
     cast = keras.layers.Activation("linear", dtype="float32")(logits)
     method = mpl_tf.ReMixMatch(keras.Model(inputs, cast))
     (head,) = (layer for layer in method.trained.layers if layer.name == "rotation")
-    assert head.kernel.shape == (features.shape[-1], 4)
+    assert head.input_shape == (None, features.shape[-1])
+    assert head.output_shape == (None, 4)

@@ -8,7 +8,9 @@ import tensorflow as tf
 import mpl_tf
 from mpl_tf.augment.draws import Draws
 from mpl_tf.data import pipeline
+from mpl_tf.engine.stored_teacher import StoredTeacherMethod
 from mpl_tf.features import batches, compute
+from mpl_tf.features.tables import with_positions
 from mpl_tf.features.views import CHUNK, PLAIN, STRONG, WEAK
 from mpl_tf.formulas import random
 from mpl_tf.methods import METHODS
@@ -113,8 +115,8 @@ def test_evaluation_sees_plain_features_in_order(prepared, images):
     assert list(weight) == [1, 1, 1] + [0] * 5
 
 
-def trained(name, networks, data, num_unlabeled, seed=1):
-    """A method after STEPS steps; its networks by role."""
+def trained(name, networks, data, num_unlabeled, pool=(), seed=1):
+    """A method after STEPS steps; its networks by role. `pool`: (features, index) of all images."""
     method_class = METHODS[name]
     roles = [role.removesuffix("_optimizer") for role in method_class.optimizers]
     more = dict(MORE.get(name, {}))
@@ -124,6 +126,8 @@ def trained(name, networks, data, num_unlabeled, seed=1):
     method.compile(**{role: keras.optimizers.SGD(0.5) for role in method_class.optimizers})
     if method.pretraining_phases():
         method.pretrain(data(method), steps=STEPS, verbose=0)
+    if isinstance(method, StoredTeacherMethod):
+        method.store_predictions(pool)
     method.fit(data(method), steps_per_epoch=STEPS, verbose=0)
     return method
 
@@ -186,6 +190,7 @@ def test_every_method_trains_on_features(name, prepared, images):
         a_head,
         lambda method: draw(features, images["train"], pool, method.unlabeled_views),
         len(pool),
+        pipeline.whole_pool(batches.plain(features, with_positions(pool))),
     )
     before = a_head("student").get_weights()
     after = method.student.get_weights()

@@ -53,7 +53,7 @@ def test_a_run_stopped_in_every_phase_ends_like_one_that_was_not(
 
     def in_training(experiment, method):
         prepare(experiment, method)
-        monkeypatch.setattr(*until(2))
+        patch.setattr(*until(2))
 
     prepare = stored_predictions.prepare
     stops = [
@@ -65,7 +65,6 @@ def test_a_run_stopped_in_every_phase_ends_like_one_that_was_not(
         with monkeypatch.context() as patch:
             patch.setattr(*place)
             assert smoke.run(path, *FLAGS, method=METHOD) == cli.INTERRUPTED
-            monkeypatch.setattr(checkpoint.Checkpoints, "save", save)
         assert (path / PREDICTIONS).exists() == (place is stops[2])
     assert checkpoint.steps(str(path / "checkpoints" / "train")) == [1, 2]
     stored = (path / PREDICTIONS).read_bytes()
