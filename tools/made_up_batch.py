@@ -4,6 +4,7 @@ import numpy as np
 
 from mpl_tf.config import RunConfig
 from mpl_tf.engine.method import Method
+from mpl_tf.engine.stored_teacher import StoredTeacherMethod
 
 
 def make(
@@ -19,7 +20,8 @@ def make(
 
     Returns:
       `label` int64 [B], `labeled` uint8 [B,H,W,C], each unlabeled view uint8 [U,H,W,C], and `index`
-      int64 [U], if the method takes it: the unlabeled images are a pool of U.
+      int64 [U], if the method takes it: the unlabeled images are a pool of U. With `prediction`
+      float16 [U, K], distributions, if it reads stored ones.
     """
     rng = np.random.default_rng(run.seed)
     labeled, unlabeled = run.labeled_batch, run.labeled_batch * run.unlabeled_ratio
@@ -30,4 +32,7 @@ def make(
         else:
             count = labeled if view == "labeled" else unlabeled
             batch[view] = rng.integers(0, 256, (count, *image_shape)).astype(np.uint8)
+    if isinstance(method, StoredTeacherMethod):
+        drawn = rng.dirichlet(np.ones(num_classes), unlabeled)
+        batch["prediction"] = drawn.astype(np.float16)
     return batch

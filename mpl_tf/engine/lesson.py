@@ -115,7 +115,7 @@ class Lesson:
                 with tf.GradientTape(watch_accessed_variables=False) as inner:
                     inner.watch(self._weights)
                     logits, state = self._forward.stateless(
-                        self._student, self._weights, state, run_after(credits[-1:], images)
+                        self._student, self._weights, state, run_after(credits[-1:] or direction, images)
                     )
                     lesson = logits[-(taught.shape[0] or tf.shape(taught)[0]) :]
                     loss = self._mean_loss(taught, lesson) / len(groups)

@@ -81,6 +81,8 @@ STEPS = [
     ("supervised", {"accumulate_steps": 2}),
     ("supervised", {"precision": "bfloat16"}),
     ("mpl", {}),
+    ("reduced_mpl", {}),
+    ("reduced_mpl", {"recompute": True}),  # the credit's pass begins when its direction is there
     ("vat", {"recompute": True}),
 ]
 
