@@ -10,12 +10,14 @@ import PIL.Image
 import pytest
 import tensorflow as tf
 
+from mpl_tf import data
+from mpl_tf.engine import stored_teacher
 from mpl_tf.evaluation import subject
 from mpl_tf.features import cache, compute
 from mpl_tf.formulas import calibration
 from mpl_tf.networks import parts
 from mpl_tf.options import ConfigError
-from mpl_tf.runs import callbacks, head_start, restore
+from mpl_tf.runs import callbacks, experiment, head_start, restore
 from mpl_tf.serving import loading
 
 
@@ -221,3 +223,28 @@ def test_a_full_disk_ends_the_command_in_words(settings, tmp_path, monkeypatch, 
     flags = [f"--{name}={value}" for name, value in settings.items()]
     assert train.main([*flags, f"--workdir={tmp_path / 'run'}"]) == 1
     assert "No space left on device. Make room there" in capsys.readouterr().err
+
+
+def test_stored_predictions_are_of_the_features_of_images_as_they_are(run, tmp_path, monkeypatch):
+    """A head that plays the first teacher sees the cached plain view of each unlabeled image."""
+    seen = []
+    write = stored_teacher.StoredTeacherMethod.write_predictions
+
+    def watched(self, pool, path):
+        head = self.pretraining_phases()["teacher"].network
+        rows = {int(i): f for features, index in pool for f, i in zip(features, index, strict=True)}
+        features = np.stack([rows[i] for i in range(len(rows))])
+        seen.append((features, tf.nn.softmax(head(features, training=False))))
+        write(self, pool, path)
+
+    monkeypatch.setattr(stored_teacher.StoredTeacherMethod, "write_predictions", watched)
+    run(method="reduced_mpl", teacher_learning_rate=10.0)
+    ((features, expected),) = seen
+    path = tmp_path / "run"
+    np.testing.assert_allclose(np.load(path / "predictions.npy"), expected, atol=1e-3)
+    settings = restore.find(str(path)).config
+    source = data.find(settings.run.dataset, "").load(settings.data)
+    split = experiment.make_split(settings, source)
+    backbone = parts.backbone(restore.restore(restore.find(str(path)))[1])
+    images = split.unlabeled.images
+    np.testing.assert_allclose(features, backbone(images, training=False), 2e-3)  # float16
