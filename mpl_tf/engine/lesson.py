@@ -114,8 +114,10 @@ class Lesson:
                 outer.watch(taught)
                 with tf.GradientTape(watch_accessed_variables=False) as inner:
                     inner.watch(self._weights)
+                    # One pass after the other; the first, when its direction is there.
+                    images = run_after(credits[-1:] or direction, images)
                     logits, state = self._forward.stateless(
-                        self._student, self._weights, state, run_after(credits[-1:] or direction, images)
+                        self._student, self._weights, state, images
                     )
                     lesson = logits[-(taught.shape[0] or tf.shape(taught)[0]) :]
                     loss = self._mean_loss(taught, lesson) / len(groups)
