@@ -138,12 +138,7 @@ class StoredTeacherMethod(FeedbackMethod):
             for phase, trainer in self.pretraining_phases().items()
         }
 
-    def store_predictions(
-        self,
-        pool: Iterable[tuple[tf.Tensor, tf.Tensor]],
-        *,
-        teacher: keras.Model | None = None,
-    ) -> None:
+    def store_predictions(self, pool: Iterable[tuple[tf.Tensor, tf.Tensor]]) -> None:
         """Computes the teacher's predictions, keeps them in memory, and lets go of the teacher.
 
         `fit` does it itself with data of `mpl_tf.data.pair`.
@@ -151,13 +146,12 @@ class StoredTeacherMethod(FeedbackMethod):
         Args:
           pool: (images [n,H,W,C], index integer [n]) of all unlabeled images without augmentation,
             such as `data.pool` of what `mpl_tf.data.pair` gives.
-          teacher: whose predictions, of logits [n, K]; None is the method's.
 
         Raises:
           ValueError: there is no teacher any more, or the pool is not the whole one.
         """
         array = np.empty((self.num_unlabeled, self.student.output_shape[-1]), DTYPE)
-        predict(teacher or self._teacher(), pool, array)
+        predict(self._teacher(), pool, array)
         self.take_predictions(ArrayPredictions(array))
 
     def write_predictions(self, pool: Iterable[tuple[tf.Tensor, tf.Tensor]], path: str) -> None:

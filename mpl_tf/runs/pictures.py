@@ -4,6 +4,7 @@ import functools
 import itertools
 import math
 import os
+import textwrap
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
@@ -22,6 +23,7 @@ from mpl_tf.runs.metrics_log import read_curves, read_shares
 
 Curves = Mapping[str, np.ndarray]
 
+_TITLE = 38  # characters that are as wide as the narrowest panel
 _LEAST_SPAN = 0.1  # of an axis of accuracies
 _STYLES = ("-", "--", ":")  # of the losses of one network
 _WIDTH, _PANEL_HEIGHT, _IMAGES_HEIGHT = 16.0, 4.2, 5.6  # inches
@@ -203,7 +205,7 @@ def _panel(axes, curves, panel):
         axes.axhline(0, color="black", linewidth=0.8)
     else:
         axes.set_ylim(bottom=panel.low)
-    _finish(axes, panel.title)
+    _finish(axes, textwrap.fill(panel.title, _TITLE))
 
 
 def _finish(axes, title):

@@ -6,6 +6,7 @@ import pytest
 import tensorflow as tf
 from sklearn import datasets
 
+from mpl_tf.engine import pool_predictions
 from mpl_tf.engine.stored_teacher import StoredTeacherMethod
 from mpl_tf.methods import METHODS
 
@@ -80,8 +81,10 @@ def accuracy(name, sets, **hyperparameters):
             variable.assign(value)
         for engine in engines:
             if isinstance(engine, StoredTeacherMethod):
+                array = np.empty([POINTS, 2], pool_predictions.DTYPE)
                 pool = [(points, np.arange(POINTS))]
-                engine.store_predictions(pool, teacher=engines[0].network)
+                pool_predictions.predict(engines[0].network, pool, array)
+                engine.take_predictions(pool_predictions.ArrayPredictions(array))
             engine.fit(batches, steps_per_epoch=STEPS, verbose=0)
         probs = method.predict(points, verbose=0)
         shares.append(np.mean(np.argmax(probs, axis=-1) == label))

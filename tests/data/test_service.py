@@ -1,7 +1,9 @@
-"""Batches of tf.data's service: a dispatcher and two workers in this process."""
+"""Batches of tf.data's service: a dispatcher and two workers in another process."""
 
 import itertools
 import socket
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -20,14 +22,29 @@ OF = tf.data.experimental.service
 COUNT = 24
 
 
+# They are killed in the end: a server that stops waits for each of its tasks, half a minute in all.
+SERVERS = """
+import time
+import tensorflow as tf
+of = tf.data.experimental.service
+dispatcher = of.DispatchServer()
+address = dispatcher.target.partition("://")[2]
+workers = [of.WorkerServer(of.WorkerConfig(address)) for _ in range(2)]
+print(address, flush=True)
+time.sleep(3600)
+"""
+
+
 @pytest.fixture(scope="module")
 def address():
-    dispatcher = OF.DispatchServer()
-    address = dispatcher.target.partition("://")[2]
-    workers = [OF.WorkerServer(OF.WorkerConfig(address)) for _ in range(2)]
-    service.check_answers(address)
-    yield address
-    del workers, dispatcher  # which stops them
+    command = [sys.executable, "-c", SERVERS]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            address = process.stdout.readline().strip()
+            service.check_answers(address)
+            yield address
+        finally:
+            process.kill()
 
 
 @pytest.fixture

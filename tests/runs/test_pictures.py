@@ -120,6 +120,15 @@ def test_a_method_adds_panels_of_what_it_has_logged(figure):
     assert bars == [0.5, 0.5, 0.25, 0.75]
 
 
+def test_titles_are_no_wider_than_their_panels(figure):
+    words = "Feedback's share of the pull on the teacher's logits, {}"
+    panels = tuple(Panel(words.format(n), {"gain": "mean"}, low=0.0) for n in range(6))
+    titles = figure("phase,step,student_loss,gain\ntrain,1,2,0.1\n", "", panels)
+    long = [axes for text, axes in titles.items() if text.startswith("Feedback's")]
+    assert len(long) == len(panels)
+    assert all(axes.title.get_window_extent().width < axes.bbox.width for axes in long)
+
+
 def test_the_same_thing_has_the_same_colour_in_all_panels(figure):
     """And a network's is its alone; the main loss of one has a solid line, others have not."""
     metrics = (

@@ -50,6 +50,8 @@ def test_folders_are_made_and_their_start_is_timed(benchmark, tmp_path, monkeypa
     assert benchmark.main(["folders", "--small=1000", "--large=2000"]) == 0
     # 15 seconds for 2,000 files, and 0.01 for each of 998,000 more
     assert "| first | 9995 | 0 | 0 |" in capsys.readouterr().out
+    assert benchmark.main(["folders", "--small=1000", "--large=1000"]) == 2
+    assert "--large must be more than --small" in capsys.readouterr().err
 
 
 def test_help_lists_the_benchmarks(benchmark, capsys):

@@ -13,9 +13,11 @@ import zlib
 
 import numpy as np
 
+from arguments import at_least
 from mpl_tf import config, data
 from mpl_tf.data import duplicates, pipeline, views
 from mpl_tf.data.dataset import Images
+from mpl_tf.options import ConfigError
 from mpl_tf.runs import provenance
 from mpl_tf.runs.experiment import make_split
 
@@ -27,11 +29,11 @@ _MILLION = 10**6
 
 def define(parser: argparse.ArgumentParser) -> None:
     """Adds this benchmark's arguments to an argparse parser."""
-    parser.add_argument("--small", type=int, default=50_000, help="files [%(default)s]")
-    parser.add_argument("--large", type=int, default=200_000, help="files [%(default)s]")
+    parser.add_argument("--small", type=at_least(100), default=50_000, help="files [%(default)s]")
+    parser.add_argument("--large", type=at_least(101), default=200_000, help="files [%(default)s]")
     parser.add_argument(
         "--image_size",
-        type=int,
+        type=at_least(1),
         default=128,
         help="pixels; of 128, more than 43,690 images are not held in memory [%(default)s]",
     )
@@ -40,6 +42,10 @@ def define(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Prints a Markdown table and what a million files take; returns the exit status."""
     counts = arguments.small, arguments.large
+    if counts[0] >= counts[1]:
+        raise ConfigError(
+            f"--large must be more than --small; received {counts[1]} and {counts[0]}."
+        )
     print("Seconds; MiB beyond those of a process that has imported everything\n")
     print(f"| files | start | {' | '.join(_STAGES)} | all | MiB at most | MiB in the end |")
     print("|---|---|" + "---|" * (len(_STAGES) + 3))
