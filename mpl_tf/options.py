@@ -70,7 +70,7 @@ def option(
       path: whether the value is a path on this machine, in which `~` may stand for the home folder.
       or_zero: whether 0 is allowed although it is out of range.
       beside: (another option, its values) beside which alone this one has an effect; without values
-        it has one beside all but 0.
+        it has one beside all but 0, with "" where the other is not set.
 
     Returns:
       A `dataclasses.field`.

@@ -7,6 +7,7 @@ from typing import Any, Self
 from mpl_tf.config.groups import ComputeConfig, OptimizerConfig, RunConfig
 from mpl_tf.data.options import DataConfig
 from mpl_tf.engine.method import Method, MethodConfig
+from mpl_tf.engine.stored_teacher import StoredTeacherMethod
 from mpl_tf.features.options import FeatureConfig, is_cached
 from mpl_tf.methods import METHODS
 from mpl_tf.networks.options import NetworkConfig
@@ -77,10 +78,15 @@ def features(method_class: type[Method]) -> set[str]:
     """What a method has that an option may need.
 
     Its optimizers, by name; "unlabeled", "weak", "strong": unlabeled images, and which views of
-    them; "joint_training": its teacher learns in the student's steps.
+    them; "joint_training": its teacher learns in the student's steps; "stored_predictions": its
+    teacher predicts once, before them.
     """
     views = method_class.unlabeled_views
-    parts = {"unlabeled": bool(views), "joint_training": method_class.joint_training}
+    parts = {
+        "unlabeled": bool(views),
+        "joint_training": method_class.joint_training,
+        "stored_predictions": issubclass(method_class, StoredTeacherMethod),
+    }
     families = {view.partition("_")[0] for view in views}
     return {*method_class.optimizers, *families, *(name for name, on in parts.items() if on)}
 

@@ -8,6 +8,9 @@ from mpl_tf.engine.sharpness import PERTURBATIONS
 from mpl_tf.methods import METHODS, SELF_SUPERVISED
 from mpl_tf.options import option
 
+# A run with stored predictions has no teacher of its own.
+_OWN_TEACHER = ("predictions", ("",))
+
 
 def _first_line(docstring: str | None) -> str:
     return (docstring or "").partition("\n")[0]
@@ -40,7 +43,10 @@ class RunConfig:
         f"Network of teacher and student.\n{networks.HELP}",
     )
     teacher_network: str = option(
-        "", "Network of the teacher, if it is another one.", needs="teacher_optimizer"
+        "",
+        "Network of the teacher, if it is another one.",
+        needs="teacher_optimizer",
+        beside=_OWN_TEACHER,
     )
     dropout: float = option(0.2, "Dropout before the network's head, in [0, 1).", low=0, below=1)
     seed: int = option(
@@ -171,6 +177,7 @@ class OptimizerConfig:
         "Peak rate of the teacher, per 256 labeled images.",
         low=0,
         needs="teacher_optimizer",
+        beside=_OWN_TEACHER,
     )
     teacher_warmup_steps: int = option(
         5000,
@@ -178,6 +185,7 @@ class OptimizerConfig:
         low=0,
         share_of_steps=0.1,
         needs="teacher_optimizer",
+        beside=_OWN_TEACHER,
     )
     optimizer: str = option(
         "sgd",

@@ -142,11 +142,11 @@ def _refuse_without_effect(
         value = values[other]
         has_effect = value in in_effect if in_effect else bool(value)
         if not has_effect and settings[name] not in without(name):
+            text = f"{name} has no effect beside {other}={value}"
+            if in_effect == ("",):
+                raise ConfigError(f"{text}. Leave one of them out.")
             words = f"{other} one of {', '.join(in_effect)}" if in_effect else f"{other} above 0"
-            raise ConfigError(
-                f"{name} has no effect beside {other}={value}; it has with {words}. Leave it out, "
-                f"or set {other}, too."
-            )
+            raise ConfigError(f"{text}; it has with {words}. Leave it out, or set {other}, too.")
 
 
 def _checked(values: Mapping[str, Any]) -> Config:

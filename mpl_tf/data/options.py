@@ -77,6 +77,13 @@ class DataConfig:
         "methods without unlabeled images.",
         path=True,
     )
+    predictions: str = option(
+        "",
+        "Folder of predictions that `python -m mpl_tf.predict --to` has stored of this dataset: "
+        "their model takes the place of the teacher that would be trained first.",
+        path=True,
+        needs="stored_predictions",
+    )
     skip_broken: bool = option(
         False, "Count and leave out files that are no readable images, instead of refusing them."
     )

@@ -44,7 +44,7 @@ class StoredTeacherMethod(FeedbackMethod):
     Rows are read by the images' places, outside of what XLA compiles; P is no part of checkpoints.
 
     Args:
-      teacher: built keras.Model of logits [N, K].
+      teacher: built keras.Model of logits [N, K]; None: predictions come by `take_predictions`.
       student: another one, with its own weights; the architecture may differ.
       num_unlabeled: images in the pool.
       seed: from which, with the step, pseudo labels are drawn.
@@ -58,7 +58,7 @@ class StoredTeacherMethod(FeedbackMethod):
 
     def __init__(
         self,
-        teacher: keras.Model,
+        teacher: keras.Model | None,
         student: keras.Model,
         *,
         num_unlabeled: int | None = None,
@@ -69,7 +69,8 @@ class StoredTeacherMethod(FeedbackMethod):
         super().__init__(student, seed=seed, strategy=strategy, **hyperparameters)
         check_networks(student, teacher, self.distribute_strategy)
         self.num_unlabeled = check_num_unlabeled(num_unlabeled)
-        self._first, self._starts_from_teacher = _First(teacher), False
+        self._first, self._had_teacher = _First(teacher), teacher is not None
+        self._starts_from_teacher = False
 
     def compile(
         self,
@@ -84,7 +85,8 @@ class StoredTeacherMethod(FeedbackMethod):
         Args:
           *positional: optimizers without a name, which are refused.
           student_optimizer: what `keras.optimizers.get` takes; `dot` and `exact` need SGD.
-          teacher_optimizer: likewise; None says that the teacher comes trained.
+          teacher_optimizer: likewise; None says that the teacher comes trained, or that there is
+            none.
           student_init: "seed": the student starts from its own weights. "teacher": from those of
             the teacher when its predictions are stored.
           **kwargs: for Trainer.compile: `weight_decay`, `clip_norm`, `jit_compile`, ...
@@ -92,7 +94,8 @@ class StoredTeacherMethod(FeedbackMethod):
         Raises:
           ConfigError: the feedback needs a student that SGD moves, or the student has other layers
             than the teacher whose weights it starts from.
-          ValueError: an optimizer cannot be used, or both are one object.
+          ValueError: an optimizer cannot be used, both are one object, or one is of a teacher that
+            there is not.
         """
         if student_init not in ("seed", "teacher"):
             raise ValueError(f"student_init must be seed or teacher; received {student_init!r}.")
@@ -110,6 +113,12 @@ class StoredTeacherMethod(FeedbackMethod):
         self.estimator.check_optimizer(self.student_optimizer)
         first, self._starts_from_teacher = self._first, student_init == "teacher"
         if first.teacher is None:
+            if not self._had_teacher and (teacher_optimizer, student_init) != (None, "seed"):
+                raise ValueError(
+                    f"{type(self).__name__} without a teacher must be compiled with "
+                    "teacher_optimizer=None and student_init='seed'; received "
+                    f"{teacher_optimizer!r} and {student_init!r}."
+                )
             return
         if self._starts_from_teacher:
             check_same_weights(first.teacher, self.student)
@@ -181,7 +190,8 @@ class StoredTeacherMethod(FeedbackMethod):
         """Has steps read predictions from there, and lets go of the teacher.
 
         Args:
-          predictions: of all images of the pool.
+          predictions: of all images of the pool, by the places that "index" of a batch names; of a
+            folder `mpl_tf.pools.predictions.Predictions` reads them.
         """
         first = self._first
         if self._starts_from_teacher and first.teacher is not None and not _count(self.step):
@@ -192,6 +202,11 @@ class StoredTeacherMethod(FeedbackMethod):
 
     def _teacher(self) -> keras.Model:
         first = self._first
+        if not self._had_teacher:
+            raise ValueError(
+                f"{type(self).__name__} was made without a teacher: call take_predictions(...) "
+                "before fit."
+            )
         if first.teacher is None:
             raise ValueError(
                 f"{type(self).__name__} has let go of its teacher, whose predictions are stored."

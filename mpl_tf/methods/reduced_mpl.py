@@ -38,6 +38,11 @@ class ReducedMPL(StoredTeacherMethod):
            R <- optimizer_R(R, grad_R feedback_weight * scale * feedback term)
            ema <- d * ema + (1 - d) * S
 
+    In a run `--predictions=FOLDER` has P of any model, as `python -m mpl_tf.predict --to=FOLDER`
+    stores it, in place of 1 and 2:
+
+        python -m mpl_tf.train --dataset=digits --method=reduced_mpl --predictions=FOLDER
+
     R, an MLP with a last layer that starts at 0, has the feedback of `MetaPseudoLabels`, by the
     same estimators. At first softmax(log P + R(P)) = P: the student learns the stored labels.
 
@@ -51,7 +56,8 @@ class ReducedMPL(StoredTeacherMethod):
     paper has "sampled" feedback; the default is "exact", as in `MetaPseudoLabels`.
 
     Args:
-      teacher: built keras.Model of logits [N, K].
+      teacher: built keras.Model of logits [N, K]; None if `take_predictions` gets stored ones of
+        another model, by which phase "teacher" falls away.
       student: another one, with its own weights; the architecture may differ.
       num_unlabeled: images in the pool; their predictions take 2 * num_unlabeled * K bytes, in a
         run on the disk.
@@ -86,7 +92,7 @@ class ReducedMPL(StoredTeacherMethod):
 
     def __init__(
         self,
-        teacher: keras.Model,
+        teacher: keras.Model | None,
         student: keras.Model,
         *,
         num_unlabeled: int | None = None,

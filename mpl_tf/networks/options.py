@@ -75,4 +75,5 @@ class NetworkConfig:
         "the student's training begins.",
         choices=("seed", "teacher"),
         needs="teacher_optimizer",
+        beside=("predictions", ("",)),
     )

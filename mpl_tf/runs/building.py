@@ -129,11 +129,16 @@ def build_method(
 
     with strategy.scope():
         roles = [name.removesuffix("_optimizer") for name in method_class.optimizers]
+        absent = ["teacher"] if settings.data.predictions else []
         built = {}
         for role in roles:
+            if role in absent:
+                continue
             with footprint.weights_fit(name_of(settings, role)):
                 built[role] = make_network(settings, num_classes, image_shape, role, replicas)
-        optimizers = {f"{role}_optimizer": optimizer(role) for role in roles}
+        optimizers = {
+            f"{role}_optimizer": None if role in absent else optimizer(role) for role in roles
+        }
     options = settings.network
     starts: dict[str, Any] = {}
     learned = networks.is_pretrained(run.network, options.network_weights)
@@ -150,9 +155,8 @@ def build_method(
     arguments = dataclasses.asdict(settings.method)
     if method_class.needs_num_unlabeled():
         arguments["num_unlabeled"] = num_unlabeled
-    method = method_class(
-        **built, seed=derived_seed(run.seed, "method"), strategy=strategy, **arguments
-    )
+    arguments |= {**built, **dict.fromkeys(absent)}
+    method = method_class(seed=derived_seed(run.seed, "method"), strategy=strategy, **arguments)
     method.compile(
         **optimizers,
         weight_decay=0.0 if rates.optimizer == "lars" else rates.weight_decay,  # which has its own

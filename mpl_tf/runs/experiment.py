@@ -16,6 +16,7 @@ from mpl_tf.data.dataset import Images
 from mpl_tf.data.options import DataConfig
 from mpl_tf.engine import devices
 from mpl_tf.engine.method import Method
+from mpl_tf.engine.pool_predictions import Predictions
 from mpl_tf.engine.stored_teacher import StoredTeacherMethod
 from mpl_tf.features import batches as feature_batches
 from mpl_tf.features.batches import CachedView
@@ -23,7 +24,7 @@ from mpl_tf.features.tables import Features, with_positions
 from mpl_tf.features.views import STRONG, WEAK
 from mpl_tf.networks import parts
 from mpl_tf.options import ConfigError
-from mpl_tf.runs import cached, footprint, selected
+from mpl_tf.runs import cached, footprint, given_predictions, selected
 from mpl_tf.runs.building import build_method, derived_seed
 from mpl_tf.runs.folder import FINETUNE
 
@@ -44,6 +45,7 @@ class Experiment:
       eval_split: the same images in the size at which networks are evaluated and finetuned; None if
         it is that of `split`.
       selected: images by which training learns in place of the labeled ones; None without `select`.
+      predictions: stored ones of the unlabeled images; None without `predictions`.
       features: what the networks, which are heads, have in place of images; None if they are whole.
     """
 
@@ -57,6 +59,7 @@ class Experiment:
     pretraining: "Experiment | None" = None
     eval_split: splits.Split | None = None
     selected: Images | None = None
+    predictions: Predictions | None = None
 
     @property
     def evaluated(self) -> splits.Split:
@@ -72,7 +75,7 @@ class Experiment:
         """(name of the views, the images) of all cached features that the run reads."""
         is_probed = self.config.network.head_init == "probe"
         plain = list(self.split.images_for_training()) if is_probed else []
-        if isinstance(self.method, StoredTeacherMethod):
+        if isinstance(self.method, StoredTeacherMethod) and self.predictions is None:
             plain.append(with_positions(self.split.unlabeled))
         return cached.requests(self.split, self.method.unlabeled_views, plain)
 
@@ -172,9 +175,10 @@ def build(
       output_path: where this process writes; None is the run folder.
 
     Raises:
-      ConfigError: the networks cannot be computed in the way that was asked for, or a step of them
-        does not fit into memory.
+      ConfigError: the networks cannot be computed in the way that was asked for, a step of them
+        does not fit into memory, or stored predictions or a selection are of other images.
     """
+    predictions = given_predictions.load(settings, split)
     strategy = strategy or devices.current_strategy()
     num_classes, (height, width, channels) = len(split.class_names), split.labeled.shape
     image_shape = height, width, channels
@@ -202,6 +206,7 @@ def build(
         features,
         first,
         selected=selected.load(settings, split),
+        predictions=predictions,
     )
 
 

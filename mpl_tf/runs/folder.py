@@ -274,7 +274,8 @@ def _without_places(config: dict[str, Any], is_finished: bool) -> dict[str, Any]
             places["dataset"] = prefix
     places |= {name: False for name in ("data_dir", "cache_dir") if name in config}
     if not is_finished:
-        places["split_file"] = bool(config.get("split_file"))
+        for name in ("split_file", "predictions"):
+            places[name] = bool(config.get(name))
         for name in ("network", "teacher_network", "network_weights"):
             places[name] = os.path.basename(str(config.get(name)))
     return config | places

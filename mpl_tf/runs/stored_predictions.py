@@ -18,19 +18,24 @@ from mpl_tf.runs.experiment import Experiment
 
 
 def prepare(experiment: Experiment, method: StoredTeacherMethod) -> None:
-    """Hands a method its predictions: those in the run folder, or new ones, which are put there.
+    """Hands a method its predictions: those that the run was given, or those in its folder.
+
+    Without either they are computed, and put there.
 
     Of several workers the chief computes.
 
     Args:
       experiment: the run.
-      method: its own, whose teacher is trained.
+      method: its own, whose teacher is trained, if it has one.
 
     Raises:
       ConfigError: the file is damaged.
       callbacks.NonFiniteError: the teacher gives NaN or infinity.
       checkpoint.CheckpointError: the file could not be written.
     """
+    if experiment.predictions is not None:
+        method.take_predictions(experiment.predictions)
+        return
     path = os.path.join(experiment.path, folder.PREDICTIONS)
     is_chief = devices.is_chief(method.distribute_strategy)
     if is_chief and not os.path.lexists(path):

@@ -22,6 +22,7 @@ from mpl_tf.options import ConfigError
 from mpl_tf.runs import (
     cached,
     folder,
+    given_predictions,
     head_start,
     metrics_log,
     phases,
@@ -81,6 +82,7 @@ def train_and_evaluate(
         for table in (folder.METRICS, folder.SHARES):
             metrics_log.read_table(os.path.join(path, table))  # refuses one that is damaged
 
+    given_predictions.find(settings)  # refuses what is not whole, before images are read
     start_time = time.time()
     if settings.run.deterministic:
         tf.config.experimental.enable_op_determinism()
@@ -114,7 +116,7 @@ def train_and_evaluate(
     of_images = {part: images[part] for part in images if isinstance(getattr(source, part), Images)}
     for leak in duplicates.leaks(of_images):
         log.warning(f"{leak}: what is measured on them says too much")
-    images |= selected.contents(settings)
+    images |= selected.contents(settings) | given_predictions.contents(settings)
     with folder.lock(path):
         if not overwrite:
             provenance.check_images(path, images, split)
@@ -153,6 +155,7 @@ def _check_inputs_outside(settings: config.Config, path: str) -> None:
         "network_weights": settings.network.network_weights,
         "split_file": settings.data.split_file,
         "select": settings.data.select,
+        "predictions": settings.data.predictions,
     }
     inside = os.path.join(os.path.realpath(path), "")
     for name, value in inputs.items():
@@ -211,6 +214,7 @@ def _check_images_of_finished(path: str, settings: config.Config, source: Source
         if there is not None:
             source = source or _load(settings, path)
             here_now = source.contents() | selected.contents(settings)
+            here_now |= given_predictions.contents(settings)
             changes = contents.differences(there, here_now)
     except (ConfigError, OSError) as error:
         unknown = str(error)

@@ -252,6 +252,25 @@ def test_what_cannot_be_is_refused(images, endless, make, linear):
         mpl_tf.ReducedMPL(both := linear(5, K), both, num_unlabeled=9)
 
 
+def test_stored_predictions_may_be_there_in_place_of_a_teacher(linear, batch, endless, predictions):
+    def build(**compiled):
+        model = mpl_tf.ReducedMPL(None, linear(5, K), num_unlabeled=9)
+        model.compile(student_optimizer="sgd", **{"teacher_optimizer": None} | compiled)
+        return model
+
+    for compiled in ({"teacher_optimizer": "sgd"}, {"student_init": "teacher"}):
+        with pytest.raises(ValueError, match="without a teacher must be compiled with teacher_opt"):
+            build(**compiled)
+    model = build()
+    assert not model.pretraining_phases()
+    with pytest.raises(ValueError, match=r"without a teacher: call take_predictions"):
+        model.fit(endless(batch), steps_per_epoch=1)
+    model.take_predictions(ArrayPredictions(predictions))
+    start = model.student.get_weights()
+    model.fit(endless(batch), steps_per_epoch=1, verbose=0)
+    assert any((a != b).any() for a, b in zip(start, model.student.get_weights(), strict=True))
+
+
 def test_predictions_that_are_not_finite_are_refused(images):
     model, data, teacher = made(images)
     model.pretrain(data, steps=1, verbose=0)
