@@ -111,6 +111,7 @@ HEAD: Mapping[str, Any] = {
     "log_every": 20,
     "dropout": 0.0,  # of features: it brings nothing, and takes as long as all else in a step
     "student_learning_rate": 3.0,
+    "teacher_learning_rate": 3.0,
     "finetune_learning_rate": 0.3,
     "finetune_steps": 20,
 }
@@ -120,8 +121,18 @@ HEAD: Mapping[str, Any] = {
 HEAD_OF: Mapping[str, Mapping[str, Any]] = {
     "flexmatch": {"student_learning_rate": 30.0, "threshold": 0.7},
     "freematch": {"unlabeled_weight": 0.3},
+    "softmatch": {"unlabeled_weight": 0.03},
+    "adamatch": {"student_learning_rate": 30.0},
     "mean_teacher": {"unlabeled_weight": 1.0},
+    "temporal_ensembling": {"unlabeled_weight": 1.0},
+    "mixmatch": {"unlabeled_weight": 0.1},
+    "remixmatch": {"unlabeled_weight": 0.3, "anchor_weight": 0.1},
+    "enaet": {"unlabeled_weight": 0.1},
     "vat": {"entropy_weight": 0.0},
+    "lga_vat": {"unlabeled_weight": 0.1},
+    "pseudo_label": {"student_learning_rate": 60.0},
+    "noisy_student": {"student_learning_rate": 30.0},
+    "reduced_mpl": {"student_learning_rate": 60.0, "feedback_scale": "unit"},
     "mpl": {
         "student_learning_rate": 60.0,
         "student_wait_steps": 0,

@@ -297,6 +297,19 @@ def test_an_axis_has_room_for_every_seed_and_for_no_impossible_accuracy(compare)
     assert compare.pictures.limits([50.0]) == (49.5, 50.5)
 
 
+def test_pictures_have_the_best_method_on_top_and_those_without_all_columns_last(compare):
+    cell = compare.cells.Cell
+    done = {
+        cell("a", 10, 0): result(0.5, None),
+        cell("a", 20, 0): result(0.7, None),
+        cell("b", 10, 0): result(0.4, None),
+        cell("b", 20, 0): result(0.9, None),
+        cell("c", 20, 0): result(0.99, None),
+    }
+    groups = compare.tables.by_seed(done)
+    assert compare.pictures.ranked(["c", "d", "a", "b"], groups) == ["b", "a", "c"]
+
+
 @pytest.mark.parametrize("dataset", ["digits", "fashion_mnist", "cifar10"])
 def test_every_method_sees_as_many_images(compare, dataset):
     """Also those whose papers have one unlabeled image for each labeled one."""

@@ -3,6 +3,7 @@
 import argparse
 import os
 import statistics
+import textwrap
 from collections.abc import Mapping, Sequence
 
 from matplotlib.figure import Figure
@@ -38,36 +39,65 @@ def draw(
 def _dots(options: argparse.Namespace, methods: Sequence[str], done: tables.Results) -> Figure:
     groups = tables.by_seed(done)
     columns = tables.measured_columns(options.num_labeled, groups)
-    rows = [m for m in methods if any(method == m for method, _ in groups)]
-    labels = [m.replace(":", "\n") for m in rows]
-    height = max(0.45, 0.1 + 0.15 * max(label.count("\n") + 1 for label in labels))
-    size = (2.5 + 4 * len(columns), 1.3 + height * len(rows))
-    figure = Figure(figsize=size, layout="constrained")
+    rows = ranked(methods, groups)
+    labels = [textwrap.fill(m.replace(":", ", "), 30) for m in rows]
+    heights = [0.32 + 0.14 * label.count("\n") for label in labels]
+    middles = [sum(heights[:k]) + height / 2 for k, height in enumerate(heights)]
+    figure = Figure(
+        figsize=(2.5 + 4 * len(columns), 1.3 + sum(heights)),
+        layout="constrained",
+    )
     panels = figure.subplots(1, len(columns), squeeze=False, sharey=True)
     for axes, n in zip(panels[0], columns, strict=True):
         all_values = []
-        for y, method in enumerate(rows):
+        for middle, method in zip(middles, rows, strict=True):
             values = [tables.delivered(r) for r in groups.get((method, n), {}).values()]
             if not values:
                 continue
             all_values += values
-            axes.plot(values, [y + 0.15] * len(values), "o", color="gray", alpha=0.5, markersize=4)
+            axes.plot(values, [middle + 0.1] * len(values), "o", color="gray", alpha=0.4, ms=3)
             half = tables.interval(values)
-            mean, style = statistics.mean(values), {"fmt": "o", "capsize": 4}
+            mean, style = statistics.mean(values), {"fmt": "o", "capsize": 3, "ms": 5}
             color = f"C{list(methods).index(method) % 10}"  # as in the curves
-            axes.errorbar(mean, y, xerr=half, color=color, **style)
-        axes.set_yticks(range(len(rows)), labels, fontsize=8)
-        axes.set_ylim(len(rows) - 0.5, -0.5)
+            axes.errorbar(mean, middle, xerr=half, color=color, **style)
+            if method == "supervised":
+                axes.axvline(mean, color="black", linestyle=":", linewidth=1)
+        axes.set_yticks(middles, labels, fontsize=8)
+        axes.set_ylim(sum(heights), 0)
         axes.set_xlim(*limits(all_values))
         axes.set(
             title=f"{tables.dataset_name(options.dataset)}, {tables.labels(n)}",
             xlabel=f"{tables.measured_part(done)} accuracy (%)",
         )
         axes.grid(axis="x", alpha=0.3)
-    figure.supxlabel(
-        "grey: one seed; coloured: mean with 95% interval, as far as it fits", fontsize=8
-    )
+    text = "grey: one seed; coloured: mean with 95% interval, as far as it fits"
+    dotted = "; dotted: the mean of supervised" if "supervised" in rows else ""
+    figure.supxlabel(text + dotted, fontsize=8)
     return figure
+
+
+def ranked(methods: Sequence[str], groups: tables.Groups) -> list[str]:
+    """The methods of which a run is done, the best first.
+
+    Args:
+      methods: in the order asked for, which decides between equals.
+      groups: dict of (method, number of labels) -> dict of seed -> results, as of `tables.by_seed`.
+
+    Returns:
+      By the mean over all numbers of labels of a method's mean accuracy; methods that lack a number
+      of labels which others have come last.
+    """
+    scores = {
+        key: statistics.mean(tables.delivered(results) for results in group.values())
+        for key, group in groups.items()
+    }
+    columns = {n for _, n in scores}
+
+    def place(method):
+        there = [scores[method, n] for n in columns if (method, n) in scores]
+        return len(columns) - len(there), -statistics.mean(there)
+
+    return sorted((m for m in methods if any(m == name for name, _ in scores)), key=place)
 
 
 def draw_curves(
