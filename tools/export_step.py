@@ -124,8 +124,6 @@ def build(
 
     import made_up_batch
     from mpl_tf import config, data
-    from mpl_tf.engine.stored_teacher import StoredTeacherMethod
-    from mpl_tf.methods import METHODS
     from mpl_tf.runs import building, folder
     from mpl_tf.runs import experiment as experiments
 
@@ -137,10 +135,7 @@ def build(
     if (image_shape is None) == (num_classes > 0):
         raise ConfigError("--image_shape and --num_classes go together.")
     config.check_replicas(settings, 1)
-    if issubclass(METHODS[settings.run.method], StoredTeacherMethod):
-        raise ConfigError(
-            f"method={settings.run.method} reads stored predictions, which are not written."
-        )
+    step_program.check_method(settings.run.method)
     keras.utils.clear_session(free_memory=False)  # names of layers count from the start
     if image_shape is None:
         source = data.find(settings.run.dataset, settings.data.data_dir).load(settings.data)

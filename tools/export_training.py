@@ -109,8 +109,8 @@ def start(job: Job) -> Experiment:
 
     Raises:
       ConfigError: the run is finished, needs several devices, or has something that is not written:
-        cached features, phases before training, views that draw their own numbers, images without
-        positions.
+        cached features, stored predictions, phases before training, views that draw their own
+        numbers, images without positions.
     """
     import keras
 
@@ -121,6 +121,7 @@ def start(job: Job) -> Experiment:
     from mpl_tf.runs import experiment as experiments
 
     settings, path = job.config, job.launch.workdir
+    step_program.check_method(settings.run.method)
     if settings.compute.strategy not in ("auto", "cpu") or settings.compute.stages > 1:
         raise ConfigError(
             "the step is that of one device: leave out --strategy and --stages; received "

@@ -29,6 +29,18 @@ def check_jax() -> None:
         raise ConfigError(f"{error.name} is missing: pip install 'mpl_tf[stablehlo]'.") from error
 
 
+def check_method(name: str) -> None:
+    """Raises ConfigError if the steps of the method of a run read more than batches and weights."""
+    from mpl_tf.engine.stored_teacher import StoredTeacherMethod
+    from mpl_tf.methods import METHODS
+
+    if issubclass(METHODS[name], StoredTeacherMethod):
+        raise ConfigError(
+            f"method={name} reads the stored prediction of each unlabeled image in every step, and "
+            "these are not written for other machines: take another method."
+        )
+
+
 def named_variables(method: Method) -> dict[str, keras.Variable]:
     """dict of name -> keras.Variable of all that a step may read or write."""
     owners = dict(method.networks)

@@ -112,7 +112,7 @@ def test_a_method_that_reads_what_is_stored_is_refused(tool, monkeypatch, tmp_pa
     monkeypatch.setitem(sys.modules, "jax", sys)
     flags = ["--dataset=cifar10", "--network=mlp", "--method=reduced_mpl", *OWN]
     assert tool.main([f"--to={tmp_path / 'step'}", *flags]) == 2
-    assert "method=reduced_mpl reads stored predictions" in capsys.readouterr().err
+    assert "method=reduced_mpl reads the stored prediction of each" in capsys.readouterr().err
 
 
 def test_a_folder_that_is_there_is_left_alone(tool, monkeypatch, tmp_path, capsys):

@@ -4,6 +4,7 @@ import csv
 import dataclasses
 import io
 import json
+import sys
 import types
 
 import numpy as np
@@ -54,6 +55,18 @@ def tools(load_tool):
         "training_files",
     )
     return {name: load_tool(name) for name in names}
+
+
+def test_a_method_that_reads_what_is_stored_is_refused(load_tool, monkeypatch, tmp_path, capsys):
+    """Its own teacher's predictions, and such as are given."""
+    monkeypatch.setitem(sys.modules, "jax", sys)  # is not got to
+    tool = load_tool("export_training")
+    for more in ([], [f"--predictions={tmp_path / 'nowhere'}"]):
+        run = ["--dataset=digits", "--method=reduced_mpl", f"--workdir={tmp_path / 'run'}", *more]
+        assert tool.main([f"--to={tmp_path / 'to'}", *run]) == 2
+        said = capsys.readouterr().err
+        assert "method=reduced_mpl reads the stored prediction of each unlabeled image" in said
+    assert not (tmp_path / "to").exists()
 
 
 @pytest.fixture(scope="module")
