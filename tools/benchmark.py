@@ -18,6 +18,7 @@ BENCHMARKS = (
     "benchmarks.features",
     "benchmarks.folders",
     "benchmarks.input",
+    "benchmarks.peers",
     "benchmarks.serve",
     "benchmarks.step",
 )

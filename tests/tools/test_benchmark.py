@@ -1,6 +1,7 @@
 """tools/benchmark.py: what the benchmarks compare, on problems too small for a meaningful time."""
 
 import importlib
+import importlib.util
 
 import numpy as np
 import pytest
@@ -92,6 +93,73 @@ def test_contenders_change_every_batch_anew(augment, rng):
         results = [np.asarray(function(tf.constant(step, tf.int64))) for step in range(3)]
         assert results[0].shape == batch.shape
         assert len({result.tobytes() for result in results}) > 1
+
+
+def test_a_peer_that_is_not_installed_is_left_out_with_a_word(augment, monkeypatch, capsys):
+    found = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name: None if name == "keras_cv" else found(name)
+    )
+    assert [*augment.contenders(tf.zeros((2, 8, 8, 3), tf.uint8))] == ["mpl_tf", "keras.layers"]
+    assert "keras_cv is not installed, and left out" in capsys.readouterr().err
+
+
+@pytest.fixture
+def peers(benchmark, monkeypatch):
+    module = importlib.import_module("benchmarks.peers")
+    monkeypatch.setattr(module, "NETWORKS", {"mlp": (4, 4, 1)})
+    return module
+
+
+def test_peers_take_the_same_steps(peers, monkeypatch):
+    monkeypatch.setattr(peers, "_CLIP_NORM", 0.1)
+    models = peers.contenders("mlp", labeled=6)
+    fit = {"steps_per_epoch": 3, "shuffle": False, "verbose": 0}
+    losses = [model.fit(data, **fit).history for model, data in models.values()]
+    ours, same, plain = (each.get("student_loss", each.get("loss"))[0] for each in losses)
+    np.testing.assert_allclose(ours, same, rtol=1e-5)
+    assert abs(plain - same) > 1e-2  # which clips nothing
+    averages = [model.optimizer.use_ema for model, _ in [*models.values()][1:]]
+    assert averages == [True, False]
+
+
+def test_steps_of_fit_are_timed_after_the_first(peers, monkeypatch):
+    now = iter(range(100))
+    monkeypatch.setattr(peers.time, "perf_counter", lambda: float(next(now)))
+    monkeypatch.setattr(peers.time, "process_time", lambda: 10.0)
+    clock = peers.Clock()
+    clock.set_params({"steps": 5})
+    for batch in range(5):
+        clock.on_train_batch_end(batch, {"loss": 1.0})
+    assert clock.seconds.tolist() == [1.0, 0.0]
+
+
+def test_rounds_of_peers_are_interleaved(peers):
+    order = []
+
+    class Model:
+        def fit(self, data, *, steps_per_epoch, callbacks, **kwargs):
+            order.append((data, steps_per_epoch))
+            callbacks[0].seconds = np.array([len(order), 10.0 * len(order)])
+
+    seconds = peers.times({"a": (Model(), "A"), "b": (Model(), "B")}, steps=3, rounds=2)
+    assert order == [("A", 3), ("B", 3)] * 3
+    assert seconds["a"].tolist() == [[3, 5], [30, 50]]  # the first round is not counted
+
+
+def test_peers_print_two_tables(benchmark, peers, augment, monkeypatch, capsys):
+    ours, theirs = np.array([[0.002, 0.004, 0.006]] * 2), np.array([[0.004] * 3] * 2)
+    monkeypatch.setattr(augment, "contenders", lambda batch: {"mpl_tf": lambda step: batch})
+    monkeypatch.setattr(peers, "times", lambda *_: {"mpl_tf": ours, "keras": theirs})
+    assert benchmark.main(["peers", "--side=8", "--batch=5", "--rounds=2", "--labeled=6"]) == 0
+    rows = [
+        line[2:-2].split(" | ") for line in capsys.readouterr().out.splitlines() if "| " in line
+    ]
+    assert [cells[0] for cells in rows] == ["side", "8", "network", "mlp", "mlp"]
+    once = ["1.000 (1.000-1.000)"] * 2
+    assert rows[3][1:] == ["mpl_tf", *["4.000 (2.000-6.000)"] * 2, *once]
+    ratios = ["1.000 (0.500-1.500)"] * 2
+    assert rows[4][1:] == ["keras", *["4.000 (4.000-4.000)"] * 2, *ratios]
 
 
 def test_rounds_are_interleaved_and_warming_up_is_not_timed(augment):

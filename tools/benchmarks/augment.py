@@ -3,11 +3,12 @@
 Each augments the same uint8 batch with two operations an image, in a compiled function, over and
 over. Ours applies half of its operations on average, and keras_cv by default ten of eleven, so it
 is also timed at `rate=0.5`; Keras's layer draws its operations once for the whole batch. The lists
-of operations differ: ours has 15, keras_cv 10, Keras 11. Rounds are interleaved; medians and the
-middle half are printed, and how many times as fast ours is.
+of operations differ: ours has 15, keras_cv 10, Keras 11. A peer that is not installed is left out.
+Rounds are interleaved; medians and the middle half are printed, and how many times as fast ours is.
 """
 
 import argparse
+import importlib.util
 import statistics
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -17,6 +18,7 @@ import numpy as np
 import tensorflow as tf
 
 from arguments import at_least
+from mpl_tf import console
 from mpl_tf.augment.draws import Draws
 from mpl_tf.augment.randaugment import RandAugment
 
@@ -34,18 +36,21 @@ def define(parser: argparse.ArgumentParser) -> None:
 
 
 def contenders(batch: tf.Tensor) -> dict[str, Step]:
-    """Name -> function of a step that augments `batch`, uint8 [N, H, W, 3]."""
-    import keras_cv
+    """Name -> function of a step that augments `batch`, uint8 [N, H, W, 3].
 
+    Of a peer that is not installed there is none, and standard error says so.
+    """
     policy = RandAugment()
     values = (0, 255)
-    layers = {
-        "keras_cv": keras_cv.layers.RandAugment(values, augmentations_per_image=2),
-        "keras_cv, rate=0.5": keras_cv.layers.RandAugment(
-            values, augmentations_per_image=2, rate=0.5
-        ),
-        "keras.layers": keras.layers.RandAugment(values, num_ops=2),
-    }
+    layers = {}
+    if importlib.util.find_spec("keras_cv") is None:
+        console.complain("keras_cv is not installed, and left out: pip install keras-cv==0.9.0")
+    else:
+        from keras_cv.layers import RandAugment as Theirs
+
+        layers["keras_cv"] = Theirs(values, augmentations_per_image=2)
+        layers["keras_cv, rate=0.5"] = Theirs(values, augmentations_per_image=2, rate=0.5)
+    layers["keras.layers"] = keras.layers.RandAugment(values, num_ops=2)
 
     def ours(step):
         return policy(batch, Draws(tf.stack([0, step]), batch.shape[0]))
