@@ -2,6 +2,7 @@
 
 import dataclasses
 import gc
+import weakref
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -243,9 +244,12 @@ class StoredTeacherMethod(FeedbackMethod):
         yield from super().starting_networks()
 
     def completed(self, batch: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        first, num_classes = self._first, self.student.output_shape[-1]
+        num_classes = self.student.output_shape[-1]
+        held = weakref.ref(self._first)  # TensorFlow keeps `read` to the end of the process
 
         def read(positions: np.ndarray) -> np.ndarray:
+            first = held()
+            assert first is not None  # this method, which the dataset holds, has it
             assert first.predictions is not None  # `fit` has seen to it
             return first.predictions.read(positions)
 

@@ -6,6 +6,7 @@ those of any other training.
 """
 
 import dataclasses
+import weakref
 
 import numpy as np
 import tensorflow as tf
@@ -113,8 +114,12 @@ def _look_up(
 ) -> tf.Tensor:
     """float32 [n, F]."""
 
+    held = weakref.ref(features)  # TensorFlow keeps `read` to the end of the process
+
     def read(rows: np.ndarray, numbers: np.ndarray) -> np.ndarray:
-        return features.read(view_set, rows, numbers)
+        there = held()
+        assert there is not None  # what maps this function, and with it the dataset, holds them
+        return there.read(view_set, rows, numbers)
 
     dtype = tf.as_dtype(features.dtype)
     values = tf.numpy_function(read, [rows, numbers], dtype, stateful=False)

@@ -1,5 +1,8 @@
 """Training a head on cached features is training it behind the frozen backbone."""
 
+import gc
+import weakref
+
 import keras
 import numpy as np
 import pytest
@@ -63,6 +66,19 @@ class Pixels:
     def __call__(self, rows, draws):
         numbers = draws.integers(0, 0, self.count)
         return tf.gather_nd(self.views, tf.stack([tf.cast(rows, tf.int32), numbers], 1))
+
+
+def test_a_process_that_trains_again_and_again_keeps_no_images(features_in, images, tmp_path):
+    """What TensorFlow remembers of a dataset's functions holds neither features nor images."""
+    features = features_in(tmp_path, cache_dtype="float32")
+    pool = images["train"].join(images["unlabeled"])
+    features.prepare([(name, pool) for name in (WEAK, STRONG)])
+    data = draw(features, images["train"], pool, ("weak", "strong"))
+    assert len(list(data.take(1))) == 1
+    held = weakref.ref(features)
+    del features, data
+    gc.collect()
+    assert held() is None
 
 
 def test_batches_are_a_function_of_seed_and_step(prepared, images):
