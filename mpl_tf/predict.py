@@ -1,15 +1,9 @@
 """`python -m mpl_tf.predict`: image files, or a pool, in, classes out."""
 
-import csv
 import dataclasses
-import io
-import json
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any
-
-import numpy as np
+from collections.abc import Sequence
 
 from mpl_tf import cli, console
 from mpl_tf.options import ConfigError, option
@@ -181,14 +175,14 @@ def _predict_files(options: Options, names: list[str]) -> int:
 
     from mpl_tf.images.files import list_files
     from mpl_tf.runs import folder as run_folder
-    from mpl_tf.serving import loading
+    from mpl_tf.serving import file_answers, loading
 
     export = loading.load(run_folder.exports_of(options.model))
     serve, class_names = export.signatures.get("serving_bytes"), export.class_names
     if serve is None:
         raise ConfigError(f"{export.path} takes arrays alone: its images are neither grey nor RGB.")
     files, empty = list_files(names)
-    writer = _Writer(options.format, class_names, min(options.top, len(class_names)))
+    writer = file_answers.Writer(options.format, class_names, min(options.top, len(class_names)))
     failed = len(empty)
     with (
         console.quiet_decoders(),
@@ -200,7 +194,7 @@ def _predict_files(options: Options, names: list[str]) -> int:
             bar.write(line)
         for first in range(0, len(files), options.batch):
             batch = files[first : first + options.batch]
-            for file, probs, reason in classify(serve, batch):
+            for file, probs, reason in file_answers.classify(serve, batch):
                 if probs is None:
                     failed += 1
                     bar.write(f"{console.printable(file)} {reason}", file=sys.stderr)
@@ -212,101 +206,6 @@ def _predict_files(options: Options, names: list[str]) -> int:
         total = len(files) + len(empty)
         console.complain(f"{failed} of {total} could not be classified.")
     return cli.FAILED if failed else cli.DONE
-
-
-def classify(
-    serve: Callable[..., Any], files: Sequence[str]
-) -> Iterator[tuple[str, np.ndarray | None, str]]:
-    """Answers of a batch of files.
-
-    Args:
-      serve: the signature `serving_bytes` of an export.
-      files: paths.
-
-    Yields:
-      (file, probabilities, reason) in order: float32 [K] and "", or None and what is wrong.
-    """
-    import tensorflow as tf
-
-    from mpl_tf.images import check, header
-
-    contents, reasons = {}, {}
-    for file in files:
-        try:
-            contents[file] = check.read(file)
-        except OSError as error:
-            reasons[file] = f"cannot be read: {error.strerror}"
-
-    def leave_out_broken(suspects: Sequence[str]) -> None:
-        for file in suspects:
-            reason = check.verify(contents[file])
-            if reason:
-                reasons[file] = reason
-                del contents[file]
-
-    def answers(files: Sequence[str]) -> dict[str, np.ndarray]:
-        encoded = tf.constant([contents[file] for file in files], tf.string)
-        return dict(zip(files, serve(image_bytes=encoded)["probabilities"].numpy(), strict=True))
-
-    # A GIF may hold more frames than fit into memory; of all else the export says what is wrong.
-    leave_out_broken([f for f, data in contents.items() if header.sniff(data) in (None, "gif")])
-    try:
-        rows = answers(list(contents))
-    except tf.errors.InvalidArgumentError:
-        leave_out_broken(list(contents))
-        rows = {}
-        for file in contents:
-            try:
-                rows |= answers([file])
-            except tf.errors.InvalidArgumentError:
-                reasons[file] = "is refused by this export; a newer one may take it"
-    for file in files:
-        yield file, rows.get(file), reasons.get(file, "")
-
-
-class _Writer:
-    """Lines of one format.
-
-    Args:
-      format: "jsonl", "csv" or "table".
-      class_names: one a class.
-      top: classes told a file, at most the number of classes.
-    """
-
-    def __init__(self, format: str, class_names: Sequence[str], top: int):
-        self._format, self._class_names, self._top = format, class_names, top
-        self._width = max(map(len, class_names))
-
-    def header(self) -> list[str]:
-        """The lines before the first file."""
-        if self._format != "csv":
-            return []
-        ranks = range(2, self._top + 1)
-        others = [f"{column}_{rank}" for rank in ranks for column in ("predicted", "probability")]
-        return [_csv(["file", "predicted", "probability", *others])]
-
-    def line(self, file: str, probs: np.ndarray) -> str:
-        """The answer for a file with its class probabilities [K]."""
-        best = np.argsort(-probs, kind="stable")[: self._top]
-        top = [{"predicted": self._class_names[k], "probability": float(probs[k])} for k in best]
-        if self._format == "jsonl":
-            answer = {"file": file, **top[0], "top": top}
-            text = json.dumps(answer, ensure_ascii=False)
-            try:
-                text.encode(sys.stdout.encoding or "utf-8")
-            except UnicodeEncodeError:  # JSON has escapes of its own for what cannot be shown
-                return json.dumps(answer)
-            return text
-        if self._format == "csv":
-            return _csv([file, *(value for entry in top for value in entry.values())])
-        columns = [f"{e['predicted']:<{self._width}} {e['probability']:6.1%}" for e in top]
-        return "  ".join([*columns, console.printable(file)])
-
-
-def _csv(row: list[Any]) -> str:
-    text = io.StringIO()
-    csv.writer(text, lineterminator="").writerow(row)
-    return text.getvalue()
 
 
 if __name__ == "__main__":

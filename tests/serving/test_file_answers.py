@@ -1,4 +1,4 @@
-"""Files that predict is given, and names that it prints."""
+"""Answers to the files that predict is given, and names that it prints."""
 
 import io
 import json
@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from mpl_tf import predict
+from mpl_tf.serving import file_answers
 
 PNG = tf.io.encode_png(np.zeros([2, 2, 3], np.uint8)).numpy()
 ODD = os.fsdecode(b"\xff") + "\u00e9\n\U0001f600.png"
@@ -45,7 +45,7 @@ def put(tmp_path):
 def test_files_that_the_export_alone_refuses_do_not_stop_the_others(put):
     export = Export(refused=[PNG + b"new"])
     paths = put(PNG, PNG + b"new", b"text", PNG + b"...")
-    rows = list(predict.classify(export, paths))
+    rows = list(file_answers.classify(export, paths))
     assert [row[0] for row in rows] == paths
     assert [None if probs is None else probs[0] for _, probs, _ in rows] == [
         len(PNG),
@@ -61,7 +61,9 @@ def test_files_that_the_export_alone_refuses_do_not_stop_the_others(put):
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="Windows has none of them")
 def test_what_never_ends_is_named(put, tmp_path):
     os.mkfifo(tmp_path / "pipe.png")
-    rows = list(predict.classify(Export(), [str(tmp_path / "pipe.png"), "/dev/zero", *put(PNG)]))
+    rows = list(
+        file_answers.classify(Export(), [str(tmp_path / "pipe.png"), "/dev/zero", *put(PNG)])
+    )
     assert [reason for _, _, reason in rows] == [
         "cannot be read: it is a pipe, no regular file",
         "cannot be read: it is a device, no regular file",
@@ -73,11 +75,11 @@ def test_what_never_ends_is_named(put, tmp_path):
 def test_names_that_cannot_be_shown_are_escaped(monkeypatch, encoding):
     stream = io.TextIOWrapper(io.BytesIO(), encoding)
     monkeypatch.setattr(sys, "stdout", stream)
-    answer = predict._Writer("jsonl", ["\u00e9", "b"], 2).line(ODD, np.array([1.0, 0.0]))
+    answer = file_answers.Writer("jsonl", ["\u00e9", "b"], 2).line(ODD, np.array([1.0, 0.0]))
     answer.encode(encoding)
     assert json.loads(answer)["file"] == ODD
     assert json.loads(answer)["predicted"] == "\u00e9"
-    plain = predict._Writer("jsonl", ["\u00e9"], 1).line("\u00e9.png", np.array([1.0]))
+    plain = file_answers.Writer("jsonl", ["\u00e9"], 1).line("\u00e9.png", np.array([1.0]))
     assert ("\u00e9.png" in plain) == (encoding != "ascii")
-    table = predict._Writer("table", ["a"], 1).line(ODD, np.array([1.0]))
+    table = file_answers.Writer("table", ["a"], 1).line(ODD, np.array([1.0]))
     assert table.endswith("\\udcff\u00e9\\n\U0001f600.png")
