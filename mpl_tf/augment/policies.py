@@ -11,6 +11,9 @@ from mpl_tf.augment import geometry, ops
 from mpl_tf.augment.draws import Draws
 from mpl_tf.options import ConfigError
 
+# What needs no conversion of Python into graphs is traced faster without; policies of users get it.
+_no_autograph = tf.autograph.experimental.do_not_convert
+
 
 class Policy(Protocol):
     """How a view of an image is made: any function like this one.
@@ -48,6 +51,7 @@ class Crop:
 
     flip: bool = True
 
+    @_no_autograph
     def __call__(self, images: tf.Tensor, draws: Draws) -> tf.Tensor:
         images = _flip(images, draws) if self.flip else images
         padding = images.shape[1] // 8
@@ -78,6 +82,7 @@ class ResizedCrop:
         if not 0 < self.area[0] <= self.area[1] <= 1:
             raise ConfigError(f"area must be two rising shares in (0, 1]; received {self.area}.")
 
+    @_no_autograph
     def __call__(self, images: tf.Tensor, draws: Draws) -> tf.Tensor:
         images = _flip(images, draws) if self.flip else images
         area = draws.uniform(1, *self.area)
@@ -213,6 +218,7 @@ class Shift:
 
     flip: bool = False
 
+    @_no_autograph
     def __call__(self, images: tf.Tensor, draws: Draws) -> tf.Tensor:
         images = _flip(images, draws.child(9)) if self.flip else images
         reach = images.shape[1] / 16
@@ -233,6 +239,7 @@ class Affine:
 
     flip: bool = False
 
+    @_no_autograph
     def __call__(self, images: tf.Tensor, draws: Draws) -> tf.Tensor:
         images = _flip(images, draws.child(9)) if self.flip else images
         side = images.shape[1]
