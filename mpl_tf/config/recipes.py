@@ -132,7 +132,11 @@ HEAD_OF: Mapping[str, Mapping[str, Any]] = {
     "lga_vat": {"unlabeled_weight": 0.1},
     "pseudo_label": {"student_learning_rate": 60.0},
     "noisy_student": {"student_learning_rate": 30.0},
-    "reduced_mpl": {"student_learning_rate": 60.0, "feedback_scale": "unit"},
+    "reduced_mpl": {
+        "student_learning_rate": 60.0,
+        "feedback_scale": "unit",
+        "feedback_weight": 0.3,  # at 1, with 25 labels a class, it costs points
+    },
     "mpl": {
         "student_learning_rate": 60.0,
         "student_wait_steps": 0,
