@@ -1,8 +1,10 @@
 """What lies on the disk: files that appear whole or not at all, JSON, arrays, digests."""
 
 import contextlib
+import csv
 import errno
 import hashlib
+import io
 import json
 import os
 import re
@@ -127,6 +129,22 @@ def write_text(path: str, text: str) -> None:
 def write_json(path: str, value: Any) -> None:
     """Writes `value` as indented JSON, complete or not at all."""
     write_text(path, json.dumps(value, indent=2) + "\n")
+
+
+def csv_line(values: Iterable[object]) -> str:
+    r"""A row of a CSV file, without the end of its line.
+
+    A value with a line end of any system is quoted, so that a reader does not take it for a row's.
+
+    >>> csv_line(["a,b", "c\rd", 0.5])
+    '"a,b","c\rd",0.5'
+
+    Args:
+      values: of its columns.
+    """
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\r\n").writerow(values)
+    return text.getvalue().removesuffix("\r\n")
 
 
 def read_json(path: str | os.PathLike[str], form: Any = dict[str, Any]) -> Any:

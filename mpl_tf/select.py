@@ -86,14 +86,14 @@ def _select(options: Options) -> int:
     from mpl_tf import files
     from mpl_tf.data.options import DataConfig
     from mpl_tf.images.parts import check_outside
-    from mpl_tf.pools import ordered, predictions, selection
+    from mpl_tf.pools import ordered, predictions, selection, selection_list
     from mpl_tf.runs import faults
 
     stored = predictions.Predictions(options.predictions)
     about = stored.about
     dataset = options.dataset or about["dataset"]
     check_outside("to", options.to, dataset)
-    files.check_folder(options.to, (selection.LIST, selection.ABOUT))
+    files.check_folder(options.to, (selection_list.LIST, selection_list.ABOUT))
     _check_new(options.to)
     of_pool = {name: getattr(options, name) for name in ("data_dir", "extra", "skip_broken")}
     settings = DataConfig(
@@ -107,7 +107,7 @@ def _select(options: Options) -> int:
         pairs, left_out = selection.choose(
             stored, options.per_class, options.candidates, held_out, bar.update
         )
-    of_list = selection.About(
+    of_list = selection_list.About(
         model=about["model"],
         images=about["images"],
         dataset=dataset,
@@ -119,7 +119,8 @@ def _select(options: Options) -> int:
         left_out=left_out,
     )
     try:
-        selection.write(options.to, of_list, pairs, lambda found: ordered.names(pool, found))
+        files.remove(os.path.join(options.to, _SHEETS))
+        selection_list.write(options.to, of_list, pairs, lambda found: ordered.names(pool, found))
         _draw(options, stored.class_names, pairs, pool)
     except Exception as error:
         way_on = faults.WayOn("give the same command again", "store their predictions first")
@@ -132,24 +133,21 @@ def _select(options: Options) -> int:
 
 def _check_new(path: str) -> None:
     """Refuses a folder that holds something else than a selection."""
-    from mpl_tf.pools import selection
+    from mpl_tf.pools import selection_list
 
-    present = sorted(os.listdir(path)) if os.path.isdir(path) else []
-    if present and selection.LIST not in present:
+    if not selection_list.is_one(path):
+        present = ", ".join(map(console.printable, sorted(os.listdir(path))[:3]))
         raise ConfigError(
-            f"{path} holds something else than a selection ({', '.join(present[:3])}). Choose "
-            "another folder."
+            f"{path} holds something else than a selection ({present}). Choose another folder."
         )
 
 
 def _draw(options: Options, class_names: Sequence[str], pairs: "Pairs", pool: "Positioned") -> None:
-    """A sheet of each class in a folder of its own, which is replaced."""
-    from mpl_tf import files
+    """A sheet of each class in a folder of its own, which is not there."""
     from mpl_tf.auto import sheets
     from mpl_tf.pools import ordered
 
     folder = os.path.join(options.to, _SHEETS)
-    files.remove(folder)
     if not options.sheets:
         return
     os.makedirs(folder)
@@ -181,7 +179,7 @@ def _say(
     last = np.cumsum(counts) - 1
     for k in np.argsort(counts, kind="stable")[:10].tolist():
         least = f", the last one {pairs.confidences[last[k]]:.4f} sure" if counts[k] else ""
-        rows.append((class_names[k], f"{counts[k]:,}{least}"))
+        rows.append((console.printable(class_names[k]), f"{counts[k]:,}{least}"))
     console.say("Classes, those with fewest images first")
     console.say(console.table(rows))
     if left_out:

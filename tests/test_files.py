@@ -1,5 +1,8 @@
 """Files that appear whole."""
 
+import csv
+import doctest
+import io
 import os
 import re
 
@@ -150,3 +153,14 @@ def test_a_folder_that_cannot_be_written_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "access", lambda path, mode: path != str(tmp_path))
     with pytest.raises(ConfigError, match=f"no permission to write to {tmp_path}"):
         files.check_folder(tmp_path / "new")
+
+
+def test_line_ends_of_all_systems_are_quoted_in_a_row():
+    values = ["a\rb", "c\nd", 'e,"f', "g\r\n"]
+    line = files.csv_line(values)
+    assert next(csv.reader(io.StringIO(f"{line}\nx\n", newline=""))) == values
+
+
+def test_examples():
+    failed, tried = doctest.testmod(files)
+    assert tried and not failed

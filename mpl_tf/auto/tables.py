@@ -1,7 +1,5 @@
 """The lists that are delivered, as CSV files that appear whole or not at all."""
 
-import csv
-import io
 from collections.abc import Iterable, Sequence
 
 import numpy as np
@@ -25,11 +23,8 @@ def write(path: str, header: Sequence[str], rows: Iterable[Sequence[object]]) ->
     Raises:
       OSError: it cannot be written.
     """
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(header)
-    writer.writerows([_cell(value) for value in row] for row in rows)
-    files.write_text(path, text.getvalue())
+    lines = [header, *([_cell(value) for value in row] for row in rows)]
+    files.write_text(path, "".join(f"{files.csv_line(line)}\n" for line in lines))
 
 
 def _cell(value: object) -> object:

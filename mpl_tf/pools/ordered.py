@@ -120,6 +120,17 @@ def take(pool: Positioned, positions: np.ndarray) -> Images:
     return chosen.without_labels()
 
 
+def digests(pool: Positioned, positions: np.ndarray) -> np.ndarray:
+    """What tells images apart, uint64 [n]; reads them, unless it was told of them.
+
+    Args:
+      pool: of which.
+      positions: int64 [n].
+    """
+    found = take(pool, positions)
+    return found.store.digests(found.positions)
+
+
 def names(pool: Positioned, positions: np.ndarray) -> Sequence[str]:
     """What images are called: files of a folder, `file.tfrecord:number` of records.
 

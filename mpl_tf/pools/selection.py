@@ -1,25 +1,16 @@
-"""The surest images of each class, from stored predictions, in one pass that holds no more than
-those; and the list of them, a file that people read.
-"""
+"""The surest images of each class, from stored predictions, in one pass that holds no more."""
 
-import csv
 import dataclasses
-import os
-from collections.abc import Callable, Iterator, Sequence
-from typing import TypedDict
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from mpl_tf import files
 from mpl_tf.formulas import selection
 from mpl_tf.options import ConfigError
 from mpl_tf.pools.predictions import Predictions
 
-LIST, ABOUT = "selection.csv", "about.json"
-COLUMNS = ("class", "confidence", "position", "content", "file")
 _BLOCK_BYTES = 1 << 25  # of predictions that are looked at together
 _LEAST_ROWS = 1 << 16  # pairs that wait to be sorted in, even if few are kept
-_NAMED_AT_ONCE = 1 << 16
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,28 +41,6 @@ class Pairs:
         """The pairs of all parts, at least one, one part after the other."""
         names = [field.name for field in dataclasses.fields(cls)]
         return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
-
-
-class About(TypedDict):
-    """What `about.json` of a selection holds.
-
-    Attributes:
-      model, images, dataset, class_names: of the predictions; see `predictions.About`.
-      predictions: where these lay.
-      per_class, candidates: as they were asked for.
-      number_of_pairs: rows of the list.
-      left_out: images of the pool that are held out for validation or test, too.
-    """
-
-    model: str
-    images: str
-    dataset: str
-    class_names: list[str]
-    predictions: str
-    per_class: int
-    candidates: int
-    number_of_pairs: int
-    left_out: int
 
 
 class Surest:
@@ -180,94 +149,3 @@ def choose(
         left_out += surest.add(first, probs, digests)
         progress(len(probs))
     return surest.pairs(), left_out
-
-
-def write(
-    path: str, about: About, pairs: Pairs, names: Callable[[np.ndarray], Sequence[str]]
-) -> None:
-    """Writes a selection to a folder, which is made.
-
-    Args:
-      path: the folder.
-      about: of the selection.
-      pairs: what was chosen.
-      names: positions int64 [n] -> what the images are called.
-
-    Raises:
-      OSError: it cannot be written.
-    """
-    os.makedirs(path, exist_ok=True)
-    with (
-        files.whole(os.path.join(path, LIST)) as partial,
-        open(partial, "w", encoding="utf-8", errors="surrogateescape", newline="") as file,
-    ):
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(COLUMNS)
-        for first in range(0, len(pairs), _NAMED_AT_ONCE):
-            part = pairs.take(np.arange(first, min(first + _NAMED_AT_ONCE, len(pairs))))
-            of_part = names(part.positions)
-            writer.writerows(
-                (about["class_names"][k], f"{confidence:.4g}", position, f"{digest:016x}", name)
-                for k, confidence, position, digest, name in zip(
-                    part.classes.tolist(),
-                    part.confidences.tolist(),
-                    part.positions.tolist(),
-                    part.digests.tolist(),
-                    of_part,
-                    strict=True,
-                )
-            )
-    files.write_json(os.path.join(path, ABOUT), about)
-
-
-def read(path: str) -> tuple[About, Pairs]:
-    """A selection; rows may have been removed from its list.
-
-    Args:
-      path: the folder.
-
-    Raises:
-      ConfigError: there is none, or a row is damaged.
-    """
-    if not os.path.isfile(os.path.join(path, ABOUT)):
-        raise ConfigError(
-            f"{path} has no selection: there is no {ABOUT}. `python -m mpl_tf.select "
-            "--predictions=FOLDER --to=FOLDER` makes one."
-        )
-    about: About = files.read_json(os.path.join(path, ABOUT), About)
-    ids = {name: k for k, name in enumerate(about["class_names"])}
-    file = os.path.join(path, LIST)
-    found = np.fromiter(_rows(file, ids), _ROW)
-    columns = (found[name] for name in ("class", "confidence", "position", "content"))
-    pairs = Pairs(*(np.ascontiguousarray(column) for column in columns))
-    if not len(pairs):
-        raise ConfigError(f"{file} has no row: nothing was chosen.")
-    return about, pairs
-
-
-_ROW = np.dtype([("class", "<i8"), ("confidence", "<f2"), ("position", "<i8"), ("content", "<u8")])
-
-
-def _rows(path: str, ids: dict[str, int]) -> Iterator[tuple[int, float, int, int]]:
-    """The rows of a list: class id, confidence, position, digest."""
-    try:
-        files.check_regular(path)
-        with open(path, encoding="utf-8", errors="surrogateescape", newline="") as file:
-            rows = csv.reader(file)
-            header = next(rows, [])
-            if tuple(header) != COLUMNS:
-                raise ConfigError(
-                    f"{path} must have the columns {', '.join(COLUMNS)}; received "
-                    f"{', '.join(header) or 'none'}."
-                )
-            for row in rows:
-                try:
-                    name, confidence, position, content, _ = row
-                    yield ids[name], float(confidence), int(position), int(content, 16)
-                except (KeyError, ValueError) as error:
-                    raise ConfigError(
-                        f"{path}, line {rows.line_num}: it must have a class of {ABOUT}, a "
-                        f"confidence, a position, a content and a file; received {row}."
-                    ) from error
-    except (OSError, csv.Error) as error:
-        raise ConfigError(f"{path} cannot be read: {files.reason(error)}.") from error

@@ -10,7 +10,7 @@ from mpl_tf.data.contents import Contents
 from mpl_tf.data.dataset import Images
 from mpl_tf.data.splits import Split
 from mpl_tf.options import ConfigError
-from mpl_tf.pools import ordered, selection
+from mpl_tf.pools import ordered, selection, selection_list
 
 PART = "selection"  # in what a run keeps of its images
 
@@ -31,7 +31,7 @@ def load(settings: config.Config, split: Split) -> Images | None:
     if not settings.data.select:
         return None
     path = settings.data.select
-    about, pairs = selection.read(path)
+    about, pairs = selection_list.read(path)
     ids = {name: k for k, name in enumerate(split.class_names)}
     if unknown := [name for name in about["class_names"] if name not in ids]:
         raise ConfigError(
@@ -44,8 +44,7 @@ def load(settings: config.Config, split: Split) -> Images | None:
             f"select: {path} was made of other images ({about['dataset']}) than those of "
             f"{settings.run.dataset}, or of these as they were then."
         )
-    if pairs.positions.min() < 0 or pairs.positions.max() >= len(pool):
-        raise ConfigError(f"select: {path} has positions outside of the {len(pool):,} images.")
+    _check_content(path, about, pairs, pool)
     held_out = [part for part in (split.validation, split.test) if part is not None]
     digests = [part.store.digests(part.positions) for part in held_out]
     seen = ~np.isin(pairs.digests, np.concatenate([np.empty(0, np.uint64), *digests]))
@@ -67,6 +66,29 @@ def load(settings: config.Config, split: Split) -> Images | None:
     return ordered.take(pool, pairs.positions).relabel(labels)
 
 
+def _check_content(
+    path: str, about: selection_list.About, pairs: selection.Pairs, pool: ordered.Positioned
+) -> None:
+    """Compares what a list says of images' content with the images at its positions.
+
+    Raises:
+      ConfigError: a position is none of the pool, or its image another one.
+    """
+    absent = pairs.positions >= len(pool)
+    if absent.any():
+        place = selection_list.place(path, about, int(np.argmax(absent)))
+        raise ConfigError(f"select: {place}: its position is none of the {len(pool):,} images.")
+    positions, rows = np.unique(pairs.positions, return_inverse=True)  # in the order of the files
+    other = ordered.digests(pool, positions)[rows] != pairs.digests
+    if count := int(other.sum()):
+        row = int(np.argmax(other))
+        raise ConfigError(
+            f"select: {selection_list.place(path, about, row)}: the image at position "
+            f"{pairs.positions[row]} has another content than {pairs.digests[row]:016x}; so it is "
+            f"in {count:,} of {len(pairs):,} lines. Rows may be removed, not changed."
+        )
+
+
 def contents(settings: config.Config) -> dict[str, Contents]:
     """What tells a selection from the same one another day; nothing without `select`.
 
@@ -75,10 +97,10 @@ def contents(settings: config.Config) -> dict[str, Contents]:
     """
     if not settings.data.select:
         return {}
-    path = os.path.join(settings.data.select, selection.LIST)
+    path = os.path.join(settings.data.select, selection_list.LIST)
     try:
-        digest = files.digests(settings.data.select, [selection.LIST])[selection.LIST]
+        digest = files.digests(settings.data.select, [selection_list.LIST])[selection_list.LIST]
     except OSError as error:
         raise ConfigError(f"{path} cannot be read: {error.strerror}.") from error
     number = np.array([int(digest[:16], 16)], np.uint64)
-    return {PART: Contents(np.array([selection.LIST]), np.array([-1]), number)}
+    return {PART: Contents(np.array([selection_list.LIST]), np.array([-1]), number)}

@@ -1,7 +1,5 @@
 """What an export answers to image files, and the lines in which it is told."""
 
-import csv
-import io
 import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -10,7 +8,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from mpl_tf import console
+from mpl_tf import console, files
 from mpl_tf.images import check, header
 
 
@@ -79,7 +77,7 @@ class Writer:
             return []
         ranks = range(2, self._top + 1)
         others = [f"{column}_{rank}" for rank in ranks for column in ("predicted", "probability")]
-        return [_csv(["file", "predicted", "probability", *others])]
+        return [files.csv_line(["file", "predicted", "probability", *others])]
 
     def line(self, file: str, probs: np.ndarray) -> str:
         """The answer for a file with its class probabilities [K]."""
@@ -94,12 +92,6 @@ class Writer:
                 return json.dumps(answer)
             return text
         if self._format == "csv":
-            return _csv([file, *(value for entry in top for value in entry.values())])
+            return files.csv_line([file, *(value for entry in top for value in entry.values())])
         columns = [f"{e['predicted']:<{self._width}} {e['probability']:6.1%}" for e in top]
         return "  ".join([*columns, console.printable(file)])
-
-
-def _csv(row: list[Any]) -> str:
-    text = io.StringIO()
-    csv.writer(text, lineterminator="").writerow(row)
-    return text.getvalue()

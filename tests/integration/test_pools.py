@@ -10,6 +10,7 @@ import pytest
 
 from mpl_tf import config, data, predict, select, train
 from mpl_tf.data import splits
+from mpl_tf.options import ConfigError
 from mpl_tf.runs import experiment
 from mpl_tf.runs import selected as selected_images
 from mpl_tf.serving import saved_model
@@ -156,6 +157,31 @@ def test_a_run_on_a_selection_finishes_and_refuses_to_go_on_with_another(
     finally:
         listed.write_text(content)
     assert "selection: 1 replaced (selection.csv)" in capsys.readouterr().err
+
+
+def test_images_at_other_positions_than_the_list_names_are_refused(selected):
+    """Else the column of positions, moved by a row, would train wrong labels."""
+    listed = selected / "selection" / "selection.csv"
+    content = listed.read_text()
+    table = rows(selected)
+    positions = [row["position"] for row in table]
+    try:
+        for moved, message in (
+            (
+                [*positions[1:], positions[0]],
+                r"csv, line 2: the image at position .*; so",
+            ),
+            ([*positions[:-1], "999"], r"line 25: its position is none of the \d+ images"),
+        ):
+            with open(listed, "w", newline="") as file:
+                writer = csv.DictWriter(file, table[0])
+                writer.writeheader()
+                for row, position in zip(table, moved, strict=True):
+                    writer.writerow(row | {"position": position})
+            with pytest.raises(ConfigError, match=message):
+                made(selected)
+    finally:
+        listed.write_text(content)
 
 
 @pytest.mark.parametrize(
