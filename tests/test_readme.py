@@ -49,9 +49,10 @@ def section(text, title):
 
 
 def test_the_table_of_methods_is_that_of_the_results():
-    heads, _, scratch = section(README, "Which method to pick").partition("**From scratch**")
+    heads, _, scratch = section(README, "What is proved").partition("**A network that starts")
     measured = rows(section(RESULTS, "Heads on cached features"), 3)
-    accuracies = {name: row for name, row in rows(heads, 3) if "±" in row[0]}
+    table = heads.partition("**The student's feedback")[0]
+    accuracies = {name: row for name, row in rows(table, 3) if "±" in row[0]}
     assert len(accuracies) == 8
     for name, row in accuracies.items():
         assert (name, row) in measured, name
@@ -66,7 +67,7 @@ def test_the_table_of_methods_is_that_of_the_results():
 def test_what_feedback_brings_is_what_was_measured():
     measured = (ROOT / "docs" / "feedback_results.md").read_text(encoding="utf-8")
     parts = [measured.partition(f"## {name} on cached features")[2] for name in DATASETS]
-    table = rows(section(README, "What feedback brings"), 6)[2:]
+    table = rows(section(README, "What is proved").partition("**The student's feedback")[2], 6)[2:]
     assert [name for name, _ in table] == ["1", "2", "5", "20"]
     for name, cells in table:
         for part, without, gain in zip(parts, cells[::2], cells[1::2], strict=True):
