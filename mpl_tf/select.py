@@ -86,7 +86,7 @@ def _select(options: Options) -> int:
     from mpl_tf import files
     from mpl_tf.data.options import DataConfig
     from mpl_tf.images.parts import check_outside
-    from mpl_tf.pools import ordered, predictions, selection, selection_list
+    from mpl_tf.pools import matching, ordered, predictions, selection, selection_list
     from mpl_tf.runs import faults
 
     stored = predictions.Predictions(options.predictions)
@@ -102,6 +102,7 @@ def _select(options: Options) -> int:
     source = ordered.load(dataset, settings)
     pool = ordered.whole_pool(source)
     stored.check(images=ordered.digest(pool))
+    matching.check(stored, pool)
     held_out = ordered.held_out(source, options.split_file)
     with tqdm.tqdm(total=len(stored), unit="image", disable=None, leave=False) as bar:
         pairs, left_out = selection.choose(

@@ -14,7 +14,7 @@ from mpl_tf import console
 from mpl_tf.console import log
 from mpl_tf.features.room import in_words
 from mpl_tf.options import ConfigError
-from mpl_tf.pools import ordered, predictions, writing
+from mpl_tf.pools import damage, ordered, predictions, writing
 from mpl_tf.pools.ordered import Positioned
 from mpl_tf.pools.predictions import About
 
@@ -41,7 +41,7 @@ def store(path: str, about: About, pool: Positioned, classify: Classify, batch: 
       OSError: the disk refuses it.
     """
     with writing.begun(path, about) as there:
-        numbers = predictions.missing(path, there)
+        numbers = _to_do(path, there)
         _announce(path, there, numbers)
         progress = _Progress(sum(predictions.rows_of_shard(there, n) for n in numbers))
         with console.quiet_decoders(), progress.bar:
@@ -49,6 +49,16 @@ def store(path: str, about: About, pool: Positioned, classify: Classify, batch: 
                 with writing.shard(path, there, number) as (probs, digests):
                     first = number * there["rows_per_shard"]
                     _fill(probs, digests, pool, first, classify, batch, progress)
+
+
+def _to_do(path: str, about: About) -> list[int]:
+    """Numbers of the shards that are not there, or damaged, which is said."""
+    missing = set(predictions.missing(path, about))
+    for number in range(predictions.number_of_shards(about)):
+        if number not in missing and (fault := predictions.damaged(path, about, number)):
+            log.warning(f"{fault}. It is computed anew")
+            missing.add(number)
+    return sorted(missing)
 
 
 def _announce(path: str, about: About, numbers: list[int]) -> None:
@@ -91,6 +101,11 @@ def _fill(
             raise ConfigError(
                 f"the model gives probabilities that are NaN or infinite, of an image from "
                 f"position {first + row} on: check its weights."
+            )
+        if fault := damage.of_rows(answers.astype(np.float16)):
+            raise ConfigError(
+                f"the model gives answers that are no probabilities, of images from position "
+                f"{first + row} on: {fault}. A model must end in a softmax."
             )
         rows = slice(row, row + len(answers))
         probs[rows], digests[rows] = answers, of_images.numpy()

@@ -13,6 +13,7 @@ import numpy as np
 
 from mpl_tf import files
 from mpl_tf.options import ConfigError
+from mpl_tf.pools import damage
 
 ABOUT = "about.json"
 FORMAT = 1
@@ -20,6 +21,7 @@ _ROWS = 1 << 14  # rows of a shard
 _SHARD_BYTES = 1 << 28  # that those take at most, unless there would be too many shards
 _SHARDS = 128
 _HEADER = 128  # bytes of a .npy file before its rows
+_ANEW = ". Remove it, and the command that made it, given again, computes it anew."
 
 
 class About(TypedDict):
@@ -112,7 +114,8 @@ class Predictions:
                 "command that began it, given again, computes the others."
             )
         for number in range(self.shards):
-            self._check(number)
+            if fault := damaged(self.path, self.about, number):
+                raise ConfigError(f"{fault}{_ANEW}")
 
     def __len__(self) -> int:
         return self.about["number_of_images"]
@@ -167,20 +170,28 @@ class Predictions:
 
         Yields:
           (first, probs, digests): the position of the first image, float16 [n, K], uint64 [n].
+
+        Raises:
+          ConfigError: rows hold something else than probabilities.
         """
         for number in range(self.shards):
-            probs = np.load(file_of(self.path, "probs", number), mmap_mode="r")
-            digests = np.load(file_of(self.path, "digests", number))
-            for first in range(0, len(probs), rows):
+            file = file_of(self.path, "probs", number)
+            mapped, digests = np.load(file, mmap_mode="r"), self.digests_of_shard(number)
+            for first in range(0, len(mapped), rows):
                 part = slice(first, first + rows)
-                position = number * self.about["rows_per_shard"] + first
-                yield position, np.array(probs[part]), digests[part]
+                probs = np.array(mapped[part])
+                if fault := damage.of_rows(probs):
+                    raise ConfigError(f"{file} is damaged: from row {first} on, {fault}{_ANEW}")
+                yield number * self.about["rows_per_shard"] + first, probs, digests[part]
 
     def digests(self) -> np.ndarray:
         """What tells images apart, uint64 [N]."""
-        return np.concatenate(
-            [np.load(file_of(self.path, "digests", n)) for n in range(self.shards)]
-        )
+        return np.concatenate([self.digests_of_shard(number) for number in range(self.shards)])
+
+    def digests_of_shard(self, number: int) -> np.ndarray:
+        """Those of a shard, uint64 [n]."""
+        found: np.ndarray = np.load(file_of(self.path, "digests", number))
+        return found
 
     def rows_of(self, digests: np.ndarray) -> np.ndarray:
         """Where images lie here, by their content; of copies the first counts.
@@ -222,26 +233,6 @@ class Predictions:
             )
         return self._open[number]
 
-    def _check(self, number: int) -> None:
-        """Refuses a shard that is not as it was written, as far as its header and size tell."""
-        rows = rows_of_shard(self.about, number)
-        forms = {
-            "probs": ((rows, len(self.class_names)), "float16"),
-            "digests": ((rows,), "uint64"),
-        }
-        for name, form in forms.items():
-            path = file_of(self.path, name, number)
-            try:
-                array = np.load(path, mmap_mode="r", allow_pickle=False)
-                fault = "" if (array.shape, array.dtype.name) == form else "it has another shape"
-            except (OSError, ValueError, EOFError) as error:
-                fault = files.reason(error)
-            if fault:
-                raise ConfigError(
-                    f"{path} is damaged: {fault}. Remove it, and the command that made it, given "
-                    "again, computes it anew."
-                )
-
 
 def read_about(path: str) -> About:
     """What `about.json` of a folder of predictions holds.
@@ -259,6 +250,8 @@ def read_about(path: str) -> About:
         raise ConfigError(
             f"{path} holds predictions of format {about['format']}; this version reads {FORMAT}."
         )
+    if fault := damage.of_about(about, _SHARDS):
+        raise ConfigError(f"{os.path.join(path, ABOUT)} is damaged: {fault}.")
     return about
 
 
@@ -281,6 +274,24 @@ def missing(path: str, about: About) -> list[int]:
         for number in range(number_of_shards(about))
         if not {_name("probs", number), _name("digests", number)} <= there
     ]
+
+
+def damaged(path: str, about: About, number: int) -> str:
+    """What is wrong with a shard that is there, as far as headers and sizes tell.
+
+    Returns:
+      "FILE is damaged: ..."; "" if nothing is.
+    """
+    rows, classes = rows_of_shard(about, number), len(about["class_names"])
+    forms: tuple[tuple[str, tuple[int, ...], type], ...] = (
+        ("probs", (rows, classes), np.float16),
+        ("digests", (rows,), np.uint64),
+    )
+    for name, shape, dtype in forms:
+        file = file_of(path, name, number)
+        if fault := damage.of_file(file, shape, dtype):
+            return f"{file} is damaged: {fault}"
+    return ""
 
 
 def check_same(path: str, about: About, expected: Mapping[str, object]) -> None:

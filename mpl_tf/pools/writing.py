@@ -33,12 +33,15 @@ def begun(path: str, about: About) -> Iterator[About]:
       ConfigError: the folder cannot be written, holds something else, or another process writes.
     """
     files.check_folder(path, (predictions.ABOUT, LOCK))
+    # What a process left that was killed while it began counts as nothing.
+    nothing = {LOCK, files.partial_name(predictions.ABOUT)}
     present = set(os.listdir(path)) if os.path.isdir(path) else set()
-    if present - {LOCK} and predictions.ABOUT not in present:
+    if present - nothing and predictions.ABOUT not in present:
         raise ConfigError(
             f"{path} holds something else than predictions ({', '.join(sorted(present)[:3])}). "
             "Choose another folder."
         )
+    _read(path, about)  # before a lock is left in a folder of something else
     try:
         os.makedirs(path, exist_ok=True)
         lock = filelock.FileLock(
@@ -50,15 +53,20 @@ def begun(path: str, about: About) -> Iterator[About]:
     except OSError as error:
         raise ConfigError(f"{path} cannot be written: {error.strerror}.") from error
     try:
-        if os.path.exists(os.path.join(path, predictions.ABOUT)):
-            there = predictions.read_about(path)
-            predictions.check_same(path, there, {**about})
-            yield there
-        else:
+        if not (there := _read(path, about)):
             files.write_json(os.path.join(path, predictions.ABOUT), about)
-            yield about
+        yield there or about
     finally:
         lock.release()
+
+
+def _read(path: str, about: About) -> About | None:
+    """What `about.json` holds, if it is there; ConfigError if that is something else."""
+    if not os.path.exists(os.path.join(path, predictions.ABOUT)):
+        return None
+    there = predictions.read_about(path)
+    predictions.check_same(path, there, {**about})
+    return there
 
 
 @contextlib.contextmanager

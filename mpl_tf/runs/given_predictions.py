@@ -8,16 +8,17 @@ from typing import final
 
 import numpy as np
 
-from mpl_tf import config
+from mpl_tf import config, console
 from mpl_tf.console import log
 from mpl_tf.data.contents import Contents
 from mpl_tf.data.dataset import Images
 from mpl_tf.data.splits import Split
 from mpl_tf.engine import pool_predictions
 from mpl_tf.options import ConfigError
-from mpl_tf.pools import ordered, predictions
+from mpl_tf.pools import matching, ordered, predictions
 
 PART = "predictions"  # in what a run keeps of its images
+_BLOCK_BYTES = 1 << 25  # of predictions that are looked at together
 
 
 @final
@@ -79,6 +80,7 @@ def load(settings: config.Config, split: Split) -> pool_predictions.Predictions 
             f"predictions must be of the {len(pool):,} images of {dataset} as they are now; "
             f"received {whole.path}, of {len(whole):,} images of {about['dataset']}."
         )
+    _check_rows(whole, pool)
     log.info(f"Predictions: of {about['model_path']}, from {whole.path}; no teacher is trained")
     some = split.unlabeled
     if not isinstance(pool, Images) or not isinstance(some, Images):
@@ -100,6 +102,18 @@ def contents(settings: config.Config) -> dict[str, Contents]:
     number = int(hashlib.sha256(text.encode()).hexdigest()[:16], 16)
     name, digest = np.array([predictions.ABOUT]), np.array([number], np.uint64)
     return {PART: Contents(name, np.array([-1]), digest)}
+
+
+def _check_rows(table: predictions.Predictions, pool: ordered.Positioned) -> None:
+    """Raises ConfigError unless a table's rows are probabilities, of a pool's images in order."""
+    try:
+        matching.check(table, pool)
+        pace = console.Pace(f"checking the predictions in {table.path}")
+        rows = max(1, _BLOCK_BYTES // (2 * len(table.class_names)))
+        for first, probs, _ in table.blocks(rows):
+            pace.tell(first + len(probs), len(table))
+    except ConfigError as error:
+        raise ConfigError(f"predictions: {error}") from error
 
 
 def _check_classes(

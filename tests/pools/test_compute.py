@@ -9,7 +9,7 @@ from mpl_tf.data.options import DataConfig
 from mpl_tf.data.sources import tfrecord_format
 from mpl_tf.images.example import serialize
 from mpl_tf.options import ConfigError
-from mpl_tf.pools import compute, ordered, predictions
+from mpl_tf.pools import compute, matching, ordered, predictions
 from mpl_tf.pools.predictions import Predictions
 
 IMAGES, ROWS, SIDE = 11, 4, 8
@@ -83,6 +83,40 @@ def test_images_are_taken_by_position(pool):
     assert (taken.labels == -1).all()
     names = ordered.names(pool, positions)
     assert len({*names}) == 4 and names[2] == names[4]
+
+
+def test_damaged_shards_are_computed_anew(tmp_path, caplog):
+    pool, path = arrays(PIXELS), tmp_path / "to"
+    compute.store(str(path), about(pool), pool, Model(), 3)
+    whole = Predictions(path).read(np.arange(IMAGES))
+    file = path / "probs-00001.npy"
+    file.write_bytes(file.read_bytes()[:-3])
+    model = Model()
+    compute.store(str(path), about(pool), pool, model, 3)
+    assert model.seen == ROWS
+    assert (Predictions(path).read(np.arange(IMAGES)) == whole).all()
+    assert "probs-00001.npy is damaged" in caplog.text
+
+
+def test_a_model_without_a_softmax_is_refused(tmp_path):
+    pool = arrays(PIXELS)
+    with pytest.raises(ConfigError, match=r"no probabilities, .* row 0 has the sum 2"):
+        compute.store(
+            str(tmp_path / "to"), about(pool), pool, lambda images: tf.ones([len(images), 2]), 3
+        )
+
+
+def test_shards_that_were_exchanged_are_named(pool, tmp_path):
+    path = tmp_path / "to"
+    compute.store(str(path), about(pool), pool, Model(), 3)
+    matching.check(Predictions(path), pool)
+    for kind in ("digests", "probs"):  # the one alone, and then both
+        first, second = (path / f"{kind}-0000{number}.npy" for number in (0, 1))
+        contents = first.read_bytes(), second.read_bytes()
+        first.write_bytes(contents[1])
+        second.write_bytes(contents[0])
+        with pytest.raises(ConfigError, match=r"digests-00000\.npy is damaged, or belongs to ano"):
+            matching.check(Predictions(path), pool)
 
 
 def test_a_pool_is_known_by_its_images_and_their_order(tmp_path):

@@ -1,6 +1,7 @@
 """Stored predictions: what is read is what was written, of the right model and images."""
 
 import doctest
+import json
 import re
 import subprocess
 import sys
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 
 from mpl_tf.options import ConfigError
-from mpl_tf.pools import predictions, writing
+from mpl_tf.pools import damage, predictions, writing
 from mpl_tf.pools.predictions import Predictions
 
 CLASSES, ROWS, IMAGES = 3, 4, 10
@@ -43,8 +44,9 @@ def write(path, numbers=None, **changes):
 
 
 def test_examples():
-    failed, tried = doctest.testmod(predictions)
-    assert tried and not failed
+    for module in (damage, predictions):
+        failed, tried = doctest.testmod(module)
+        assert tried and not failed
 
 
 def test_the_example_of_the_reader_runs(tmp_path, monkeypatch):
@@ -180,12 +182,90 @@ def test_damage_is_named(tmp_path):
     shard.write_bytes(content[:-1])
     with pytest.raises(ConfigError, match=r"probs-00002\.npy is damaged"):
         Predictions(tmp_path)
+    shard.write_bytes(content + b"0")
+    with pytest.raises(ConfigError, match="another size"):
+        Predictions(tmp_path)
+    np.save(shard, PROBS[8:].astype(">f2"))
+    with pytest.raises(ConfigError, match="numbers of another type"):
+        Predictions(tmp_path)
     np.save(shard, PROBS[:1])
     with pytest.raises(ConfigError, match="another shape"):
         Predictions(tmp_path)
     (tmp_path / "about.json").write_text('{"format": 1}')
     with pytest.raises(ConfigError, match=r"about\.json is damaged"):
         Predictions(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ([np.nan, 0.5, 0.5], "row 1 has nan, which is no probability"),
+        ([-0.25, 0.75, 0.5], "row 1 has -0.25"),
+        ([1.5, 0, 0], "row 1 has 1.5"),
+        ([np.inf, 0, 0], "row 1 has inf"),
+        ([0, 0, 0], "row 1 has the sum 0"),
+        ([0.5, 0.25, 0.23], "row 1 has the sum 0.98"),
+        ([0.5, 0.25, 0.245], ""),  # what a model of few digits gives
+    ],
+)
+def test_rows_that_are_no_probabilities_are_refused_by_their_shard(tmp_path, row, message):
+    write(tmp_path)
+    probs = PROBS[4:8].copy()
+    probs[1] = row
+    np.save(tmp_path / "probs-00001.npy", probs)
+    if not message:
+        assert len(list(Predictions(tmp_path).blocks(3))) == 5
+        return
+    with pytest.raises(
+        ConfigError, match=rf"probs-00001\.npy is damaged: from row 0 on, {message}"
+    ):
+        list(Predictions(tmp_path).blocks(3))
+
+
+def test_roundings_to_float16_of_many_classes_are_no_damage():
+    rows = np.full([1, 10**6], 1e-6).astype(np.float16)
+    assert rows.sum(dtype=float) > 1.013
+    assert not damage.of_rows(rows)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"rows_per_shard": 0}, "rows_per_shard must be at least 1; received 0"),
+        ({"rows_per_shard": -4}, "rows_per_shard must be at least 1; received -4"),
+        (
+            {"rows_per_shard": 1, "number_of_images": 129},
+            "rows_per_shard must make at most 128",
+        ),
+        ({"number_of_images": 0}, "number_of_images must be at least 1; received 0"),
+        ({"number_of_images": -10}, "number_of_images must be at least 1; received -10"),
+        ({"image_shape": []}, r"image_shape must be height, width and channels; received \[\]"),
+        ({"image_shape": [8, 8]}, "image_shape must be"),
+        ({"image_shape": [8, 8, 0]}, "image_shape must be"),
+        ({"class_names": ["x", "y", "x"]}, "class_names must be different names"),
+        ({"class_names": []}, "class_names must be"),
+    ],
+)
+def test_numbers_that_nobody_has_written_are_refused(tmp_path, change, message):
+    write(tmp_path, [0])
+    (tmp_path / "about.json").write_text(json.dumps({**about(**change)}))
+    for use in (Predictions, write):
+        with pytest.raises(ConfigError, match=rf"about\.json is damaged: {message}"):
+            use(tmp_path)
+
+
+def test_a_folder_of_something_else_is_left_as_it_was(tmp_path):
+    (tmp_path / "about.json").write_text('{"model": "m"}')
+    with pytest.raises(ConfigError, match=r"about\.json is damaged"):
+        write(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["about.json"]
+
+
+def test_half_of_a_first_file_counts_as_nothing(tmp_path):
+    (tmp_path / "about.partial.json").touch()
+    (tmp_path / "predictions.lock").touch()
+    write(tmp_path)
+    assert (Predictions(tmp_path).read(np.arange(IMAGES)) == PROBS).all()
 
 
 def test_reading_needs_no_tensorflow():

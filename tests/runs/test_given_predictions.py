@@ -8,6 +8,7 @@ from mpl_tf import config, data
 from mpl_tf.data.options import DataConfig
 from mpl_tf.data.sources import tfrecord_format
 from mpl_tf.images.example import serialize
+from mpl_tf.options import ConfigError
 from mpl_tf.pools import ordered, predictions, writing
 from mpl_tf.runs import building, cached, experiment, given_predictions
 from mpl_tf.serving import loading
@@ -88,6 +89,14 @@ def test_each_image_of_a_pool_has_the_row_of_its_content(form, held_back, folder
     write(tmp_path / "table", source)
     split = experiment.make_split(made, source)
     given = given_predictions.load(made, split)
+    file = tmp_path / "table" / "probs-00000.npy"
+    content = file.read_bytes()
+    damaged = np.load(file)
+    damaged[-1] *= 2
+    np.save(file, damaged)
+    with pytest.raises(ConfigError, match=r"predictions: .*probs-00000\.npy is damaged"):
+        given_predictions.load(made, split)
+    file.write_bytes(content)
     places = np.random.default_rng(0).permutation(split.unlabeled.size)
     known = ordered.take(split.unlabeled, places)
     expected = coded(known.store.digests(known.positions), len(source.class_names))
