@@ -150,6 +150,10 @@ HEAD_OF: Mapping[str, Mapping[str, Any]] = {
 # What it has otherwise with a head of several layers, which diverges at the rates of a linear one.
 DEEPER_HEAD_OF: Mapping[str, Mapping[str, Any]] = {
     "flexmatch": {"student_learning_rate": 3.0},
+    "adamatch": {"student_learning_rate": 3.0},
+    "pseudo_label": {"student_learning_rate": 6.0, "teacher_learning_rate": 2.0},
+    "noisy_student": {"student_learning_rate": 3.0},
+    "reduced_mpl": {"student_learning_rate": 6.0, "teacher_learning_rate": 2.0},
     "mpl": {
         "student_learning_rate": 6.0,
         "teacher_learning_rate": 2.0,
