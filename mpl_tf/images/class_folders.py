@@ -8,12 +8,14 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 
+from mpl_tf import console
 from mpl_tf.images import decode, files
 from mpl_tf.images.parts import PARTS
 from mpl_tf.images.readable import Readable
 from mpl_tf.options import ConfigError
 from mpl_tf.paths import is_utf8
 
+_NAMED = 10  # folders in a message, at most
 LAYOUT = (
     "labeled/<class>/* and unlabeled/** (any nesting), and, if you have them, "
     f"validation/<class>/* and test/<class>/*; {', '.join(decode.EXTENSIONS)}"
@@ -157,7 +159,9 @@ def list_classes(path: str, part: str) -> tuple[dict[str, list[str]], collection
         raise ConfigError(f"{path} is no folder; a folder of images must hold {LAYOUT}.")
     if not os.path.isdir(root):
         raise ConfigError(f"{path} has no folder {part}; it must hold {LAYOUT}.")
-    entries = [entry for entry in os.scandir(root) if not files.is_hidden(entry.name)]
+    everything = list(os.scandir(root))
+    entries = [entry for entry in everything if not files.is_hidden(entry.name)]
+    hidden = sorted(e.name for e in everything if files.is_hidden(e.name) and e.is_dir())
     folder_of = _class_folders(root, sorted(entry.name for entry in entries if entry.is_dir()))
     names = sorted(folder_of)
     if len(names) < 2 and part == "labeled":
@@ -176,6 +180,10 @@ def list_classes(path: str, part: str) -> tuple[dict[str, list[str]], collection
     classes = {name: _relative(listing.images, path) for name, listing in listings.items()}
     ignored: collections.Counter[str] = collections.Counter()
     ignored["beside the folders of classes"] = len(entries) - len(names)
+    if hidden:  # somebody may have meant a class
+        named = ", ".join(map(console.printable, hidden[:_NAMED]))
+        named += ", ..." if len(hidden) > _NAMED else ""
+        ignored[f"folders of {part} that begin with a dot ({named})"] = len(hidden)
     for listing in listings.values():
         ignored.update(listing.ignored)
     return classes, +ignored

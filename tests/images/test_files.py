@@ -195,6 +195,17 @@ def test_parts_have_their_files_with_the_ids_of_labeled_classes(tmp_path):
     assert listed.ignored == {"beside the folders of classes": 1, "ending in .txt": 1}
 
 
+def test_folders_that_begin_with_a_dot_are_no_classes_and_named(tmp_path):
+    put(tmp_path, "labeled/ant/1.png", "labeled/bee/1.png", "labeled/.net/1.png", "labeled/.x")
+    put(tmp_path, "test/ant/1.png", "test/.net/1.png", "unlabeled/1.png")
+    listed = class_folders.find(str(tmp_path))
+    assert listed.class_names == ("ant", "bee")
+    assert listed.ignored == {
+        "folders of labeled that begin with a dot (.net)": 1,
+        "folders of test that begin with a dot (.net)": 1,
+    }
+
+
 def test_classes_are_the_same_in_every_form_of_unicode(tmp_path):
     composed, apart = "caf\u00e9", "cafe\u0301"
     put(tmp_path, f"labeled/{composed}/1.png", "labeled/tea/1.png", f"test/{apart}/1.png")
