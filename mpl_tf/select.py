@@ -173,6 +173,8 @@ def _draw(options: Options, class_names: Sequence[str], pairs: "Pairs", pool: "P
 def _say(
     options: Options, class_names: Sequence[str], pairs: "Pairs", left_out: int, total: int
 ) -> None:
+    from mpl_tf.pools import selection_list
+
     counts = np.bincount(pairs.classes, minlength=len(class_names))
     images = len(np.unique(pairs.positions))
     console.say(f"{len(pairs):,} pairs of image and class, of {images:,} of {total:,} images")
@@ -183,6 +185,11 @@ def _say(
         rows.append((console.printable(class_names[k]), f"{counts[k]:,}{least}"))
     console.say("Classes, those with fewest images first")
     console.say(console.table(rows))
+    if empty := selection_list.empty_classes(class_names, counts):
+        console.say(
+            f"{empty[0].upper()}{empty[1:]}. A student of this selection does not learn them: the "
+            "model names them too seldom; --candidates=P takes images by their P likeliest classes"
+        )
     if left_out:
         console.say(f"{left_out:,} images are validation or test images, too, and left out")
     console.say(f"In {options.to}: selection.csv, about.json" + ", sheets/" * bool(options.sheets))

@@ -14,13 +14,13 @@ from typing import TypeAlias, TypedDict
 
 import numpy as np
 
-from mpl_tf import files
+from mpl_tf import console, files
 from mpl_tf.options import ConfigError
 from mpl_tf.pools.selection import Pairs
 
 LIST, ABOUT = "selection.csv", "about.json"
 COLUMNS = ("class", "confidence", "position", "content", "file")
-_NAMED_AT_ONCE = 1 << 16
+_NAMED_AT_ONCE, _NAMED = 1 << 16, 10
 _POSITION, _CONTENT = re.compile("[0-9]{1,18}"), re.compile("[0-9a-fA-F]{1,16}")
 
 
@@ -142,6 +142,27 @@ def place(path: str, about: About, row: int) -> str:
     ids = {name: k for k, name in enumerate(about["class_names"])}
     line, _ = next(itertools.islice(_rows(file, ids), row, None))
     return f"{file}, line {line}"
+
+
+def empty_classes(class_names: Sequence[str], counts: np.ndarray) -> str:
+    """The classes for which nothing was chosen, in words.
+
+    >>> empty_classes(("cat", "dog", "cow"), np.array([0, 5, 0]))
+    'nothing is chosen for 2 of 3 classes: cat, cow'
+
+    Args:
+      class_names: K names.
+      counts: how many images each has, [K].
+
+    Returns:
+      A clause that names up to ten; "" if all have images.
+    """
+    names = [console.printable(name) for name, n in zip(class_names, counts, strict=True) if not n]
+    if not names:
+        return ""
+    more = ", ..." if len(names) > _NAMED else ""
+    listed = ", ".join(names[:_NAMED]) + more
+    return f"nothing is chosen for {len(names):,} of {len(class_names):,} classes: {listed}"
 
 
 _ROW = np.dtype([("class", "<i8"), ("confidence", "<f2"), ("position", "<i8"), ("content", "<u8")])

@@ -63,6 +63,8 @@ def load(settings: config.Config, split: Split) -> Images | None:
         f"Selection: {len(pairs):,} pairs of image and class, {counts.min():,} to "
         f"{counts.max():,} a class, from {path}"
     )
+    if empty := selection_list.empty_classes(split.class_names, counts):
+        log.warning(f"Selection: {empty}. Only the labels teach these, by finetuning")
     return ordered.take(pool, pairs.positions).relabel(labels)
 
 

@@ -159,6 +159,32 @@ def test_a_run_on_a_selection_finishes_and_refuses_to_go_on_with_another(
     assert "selection: 1 replaced (selection.csv)" in capsys.readouterr().err
 
 
+def test_classes_without_images_are_named(world, selected, tmp_path, capsys, caplog):
+    """A student that never sees a class is no surprise afterwards."""
+    chosen = selected / "selection" / "selection.csv"
+    content = chosen.read_text()
+    lines = [line for line in content.splitlines() if not line.startswith("green")]
+    chosen.write_text("\n".join(lines) + "\n")
+    try:
+        made(selected)
+    finally:
+        chosen.write_text(content)
+    assert "nothing is chosen for 1 of 3 classes: green. Only the labels" in caplog.text
+    made(selected)
+    assert caplog.text.count("nothing is chosen") == 1
+    blind = keras.Sequential([keras.Input((SIDE, SIDE, 3)), keras.layers.Flatten()])
+    blind.add(keras.layers.Dense(3, name="logits", kernel_initializer="zeros"))
+    blind.get_layer("logits").bias.assign([0.0, 0.0, 9.0])
+    saved_model.export(blind, tmp_path / "blind", CLASSES)
+    stored = tmp_path / "predictions"
+    dataset = f"--dataset=folder:{world / 'images'}"
+    assert predict.main([f"--model={tmp_path / 'blind'}", dataset, f"--to={stored}"]) == 0
+    capsys.readouterr()
+    flags = [f"--predictions={stored}", "--per_class=4", f"--to={tmp_path / 'selection'}"]
+    assert select.main([*flags, "--sheets=0"]) == 0
+    assert "Nothing is chosen for 2 of 3 classes: red, green." in capsys.readouterr().out
+
+
 def test_images_at_other_positions_than_the_list_names_are_refused(selected):
     """Else the column of positions, moved by a row, would train wrong labels."""
     listed = selected / "selection" / "selection.csv"

@@ -1,5 +1,6 @@
 """Lists of selections: read as they were written, or refused with the line that is damaged."""
 
+import doctest
 import os
 
 import numpy as np
@@ -139,3 +140,8 @@ def test_half_of_a_first_list_counts_as_nothing(tmp_path):
     assert selection_list.is_one(str(tmp_path))
     (tmp_path / "notes.csv").touch()
     assert not selection_list.is_one(str(tmp_path))
+
+
+def test_the_example():
+    failed, tried = doctest.testmod(selection_list)
+    assert tried and not failed
