@@ -20,6 +20,7 @@ BENCHMARKS = (
     "benchmarks.input",
     "benchmarks.peers",
     "benchmarks.serve",
+    "benchmarks.shards",
     "benchmarks.step",
 )
 COMMAND = cli.Command("python tools/benchmark.py", __doc__)

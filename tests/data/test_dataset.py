@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from mpl_tf.data.arrays import ShuffledDataset, arrays
 from mpl_tf.data.dataset import Images, Pool, Source
-from mpl_tf.data.sources import tfrecord, tfrecord_format, tfrecord_store
+from mpl_tf.data.sources import tfrecord, tfrecord_format, tfrecord_stream
 from mpl_tf.images import example
 
 COUNT = 12
@@ -28,7 +28,7 @@ def pool(request, pixels, tmp_path):
     path = str(tmp_path / "unlabeled-00000-of-00001.tfrecord")
     examples = [example.serialize(tf.io.encode_png(image).numpy()) for image in pixels]
     tfrecord_format.write(path, examples)
-    return tfrecord.StreamPool(tfrecord_store.Stream([path]), 4, 3)
+    return tfrecord.StreamPool(tfrecord_stream.Stream([path]), 4, 3)
 
 
 def names(images):

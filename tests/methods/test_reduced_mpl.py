@@ -271,6 +271,20 @@ def test_stored_predictions_may_be_there_in_place_of_a_teacher(linear, batch, en
     assert any((a != b).any() for a, b in zip(start, model.student.get_weights(), strict=True))
 
 
+def test_a_process_that_trains_again_and_again_keeps_no_predictions(linear, predictions):
+    """What TensorFlow remembers of a dataset's functions holds no table."""
+    stored = ArrayPredictions(predictions)
+    model = mpl_tf.ReducedMPL(linear(5, K), linear(5, K), num_unlabeled=9)
+    model.take_predictions(stored)
+    data = tf.data.Dataset.from_tensors({"index": np.array([2, 7])}).map(model.completed)
+    (got,) = data.as_numpy_iterator()
+    np.testing.assert_array_equal(got["prediction"], predictions[[2, 7]])
+    held = weakref.ref(stored)
+    del model, stored, data
+    gc.collect()
+    assert held() is None
+
+
 def test_predictions_that_are_not_finite_are_refused(images):
     model, data, teacher = made(images)
     model.pretrain(data, steps=1, verbose=0)

@@ -2,6 +2,8 @@
 
 import importlib
 import importlib.util
+import re
+import sys
 
 import numpy as np
 import pytest
@@ -53,6 +55,18 @@ def test_folders_are_made_and_their_start_is_timed(benchmark, tmp_path, monkeypa
     assert "| first | 9995 | 0 | 0 |" in capsys.readouterr().out
     assert benchmark.main(["folders", "--small=1000", "--large=1000"]) == 2
     assert "--large must be more than --small" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="counts bytes as Linux does")
+def test_each_worker_reads_its_share_of_shards(benchmark, capsys):
+    arguments = ["shards", "--records=8192", "--size=100", "--batch=64"]
+    assert benchmark.main(arguments) == 0
+    shares = re.findall(r"^\| (\d+) \| ([\d.]+) \|$", capsys.readouterr().out, re.MULTILINE)
+    assert [int(workers) for workers, _ in shares] == [1, 2, 4, 8, 16]
+    for workers, share in shares:  # windows that are read ahead make it uncertain
+        assert 0.5 / int(workers) < float(share) < 2 / int(workers) + 0.1
+    assert benchmark.main(["shards", "--batch=40"]) == 2
+    assert "--batch must be a multiple of 16; received 40" in capsys.readouterr().err
 
 
 def test_help_lists_the_benchmarks(benchmark, capsys):

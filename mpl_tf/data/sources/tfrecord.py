@@ -18,7 +18,8 @@ from mpl_tf.data.dataset import Dataset, Form, Images, Source
 from mpl_tf.data.options import DataConfig
 from mpl_tf.data.sources import tfrecord_format, tfrecord_info, tfrecord_labels
 from mpl_tf.data.sources.tfrecord_pool import StreamPool
-from mpl_tf.data.sources.tfrecord_store import RecordStore, Stream
+from mpl_tf.data.sources.tfrecord_store import RecordStore
+from mpl_tf.data.sources.tfrecord_stream import Stream
 from mpl_tf.images import check, decode, example, header
 from mpl_tf.options import ConfigError
 

@@ -176,6 +176,25 @@ def describe(
     return shards
 
 
+def shards_of(files: Sequence[str | Shard], single: bool) -> list[Shard]:
+    """The files as shards.
+
+    Args:
+      files: paths or shards.
+      single: whether their chunks must hold one record; others are scanned again.
+
+    Raises:
+      ConfigError: see `scan`.
+    """
+    shards = [file for file in files if isinstance(file, Shard)]
+    fit = [shard for shard in shards if shard.records_per_chunk == 1 or not single]
+    if len(fit) == len(files):
+        return fit
+    paths = [file.path if isinstance(file, Shard) else str(file) for file in files]
+    recorded = {shard.path: shard for shard in shards}
+    return describe(paths, recorded, paths if single else ())
+
+
 def _check_ends(shard):
     """Refuses a shard that is described falsely, as its first and its last chunk show."""
     edges = [*shard.offsets.tolist(), shard.size]

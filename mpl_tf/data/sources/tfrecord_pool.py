@@ -7,7 +7,7 @@ from mpl_tf.data import stores
 from mpl_tf.data.contents import Contents
 from mpl_tf.data.dataset import Images
 from mpl_tf.data.sources import tfrecord_format
-from mpl_tf.data.sources.tfrecord_store import Stream
+from mpl_tf.data.sources.tfrecord_stream import Stream
 from mpl_tf.images import decode, example
 from mpl_tf.images.digests import digests_of
 

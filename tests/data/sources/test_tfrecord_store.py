@@ -10,7 +10,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from mpl_tf.data.sources import tfrecord, tfrecord_format, tfrecord_info, tfrecord_store
+from mpl_tf.data.sources import (
+    tfrecord,
+    tfrecord_format,
+    tfrecord_info,
+    tfrecord_store,
+    tfrecord_stream,
+)
 from mpl_tf.images import example
 from mpl_tf.images.example import serialize
 from mpl_tf.options import ConfigError
@@ -39,7 +45,7 @@ def shards(tmp_path_factory):
 
 
 def pool(shards, window_records=16, **limits):
-    return tfrecord_store.Stream(shards, window_records, **limits)
+    return tfrecord_stream.Stream(shards, window_records, **limits)
 
 
 def batches(stream, batch=10, seed=1, start=0, rows=(0, None), count=1):
@@ -108,7 +114,7 @@ def test_damaged_data_is_found_when_it_is_read(shards, tmp_path):
     path = tmp_path / "bad.tfrecord"
     path.write_bytes(whole)
     with pytest.raises(tf.errors.DataLossError, match="corrupted record"):
-        batches(tfrecord_store.Stream([str(path)]))
+        batches(tfrecord_stream.Stream([str(path)]))
     with pytest.raises(tf.errors.DataLossError, match="corrupted record"):
         tfrecord_store.RecordStore([str(path)]).read([8])
 
@@ -166,6 +172,54 @@ def test_row_shards_together_are_the_whole(shards):
         assert_same(joined, batch)
 
 
+@pytest.mark.parametrize("batch", [6, 60, 600])  # less than a window, half of one, several
+def test_every_division_into_rows_gives_the_same(shards, batch):
+    stream = pool(shards, window_records=40)
+    whole = batches(stream, batch, start=2, count=5)
+    for workers in (2, 3, 6):
+        rows = [(w * batch // workers, batch // workers) for w in range(workers)]
+        parts = [batches(stream, batch, start=2, rows=part, count=5) for part in rows]
+        for t, expected in enumerate(whole):
+            joined = [np.concatenate(column) for column in zip(*(p[t] for p in parts), strict=True)]
+            assert_same(joined, expected)
+
+
+def test_a_worker_reads_the_chunks_of_its_rows_alone(tmp_path, monkeypatch):
+    path, seen = str(tmp_path / "pool.tfrecord"), []
+    lengths = tfrecord_format.write(path, [serialize(b"x", n) for n in range(1600)])
+    shard = tfrecord_format.Shard.of(path, lengths, chunk_records=10)
+    stream, read_chunk = pool([shard], window_records=400), tfrecord_format.read_chunk
+
+    def noted(path, offset, *rest):
+        def note(at):
+            seen.append(int(at))
+            return at
+
+        return read_chunk(
+            path, tf.ensure_shape(tf.numpy_function(note, [offset], tf.int64), []), *rest
+        )
+
+    monkeypatch.setattr(tfrecord_format, "read_chunk", noted)
+    chunks = []
+    for worker in range(4):
+        seen.clear()
+        batches(stream, 16, rows=(worker * 4, 4), count=25)  # the first window of four
+        # Windows are read before they are needed: at most three, a quarter of 40 chunks of each.
+        chunks.append(set(seen))
+        assert 10 <= len(seen) <= 3 * (10 + 2)
+        assert len(seen) == len(chunks[-1])  # none twice
+    assert len(set.union(*chunks)) > 0.9 * sum(map(len, chunks))  # few are read by two
+
+
+def test_a_batch_has_records_of_many_chunks(tmp_path):
+    path = str(tmp_path / "pool.tfrecord")
+    lengths = tfrecord_format.write(path, [serialize(b"x", n) for n in range(640)])
+    shard = tfrecord_format.Shard.of(path, lengths, chunk_records=64)  # such as one class each
+    for _, numbers in batches(pool([shard], window_records=640), 20, count=32):
+        assert np.bincount(numbers // 64, minlength=10).max() <= 4  # two on average
+        assert len(set(numbers // 64)) == 10
+
+
 def test_seeds_and_streams_differ_and_repeat(shards):
     stream = pool(shards)
     assert_same(batches(stream)[0], batches(stream)[0])
@@ -204,7 +258,7 @@ def test_windows_keep_to_records_and_bytes(tmp_path):
         ({"window_records": 1, "window_bytes": 1}, 32),
         ({}, 1),
     ):
-        stream = tfrecord_store.Stream([shard], **limits)
+        stream = tfrecord_stream.Stream([shard], **limits)
         assert len(stream._edges) - 1 == windows
         sizes = np.diff(stream._edges)
         assert sizes.sum() == 32
