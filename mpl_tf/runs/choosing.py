@@ -1,6 +1,7 @@
-"""`--deliver=best`: which of a run's networks is delivered, by its validation images."""
+"""Which of a run's networks is delivered, or would better be, by its validation images."""
 
 import os
+import shlex
 from collections.abc import Mapping
 from typing import TypedDict
 
@@ -17,6 +18,8 @@ from mpl_tf.runs import folder
 
 # Of equals the first. The student itself is left out: its moving average is there.
 _CANDIDATES = ("finetuned", "ema", "teacher")
+# Standard deviations by which equally good networks differ 3 times in 1,000.
+_NO_CHANCE = 3.0
 
 
 class _Results(TypedDict):
@@ -78,4 +81,40 @@ def deliver_best(method: Method, logits: Mapping[str, np.ndarray], split: Split)
     if split.test is None:
         log.warning(
             "The accuracy of what is delivered is of the images that it was chosen on: too high"
+        )
+
+
+def tell_of_better(
+    method: Method, logits: Mapping[str, np.ndarray], split: Split, path: str
+) -> None:
+    """Says so where a run has a network that is better than what it delivers, beyond chance.
+
+    Two networks are compared by the validation images that one alone gets right, b and c of them:
+    equally good ones differ by about `sqrt(b + c)` (McNemar 1947).
+
+    Args:
+      method: trained.
+      logits: role -> floating [N, K], on the validation images.
+      split: of which the validation images are; None of them is no reason to say anything.
+      path: the run folder.
+    """
+    images = split.validation
+    if images is None:
+        return
+    right = {
+        role: np.argmax(logits[role], axis=-1) == images.labels
+        for role in (*_CANDIDATES, method.delivered)
+        if role in logits and np.isfinite(logits[role]).all()
+    }
+    best = max(right, key=lambda role: int(right[role].sum()), default=method.delivered)
+    if best == method.delivered or method.delivered not in right:
+        return
+    better, worse = right[best], right[method.delivered]
+    wins, losses = int(np.sum(better & ~worse)), int(np.sum(worse & ~better))
+    if wins - losses > _NO_CHANCE * (wins + losses) ** 0.5:
+        log.info(
+            f"Of {len(images)} validation images {best} gets {better.mean():.1%} right, and what "
+            f"is exported, {method.delivered}, {worse.mean():.1%}, which is no chance. The better "
+            f"one: python -m mpl_tf.export --workdir={shlex.quote(path)} --which={best}, or "
+            "--deliver=best in the next run"
         )

@@ -110,6 +110,8 @@ def finish(experiment: Experiment) -> dict[str, Any]:
     held_out = logits if part == "validation" else _logits(experiment, split.validation)
     if run.deliver == "best":
         choosing.deliver_best(method, held_out, split)
+    else:
+        choosing.tell_of_better(method, held_out, split, experiment.path)
     calibrated = calibration.fit(held_out, split.validation)
     temperature = calibrated["temperatures"][method.delivered]
     probs, accuracy = None, _accuracy(logits, images)

@@ -1,4 +1,4 @@
-"""--deliver=best: the network with the most right validation images."""
+"""The network with the most right validation images is delivered, or named."""
 
 import types
 
@@ -54,6 +54,41 @@ def test_what_is_no_number_is_right_in_nothing():
     split, method = types.SimpleNamespace(validation=images, test=images), Method()
     choosing.deliver_best(method, logits, split)
     assert method.delivered == "ema"
+
+
+@pytest.mark.parametrize(
+    ("right", "told"),
+    [
+        ({"teacher": 60, "student": 50, "ema": 50, "finetuned": 50}, "teacher"),
+        ({"teacher": 59, "student": 50, "ema": 50, "finetuned": 50}, ""),  # 9 = 3 sqrt(9)
+        ({"student": 100, "ema": 50, "finetuned": 50}, ""),  # its average is there
+        ({"teacher": 50, "student": 50, "ema": 60, "finetuned": 50}, "ema"),
+        ({"teacher": 40, "student": 40, "ema": 40, "finetuned": 50}, ""),
+    ],
+)
+def test_a_network_that_is_better_than_what_is_delivered_is_named(right, told, messages, caplog):
+    labels = np.zeros(100, np.int64)
+    images = Images(
+        ArrayStore(np.zeros([100, 2, 2, 3], np.uint8)), np.arange(100), labels, np.arange(100)
+    )
+    logits = {role: np.eye(2)[(np.arange(100) >= n).astype(int)] for role, n in right.items()}
+    split = types.SimpleNamespace(validation=images, test=images)
+    method = Method()
+    method.delivered = "finetuned" if "finetuned" in right else "ema"
+    choosing.tell_of_better(method, logits, split, "runs/a b")
+    if told:
+        assert f"validation images {told} gets 60.0% right" in caplog.text
+        assert "is exported, finetuned, 50.0%" in caplog.text
+        assert f"--workdir='runs/a b' --which={told}" in caplog.text
+    else:
+        assert not caplog.text
+    split.validation = None
+    choosing.tell_of_better(method, {role: logits[role][:0] for role in logits}, split, "runs")
+    logits["teacher"] = np.full([100, 2], np.nan)
+    split.validation = images
+    caplog.clear()
+    choosing.tell_of_better(method, logits, split, "runs")
+    assert "teacher" not in caplog.text
 
 
 def test_without_validation_images_nothing_can_be_chosen():
