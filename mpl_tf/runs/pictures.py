@@ -141,12 +141,14 @@ def _accuracies(curves):
 
 
 def _accuracy(axes, curves, accuracy, part):
-    for role, curve in _accuracies(curves).items():
+    of_networks = _accuracies(curves)
+    for role, curve in of_networks.items():
         drawing.line(axes, curve, NETWORK_COLORS[role], role)
     value = accuracy.get("finetuned")
-    if value is not None:
-        label = f"finetuned, {part}: {value:.3f}"
-        axes.axhline(value, color=NETWORK_COLORS["finetuned"], linestyle="--", label=label)
+    if value is not None:  # at the end: a line would look as if validation images had it
+        last = max(steps[-1] for steps, _ in of_networks.values())
+        label = f"finetuned, {part} images: {value:.3f}"
+        axes.plot(last, value, "D", color=NETWORK_COLORS["finetuned"], label=label, clip_on=False)
     low, high = axes.get_ylim()
     if high - low < _LEAST_SPAN:  # else a flat curve would look like a wild one
         middle = (low + high) / 2
@@ -210,7 +212,8 @@ def _panel(axes, curves, panel):
 
 def _finish(axes, title):
     axes.set(title=title, xlabel="step", xlim=(0, 1.03 * axes.dataLim.x1))
-    axes.xaxis.set_major_locator(ticker.MaxNLocator(integer=True))
+    axes.xaxis.set_major_locator(ticker.MaxNLocator(5, integer=True))  # wide numbers have room
+    axes.xaxis.set_major_formatter(ticker.StrMethodFormatter("{x:,.0f}"))
     axes.grid(alpha=0.3)
     _, labels = axes.get_legend_handles_labels()
     columns = 2 if max(map(len, labels)) <= 22 else 1
