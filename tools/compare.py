@@ -132,8 +132,10 @@ def write(
     text = tables.markdown(options, options.methods, done, last, command)
     files.write_text(str(out / TABLE), text)
     tables.write_csv(out / CSV, done)
-    pictures.draw(out / PICTURE, options, options.methods, done)
-    pictures.draw_curves(out / CURVES, options, options.methods, curves)
+    classes = cells.num_classes(done, out)
+    pictures.draw(out / PICTURE, options, options.methods, done, classes)
+    if any(steps for steps, _ in curves.values()):  # without validation images there is none
+        pictures.draw_curves(out / CURVES, options, options.methods, curves, done, classes)
 
 
 def _curve(out: pathlib.Path, cell: cells.Cell) -> pictures.Curve:
@@ -195,7 +197,8 @@ def run(options: argparse.Namespace, argv: Sequence[str]) -> int:
     if done:
         write_done()
         console.say("\n" + (out / TABLE).read_text(encoding="utf-8"))
-        console.say(f"In {out}: {TABLE}, {CSV}, {PICTURE}, {CURVES}, and every run under cells/")
+        there = [name for name in (TABLE, CSV, PICTURE, CURVES) if (out / name).exists()]
+        console.say(f"In {out}: {', '.join(there)}, and every run under cells/")
     if failed:
         console.say(f"{len(failed)} of {len(rows)} cells failed; their last words are above.")
     return cli.FAILED if failed else cli.DONE

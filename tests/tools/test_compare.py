@@ -310,6 +310,38 @@ def test_pictures_have_the_best_method_on_top_and_those_without_all_columns_last
     assert compare.pictures.ranked(["c", "d", "a", "b"], groups) == ["b", "a", "c"]
 
 
+def test_curves_are_over_steps_and_over_the_minutes_that_they_take(compare):
+    cell, options = compare.cells.Cell, types.SimpleNamespace(dataset="digits", num_labeled=[20])
+    curves = {cell("a", 20, seed): ([100, 200], [50.0, 60.0 + seed]) for seed in (0, 1)}
+    curves[cell("b", 20, 0)] = ([100, 200], [70.0, 80.0])
+    done = {c: {"seconds_per_step": 0.6 if c.method == "a" else 1.2} for c in curves}
+    over_steps, over_minutes = compare.pictures._curves(options, ["a", "b"], curves, done, 10).axes
+    assert over_steps.get_title() == "digits, 20 labels, 2 a class"
+    for axes, ends in ((over_steps, [200, 200]), (over_minutes, [2, 4])):
+        means = [line for line in axes.lines if not line.get_label().startswith("_")]
+        assert [line.get_xdata()[-1] for line in means] == pytest.approx(ends)
+        assert [line.get_ydata()[-1] for line in means] == [60.5, 80]
+    for results in done.values():
+        results["seconds_per_step"] = None
+    assert len(compare.pictures._curves(options, ["a", "b"], curves, done, 0).axes) == 1
+
+
+def test_how_many_labels_a_class_has_is_said_where_it_is_known(compare, tmp_path):
+    assert compare.tables.labels(40, 10) == "40 labels, 4 a class"
+    assert compare.tables.labels(40, 0) == compare.tables.labels(40, 7) == "40 labels"
+    assert compare.tables.labels(0, 10) == "all labels"
+    damaged, whole = (compare.cells.Cell("a", 40, seed) for seed in (0, 1))
+    for one, text in (
+        (damaged, "{"),
+        (whole, '{"labeled": [1], "validation": [], "class_names": ["x", "y"]}'),
+    ):
+        folder = tmp_path / "cells" / one.name()
+        folder.mkdir(parents=True)
+        (folder / "split.json").write_text(text)
+    assert compare.cells.num_classes([damaged, whole], tmp_path) == 2
+    assert compare.cells.num_classes([damaged], tmp_path) == 0
+
+
 @pytest.mark.parametrize("dataset", ["digits", "fashion_mnist", "cifar10"])
 def test_every_method_sees_as_many_images(compare, dataset):
     """Also those whose papers have one unlabeled image for each labeled one."""

@@ -2,17 +2,19 @@
 
 import argparse
 import concurrent.futures
+import contextlib
 import dataclasses
 import os
 import pathlib
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import run_flags
 from mpl_tf import data, files
 from mpl_tf.config import applies, flags
+from mpl_tf.data import splits
 from mpl_tf.methods import METHODS
 from mpl_tf.options import ConfigError
 from mpl_tf.runs import folder as run_folder
@@ -132,6 +134,15 @@ def all_cells(
 def is_finished(cell: Cell, out: pathlib.Path) -> bool:
     """Whether a cell has results, of whatever settings."""
     return (out / "cells" / cell.name() / run_folder.RESULTS).exists()
+
+
+def num_classes(cells: Iterable[Cell], out: pathlib.Path) -> int:
+    """How many classes the images of finished cells have; 0 if none of them says so."""
+    for cell in cells:
+        with contextlib.suppress(ConfigError):
+            split = splits.read_ids(str(out / "cells" / cell.name() / run_folder.SPLIT))
+            return len(split.get("class_names", ()))
+    return 0
 
 
 def results_of(cell: Cell, options: argparse.Namespace, out: pathlib.Path) -> Results | None:

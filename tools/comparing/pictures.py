@@ -31,12 +31,23 @@ def draw(
     options: argparse.Namespace,
     methods: Sequence[str],
     done: tables.Results,
+    classes: int = 0,
 ) -> None:
-    """A dot a run, the mean of each method, and its 95% interval."""
-    drawing.save(os.fspath(path), lambda: _dots(options, methods, done), dpi=110)
+    """A dot a run, the mean of each method, and its 95% interval.
+
+    Args:
+      path: where to draw to.
+      options: namespace with `dataset` and `num_labeled`.
+      methods: sequence of str.
+      done: of every finished cell.
+      classes: how many there are; 0 if that is not known.
+    """
+    drawing.save(os.fspath(path), lambda: _dots(options, methods, done, classes), dpi=110)
 
 
-def _dots(options: argparse.Namespace, methods: Sequence[str], done: tables.Results) -> Figure:
+def _dots(
+    options: argparse.Namespace, methods: Sequence[str], done: tables.Results, classes: int
+) -> Figure:
     groups = tables.by_seed(done)
     columns = tables.measured_columns(options.num_labeled, groups)
     rows = ranked(methods, groups)
@@ -66,7 +77,7 @@ def _dots(options: argparse.Namespace, methods: Sequence[str], done: tables.Resu
         axes.set_ylim(sum(heights), 0)
         axes.set_xlim(*limits(all_values))
         axes.set(
-            title=f"{tables.dataset_name(options.dataset)}, {tables.labels(n)}",
+            title=f"{tables.dataset_name(options.dataset)}, {tables.labels(n, classes)}",
             xlabel=f"{tables.measured_part(done)} accuracy (%)",
         )
         axes.grid(axis="x", alpha=0.3)
@@ -105,39 +116,75 @@ def draw_curves(
     options: argparse.Namespace,
     methods: Sequence[str],
     curves: Mapping[cells.Cell, Curve],
+    done: tables.Results,
+    classes: int = 0,
 ) -> None:
-    """Validation accuracy of the EMA student by step: a thin line a run, a thick one their mean.
+    """Validation accuracy of the EMA student: a thin line a run, a thick one their mean.
+
+    By step, and below by the time that so many steps take: the median step of a method's runs.
 
     Args:
       path: where to draw to.
       options: namespace with `dataset` and `num_labeled`.
       methods: sequence of str.
       curves: dict of cells.Cell -> (steps, values), as of `read_curve`.
+      done: of the same cells.
+      classes: how many there are; 0 if that is not known.
     """
-    drawing.save(os.fspath(path), lambda: _curves(options, methods, curves), dpi=110)
+    drawing.save(os.fspath(path), lambda: _curves(options, methods, curves, done, classes), dpi=110)
 
 
 def _curves(
-    options: argparse.Namespace, methods: Sequence[str], curves: Mapping[cells.Cell, Curve]
+    options: argparse.Namespace,
+    methods: Sequence[str],
+    curves: Mapping[cells.Cell, Curve],
+    done: tables.Results,
+    classes: int,
 ) -> Figure:
     columns = [n for n in options.num_labeled if any(c.num_labeled == n for c in curves)]
-    figure = Figure(figsize=(2.5 + 5 * len(columns), 4.5), layout="constrained")
-    panels = figure.subplots(1, len(columns), squeeze=False)
+    minutes = {(m, n): _minutes_a_step(done, m, n) for m in methods for n in columns}
+    rows = 2 if any(minutes.values()) else 1
+    figure = Figure(figsize=(2.5 + 5 * len(columns), 0.5 + 4 * rows), layout="constrained")
+    panels = figure.subplots(rows, len(columns), squeeze=False)
     for axes, n in zip(panels[0], columns, strict=True):
-        for k, method in enumerate(methods):
-            of_method = [v for c, v in curves.items() if (c.method, c.num_labeled) == (method, n)]
-            style = {"color": f"C{k % 10}", "linestyle": "-" if k < 10 else "--"}
-            for steps, values in of_method:
-                marker = "." if len(steps) == 1 else ""
-                axes.plot(steps, values, marker=marker, alpha=0.25, linewidth=0.8, **style)
-            length = min((len(steps) for steps, _ in of_method), default=0)
-            if length:
-                mean = [statistics.mean(v[i] for _, v in of_method) for i in range(length)]
-                axes.plot(of_method[0][0][:length], mean, label=method.replace(":", "\n"), **style)
-        axes.set(title=f"{tables.dataset_name(options.dataset)}, {tables.labels(n)}", xlabel="step")
-        axes.set_ylabel("validation accuracy of the EMA student (%)")
-        axes.grid(alpha=0.3)
+        _panel(axes, methods, curves, n, dict.fromkeys(methods, 1.0))
+        title = f"{tables.dataset_name(options.dataset)}, {tables.labels(n, classes)}"
+        axes.set(title=title, xlabel="step")
+    for axes, n in zip(panels[-1] if rows == 2 else (), columns, strict=rows == 2):
+        _panel(axes, methods, curves, n, {m: minutes[m, n] for m in methods})
+        axes.set(xlabel="minutes in training steps")
     handles, labels = panels[0][0].get_legend_handles_labels()
     if handles:
         figure.legend(handles, labels, fontsize="x-small", loc="outside right center")
     return figure
+
+
+def _minutes_a_step(done, method, num_labeled):
+    """The median over runs; 0 where none says so."""
+    seconds = [
+        results["seconds_per_step"]
+        for cell, results in done.items()
+        if (cell.method, cell.num_labeled) == (method, num_labeled) and results["seconds_per_step"]
+    ]
+    return statistics.median(seconds) / 60 if seconds else 0.0
+
+
+def _panel(axes, methods, curves, num_labeled, unit):
+    """The curves of a number of labels, over steps times `unit` of their method."""
+    for k, method in enumerate(methods):
+        cell = method, num_labeled
+        of_method = [v for c, v in curves.items() if (c.method, c.num_labeled) == cell]
+        if not unit[method]:
+            continue
+        style = {"color": f"C{k % 10}", "linestyle": "-" if k < 10 else "--"}
+        for steps, values in of_method:
+            at = [step * unit[method] for step in steps]
+            marker = "." if len(steps) == 1 else ""
+            axes.plot(at, values, marker=marker, alpha=0.25, linewidth=0.8, **style)
+        length = min((len(steps) for steps, _ in of_method), default=0)
+        if length:
+            mean = [statistics.mean(v[i] for _, v in of_method) for i in range(length)]
+            at = [step * unit[method] for step in of_method[0][0][:length]]
+            axes.plot(at, mean, label=method.replace(":", "\n"), **style)
+    axes.set_ylabel("validation accuracy of the EMA student (%)")
+    axes.grid(alpha=0.3)

@@ -96,9 +96,17 @@ def by_seed(done: Results) -> Groups:
     return groups
 
 
-def labels(count: int) -> str:
-    """A number of labels in words; 0 is all of them."""
-    return f"{count} labels" if count else "all labels"
+def labels(count: int, classes: int = 0) -> str:
+    """A number of labels in words.
+
+    Args:
+      count: 0 is all of them.
+      classes: how many there are, to say how many labels each has; 0 leaves that out.
+    """
+    if not count:
+        return "all labels"
+    each = f", {count // classes} a class" if classes and count % classes == 0 else ""
+    return f"{count} labels{each}"
 
 
 def measured_columns(num_labeled: Iterable[int], groups: Groups) -> list[int]:
