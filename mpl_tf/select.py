@@ -162,7 +162,7 @@ def _draw(options: Options, class_names: Sequence[str], pairs: "Pairs", pool: "P
         images = list(ordered.take(pool, shown.positions).images)
         files_of = ordered.names(pool, shown.positions)
         captions = [
-            (f"{confidence:.3f}", os.path.basename(file))
+            (f"{confidence:.1%} sure", os.path.basename(file))
             for confidence, file in zip(shown.confidences.tolist(), files_of, strict=True)
         ]
         title = f"{name}: {len(shown):,} of {len(of_class):,} images, from the surest to the last"
