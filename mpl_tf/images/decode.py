@@ -28,7 +28,7 @@ def decode(encoded: tf.Tensor, size: int | Sequence[int], channels: int) -> tf.T
     Raises:
       tf.errors.InvalidArgumentError: no such image, or damaged (when the graph runs).
     """
-    return convert(fit(native(encoded), size), channels)
+    return convert(fit(_native(tf.ensure_shape(encoded, [])), size), channels)
 
 
 def native(encoded: tf.Tensor) -> tf.Tensor:
@@ -61,6 +61,10 @@ def native(encoded: tf.Tensor) -> tf.Tensor:
 
     image = tf.ensure_shape(tf.cond(tf.io.is_jpeg(encoded), jpeg, other), [None, None, None])
     return image[..., : tf.where(tf.shape(image)[2] < 3, 1, 3)]  # grey, +alpha, RGB, +alpha
+
+
+# A graph that is made once: datasets would trace these many operations each time they are made.
+_native = tf.function(native, input_signature=[tf.TensorSpec([], tf.string)], autograph=False)
 
 
 def _upright(image, orientation):
