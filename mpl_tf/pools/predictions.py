@@ -272,7 +272,7 @@ def missing(path: str, about: About) -> list[int]:
     return [
         number
         for number in range(number_of_shards(about))
-        if not {_name("probs", number), _name("digests", number)} <= there
+        if not {shard_name("probs", number), shard_name("digests", number)} <= there
     ]
 
 
@@ -302,10 +302,11 @@ def check_same(path: str, about: About, expected: Mapping[str, object]) -> None:
             raise ConfigError(f"{path} holds {text.format(**about)}. Choose another folder.")
 
 
-def _name(kind: str, number: int) -> str:
+def shard_name(kind: str, number: int) -> str:
+    """The name of the file of a shard; `kind` is "probs" or "digests"."""
     return f"{kind}-{number:05}.npy"
 
 
 def file_of(path: str, kind: str, number: int) -> str:
-    """The file of a shard; `kind` is "probs" or "digests"."""
-    return os.path.join(path, _name(kind, number))
+    """The file of a shard, as `shard_name` names it, in a folder of predictions."""
+    return os.path.join(path, shard_name(kind, number))

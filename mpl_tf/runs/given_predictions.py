@@ -8,7 +8,7 @@ from typing import final
 
 import numpy as np
 
-from mpl_tf import config, console
+from mpl_tf import config, console, files
 from mpl_tf.console import log
 from mpl_tf.data.contents import Contents
 from mpl_tf.data.dataset import Images
@@ -91,17 +91,25 @@ def load(settings: config.Config, split: Split) -> pool_predictions.Predictions 
 def contents(settings: config.Config) -> dict[str, Contents]:
     """What tells predictions from the same ones another day; nothing without `predictions`.
 
+    Of `about.json` what says of which model and images they are counts, and of the probabilities
+    all: a run that goes on with others would be neither one nor the other.
+
     Raises:
-      ConfigError: as `find`.
+      ConfigError: as `find`; or a file cannot be read.
     """
     table = find(settings)
     if table is None:
         return {}
     about = table.about
     text = json.dumps([about["model"], about["images"], about["class_names"], about["image_shape"]])
-    number = int(hashlib.sha256(text.encode()).hexdigest()[:16], 16)
-    name, digest = np.array([predictions.ABOUT]), np.array([number], np.uint64)
-    return {PART: Contents(name, np.array([-1]), digest)}
+    told = {predictions.ABOUT: hashlib.sha256(text.encode()).hexdigest()}
+    shards = [predictions.shard_name("probs", number) for number in range(table.shards)]
+    try:
+        told |= files.digests(table.path, shards)
+    except OSError as error:
+        raise ConfigError(f"{table.path} cannot be read: {files.reason(error)}.") from error
+    numbers = np.array([int(digest[:16], 16) for digest in told.values()], np.uint64)
+    return {PART: Contents(np.array(list(told)), np.full(len(told), -1), numbers)}
 
 
 def _check_rows(table: predictions.Predictions, pool: ordered.Positioned) -> None:

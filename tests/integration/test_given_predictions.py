@@ -74,7 +74,7 @@ def test_no_teacher_is_trained_and_nothing_is_stored(own, given):
 def test_a_run_goes_on_with_the_same_predictions_alone(
     own, given, tmp_path, monkeypatch, capsys, smoke
 ):
-    """Those of another model are refused; the same may lie elsewhere."""
+    """Those of another model, and other probabilities, are refused; the same may lie elsewhere."""
     table, path = tmp_path / "table", tmp_path / "run"
     shutil.copytree(own[1], table)
     command = (*FLAGS, "--checkpoint_every=1", f"--predictions={table}")
@@ -93,6 +93,11 @@ def test_a_run_goes_on_with_the_same_predictions_alone(
     assert smoke.run(path, *command, method=METHOD) == cli.MISUSED
     assert "predictions: 1 replaced (about.json)" in capsys.readouterr().err
     (table / "about.json").write_text(json.dumps(about | {"model_path": "elsewhere"}))
+    probs = np.load(table / "probs-00000.npy")
+    np.save(table / "probs-00000.npy", np.ascontiguousarray(probs[:, ::-1]))
+    assert smoke.run(path, *command, method=METHOD) == cli.MISUSED
+    assert "predictions: 1 replaced (probs-00000.npy)" in capsys.readouterr().err
+    np.save(table / "probs-00000.npy", probs)
     table = table.rename(tmp_path / "moved")
     assert smoke.run(path, *command, f"--predictions={table}", method=METHOD) == cli.DONE
     assert smoke.results(path)["weights_digest"] == smoke.results(given)["weights_digest"]
