@@ -5,11 +5,12 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from mpl_tf import cli
-from mpl_tf.config.config import GROUPS, Config
+from mpl_tf import cli, options
+from mpl_tf.config.config import GROUPS, Config, group
 from mpl_tf.config.groups import ComputeConfig, OptimizerConfig, RunConfig
 from mpl_tf.config.make import make
 from mpl_tf.data.options import DataConfig
+from mpl_tf.engine import devices
 from mpl_tf.features.options import FeatureConfig
 from mpl_tf.methods import METHODS
 from mpl_tf.networks.options import NetworkConfig
@@ -119,6 +120,8 @@ def parse(argv: Sequence[str]) -> Job:
     help_requested = settings.pop("help", False)
     names = {field.name for field in dataclasses.fields(Launch)}
     launch = Launch(**{name: settings.pop(name) for name in names & settings.keys()})
+    if not help_requested and str(settings.get("dataset")).startswith("tfrecord:"):
+        _set_up_devices(settings, launch)
     config = make(settings)
     if not launch.workdir:
         launch = dataclasses.replace(launch, workdir=_default_workdir(config.run))
@@ -131,6 +134,21 @@ def parse(argv: Sequence[str]) -> Job:
             "\n\n" + cli.describe(_sections(run.method), defaults)
         )
     return Job(config, launch, settings)
+
+
+def _set_up_devices(settings: Mapping[str, Any], launch: Launch) -> None:
+    """Makes several devices, or joins other workers, before TensorFlow looks at TFRecord files.
+
+    Later it could not. `make` looks at them, for their recipe.
+
+    Raises:
+      ConfigError: as `devices.make_strategy`; or an option of the devices is out of range.
+    """
+    compute: ComputeConfig = group(ComputeConfig, settings)
+    options.check(compute)
+    devices.make_strategy(
+        compute.strategy, compute.replicas, launch.workers, launch.worker_index, compute.stages
+    )
 
 
 def to_lines(config: Config) -> list[str]:

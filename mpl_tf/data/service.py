@@ -20,6 +20,7 @@ _LARGEST_SENT = 1 << 28  # bytes of images that the pipeline carries to each wor
 _BLOCK = 64  # steps
 _CONNECT, _ANSWER = 5.0, 30.0  # seconds
 _ADDRESS = re.compile(r"[^:/\s]+:(\d{1,5})")
+_OF_SERVICE = re.compile("iteration client id|dispatcher|data service", re.IGNORECASE)
 
 
 def check_address(name: str, address: str) -> None:
@@ -63,6 +64,16 @@ def check_answers(address: str) -> None:
             f"data_service={address}: no worker of it answers within {_ANSWER:.0f} seconds. Start "
             f"some with python tools/data_service.py worker --dispatcher={address}."
         )
+
+
+def fault(error: tf.errors.OpError) -> str:
+    """Why a training gets no more batches of its service; "" if that is not what happened.
+
+    Args:
+      error: that ended it.
+    """
+    said = error.message.partition("[[")[0].strip()
+    return said.splitlines()[-1] if _OF_SERVICE.search(said) else ""
 
 
 def check_sources(pools: Iterable[Pool | None]) -> None:

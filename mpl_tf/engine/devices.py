@@ -4,7 +4,7 @@ Strategies are made here alone. Inside a step, replicas.py talks to the other re
 the library is handed a strategy.
 """
 
-import json
+import functools
 import os
 import urllib.error
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from mpl_tf.console import log
+from mpl_tf.engine import cluster
 from mpl_tf.engine.replicas import mean_over_replicas
 from mpl_tf.options import ConfigError
 
@@ -37,7 +37,8 @@ def make_strategy(
 ) -> tf.distribute.Strategy:
     """The tf.distribute strategy behind a `--strategy` name.
 
-    Call it before anything else of TensorFlow: devices and workers cannot be set up later.
+    Call it before anything else of TensorFlow: devices and workers cannot be set up later. Called
+    again for the same devices or workers it gives the same.
 
     Args:
       name: "auto", the machine's first GPU if there is one, else the CPU; "cpu"; "gpu", the first
@@ -70,12 +71,9 @@ def make_strategy(
     if kind == "gpu" and not gpus:
         raise ConfigError("strategy=gpu: TensorFlow sees no GPU on this machine.")
     if kind == "mirrored":
-        return tf.distribute.MirroredStrategy(_mirrored_devices(gpus, replicas))
+        return _of_devices(_mirrored_devices(gpus, replicas))
     if kind == "multi_worker":
-        cluster = _cluster(workers, worker_index)
-        count = cluster.cluster_spec().num_tasks("worker")
-        log.info(f"Worker {cluster.task_id} of {count}: waiting for the others ...")
-        return tf.distribute.MultiWorkerMirroredStrategy(cluster_resolver=cluster)
+        return cluster.join(workers, worker_index)
     if kind == "tpu":
         return _tpu_strategy(tpu)
     if kind == "cpu":
@@ -88,6 +86,11 @@ def make_strategy(
     return tf.distribute.get_strategy()
 
 
+@functools.cache  # a process has one
+def _of_devices(names):
+    return tf.distribute.MirroredStrategy(names)
+
+
 def _mirrored_devices(gpus, replicas):
     """The devices of a MirroredStrategy; splits the CPU if there is no GPU."""
     if gpus:
@@ -95,14 +98,14 @@ def _mirrored_devices(gpus, replicas):
             raise ConfigError(
                 f"replicas must be at most the {len(gpus)} GPUs; received {replicas}."
             )
-        return [f"GPU:{i}" for i in range(replicas or len(gpus))]
+        return tuple(f"GPU:{i}" for i in range(replicas or len(gpus)))
     if not replicas:
         raise ConfigError(
             "strategy=mirrored: TensorFlow sees no GPU on this machine. --replicas=2 would split "
             "the CPU in two, which is no faster but computes the same."
         )
     split_cpu(replicas, "strategy=mirrored")
-    return [f"CPU:{i}" for i in range(replicas)]
+    return tuple(f"CPU:{i}" for i in range(replicas))
 
 
 def split_cpu(count: int, purpose: str) -> None:
@@ -148,56 +151,7 @@ def of_stages(count: int) -> list[str]:
     return [f"/{kind}:{place}" for place in range(count)]
 
 
-def _cluster(workers, index):
-    """The cluster of a MultiWorkerMirroredStrategy, from flags or from TF_CONFIG."""
-    if not workers:
-        if index >= 0:
-            raise ConfigError("worker_index needs --workers=host:port,host:port.")
-        workers, index = _tf_config()
-    else:
-        workers = workers.split(",")
-    addresses = [worker.rpartition(":") for worker in workers]
-    if len(set(workers)) < len(workers) or not all(
-        host and port.isdecimal() and 0 < int(port) < 1 << 16 for host, _, port in addresses
-    ):
-        raise ConfigError(
-            "workers must be different host:port, joined by commas, with ports from 1 to 65535; "
-            f"received {workers}."
-        )
-    if not 0 <= index < len(workers):
-        raise ConfigError(
-            f"worker_index must be from 0 to {len(workers) - 1} for {len(workers)} workers; "
-            f"received {index}."
-        )
-    return tf.distribute.cluster_resolver.SimpleClusterResolver(
-        tf.train.ClusterSpec({"worker": workers}),
-        task_type="worker",
-        task_id=index,
-        rpc_layer="grpc",
-    )
-
-
-def _tf_config():
-    """(workers, index) of the environment variable TF_CONFIG."""
-    text = os.environ.get("TF_CONFIG", "")
-    if not text:
-        raise ConfigError(
-            "strategy=multi_worker needs --workers=host:port,host:port and --worker_index, or the "
-            "environment variable TF_CONFIG; neither is set."
-        )
-    try:
-        cluster = json.loads(text)
-        workers, task = cluster["cluster"]["worker"], cluster["task"]
-        if set(cluster["cluster"]) != {"worker"} or task["type"] != "worker":
-            raise ValueError("every task must be of type worker")
-        return [str(w) for w in workers], int(task["index"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise ConfigError(
-            'TF_CONFIG must be like {"cluster": {"worker": ["host:port", ...]}, "task": {"type": '
-            f'"worker", "index": 0}}}}; received {text!r} ({error}).'
-        ) from error
-
-
+@functools.cache  # what is there before is lost when a TPU is set up
 def _tpu_strategy(name):
     here = any(os.path.exists(path) for path in _TPU_FILES)
     name = name or os.environ.get("TPU_NAME", "")

@@ -7,7 +7,7 @@ import os
 import tensorflow as tf
 
 from mpl_tf import files
-from mpl_tf.data import stores
+from mpl_tf.data import service, stores
 from mpl_tf.engine import devices
 from mpl_tf.features import cache
 from mpl_tf.runs import callbacks, checkpoint
@@ -41,6 +41,17 @@ def reason(error: BaseException, folder: str, way: WayOn) -> str:
             f"{error}.\nThe last good checkpoint, if one was written, lies in the run folder. A "
             "lower learning rate or clip_norm=5 may help."
         )
+    if isinstance(error, tf.errors.OpError) and (fault := stores.fault(error)):
+        return (
+            f"an image cannot be read: {fault}.\npython tools/check_data.py names what is damaged. "
+            f"Once that is restored as it was, {way.again}; {way.anew}."
+        )
+    if isinstance(error, tf.errors.OpError) and (fault := service.fault(error)):
+        return (
+            f"the data service has no more batches for this training: {fault}\nA dispatcher that "
+            "was started again knows nothing of trainings that were under way. See that it and "
+            f"its workers run, and {way.again}."
+        )
     if isinstance(error, devices.LOST_WORKER):
         return (
             f"another worker is gone ({devices.reason(error)}).\nStart all workers again, and they "
@@ -48,11 +59,6 @@ def reason(error: BaseException, folder: str, way: WayOn) -> str:
         )
     if isinstance(error, checkpoint.CheckpointError | cache.CacheError):
         return str(error)
-    if isinstance(error, tf.errors.OpError) and (fault := stores.fault(error)):
-        return (
-            f"an image cannot be read: {fault}.\npython tools/check_data.py names what is damaged. "
-            f"Once that is restored as it was, {way.again}; {way.anew}."
-        )
     if text := _no_room(error):
         return f"{folder} cannot be written: {text}. Make room, and {way.again}."
     if isinstance(error, OSError | tf.errors.OpError) and folder and folder in str(error):

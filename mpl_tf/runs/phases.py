@@ -23,6 +23,7 @@ from mpl_tf.runs import (
     head_start,
     metrics_log,
     progress,
+    service_watch,
     stored_predictions,
 )
 from mpl_tf.runs.building import finetuning_phase
@@ -118,7 +119,10 @@ def run_phase(
     # One for all calls of `fit`: it warns once.
     warning = collapse_warning(experiment, total, step)
     forecast = progress.Forecast(phase, total, step)
-    with _signals_held_back(trainer.distribute_strategy) as asked_to_stop:
+    with (
+        _signals_held_back(trainer.distribute_strategy) as asked_to_stop,
+        service_watch.watched(experiment.config.compute.data_service) as watches,
+    ):
         for epochs, length in fit_calls(step, total, run.eval_every):
             trainer.fit(
                 experiment.batches(phase, step, trainer.unlabeled_views),
@@ -131,6 +135,7 @@ def run_phase(
                     *continue_row,
                     callbacks.StopOnNonFinite(phase, step),  # waits for the step's numbers
                     *timers,
+                    *watches,
                     forecast,
                     callbacks.RenewStatistics(
                         lambda: experiment.batches(phase, total, trainer.unlabeled_views),

@@ -129,3 +129,15 @@ def test_a_hyperparameter_with_the_name_of_another_flag_is_refused(
     monkeypatch.setitem(METHODS, "made", type("Made", (), {"Config": options}))
     with pytest.raises(TypeError, match=rf"Made.{name} needs another name"):
         flags.parse([])
+
+
+@pytest.mark.parametrize(
+    ("dataset", "expected"), [("tfrecord:nowhere", [("mirrored", 2, "", -1, 1)]), ("nowhere", [])]
+)
+def test_devices_are_made_before_records_are_looked_at(monkeypatch, dataset, expected):
+    """TensorFlow looks at them, and could make no devices after that; other data can wait."""
+    made = []
+    monkeypatch.setattr(flags.devices, "make_strategy", lambda *of: made.append(of))
+    with pytest.raises(ConfigError, match="nowhere"):
+        flags.parse([f"--dataset={dataset}", "--strategy=mirrored", "--replicas=2"])
+    assert made == expected

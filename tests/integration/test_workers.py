@@ -1,13 +1,20 @@
-"""Two workers from the command line: one dies, the other stops, both continue."""
+"""Two workers from the command line: one dies, the other stops, both continue.
+
+Over TFRecord files, which TensorFlow looks at for their recipe: workers are joined before that.
+"""
 
 import os
 import signal
 import time
 
 import pytest
+import tensorflow as tf
+
+from mpl_tf.data.sources import tfrecord_format
+from mpl_tf.images import example
 
 FLAGS = (
-    *("--dataset=digits", "--network=mlp", "--steps=90", "--finetune_steps=6", "--eval_every=30"),
+    *("--image_size=8", "--network=mlp", "--steps=90", "--finetune_steps=6", "--eval_every=30"),
     *("--log_every=10", "--labeled_batch=10", "--finetune_batch=10", "--unlabeled_ratio=2"),
 )
 
@@ -22,9 +29,22 @@ def ended():
         process.communicate()
 
 
-def test_a_dead_worker_stops_the_other_and_both_continue(tmp_path, ended, free_ports, smoke):
-    workdir = tmp_path / "run"
-    chief, other = smoke.start_workers(free_ports(2), *FLAGS, f"--workdir={workdir}")
+@pytest.fixture
+def dataset(tmp_path, rng):
+    """A folder of 40 labeled and 80 unlabeled TFRecords, as `--dataset` takes it."""
+    images = rng.integers(0, 256, (120, 8, 8, 1), "uint8")
+    encoded = [tf.io.encode_png(image).numpy() for image in images]
+    for part, held in (("labeled", encoded[:40]), ("unlabeled", encoded[40:])):
+        records = [example.serialize(image, number % 4) for number, image in enumerate(held)]
+        tfrecord_format.write(str(tmp_path / f"{part}-00000-of-00001.tfrecord"), records)
+    return f"tfrecord:{tmp_path}"
+
+
+def test_a_dead_worker_stops_the_other_and_both_continue(
+    tmp_path, dataset, ended, free_ports, smoke
+):
+    workdir, flags = tmp_path / "run", (*FLAGS, f"--dataset={dataset}")
+    chief, other = smoke.start_workers(free_ports(2), *flags, f"--workdir={workdir}")
     ended += [chief, other]
     first = workdir / "checkpoints" / "train" / "step-30"
     patience = time.monotonic() + 200
@@ -37,7 +57,7 @@ def test_a_dead_worker_stops_the_other_and_both_continue(tmp_path, ended, free_p
     assert "another worker is gone" in output
     assert "Traceback" not in output
 
-    chief, other = smoke.start_workers(free_ports(2), *FLAGS, f"--workdir={workdir}")
+    chief, other = smoke.start_workers(free_ports(2), *flags, f"--workdir={workdir}")
     ended += [chief, other]
     output, of_other = chief.communicate(timeout=300)[0], other.communicate(timeout=300)[0]
     assert (chief.returncode, other.returncode) == (0, 0), output[-2000:] + of_other[-2000:]

@@ -28,6 +28,19 @@ def of_tensorflow(kind, message):
             of_tensorflow("UnavailableError", "Connection\n  reset"),
             "another worker is gone (Connection reset).\nStart all workers again, and",
         ),
+        (
+            of_tensorflow(
+                "NotFoundError",
+                "Graph execution error:\n\nFailed to get tasks: Unknown iteration client id 3. The "
+                "dispatcher is not configured to be fault tolerant.\n\t [[{{node x}}]] [Op:y]",
+            ),
+            "the data service has no more batches for this training: Failed to get tasks: Unknown "
+            "iteration client id 3. The dispatcher is not configured to be fault tolerant.\nA ",
+        ),
+        (
+            of_tensorflow("UnavailableError", "Failed to connect to the dispatcher at a:1"),
+            "the data service has no more batches for this training: Failed to connect",
+        ),
         (of_tensorflow("AbortedError", "gone"), "another worker is gone (gone).\nStart all"),
         (CheckpointError("step 3 is gone."), "step 3 is gone."),
         (CacheError("f cannot be written: no room."), "f cannot be written: no room."),
