@@ -5,6 +5,7 @@ import os
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from PIL import Image
 
 from mpl_tf import config, data
@@ -67,6 +68,17 @@ def test_images_that_do_not_fit_into_memory_are_read_when_wanted(root, monkeypat
     ]
     for name in batches[0]:
         np.testing.assert_array_equal(batches[0][name], batches[1][name])
+
+
+def test_images_that_are_gone_while_they_are_read_are_named(root, monkeypatch):
+    monkeypatch.setattr(stores, "MEMORY_LIMIT", 0)
+    source = data.folder(str(root), image_size=8)
+    batches = source.train.store.batches(tf.data.Dataset.from_tensors([0, 1]), 2)
+    gone = root / source.train.ids[1]
+    gone.unlink()
+    with pytest.raises(tf.errors.NotFoundError) as refusal:
+        list(batches)
+    assert stores.fault(refusal.value) == f"{gone}; No such file or directory"
 
 
 def test_names_of_images_need_not_be_utf_8(root):

@@ -338,6 +338,15 @@ def test_what_is_found_while_the_pool_is_read_is_said(folder):
     assert re.fullmatch(r"corrupted record at \d+", unreadable(folder))
 
 
+def test_files_that_are_gone_while_they_are_read_are_named(folder):
+    source = tfrecord.load(tfrecord.open_pattern(str(folder)), DataConfig(image_size=4))
+    batches = source.unlabeled.batches(5, seed=0, stream=1)
+    (folder / UNLABELED).unlink()
+    with pytest.raises(tf.errors.NotFoundError) as refusal:
+        list(batches.take(2))
+    assert stores.fault(refusal.value) == f"{folder / UNLABELED}; No such file or directory"
+
+
 def test_an_info_file_that_leaves_records_out_is_found_while_the_pool_is_read(folder):
     def skip(info):
         entry = info["shards"][UNLABELED]
