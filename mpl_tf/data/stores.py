@@ -19,7 +19,7 @@ from mpl_tf.images.digests import digests_of
 # In TensorFlow's messages: its operations on encoded images and records, our own assertions, and
 # files that are gone, or that the system does not give, while a dataset is read.
 _OF_IMAGES = re.compile(
-    r"node \S*Decode|record at \d|record\] \[\d|records at byte|"
+    r"node \S*(Decode|ReadFile)|record at \d|record\] \[\d|records at byte|"
     r"Iterator::.*; (No such file or directory|Permission denied|Stale file handle|"
     r"Input/output error)"
 )
