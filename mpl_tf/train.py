@@ -38,7 +38,7 @@ def _parse(argv: Sequence[str]) -> tuple["flags.Job"]:
     console.start(argv)  # before the flags, because they import TensorFlow
     from mpl_tf.config import flags
 
-    return (flags.parse(argv),)
+    return (flags.parse(argv, with_devices=True),)
 
 
 def _train(job: "flags.Job") -> int:

@@ -134,6 +134,7 @@ def write(
     tables.write_csv(out / CSV, done)
     classes = cells.num_classes(done, out)
     pictures.draw(out / PICTURE, options, options.methods, done, classes)
+    (out / CURVES).unlink(missing_ok=True)
     if any(steps for steps, _ in curves.values()):  # without validation images there is none
         pictures.draw_curves(out / CURVES, options, options.methods, curves, done, classes)
 

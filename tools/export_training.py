@@ -90,7 +90,7 @@ def _run(arguments, training_flags):
         raise ConfigError(f"--to={arguments.to} exists; choose a new folder.")
     from mpl_tf.config import flags
 
-    experiment = start(flags.parse(training_flags))
+    experiment = start(flags.parse(training_flags, with_devices=True))
     step, state = lower_step(experiment)
     evaluation, evaluated = lower_evaluation(experiment)
     os.makedirs(arguments.to)

@@ -106,11 +106,13 @@ def read(argv: Sequence[str]) -> dict[str, Any]:
     return settings
 
 
-def parse(argv: Sequence[str]) -> Job:
+def parse(argv: Sequence[str], *, with_devices: bool = False) -> Job:
     """A command line as the run that it asks for.
 
     Args:
       argv: the arguments after the program's name; see `cli.read`.
+      with_devices: whether the run's devices are made, or its workers joined, where that must come
+        before TensorFlow looks at TFRecord files: for a program that trains, once.
 
     Raises:
       ConfigError: the arguments cannot be used.
@@ -120,7 +122,8 @@ def parse(argv: Sequence[str]) -> Job:
     help_requested = settings.pop("help", False)
     names = {field.name for field in dataclasses.fields(Launch)}
     launch = Launch(**{name: settings.pop(name) for name in names & settings.keys()})
-    if not help_requested and str(settings.get("dataset")).startswith("tfrecord:"):
+    is_read_by_tensorflow = str(settings.get("dataset")).startswith("tfrecord:")
+    if with_devices and is_read_by_tensorflow and not help_requested:
         _set_up_devices(settings, launch)
     config = make(settings)
     if not launch.workdir:

@@ -4,6 +4,7 @@ Steps are divided into blocks, and each block goes to one worker, whichever asks
 batch is that of its step, and each is made once, but which comes when is no function of anything.
 """
 
+import contextlib
 import re
 import socket
 import threading
@@ -54,7 +55,8 @@ def check_answers(address: str) -> None:
 
     def ask():
         numbers = in_blocks(lambda first: tf.data.Dataset.from_tensors(first), 0, address)
-        answers.append(int(next(iter(numbers))))
+        with contextlib.suppress(tf.errors.OpError):  # of a dispatcher that ends meanwhile
+            answers.append(int(next(iter(numbers))))
 
     thread = threading.Thread(target=ask, daemon=True)
     thread.start()
@@ -72,8 +74,8 @@ def fault(error: tf.errors.OpError) -> str:
     Args:
       error: that ended it.
     """
-    said = error.message.partition("[[")[0].strip()
-    return said.splitlines()[-1] if _OF_SERVICE.search(said) else ""
+    lines = error.message.partition("[[")[0].splitlines()
+    return next((line.strip() for line in reversed(lines) if _OF_SERVICE.search(line)), "")
 
 
 def check_sources(pools: Iterable[Pool | None]) -> None:

@@ -86,7 +86,7 @@ def make_strategy(
     return tf.distribute.get_strategy()
 
 
-@functools.cache  # a process has one
+@functools.cache  # the same again for the same devices
 def _of_devices(names):
     return tf.distribute.MirroredStrategy(names)
 

@@ -114,7 +114,7 @@ def tell_of_better(
     if wins - losses > _NO_CHANCE * (wins + losses) ** 0.5:
         log.info(
             f"Of {len(images)} validation images {best} gets {better.mean():.1%} right, and what "
-            f"is exported, {method.delivered}, {worse.mean():.1%}, which is no chance. The better "
-            f"one: python -m mpl_tf.export --workdir={shlex.quote(path)} --which={best}, or "
+            f"is exported, {method.delivered}, {worse.mean():.1%}: more than chance explains. The "
+            f"better one: python -m mpl_tf.export --workdir={shlex.quote(path)} --which={best}, or "
             "--deliver=best in the next run"
         )

@@ -135,7 +135,6 @@ def run_phase(
                     *continue_row,
                     callbacks.StopOnNonFinite(phase, step),  # waits for the step's numbers
                     *timers,
-                    *watches,
                     forecast,
                     callbacks.RenewStatistics(
                         lambda: experiment.batches(phase, total, trainer.unlabeled_views),
@@ -153,6 +152,7 @@ def run_phase(
                         offset=step,
                         stop=asked_to_stop,
                     ),
+                    *watches,  # last: some of the others read batches, too
                 ],
             )
             step += epochs * length

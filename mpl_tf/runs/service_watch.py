@@ -13,6 +13,7 @@ from mpl_tf.options import ConfigError
 from mpl_tf.runs.callbacks import Logs
 
 _PATIENCE = 30.0  # seconds of a step after which the service is asked
+_ANSWERED = 300.0  # seconds until it is asked again
 
 
 class _Steps(keras.callbacks.Callback):
@@ -54,12 +55,14 @@ def watched(address: str) -> Iterator[list[keras.callbacks.Callback]]:
 
 
 def _watch(steps: _Steps, ended: threading.Event, address: str) -> None:
-    before = told = 0
-    while not ended.wait(_PATIENCE):
+    before, told, wait = 0, 0, _PATIENCE
+    while not ended.wait(wait):
         number = steps.number if steps.is_under_way else 0
+        wait = _PATIENCE
         if number and number == before != told:
             try:
                 service.check_answers(address)
+                wait = _ANSWERED  # the step is a long one, and to answer is work
             except ConfigError as error:
                 if steps.number == number and steps.is_under_way and not ended.is_set():
                     told = number

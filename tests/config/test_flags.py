@@ -132,12 +132,20 @@ def test_a_hyperparameter_with_the_name_of_another_flag_is_refused(
 
 
 @pytest.mark.parametrize(
-    ("dataset", "expected"), [("tfrecord:nowhere", [("mirrored", 2, "", -1, 1)]), ("nowhere", [])]
+    ("dataset", "with_devices", "expected"),
+    [
+        ("tfrecord:nowhere", True, [("mirrored", 2, "", -1, 1)]),
+        ("tfrecord:nowhere", False, []),  # of a program that does not train
+        ("nowhere", True, []),
+    ],
 )
-def test_devices_are_made_before_records_are_looked_at(monkeypatch, dataset, expected):
+def test_devices_are_made_before_records_are_looked_at(
+    monkeypatch, dataset, with_devices, expected
+):
     """TensorFlow looks at them, and could make no devices after that; other data can wait."""
     made = []
     monkeypatch.setattr(flags.devices, "make_strategy", lambda *of: made.append(of))
     with pytest.raises(ConfigError, match="nowhere"):
-        flags.parse([f"--dataset={dataset}", "--strategy=mirrored", "--replicas=2"])
+        arguments = [f"--dataset={dataset}", "--strategy=mirrored", "--replicas=2"]
+        flags.parse(arguments, with_devices=with_devices)
     assert made == expected

@@ -63,9 +63,9 @@ def test_what_is_not_set_gives_way_in_a_small_run():
     assert few.optimizer.finetune_batch == 20
 
 
-@pytest.mark.parametrize(("steps", "ramp_steps"), [(1000, 500), (50, 25), (4000, 500), (1, 0)])
+@pytest.mark.parametrize(("steps", "ramp_steps"), [(800, 400), (50, 25), (4000, 400), (1, 0)])
 def test_a_number_of_steps_keeps_the_share_that_the_recipe_gives_it(steps, ramp_steps):
-    """On digits 500 of 1,000, which is more than the tenth of `share_of_steps`."""
+    """On digits 400 of 800, which is more than the tenth of `share_of_steps`."""
     made = config.make({"method": "mean_teacher", "steps": steps})
     assert made.method.ramp_steps == ramp_steps
 

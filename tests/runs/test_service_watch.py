@@ -45,6 +45,18 @@ def test_of_a_step_that_waits_a_warning_says_once_what_ends_it(asked, messages):
     assert "the same command continues from the last checkpoint" in warnings[0]
 
 
+def test_a_long_step_of_a_service_that_answers_is_no_reason_for_a_warning(monkeypatch, messages):
+    asked = []
+    monkeypatch.setattr(service_watch.service, "check_answers", asked.append)
+    monkeypatch.setattr(service_watch, "_PATIENCE", 0.01)
+    with service_watch.watched("host:1") as (steps,):
+        steps.on_train_batch_begin(0)
+        wait_for(lambda: asked)
+        time.sleep(0.2)
+    assert asked == ["host:1"]  # each question is work for the service
+    assert not messages(logging.WARNING)
+
+
 def test_between_steps_nobody_asks_and_in_the_end_no_thread_is_left(asked):
     before = threading.active_count()
     with service_watch.watched("host:1") as (steps,):

@@ -220,7 +220,7 @@ def test_students_of_several_rounds_share_the_steps_of_one(compare):
         assert compare.cells.flags.parse(arguments).config.run.steps == steps
     options = compare.parse([])  # of the dataset's recipe
     arguments = compare.cells.Cell("noisy_student", 50, 0).flags(options)
-    assert compare.cells.flags.parse(arguments).config.run.steps == 1000 // 3
+    assert compare.cells.flags.parse(arguments).config.run.steps == 800 // 3
 
 
 def test_a_folder_is_called_by_its_name(compare):

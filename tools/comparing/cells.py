@@ -141,7 +141,8 @@ def num_classes(cells: Iterable[Cell], out: pathlib.Path) -> int:
     for cell in cells:
         with contextlib.suppress(ConfigError):
             split = splits.read_ids(str(out / "cells" / cell.name() / run_folder.SPLIT))
-            return len(split.get("class_names", ()))
+            if "class_names" in split:
+                return len(split["class_names"])
     return 0
 
 

@@ -150,9 +150,10 @@ def _curves(
         _panel(axes, methods, curves, n, dict.fromkeys(methods, 1.0))
         title = f"{tables.dataset_name(options.dataset)}, {tables.labels(n, classes)}"
         axes.set(title=title, xlabel="step")
-    for axes, n in zip(panels[-1] if rows == 2 else (), columns, strict=rows == 2):
-        _panel(axes, methods, curves, n, {m: minutes[m, n] for m in methods})
-        axes.set(xlabel="minutes in training steps")
+    if rows == 2:
+        for axes, n in zip(panels[1], columns, strict=True):
+            _panel(axes, methods, curves, n, {m: minutes[m, n] for m in methods})
+            axes.set(xlabel="minutes in training steps")
     handles, labels = panels[0][0].get_legend_handles_labels()
     if handles:
         figure.legend(handles, labels, fontsize="x-small", loc="outside right center")

@@ -98,8 +98,8 @@ class Stream:
 
         Batch t is a pure function of (seed, stream, t), the files and the windows. Starting late
         reads the window of its first record and nothing before. Rows of batches have chunks of a
-        window of their own: who takes n of N rows reads n / N of a window's chunks, and up to two
-        more, which it shares with the rows beside its own.
+        window of their own: who takes n of N rows reads n / N of the chunks of a window, which has
+        at least a batch of records, and up to two more, which it shares with the rows beside.
 
         Args:
           batch: records a global batch.
@@ -113,8 +113,8 @@ class Stream:
           tf.data.Dataset of (image, number), each [rows]: string, encoded; int64, counting through
           the files in order.
         """
-        first, count = rows
-        last = batch if count is None else first + count
+        first_row, count = rows
+        end_row = batch if count is None else first_row + count
         records_before = tf.cast(start, tf.int64) * batch
         epoch, before = records_before // self._size, records_before % self._size
         with tf.device("CPU"):
@@ -134,7 +134,10 @@ class Stream:
         def read(e, w, chunks, row):
             total = tf.reduce_sum(tf.gather(self._counts, chunks))
             key = random.fold_in(random.key(seed, stream, e), w)
-            order, low, high = _by_row(total, row, batch, tf.constant([first, last], tf.int64), key)
+            order = _by_row(total, row, batch, key)
+            row_of = (row + order) % batch
+            ends = tf.constant([first_row, end_row], tf.int64)
+            low, high = tf.unstack(tf.searchsorted(row_of, ends, out_type=tf.int64))
             records, numbers = self._read(chunks, low, high)
             done = tf.where((e == epoch) & (w == window), skipped, np.int64(0))
             places = order[low:high]
@@ -144,7 +147,7 @@ class Stream:
         options = tf.data.Options()
         options.deterministic = True
         data = tf.data.Dataset.range(epoch, tf.int64.max).flat_map(plan).map(read).prefetch(1)
-        data = data.rebatch(last - first, drop_remainder=True)
+        data = data.rebatch(end_row - first_row, drop_remainder=True)
         data = data.map(lambda records, numbers: (example.image(records), numbers))
         return data.with_options(options)
 
@@ -235,22 +238,21 @@ class Stream:
         return records, self._begins[chunk] + tf.range(count)
 
 
-def _by_row(total, row, batch, rows, key):
-    """Which place of a window each of its records has, so that rows of batches have neighbours.
+def _by_row(total, row, batch, key):
+    """The places of a window in a random order, but row by row.
+
+    The k-th record of the window's chunks goes to the k-th of them: neighbours in a file to one row
+    of batches. With batches of 2, a window of 5 that begins with row 1 has the places 1 and 3 in
+    row 0, and 0, 2 and 4 in row 1: such as 3, 1, 4, 0, 2.
 
     Args:
       total: records of the window, int64 [].
-      row: that of the first place in its batch.
+      row: that of its first place.
       batch: rows of a batch.
-      rows: first and last of the rows that are asked for, int64 [2].
       key: what the order is a function of.
 
     Returns:
-      (order int64 [total], low, high): record i has place `order[i]`, the places of a row follow
-      each other there at random, and those of `rows` are `order[low:high]`.
+      int64 [total].
     """
     order = tf.random.experimental.stateless_shuffle(tf.range(total), key)
-    row_of = (row + order) % batch
-    by_row = tf.argsort(row_of, stable=True)
-    edges = tf.searchsorted(tf.gather(row_of, by_row), rows, out_type=tf.int64)
-    return tf.gather(order, by_row), edges[0], edges[1]
+    return tf.gather(order, tf.argsort((row + order) % batch, stable=True))
