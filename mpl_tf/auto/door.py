@@ -45,7 +45,8 @@ def find(
       network_weights: "imagenet", a file of weights, or "" for networks that have their own.
       workdir: the folder for what is found; "" is `runs/auto-DATASET`.
       data_dir: of TensorFlow Datasets.
-      image_size: side of the images in pixels; 0 is 96 with learned weights, and 32 without.
+      image_size: side of the images in pixels; 0 is 96 to 224 with learned weights, as the minutes
+        allow, and 32 without.
       skip_broken: whether files that are no readable images are left out.
       cache_dir: folder of cached features; "" is `features` beside the folder.
       label_next: images that are proposed to be labeled next, at most.
@@ -83,9 +84,9 @@ def run(chosen: AutoConfig, start: float) -> "Outcome":
     import numpy as np
 
     from mpl_tf import data
-    from mpl_tf.auto import material, recipes, search, starts
+    from mpl_tf.auto import ladder as ladders
+    from mpl_tf.auto import material, recipes, search, sizes, starts
     from mpl_tf.auto.contest import Plan
-    from mpl_tf.auto.ladder import Ladder
     from mpl_tf.config import places
     from mpl_tf.data.options import DataConfig
     from mpl_tf.features import fingerprint
@@ -97,6 +98,9 @@ def run(chosen: AutoConfig, start: float) -> "Outcome":
     first = starts.choose(chosen, dataset.side)
     if first.note:
         console.log.warning(f"{first.note}\n")
+    if first.any_size:
+        form = dataset.form(DataConfig(data_dir=chosen.data_dir, image_size=first.image_size))
+        first = sizes.settle(first, form, chosen, ladders.begun_with(path).get("image_size"))
     beside = os.path.join(os.path.dirname(os.path.abspath(path)), "features")
     cache = os.path.abspath(chosen.cache_dir) if chosen.cache_dir else beside
     images = DataConfig(
@@ -136,7 +140,7 @@ def run(chosen: AutoConfig, start: float) -> "Outcome":
         "seed": chosen.seed,
     }
     with folder.lock(path):
-        ladder = Ladder(path, of, 60 * chosen.minutes, start=start)
+        ladder = ladders.Ladder(path, of, 60 * chosen.minutes, start=start)
         with ladder.ticking():
             candidates = recipes.quick(first.is_pretrained, not np.all(source.copies))
             made = material.prepare(source, backbone, cache, chosen.seed)

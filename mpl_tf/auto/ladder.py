@@ -61,6 +61,22 @@ class _Content(TypedDict):
     done: dict[str, _Entry]
 
 
+def begun_with(path: str) -> Mapping[str, Any]:
+    """What the results of an earlier start depend on: the `of` of its `Ladder`.
+
+    Args:
+      path: folder of the journal.
+
+    Returns:
+      Empty if there is no journal that can be read.
+    """
+    try:
+        content: _Content = files.read_json(os.path.join(path, JOURNAL), _Content)
+    except ConfigError:
+        return {}
+    return content["of"]
+
+
 class Ladder:
     """Which candidates are tried, in order, before the time is over.
 

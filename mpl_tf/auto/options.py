@@ -34,8 +34,8 @@ class AutoConfig:
     )
     image_size: int = option(
         0,
-        "Side of the images in pixels, as `python -m mpl_tf.train` takes it. 0 is 96 for networks "
-        "with learned weights, and 32 for others; of digits, 8.",
+        "Side of the images in pixels, as `python -m mpl_tf.train` takes it. 0 is 96 to 224 for "
+        "networks with learned weights, as the minutes allow, and 32 for others; of digits, 8.",
         low=4,
         high=4096,
         or_zero=True,

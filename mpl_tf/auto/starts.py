@@ -18,7 +18,7 @@ from mpl_tf.options import ConfigError
 # Published weights that are tried in order where no network is asked for.
 _PUBLISHED = ("keras:EfficientNetV2B0", "keras:MobileNetV2")
 _SMALL = "small_32"
-_SIDE, _SIDE_FROM_SCRATCH = 96, 32  # of images, in pixels
+_SIDE, _SIDE_FROM_SCRATCH = 96, 32  # of images, in pixels; the first at least (`sizes`)
 _LEAST_SIDE = 32  # of images that published networks take
 _PIXELS = 16  # side of the images whose pixels are features where there is no backbone
 
@@ -32,12 +32,15 @@ class Start:
       weights: as `--network_weights` takes them.
       image_size: side of the images in pixels.
       note: what is to be said of it first; "" if nothing is.
+      any_size: whether images of another size would do: nobody has asked for this one, and learned
+        weights take any.
     """
 
     network: str
     weights: str
     image_size: int
     note: str = ""
+    any_size: bool = False
 
     @property
     def is_pretrained(self) -> bool:
@@ -63,6 +66,7 @@ def choose(options: AutoConfig, side_of_images: int = 0) -> Start:
             f"network_weights={options.network_weights} is for --network=keras:NAME; received "
             f"network={options.network!r}. Name the network that the weights are of."
         )
+    is_open = not (options.image_size or side_of_images)
     if options.network:
         weights = options.network_weights if networks.takes_weights(options.network) else ""
         learned = networks.is_pretrained(options.network, weights)
@@ -70,7 +74,7 @@ def choose(options: AutoConfig, side_of_images: int = 0) -> Start:
         side = options.image_size or side_of_images or usual
         if weights:
             networks.check(options.network, weights, side)
-        return Start(options.network, weights, side)
+        return Start(options.network, weights, side, any_size=is_open and learned)
     side, reason = options.image_size or side_of_images or _SIDE, ""
     names = _PUBLISHED if options.network_weights == published.IMAGENET else ()
     if names and side < _LEAST_SIDE:
@@ -86,7 +90,7 @@ def choose(options: AutoConfig, side_of_images: int = 0) -> Start:
             if not _has_weights(published.folder()):
                 break  # nor would another one be there
         else:
-            return Start(name, published.IMAGENET, side)
+            return Start(name, published.IMAGENET, side, any_size=is_open)
     return Start(
         _SMALL,
         "",

@@ -218,11 +218,13 @@ class Form(NamedTuple):
       side: height and width in pixels.
       channels: 1 or 3.
       num_classes: number of classes K.
+      num_images: of all parts, as far as they are read.
     """
 
     side: int = 0
     channels: int = 0
     num_classes: int = 0
+    num_images: int = 0
 
 
 def _form_unknown(options: DataConfig) -> Form:

@@ -24,6 +24,8 @@ from mpl_tf.runs.experiment import Experiment
 from mpl_tf.runs.provenance import git_revision, versions
 from mpl_tf.serving import saved_model
 
+_SMALL = 128  # pixels, of images that published networks know larger
+
 
 class Results(TypedDict):
     """What results.json holds, beside facts of the method."""
@@ -189,6 +191,7 @@ def announce(experiment: Experiment, explicit: Mapping[str, Any] | None = None) 
     parts = {name: getattr(split, name) for name in ("labeled", "unlabeled", "validation", "test")}
     sizes = ", ".join(f"{part.size} {name}" for name, part in parts.items() if part is not None)
     height, width, channels = split.labeled.shape
+    is_small = width < _SMALL and "image_size" not in (explicit or {})
     log.info(
         f"{type(method).__name__} on {run.dataset}: {sizes} images of {height}x{width}x{channels}, "
         f"{len(split.class_names)} classes"
@@ -211,7 +214,13 @@ def announce(experiment: Experiment, explicit: Mapping[str, Any] | None = None) 
         first = experiment.pretraining
         log.info(f"Before them {first.config.run.steps} of {type(first.method).__name__}")
     weights = experiment.config.network.network_weights
-    if method.classifier_only and not run.pretrain and not is_pretrained(run.network, weights):
+    pretrained = is_pretrained(run.network, weights)
+    if pretrained and is_small:
+        log.info(
+            f"If {run.network} has learned from larger images, --image_size=224 is worth many "
+            "points, also where photographs are smaller (docs/results.md)"
+        )
+    if method.classifier_only and not run.pretrain and not pretrained:
         log.info(
             "The encoder is untrained, and stays so: --pretrain teaches one, "
             "--network=file:ENCODER.keras takes one that is taught"

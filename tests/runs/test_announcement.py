@@ -37,6 +37,7 @@ def announced(tmp_path, monkeypatch, messages):
                     path = tmp_path / "images" / part / name / f"{index}.bmp"
                     PIL.Image.fromarray(pixels + np.uint8(index)).save(path)
         explicit = {**SMALL, "dataset": f"folder:{tmp_path / 'images'}", **settings}
+        explicit = {name: value for name, value in explicit.items() if value is not None}
         messages(logging.INFO)
         with pytest.raises(Stopped):
             made = config.make(explicit)
@@ -78,22 +79,38 @@ def test_nothing_is_said_where_there_are_some_or_somebody_chose(announced, count
     assert "Network mlp" in said and NONE not in said
 
 
+def save_taught(tmp_path):
+    """A network with weights in a file, as `--network` takes it."""
+    images = keras.Input([None, None, 3])
+    keras.Model(images, keras.layers.Conv2D(2, 3)(images)).save(tmp_path / "taught.keras")
+    return f"file:{tmp_path / 'taught.keras'}"
+
+
+@pytest.mark.parametrize(
+    ("pretrained", "image_size", "is_said"),
+    [(True, None, True), (True, 8, False), (True, 128, False), (False, None, False)],
+)
+def test_small_images_of_a_pretrained_network_are_pointed_at(
+    announced, tmp_path, pretrained, image_size, is_said
+):
+    network = save_taught(tmp_path) if pretrained else "mlp"
+    said = announced((9, 9, 9), network=network, image_size=image_size)
+    assert said.count("--image_size=224 is worth many points") == is_said
+
+
 @pytest.mark.parametrize(
     ("settings", "is_said"),
     [
         ({}, True),
         ({"pretrain": "simclr"}, False),
         ({"method": "finetune"}, False),
-        ({"network": "file:taught.keras"}, False),
-        ({"network": "file:taught.keras", "train": "head"}, False),
+        ({"network": "taught"}, False),
+        ({"network": "taught", "train": "head"}, False),
     ],
 )
 def test_a_probe_of_an_untrained_encoder_says_so(announced, tmp_path, settings, is_said):
-    images = keras.Input([8, 8, 3])
-    taught = tmp_path / "taught.keras"
-    keras.Model(images, keras.layers.Conv2D(2, 3)(images)).save(taught)
     if "network" in settings:
-        settings = {**settings, "network": f"file:{taught}"}
+        settings = {**settings, "network": save_taught(tmp_path)}
     parts = ("labeled", "unlabeled")
     said = announced((9, 9, 9), parts, **{"method": "linear_probe", **settings})
     assert said.count("The encoder is untrained, and stays so: --pretrain teaches") == is_said

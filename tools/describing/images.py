@@ -9,7 +9,7 @@ from mpl_tf.data.dataset import Form
 
 # Where no dataset is named: images of ImageNet, in the batches of CIFAR-10.
 DEFAULTS = {"dataset": "cifar10", "image_size": 224}
-_USUAL = Form(224, 3, 1000)
+_USUAL = 224, 3, 1000
 
 
 class Subject(NamedTuple):
@@ -43,7 +43,7 @@ def find(made: Config, explicit: Mapping[str, Any], channels: int, num_classes: 
     form = Form(explicit.get("image_size", 0))
     if "dataset" in explicit:
         form = data.find(made.run.dataset, made.data.data_dir).form(made.data)
-    known = Form(form.side, channels or form.channels, num_classes or form.num_classes)
+    known = form.side, channels or form.channels, num_classes or form.num_classes
     side, channels, num_classes = (of or usual for of, usual in zip(known, _USUAL, strict=True))
     names = ("image_size", "channels", "num_classes")
     assumed = tuple(name for name, of in zip(names, known, strict=True) if not of)

@@ -12,7 +12,7 @@ from mpl_tf.data.stores import ArrayStore
 from mpl_tf.images.digests import digests_of
 
 SIDE = 8  # pixels, as they come
-_TEST_SIZE = 500
+_NUM_IMAGES, _TEST_SIZE = 1797, 500
 _NAMES = tuple("0123456789")
 
 
@@ -37,7 +37,7 @@ def load(options: DataConfig | None = None) -> Source:
 
 def form(options: DataConfig) -> Form:
     """What the images are; see data.dataset.Dataset."""
-    return Form(options.image_size or SIDE, 1, len(_NAMES))
+    return Form(options.image_size or SIDE, 1, len(_NAMES), _NUM_IMAGES)
 
 
 def _store(images: np.ndarray, side: int) -> ArrayStore:

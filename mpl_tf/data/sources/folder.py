@@ -58,7 +58,9 @@ def dataset(path: str) -> Dataset:
 def counted(source: Source) -> Dataset:
     """The Dataset of a folder that has been read: without the broken files that were left out."""
     side, _, channels = source.train.shape
-    form = Form(side, channels, len(source.class_names))
+    parts = (source.train, source.unlabeled, source.validation, source.test)
+    count = sum(part.size or 0 for part in parts if part is not None)
+    form = Form(side, channels, len(source.class_names), count)
     return _dataset(
         lambda options: source,
         np.bincount(source.train.labels, minlength=len(source.class_names)).tolist(),
@@ -87,7 +89,7 @@ def _form(path: str, options: DataConfig) -> Form:
     paths = [listed.whole_path(file) for part in listed.parts.values() for file, _ in part]
     labeled = [listed.whole_path(file) for file, _ in listed.parts["labeled"]]
     side = options.image_size or _side(paths)
-    return Form(side, files.channels_of(labeled), len(listed.class_names))
+    return Form(side, files.channels_of(labeled), len(listed.class_names), len(paths))
 
 
 def load(path: str, options: DataConfig) -> Source:

@@ -47,7 +47,8 @@ def _prepared_form(name: str, options: DataConfig) -> Form:
     info = tfds.builder_from_directory(folder).info
     image_key, label_key = _keys(name, info)
     side, channels = _format(info.features[image_key].shape, options.image_size)
-    return Form(side, channels, info.features[label_key].num_classes)
+    count = sum(info.splits[split].num_examples for split in _splits(info, options))
+    return Form(side, channels, info.features[label_key].num_classes, count)
 
 
 def load(name: str, options: DataConfig) -> Source:
@@ -72,15 +73,12 @@ def load(name: str, options: DataConfig) -> Source:
     info = tfds.builder_from_directory(folder).info
     image_key, label_key = _keys(name, info)
     size, channels = _format(info.features[image_key].shape, options.image_size)
-    splits = [
-        split for split in ("train", "test", "validation", *_UNLABELED) if split in info.splits
-    ]
-    if "train" not in splits:
-        raise ConfigError(f"{name} has no train split; it has {', '.join(info.splits)}.")
-    if options.extra:
-        if "extra" not in info.splits:
-            raise ConfigError(f"extra: {name} has no extra split; it has {', '.join(info.splits)}.")
-        splits.append("extra")
+    splits = _splits(info, options)
+    for needed in ("train", *["extra"] * options.extra):
+        if needed not in splits:
+            has = ", ".join(info.splits)
+            flag = "extra: " if needed == "extra" else ""
+            raise ConfigError(f"{flag}{name} has no {needed} split; it has {has}.")
 
     files: list[str] = []
     counts = {}
@@ -182,6 +180,12 @@ def _keys(name, info):
             f"one must be an image and one a class label."
         )
     return keys
+
+
+def _splits(info, options: DataConfig) -> list[str]:
+    """The splits of a set that are read."""
+    names = ("train", "test", "validation", *_UNLABELED, *["extra"] * options.extra)
+    return [name for name in names if name in info.splits]
 
 
 def _format(shape, image_size):

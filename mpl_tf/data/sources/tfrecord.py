@@ -49,7 +49,9 @@ def dataset(pattern: str) -> Dataset:
 def _form(parts: "Parts", options: DataConfig) -> Form:
     """What the images of the files are."""
     side = options.image_size or _SIDE
-    return Form(side, _channels(parts.labeled), len(parts.class_names))
+    held_out = sum(len(part) for part in (parts.validation, parts.test) if part is not None)
+    count = len(parts.labeled) + len(parts.unlabeled) + held_out
+    return Form(side, _channels(parts.labeled), len(parts.class_names), count)
 
 
 def load(parts: "Parts", options: DataConfig) -> Source:
@@ -66,7 +68,7 @@ def load(parts: "Parts", options: DataConfig) -> Source:
     Raises:
       ConfigError: an image of the labeled, validation or test part cannot be decoded.
     """
-    size, channels, _ = _form(parts, options)
+    form = _form(parts, options)
 
     def images(part, records):
         count = len(records)
@@ -74,7 +76,7 @@ def load(parts: "Parts", options: DataConfig) -> Source:
         def fetch(number):
             return decode.checked(records.image(number), [f"{part} record", number])
 
-        encoded = stores.EncodedStore(fetch, size, channels)
+        encoded = stores.EncodedStore(fetch, form.side, form.channels)
         try:
             store = stores.in_memory(encoded, count)
         except tf.errors.OpError as error:
@@ -87,7 +89,7 @@ def load(parts: "Parts", options: DataConfig) -> Source:
     return Source(
         images("labeled", parts.labeled),
         parts.class_names,
-        StreamPool(parts.unlabeled, size, channels),
+        StreamPool(parts.unlabeled, form.side, form.channels),
         images_if_any("validation", parts.validation),
         images_if_any("test", parts.test),
     )

@@ -110,12 +110,15 @@ def test_files_left_out_are_counted_by_kind(root, monkeypatch):
 def test_the_form_of_images_is_known_before_they_are_read(tmp_path, side, channels):
     for name in ("a", "b"):
         save(tmp_path / "labeled" / name / "1.png", 1, size=(side, side), channels=channels)
+    for part in ("validation/a", "test/b", "unlabeled/any"):
+        save(tmp_path / part / "2.png", 2, size=(side, side), channels=channels)
     dataset = folder.dataset(str(tmp_path))
     for image_size in (0, 9):
         options = DataConfig(image_size=image_size)
         source = dataset.load(options)
         height, _, depth = source.train.shape
-        assert dataset.form(options) == folder.counted(source).form(options) == (height, depth, 2)
+        expected = height, depth, 2, 5
+        assert dataset.form(options) == folder.counted(source).form(options) == expected
 
 
 def test_grey_folders_stay_grey(tmp_path):

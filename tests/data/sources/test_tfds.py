@@ -91,8 +91,12 @@ def test_the_form_of_images_is_known_before_they_are_read(made_up, tmp_path):
     for side in (0, 9):
         options = DataConfig(data_dir=made_up, image_size=side)
         source = dataset.load(options)
-        assert dataset.form(options) == (source.train.shape[0], source.train.shape[2], 3)
-    assert dataset.form(DataConfig(data_dir=str(tmp_path), image_size=9)) == (9, 0, 0)
+        height, _, channels = source.train.shape
+        read = sum(COUNTS[split] for split in COUNTS if split != "extra")
+        assert dataset.form(options) == (height, channels, 3, read)
+    extra = DataConfig(data_dir=made_up, extra=True)
+    assert dataset.form(extra).num_images == sum(COUNTS.values())
+    assert dataset.form(DataConfig(data_dir=str(tmp_path), image_size=9)) == (9, 0, 0, 0)
 
 
 @pytest.mark.parametrize("name", sorted(data.DATASETS.keys() - {"digits"}))
@@ -102,8 +106,10 @@ def test_the_forms_of_sets_with_a_name_are_those_that_their_builders_state(name,
     features = tfds.builder(name, data_dir=str(tmp_path)).info.features
     height, width, channels = features["image"].shape
     expected = (height or 32, channels, features["label"].num_classes)
-    assert height == width and data.DATASETS[name].form(DataConfig()) == expected
-    assert data.DATASETS[name].form(DataConfig(image_size=9)) == (9, *expected[1:])
+    form = data.DATASETS[name].form(DataConfig())
+    assert height == width and form[:3] == expected
+    assert form.num_images > data.DATASETS[name].available  # test images, too
+    assert data.DATASETS[name].form(DataConfig(image_size=9)) == (9, *form[1:])
 
 
 def test_file_names_are_in_the_order_of_the_ids(made_up):

@@ -46,8 +46,8 @@ def test_parts_are_read(folder):
     assert (len(source.train), len(source.unlabeled), len(source.test)) == (12, 30, 4)
     assert source.class_names == ("0", "1")
     form = data.find(f"tfrecord:{folder}").form
-    assert form(config.make({"dataset": "digits", "image_size": 9}).data) == (9, 3, 2)
-    assert form(config.make({"dataset": "digits"}).data) == (32, 3, 2)
+    assert form(config.make({"dataset": "digits", "image_size": 9}).data) == (9, 3, 2, 46)
+    assert form(config.make({"dataset": "digits"}).data) == (32, 3, 2, 46)
     order = [*range(0, 12, 2), *range(1, 12, 2)]
     np.testing.assert_array_equal(source.train.images, [pixels("labeled", i) for i in order])
     np.testing.assert_array_equal(source.train.labels, [i % 2 for i in order])

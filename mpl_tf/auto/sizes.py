@@ -1,0 +1,64 @@
+"""How large a network with learned weights sees images: as large as the minutes allow."""
+
+import dataclasses
+
+from mpl_tf import console
+from mpl_tf.auto import forecast, starts
+from mpl_tf.auto.options import AutoConfig
+from mpl_tf.auto.starts import Start
+from mpl_tf.console import log
+from mpl_tf.data.dataset import Form
+
+# Sides in pixels, up to the one at which most published networks have learned. Larger images are
+# worth more than any method, even those enlarged from 32 pixels (docs/results.md).
+SIDES = (96, 128, 160, 192, 224)
+# Of the minutes, for one pass over the images. The views of heads take several more; where there is
+# no time for them, logistic regression on larger images is no worse than they on smaller ones.
+_SHARE = 0.25
+
+
+def affordable(seconds: float, budget: float) -> int:
+    """The largest of `SIDES` at which a pass over the images takes a quarter of the time at most.
+
+    Passes take as long as images have pixels. Where none is quick enough, the least side.
+
+    Args:
+      seconds: that a pass takes at the least side.
+      budget: seconds for all that is done.
+    """
+    least = SIDES[0]
+    return max(
+        (side for side in SIDES if seconds * (side / least) ** 2 <= _SHARE * budget), default=least
+    )
+
+
+def settle(start: Start, form: Form, options: AutoConfig, earlier: object = None) -> Start:
+    """The start with the side that fits its network and the minutes, and a line that says so.
+
+    Args:
+      start: whose side nobody has asked for.
+      form: of the images; if their number is not known, the least side is taken.
+      options: the minutes, and the seed.
+      earlier: what the search in the same folder has begun with, if there is one: it goes on with
+        that, if it is one of `SIDES`.
+
+    Raises:
+      ConfigError: the network cannot be built.
+    """
+    begun = [side for side in SIDES if side == earlier]
+    if begun:
+        return dataclasses.replace(start, image_size=begun[0])
+    if not form.num_images:
+        return start
+    least = SIDES[0]
+    shape = (least, least, form.channels or 3)
+    network, _ = starts.backbone(start, max(form.num_classes, 2), shape, options.seed)
+    seconds = form.num_images * forecast.seconds_per_image(network)
+    side = affordable(seconds, 60 * options.minutes)
+    takes = console.duration(seconds * (side / least) ** 2)
+    larger = f"; larger ones, which are better, need more minutes, or --image_size={SIDES[-1]}"
+    log.info(
+        f"Images are resized to {side} pixels: {form.num_images:,} of them take the network "
+        f"about {takes}{larger if side < SIDES[-1] else ''}"
+    )
+    return dataclasses.replace(start, image_size=side)

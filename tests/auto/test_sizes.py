@@ -1,0 +1,104 @@
+"""Images are as large as the minutes allow, and as large in every start of a search."""
+
+import json
+import logging
+
+import pytest
+
+from mpl_tf.auto import door, forecast, material, search, sizes, starts
+from mpl_tf.auto.options import AutoConfig
+from mpl_tf.auto.starts import Start
+from mpl_tf.console import log
+from mpl_tf.data import DATASETS
+from mpl_tf.data.dataset import Form
+from mpl_tf.data.options import DataConfig
+from mpl_tf.options import ConfigError
+
+
+@pytest.mark.parametrize(
+    ("seconds", "side"), [(0.1, 224), (27.0, 224), (28.0, 192), (100, 96), (1e9, 96)]
+)
+def test_a_pass_takes_a_quarter_of_the_time_at_most(seconds, side):
+    assert sizes.affordable(seconds, budget=600) == side
+    assert seconds * (side / 96) ** 2 <= 150 or side == 96
+
+
+@pytest.mark.parametrize(
+    ("minutes", "earlier", "side"),
+    [(10, None, 224), (5, None, 160), (0.1, None, 96), (0.1, 192, 192), (0.1, 64, 96)],
+)
+def test_the_minutes_decide_or_an_earlier_start(monkeypatch, caplog, minutes, earlier, side):
+    seen = []
+
+    def pace(network):
+        seen.append(network.input_shape[1:])
+        return 0.01
+
+    monkeypatch.setattr(forecast, "seconds_per_image", pace)
+    start = Start("small_4", "", 96, any_size=True)
+    with caplog.at_level(logging.INFO, logger=log.name):
+        settled = sizes.settle(start, Form(96, 1, 3, 2500), AutoConfig(minutes=minutes), earlier)
+    assert settled.image_size == side
+    if earlier == side:
+        assert not seen and not caplog.text
+        return
+    assert seen == [(96, 96, 1)]
+    assert f"Images are resized to {side} pixels: 2,500 of them" in caplog.text
+    assert ("--image_size=224" in caplog.text) == (side < 224)
+
+
+def test_without_their_number_images_have_the_least_side():
+    start = Start("small_4", "", 96, any_size=True)
+    assert sizes.settle(start, Form(96, 3, 3), AutoConfig()) == start
+
+
+@pytest.mark.parametrize(
+    ("settings", "side", "is_open"),
+    [
+        ({"network": "keras:MobileNetV2"}, 0, True),
+        ({"network": "keras:MobileNetV2", "image_size": 64}, 0, False),
+        ({"network": "keras:MobileNetV2"}, 32, False),
+        ({"network": "keras:MobileNetV2", "network_weights": ""}, 0, False),
+        ({"network": "small"}, 0, False),
+        ({}, 0, True),
+        ({"image_size": 64}, 0, False),
+    ],
+)
+def test_a_size_that_is_asked_for_stays(monkeypatch, settings, side, is_open):
+    monkeypatch.setattr(starts.networks, "check", lambda *arguments: None)
+    assert starts.choose(AutoConfig(**settings), side).any_size is is_open
+
+
+@pytest.mark.parametrize(
+    ("name", "count"), [("digits", 1797), ("cifar10", 60_000), ("stl10", 113_000)]
+)
+def test_named_sets_know_how_many_images_they_have(name, count):
+    assert DATASETS[name].form(DataConfig(image_size=48)).num_images == count
+
+
+@pytest.mark.usefixtures("no_pictures")
+def test_a_search_goes_on_with_the_size_that_it_began_with(
+    colored_folder, tiny_network, tmp_path, monkeypatch
+):
+    seen = []
+    monkeypatch.setattr(sizes, "SIDES", (12, 16, 24))
+    monkeypatch.setattr(starts, "_SIDE", 12)
+    monkeypatch.setattr(material, "prepare", lambda source, *_: seen.append(source.train.shape))
+    monkeypatch.setattr(search, "find_best", lambda *arguments: None)
+
+    def run(pace, **settings):
+        monkeypatch.setattr(forecast, "seconds_per_image", lambda network: pace)
+        values = {"minutes": 1, "workdir": str(tmp_path / "auto"), "network": tiny_network}
+        door.run(AutoConfig(f"folder:{colored_folder}", **{**values, **settings}), 0.0)
+
+    run(15 / 69 / 2)  # 69 images; at 16 pixels a pass takes 13 seconds, at 24 pixels 30
+    assert seen == [(16, 16, 3)]
+    assert json.loads((tmp_path / "auto" / "journal.json").read_text())["of"]["image_size"] == 16
+    run(1e-9)
+    run(15.0, minutes=100)
+    assert seen == [(16, 16, 3)] * 3
+    with pytest.raises(ConfigError, match="image_size is 16 there and 24 here"):
+        run(1e-9, image_size=24)
+    (tmp_path / "auto" / "journal.json").write_text("{")
+    with pytest.raises(ConfigError, match="cannot be read"):
+        run(1e-9)
