@@ -135,6 +135,7 @@ def trial(variant, seed, **options):
     return trials.Trial(condition("1 label"), variant, options, seed)
 
 
+@pytest.mark.slow
 def test_a_trial_is_the_run_of_its_settings_whichever_came_before(source, tmp_path):
     runner = trials.Runner(SMALL, source)
     options = {"feedback_weight": 0.1, "uda_weight": 2.0}
@@ -230,6 +231,7 @@ def test_aligned_labels_are_no_feedback_and_other_labels(source):
     assert "feedback_share" not in other
 
 
+@pytest.mark.slow
 def test_controls_are_no_exact_feedback_and_differ_from_one_another(source):
     runner = trials.Runner(SMALL | {"steps": 8}, source)
     names = "exact", "shuffled over images", "supervised instead", "other labels"
