@@ -166,6 +166,16 @@ def test_a_flat_curve_of_accuracies_looks_flat(figure):
     assert low <= 0.46 and high >= 0.54
 
 
+def test_accuracy_on_test_images_is_a_point_at_the_last_step(figure):
+    metrics = "phase,step,val_student_accuracy,val_ema_accuracy\ntrain,2,0.5,\ntrain,8,0.6,0.7\n"
+    axes = figure(metrics, finetuned=0.75)["Accuracy on validation images"]
+    (point,) = (line for line in axes.lines if line.get_marker() == "D")
+    assert point.get_xydata().tolist() == [[8, 0.75]]
+    assert point.get_label() == "finetuned, test images: 0.750"
+    without = figure(metrics)["Accuracy on validation images"]
+    assert "D" not in [line.get_marker() for line in without.lines]
+
+
 def test_a_finetuned_run_without_validation_images_has_its_picture(figure):
     titles = list(figure("phase,step,student_loss\ntrain,2,1.5\n", finetuned=0.75))
     assert titles[0] == "Training losses" and titles[1].startswith("Test images: true class")
