@@ -14,12 +14,12 @@ _DIGITS = {
     "weak": "shift",
     "flip": False,
     "strong": "affine",
-    "ramp_steps": 400,  # half of the steps, chosen on validation images (docs/results.md)
+    "ramp_steps": 400,  # half of the steps, chosen on validation images (docs/settings.md)
     "strong_views": 2,  # ReMixMatch's eight would cost four times as much
     "cutout": 0.0,
     "labeled_batch": 32,
     "unlabeled_ratio": 7,
-    "steps": 800,  # 1,000 are no better, on validation images (docs/results.md)
+    "steps": 800,  # 1,000 are no better, on validation images (docs/settings.md)
     "eval_every": 100,
     "student_learning_rate": 0.4,
     "teacher_learning_rate": 0.4,
@@ -61,7 +61,7 @@ _IMAGENET = {
 }
 # This project's own: half the resolution, a small network, minutes on two cores, from 250 labels.
 # Views, rates and ramps were chosen on validation images of a seed that no table has
-# (docs/results.md).
+# (docs/settings.md).
 _FASHION = {
     "network": "small_16",
     "image_size": 14,
@@ -103,7 +103,7 @@ RECIPES: Mapping[str, Mapping[str, Any]] = {
 
 
 # This project's own, of a head on the features of a backbone that does not learn: a minute on two
-# cores. Chosen on validation images of two datasets (docs/results.md).
+# cores. Chosen on validation images of two datasets (docs/settings.md).
 HEAD: Mapping[str, Any] = {
     "labeled_batch": 64,
     "steps": 400,

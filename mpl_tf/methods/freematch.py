@@ -71,7 +71,7 @@ class FreeMatch(StudentMethod):
 
     Defaults of a run that are not theirs: `fairness_weight` is the default of their code, 0.01,
     whose settings for CIFAR-10 and CIFAR-100 have 0.001 (on digits they differ by less than noise:
-    docs/results.md); the rate falls to 0 along (1 + cos(pi t)) / 2, theirs to a fifth along
+    docs/settings.md); the rate falls to 0 along (1 + cos(pi t)) / 2, theirs to a fifth along
     cos(7 pi t / 16); dropout of 0.2 before the head, also while weak views are labeled, where their
     networks have none; 300,000 steps of 128 labeled images, where they take 2^20 of 64.
 

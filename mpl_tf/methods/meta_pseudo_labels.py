@@ -52,7 +52,7 @@ class MetaPseudoLabelsConfig(FeedbackConfig):
         low=0,
         share_of_steps=0.1,
     )
-    # On CIFAR-10 a teacher with batch normalisation collapsed without it (docs/results.md).
+    # On CIFAR-10 a teacher with batch normalisation collapsed without it (docs/settings.md).
     joint_views: bool = option(
         True,
         "Let the weak views share the teacher's batch, and so its batch statistics, with labeled "

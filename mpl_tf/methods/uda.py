@@ -61,7 +61,7 @@ class UDA(StudentMethod):
     code.
 
     Defaults of a run that are not theirs: the rate warms up for 5,000 steps, at most a tenth of the
-    run, which their code leaves out (no gain on digits: docs/results.md), and falls to 0 along
+    run, which their code leaves out (no gain on digits: docs/settings.md), and falls to 0 along
     (1 + cos(pi t)) / 2, theirs to a fifth along cos(7 pi t / 16); `ema_decay` is 0.999, theirs
     0.9999; 7 unlabeled images a labeled one, where their script has 5; dropout of 0.2 before the
     head, also while weak views are labeled, where their networks have none; 300,000 steps of 128

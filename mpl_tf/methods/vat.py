@@ -65,7 +65,7 @@ class VAT(StudentMethod):
 
     Defaults of a run that are not theirs: `perturbation` is their 8, but they whiten images (ZCA),
     of whose length that is 14%, and 60% of the length of images from 0 to 1, where 1.9 is as much
-    as theirs (on digits they differ by less than noise: docs/results.md); a moving average of
+    as theirs (on digits they differ by less than noise: docs/settings.md); a moving average of
     weights, `ema`; SGD with Nesterov momentum on half a cosine, where they have Adam at 0.001 that
     falls over the last 16,000 of 200,000 steps; dropout of 0.2 before the head, theirs 0.5 between
     convolutions; 300,000 steps of 128 labeled images, theirs of 32. Four unlabeled images a labeled
