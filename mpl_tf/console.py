@@ -94,6 +94,17 @@ def shown(verbose: bool) -> Iterator[None]:
         _hides_bars = hid_bars
 
 
+@contextlib.contextmanager
+def silent() -> Iterator[None]:
+    """While this lasts, the library's log says nothing, of what is done a second time."""
+    before = log.level
+    log.setLevel(logging.CRITICAL + 1)
+    try:
+        yield
+    finally:
+        log.setLevel(before)
+
+
 def default_keras() -> None:
     """Undoes what ~/.keras/keras.json says for other programs: a verb's options say all of it."""
     import keras

@@ -2,12 +2,15 @@
 
 import dataclasses
 
+import keras
+
 from mpl_tf import console
 from mpl_tf.auto import forecast, starts
 from mpl_tf.auto.options import AutoConfig
 from mpl_tf.auto.starts import Start
 from mpl_tf.console import log
 from mpl_tf.data.dataset import Form
+from mpl_tf.options import ConfigError
 
 # Sides in pixels, up to the one at which most published networks have learned. Larger images are
 # worth more than any method, even those enlarged from 32 pixels (docs/results.md).
@@ -17,7 +20,7 @@ SIDES = (96, 128, 160, 192, 224)
 _SHARE = 0.25
 
 
-def affordable(seconds: float, budget: float) -> int:
+def affordable(seconds: float, budget: float, least: int = SIDES[0]) -> int:
     """The largest of `SIDES` at which a pass over the images takes a quarter of the time at most.
 
     Passes take as long as images have pixels. Where none is quick enough, the least side.
@@ -25,15 +28,17 @@ def affordable(seconds: float, budget: float) -> int:
     Args:
       seconds: that a pass takes at the least side.
       budget: seconds for all that is done.
+      least: one of `SIDES`; none is smaller.
     """
-    least = SIDES[0]
-    return max(
-        (side for side in SIDES if seconds * (side / least) ** 2 <= _SHARE * budget), default=least
-    )
+    quick = (side for side in SIDES if seconds * (side / least) ** 2 <= _SHARE * budget)
+    return max([least, *quick])
 
 
 def settle(start: Start, form: Form, options: AutoConfig, earlier: object = None) -> Start:
     """The start with the side that fits its network and the minutes, and a line that says so.
+
+    Networks that take one size alone, and published weights that are there for some sizes, are why
+    the network is built at the side before that is settled.
 
     Args:
       start: whose side nobody has asked for.
@@ -43,22 +48,40 @@ def settle(start: Start, form: Form, options: AutoConfig, earlier: object = None
         that, if it is one of `SIDES`.
 
     Raises:
-      ConfigError: the network cannot be built.
+      ConfigError: the network cannot be built at any side; the error is that of the least.
     """
     begun = [side for side in SIDES if side == earlier]
     if begun:
         return dataclasses.replace(start, image_size=begun[0])
     if not form.num_images:
         return start
-    least = SIDES[0]
-    shape = (least, least, form.channels or 3)
-    network, _ = starts.backbone(start, max(form.num_classes, 2), shape, options.seed)
+
+    refused: dict[int, ConfigError] = {}
+
+    def build(side: int) -> keras.Model | None:
+        shape = (side, side, form.channels or 3)
+        try:
+            with console.silent():  # the search builds it again, and says what there is to say
+                return starts.backbone(start, max(form.num_classes, 2), shape, options.seed)[0]
+        except ConfigError as error:
+            refused[side] = error
+            return None
+
+    least, network = next(((s, made) for s in SIDES if (made := build(s))), (0, None))
+    if network is None:
+        raise refused[SIDES[0]]
     seconds = form.num_images * forecast.seconds_per_image(network)
-    side = affordable(seconds, 60 * options.minutes)
+    wanted = affordable(seconds, 60 * options.minutes, least)
+    larger = (side for side in reversed(SIDES) if least < side <= wanted)
+    side = next(filter(build, larger), least)
     takes = console.duration(seconds * (side / least) ** 2)
-    larger = f"; larger ones, which are better, need more minutes, or --image_size={SIDES[-1]}"
+    note = ""
+    if side < wanted:
+        note = f"; {wanted} are refused: {refused[wanted]}"
+    elif side < SIDES[-1]:
+        note = f"; larger ones, which are better, need more minutes, or --image_size={SIDES[-1]}"
     log.info(
         f"Images are resized to {side} pixels: {form.num_images:,} of them take the network "
-        f"about {takes}{larger if side < SIDES[-1] else ''}"
+        f"about {takes}{note}"
     )
     return dataclasses.replace(start, image_size=side)

@@ -14,6 +14,7 @@ import PIL.Image
 
 from mpl_tf import console
 from mpl_tf.console import log
+from mpl_tf.files import check_regular
 from mpl_tf.images import bulk, check, decode, header
 from mpl_tf.images.digests import digests_of
 from mpl_tf.images.readable import Readable, stamps
@@ -233,10 +234,17 @@ def common_side(paths: Iterable[str]) -> int:
 
 
 def channels_of(paths: Iterable[str]) -> int:
-    """1 if all of the images are grey, else 3; reads no further than the first colour image."""
+    """1 if all of the images are grey, else 3; reads no further than the first colour image.
+
+    What cannot be read, or is no image, does not count.
+    """
     for path in paths:
-        with open(path, "rb") as file:
-            head = file.read(1 << 16)
-        if header.channels(head) != 1:
+        try:
+            check_regular(path)
+            with open(path, "rb") as file:
+                head = file.read(1 << 16)
+        except OSError:
+            continue
+        if header.sniff(head) is not None and header.channels(head) != 1:
             return 3
     return 1

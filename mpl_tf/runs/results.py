@@ -191,7 +191,7 @@ def announce(experiment: Experiment, explicit: Mapping[str, Any] | None = None) 
     parts = {name: getattr(split, name) for name in ("labeled", "unlabeled", "validation", "test")}
     sizes = ", ".join(f"{part.size} {name}" for name, part in parts.items() if part is not None)
     height, width, channels = split.labeled.shape
-    is_small = width < _SMALL and "image_size" not in (explicit or {})
+    is_small = width < _SMALL and explicit is not None and "image_size" not in explicit
     log.info(
         f"{type(method).__name__} on {run.dataset}: {sizes} images of {height}x{width}x{channels}, "
         f"{len(split.class_names)} classes"

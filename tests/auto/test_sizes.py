@@ -3,6 +3,7 @@
 import json
 import logging
 
+import keras
 import pytest
 
 from mpl_tf.auto import door, forecast, material, search, sizes, starts
@@ -45,6 +46,48 @@ def test_the_minutes_decide_or_an_earlier_start(monkeypatch, caplog, minutes, ea
     assert seen == [(96, 96, 1)]
     assert f"Images are resized to {side} pixels: 2,500 of them" in caplog.text
     assert ("--image_size=224" in caplog.text) == (side < 224)
+
+
+def _fixed(path, side):
+    inputs = keras.Input((side, side, 3))
+    features = keras.layers.AveragePooling2D(2)(keras.layers.Rescaling(1 / 255)(inputs))
+    keras.Model(inputs, keras.layers.Flatten()(features)).save(path)
+    return Start(f"file:{path}", "", 12, any_size=True)
+
+
+@pytest.mark.parametrize("side", [12, 16, 24])
+def test_a_network_of_one_size_has_that_size(monkeypatch, caplog, tmp_path, side):
+    monkeypatch.setattr(sizes, "SIDES", (12, 16, 24))
+    start = _fixed(tmp_path / "fixed.keras", side)
+    with caplog.at_level(logging.INFO, logger=log.name):
+        settled = sizes.settle(start, Form(12, 3, 3, 100), AutoConfig())
+    assert settled.image_size == side
+    (line,) = caplog.messages
+    assert f"resized to {side} pixels" in line and "need more minutes" not in line
+    assert (f"takes images of {side}x{side} pixels; received 24x24" in line) == (side < 24)
+
+
+def test_a_network_of_another_size_is_refused(monkeypatch, tmp_path):
+    monkeypatch.setattr(sizes, "SIDES", (12, 16, 24))
+    with pytest.raises(ConfigError, match="of 8x8 pixels; received 12x12"):
+        sizes.settle(_fixed(tmp_path / "fixed.keras", 8), Form(12, 3, 3, 100), AutoConfig())
+
+
+def test_weights_that_are_not_there_for_larger_images_are_passed_over(monkeypatch, caplog):
+    def backbone(start, num_classes, shape, seed):
+        if shape[0] in (128, 224):
+            raise ConfigError(f"weights for {shape[0]} are not there")
+        return keras.Sequential([keras.Input(shape), keras.layers.Flatten()]), 0
+
+    monkeypatch.setattr(starts, "backbone", backbone)
+    monkeypatch.setattr(forecast, "seconds_per_image", lambda network: 0.01)
+    start = Start("keras:MobileNetV2", "imagenet", 96, any_size=True)
+    for minutes, side in [(10, 192), (4, 96), (0.1, 96)]:
+        caplog.clear()
+        with caplog.at_level(logging.INFO, logger=log.name):
+            options = AutoConfig(minutes=minutes)
+            assert sizes.settle(start, Form(96, 3, 3, 2500), options).image_size == side
+        assert ("are not there" in caplog.text) == (minutes > 1)
 
 
 def test_without_their_number_images_have_the_least_side():

@@ -242,3 +242,13 @@ def test_a_part_without_a_readable_image_is_none(tmp_path):
     readable, left_out = class_folders.find(str(tmp_path)).readable(skip_broken=True)
     assert readable.parts == {"labeled": [("labeled/ant/1.png", 0), ("labeled/bee/2.png", 1)]}
     assert left_out.startswith("2 of 4 files: ")
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_channels_are_those_of_files_that_are_images(tmp_path, channels):
+    put(tmp_path, "a.png", content=b"no image")
+    (tmp_path / "b.png").symlink_to(tmp_path / "nothing.png")
+    os.mkfifo(tmp_path / "c.png")
+    put(tmp_path, "d.png", content=tf.io.encode_png(np.zeros([2, 2, channels], np.uint8)).numpy())
+    paths = [str(tmp_path / name) for name in ("a.png", "b.png", "c.png", "d.png")]
+    assert files.channels_of(paths) == channels

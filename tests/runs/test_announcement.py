@@ -20,7 +20,10 @@ class Stopped(Exception):  # noqa: N818 - nothing went wrong
 
 @pytest.fixture
 def announced(tmp_path, monkeypatch, messages):
-    """announced(counts, parts, **settings): what a start says, of so many images of the classes."""
+    """announced(counts, parts, **settings): what a start says, of so many images of the classes.
+
+    `by_hand=False` is a start by a program, such as `auto`, which has chosen the settings.
+    """
 
     def stop(experiment):
         raise Stopped
@@ -29,7 +32,7 @@ def announced(tmp_path, monkeypatch, messages):
     monkeypatch.setattr(training.views_grid, "draw", lambda path, experiment: None)
     pixels = np.arange(192, dtype=np.uint8).reshape(8, 8, 3)
 
-    def start(counts, parts=("labeled",), **settings):
+    def start(counts, parts=("labeled",), by_hand=True, **settings):
         for part in parts:
             for name, count in zip("abc", counts, strict=True):
                 (tmp_path / "images" / part / name).mkdir(parents=True)
@@ -41,7 +44,8 @@ def announced(tmp_path, monkeypatch, messages):
         messages(logging.INFO)
         with pytest.raises(Stopped):
             made = config.make(explicit)
-            training.train_and_evaluate(made, str(tmp_path / "run"), explicit=explicit)
+            chosen = explicit if by_hand else None
+            training.train_and_evaluate(made, str(tmp_path / "run"), explicit=chosen)
         return messages(logging.INFO)
 
     return start
@@ -87,14 +91,20 @@ def save_taught(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("pretrained", "image_size", "is_said"),
-    [(True, None, True), (True, 8, False), (True, 128, False), (False, None, False)],
+    ("pretrained", "image_size", "by_hand", "is_said"),
+    [
+        (True, None, True, True),
+        (True, 8, True, False),
+        (True, 128, True, False),
+        (False, None, True, False),
+        (True, None, False, False),
+    ],
 )
 def test_small_images_of_a_pretrained_network_are_pointed_at(
-    announced, tmp_path, pretrained, image_size, is_said
+    announced, tmp_path, pretrained, image_size, by_hand, is_said
 ):
     network = save_taught(tmp_path) if pretrained else "mlp"
-    said = announced((9, 9, 9), network=network, image_size=image_size)
+    said = announced((9, 9, 9), by_hand=by_hand, network=network, image_size=image_size)
     assert said.count("--image_size=224 is worth many points") == is_said
 
 
