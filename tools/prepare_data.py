@@ -13,7 +13,12 @@ from arguments import subcommands
 from mpl_tf import cli
 from mpl_tf.options import ConfigError
 
-MODULES = ("preparing.tfds_folder", "preparing.tfrecord", "preparing.long_tail")
+MODULES = (
+    "preparing.tfds_folder",
+    "preparing.image_folder",
+    "preparing.tfrecord",
+    "preparing.long_tail",
+)
 COMMAND = cli.Command("python tools/prepare_data.py", __doc__)
 
 
