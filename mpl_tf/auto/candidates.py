@@ -44,21 +44,16 @@ def text(candidates: Sequence[Candidate], first: str = "delivered") -> str:
     for candidate in candidates:
         words = first if candidate is candidates[0] else ""
         if candidate.difference is not None:
-            words = f"{_points(candidate.difference)}: {candidate.difference.words}"
+            words = f"{candidate.difference}: {candidate.difference.words}"
         if candidate.failure:
             words += f"; {_FAILED}"
         accuracy = "not measured"
         if candidate.estimate is not None:
-            low, high = candidate.estimate.interval
-            accuracy = f"{candidate.estimate.accuracy:6.1%} ({low:.1%} to {high:.1%})"
+            accuracy = str(candidate.estimate)
         rows.append(
             (candidate.name, f"{accuracy}  {console.duration(candidate.seconds)}  {words}".rstrip())
         )
     return console.table(rows)
-
-
-def _points(difference: Difference) -> str:
-    return f"{100 * difference.mean:+.1f} ± {100 * difference.error:.1f} points"
 
 
 def write(path: str, candidates: Sequence[Candidate]) -> None:
@@ -126,7 +121,7 @@ def _intervals(title: str, candidates: Sequence[Candidate]) -> Figure:
         )
         words = "delivered" if candidate is candidates[0] else ""
         if candidate.difference is not None:
-            words = f"{candidate.difference.words}\n({_points(candidate.difference)})"
+            words = f"{candidate.difference.words}\n{candidate.difference}"
         if candidate.failure:
             words += f"\n{_FAILED}"
         axes.text(

@@ -78,6 +78,8 @@ class Contest:
         os.makedirs(os.path.join(self._path, ANSWERS), exist_ok=True)
         for rung, words in self._ladder.climb(self._rungs(), self._attempt):
             log.info(f"{rung.name}: {self._ending(rung.name, words)}")
+        if self._ladder.is_late:
+            log.info("The same command with more --minutes tries what there was no time for")
         return self._answers()
 
     @property
@@ -294,7 +296,4 @@ class Contest:
         estimate = estimates.estimate(
             np.argmax(logits, axis=-1) == held_out.labels, self._material.folds_of_held_out()
         )
-        return (
-            f"{estimate.accuracy:.1%} ± {100 * estimate.error:.1f} of {estimate.images} held-out "
-            f"images, in {seconds}, {words}"
-        )
+        return f"right in {estimate} of {estimate.images} held-out images, in {seconds}, {words}"

@@ -30,6 +30,11 @@ class Estimate:
         """Two standard errors to either side, inside [0, 1]: it is there 95 times of 100."""
         return max(0.0, self.accuracy - 2 * self.error), min(1.0, self.accuracy + 2 * self.error)
 
+    def __str__(self) -> str:
+        """The accuracy and its interval in percent."""
+        low, high = self.interval
+        return f"{self.accuracy:.1%} ({low:.1%} to {high:.1%})"
+
 
 @dataclasses.dataclass(frozen=True)
 class Difference:
@@ -47,6 +52,11 @@ class Difference:
     wins: int
     losses: int
     chance: float
+
+    def __str__(self) -> str:
+        """The difference in points, and two standard errors to either side."""
+        low, high = self.mean - 2 * self.error, self.mean + 2 * self.error
+        return f"{100 * self.mean:+.1f} points ({100 * low:+.1f} to {100 * high:+.1f})"
 
     @property
     def words(self) -> str:
@@ -129,18 +139,17 @@ def verdict(
     if others:
         second = best(others)
         compared = difference(rights[winner], others[second])
-        points = f"{100 * compared.mean:+.1f} ± {100 * compared.error:.1f} points"
         lines.append(
             f"{winner} is delivered: on {len(rights[winner])} held-out images it is "
-            f"{compared.words} {_FOLLOWS[compared.words.split()[-1]]} {second} ({points}; "
-            f"{compared.wins} images it alone gets right, {compared.losses} the other alone)."
+            f"{compared.words} {_FOLLOWS[compared.words.split()[-1]]} {second}: {compared}, "
+            f"{compared.wins} images it alone gets right and {compared.losses} the other alone."
         )
     else:
         of_winner = estimate(rights[winner], folds)
         why = "nothing else can be" if failures else "nothing else was tried"
         lines.append(
             f"{winner} is delivered: {why}. On {of_winner.images} held-out images it is right in "
-            f"{of_winner.accuracy:.1%} ± {100 * of_winner.error:.1f}."
+            f"{of_winner}."
         )
     return " ".join(lines)
 

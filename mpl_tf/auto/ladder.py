@@ -84,6 +84,9 @@ class Ladder:
     goes on with the time that is left and the candidates that are not done. The time of a candidate
     that was interrupted counts, as far as `tick` was called, which `ticking` does.
 
+    Attributes:
+      is_late: whether a candidate was passed over in this start because there was no time for it.
+
     Args:
       path: folder of the journal; it must be there.
       of: name -> value, as JSON has it, of what the results depend on, such as a digest of the
@@ -107,6 +110,7 @@ class Ladder:
     ):
         self._file, self._writing = os.path.join(path, JOURNAL), threading.Lock()
         self._budget, self._reserve, self._clock = budget, 0.0, clock
+        self.is_late = False
         self._content: _Content = {"of": dict(of), "spent": 0.0, "done": {}}
         if os.path.lexists(self._file):
             self._content = self._read(path)
@@ -245,12 +249,12 @@ class Ladder:
                 self.tick()
 
     def _reason(self, rung: Rung) -> str:
+        self.is_late = True
         left = self.left - max(0.0, rung.delivery - self._reserve)
-        if not rung.seconds or left <= 0:
+        if not rung.seconds:
             return "no time is left"
-        return f"it takes about {console.duration(rung.seconds)}, and " + (
-            f"{console.duration(left)} are left"
-        )
+        seconds = console.duration(rung.seconds)
+        return f"it takes about {seconds}, and {console.duration(max(left, 0.0))} are left"
 
 
 def _differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:

@@ -109,7 +109,7 @@ def find_best(
         log.info(f"On {len(test)} test images it is right in {summary['test_accuracy']:.1%}.")
     if ladder.over:
         seconds = console.duration(ladder.over)
-        log.info(f"{seconds} more than the minutes: a delivery that is begun is ended")
+        log.info(f"It took {seconds} longer than --minutes: what is delivered is made to its end")
     if measured is not None:
         log.info(sureness.text(measured, temperature))
     return Outcome(

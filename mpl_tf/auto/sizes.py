@@ -15,23 +15,32 @@ from mpl_tf.options import ConfigError
 # Sides in pixels, up to the one at which most published networks have learned. Larger images are
 # worth more than any method, even those enlarged from 32 pixels (docs/results.md).
 SIDES = (96, 128, 160, 192, 224)
-# Of the minutes, for one pass over the images. The views of heads take several more; where there is
-# no time for them, logistic regression on larger images is no worse than they on smaller ones.
-_SHARE = 0.25
+# Of the minutes, for one pass over the images: so little that there is time, too, for the views
+# that heads learn from, as long as eight passes, and for heads, worth most with few labels.
+_SHARE, _LEAST_OF_HEADS = 1 / 15, 128
+# Where that would be images smaller than those, logistic regression on larger ones is better.
+_SHARE_ALONE = 1 / 4
 
 
 def affordable(seconds: float, budget: float, least: int = SIDES[0]) -> int:
-    """The largest of `SIDES` at which a pass over the images takes a quarter of the time at most.
+    """The largest of `SIDES` for which there is time.
 
-    Passes take as long as images have pixels. Where none is quick enough, the least side.
+    That is at which a pass over the images takes a fifteenth of the time at most, or, if that is
+    below 128 pixels, a quarter. Passes take as long as images have pixels. Where none is quick
+    enough, the least side.
 
     Args:
       seconds: that a pass takes at the least side.
       budget: seconds for all that is done.
       least: one of `SIDES`; none is smaller.
     """
-    quick = (side for side in SIDES if seconds * (side / least) ** 2 <= _SHARE * budget)
-    return max([least, *quick])
+
+    def largest(share: float) -> int:
+        quick = (side for side in SIDES if seconds * (side / least) ** 2 <= share * budget)
+        return max([least, *quick])
+
+    of_heads = largest(_SHARE)
+    return of_heads if of_heads >= _LEAST_OF_HEADS else largest(_SHARE_ALONE)
 
 
 def settle(start: Start, form: Form, options: AutoConfig, earlier: object = None) -> Start:

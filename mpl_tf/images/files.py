@@ -170,8 +170,7 @@ def check_files(
     if known and len(unknown) < len(paths):
         log.info(
             f"{console.printable(known.root)}: {len(paths) - len(unknown):,} of {len(paths):,} "
-            "files are as they were when they were found readable, which "
-            f"{console.printable(known.path)} says"
+            f"files are unchanged since they were checked ({console.printable(known.path)})"
         )
     remaining = zip(unknown, progress([paths[i] for i in unknown]), strict=True)
     try:

@@ -29,7 +29,7 @@ def test_the_delivered_one_comes_first_with_its_interval(tried):
     low, high = tried[0].estimate.interval
     assert first.split("  ")[1:] != [] and first.endswith("1 minute  delivered")
     assert f"80.0% ({low:.1%} to {high:.1%})" in first
-    assert second.endswith("2 seconds  -20.0 ± 5.7 points: almost surely worse")
+    assert second.endswith("2 seconds  -20.0 points (-31.3 to -8.7): almost surely worse")
     assert "not measured" in third
 
 

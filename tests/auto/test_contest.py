@@ -103,7 +103,9 @@ def test_interrupted_and_continued_no_candidate_is_tried_twice(
     _, answers, ladder = hold(images, common, tmp_path, clock, 1e6)
     assert trained["calls"] == ["supervised, head", "fixmatch, head", "fixmatch, head", "mpl, head"]
     assert len(answers) == 4 and ladder.spent == 5.0 + 6.0
-    assert "supervised, head: 55.6% ± " in messages(20)
+    said = messages(20)
+    assert "supervised, head: right in 55.6% (" in said
+    assert "with more --minutes" not in said
 
 
 def test_what_fails_is_named_and_the_others_go_on(

@@ -82,10 +82,10 @@ def test_of_equal_candidates_the_simplest_is_delivered():
     assert "from fixmatch" in words
     candidates["uda"] = rights(10, 10)
     assert estimates.best(candidates) == "uda"
-    assert "than labels (+20.0 ±" in estimates.verdict(
+    assert "than labels: +20.0 points (+12.0 to +28.0), " in estimates.verdict(
         {"labels": rights(80, 100), "uda": rights(100, 100)}
     )
     words = estimates.verdict({"labels": rights(72, 98)})
     assert words.endswith(
-        "nothing else was tried. On 98 held-out images it is right in 73.5% ± 4.5."
+        "nothing else was tried. On 98 held-out images it is right in 73.5% (64.5% to 82.4%)."
     )

@@ -45,7 +45,7 @@ def test_what_does_not_fit_is_passed_over_and_a_quicker_one_tried(tmp_path, cloc
         ("b", "done"),
         ("c", "it takes about 10 seconds, and 5 seconds are left"),
     ]
-    assert clock.now - 1000 == ladder.spent == 85
+    assert clock.now - 1000 == ladder.spent == 85 and ladder.is_late
     assert (dict(ladder.seconds), ladder.left) == ({"a": 30, "b": 55}, 5)
     assert ladder.results["a"] == {"accuracy": 1}
     assert ladder.over == 0
@@ -189,7 +189,8 @@ def test_what_is_always_tried_has_its_seconds_without_time_left(tmp_path, clock)
     ladder = Ladder(str(tmp_path), {}, 20, clock=clock, start=clock.now - 30)
     rungs = [Rung("sure", 500, always=True), Rung("a", 1)]
     tried = climb(ladder, clock, {"sure": 4, "a": 1}, rungs)
-    assert tried == [("sure", "done"), ("a", "no time is left")]
+    words = "it takes about 1 second, and 0 seconds are left"
+    assert tried == [("sure", "done"), ("a", words)] and ladder.is_late
     assert dict(ladder.seconds) == {"sure": 4}
 
 

@@ -69,8 +69,7 @@ def test_unchanged_files_are_decoded_once(checked, my_images, tmp_path, messages
     messages(logging.INFO)
     assert checked() == []
     assert messages(logging.INFO) == (
-        f"{my_images}: 4 of 4 files are as they were when they were found readable, which "
-        f"{store(tmp_path)} says"
+        f"{my_images}: 4 of 4 files are unchanged since they were checked ({store(tmp_path)})"
     )
     assert sorted(os.listdir(my_images)) == before  # nothing is written there
 
