@@ -13,6 +13,7 @@ middle of a cell too. `--out` then holds a folder a cell, `table.md`, `table.csv
 """
 
 import argparse
+import collections
 import contextlib
 import pathlib
 import shlex
@@ -47,13 +48,17 @@ ALL = "all"
 
 
 def methods(text: str) -> list[str]:
-    """A comma-separated list of methods, each a name with `:flag=value`, or "all"."""
+    """A comma-separated list of methods, each as `cells.parts` takes it, or "all"."""
     names = list(dict.fromkeys(text.split(",")))
-    unknown = [name for name in names if name.split(":")[0] not in METHODS and name != ALL]
+    defined = {name: cells.parts(name)[1].split(":")[0] for name in names}
+    unknown = [name for name in names if defined[name] not in METHODS and name != ALL]
     if unknown:
         raise argparse.ArgumentTypeError(
             f"methods must be all, or of {', '.join(METHODS)}; received {', '.join(unknown)}"
         )
+    called = collections.Counter(cells.parts(name)[0] for name in names)
+    if twice := [name for name, count in called.items() if count > 1]:
+        raise argparse.ArgumentTypeError(f"two methods are called {twice[0]}")
     return names
 
 
@@ -95,7 +100,8 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         type=methods,
         default="supervised,mpl:feedback=none,mpl",
         help="comma-separated; all is every method that can run with these flags; flags of "
-        "mpl_tf.train follow a name after colons [%(default)s]",
+        "mpl_tf.train follow a name after colons, and 'MY NAME=' may stand before it, what the "
+        "table calls it [%(default)s]",
     )
     count = at_least(1)
     parser.add_argument(

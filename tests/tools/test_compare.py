@@ -145,6 +145,27 @@ def test_the_table_by_hand(compare, tables):
     assert tables.interval([90, 94]) == pytest.approx(25.41, abs=0.01)
 
 
+def test_a_method_may_have_another_name(compare, tables, tmp_path):
+    definition = "mpl:feedback=none"
+    options = compare.parse(["--seeds=1", "--num_labeled=10", f"--methods=uda,my own={definition}"])
+    renamed, plain = (compare.cells.Cell(m, 10, 0) for m in (options.methods[1], definition))
+    assert renamed.name() == plain.name()
+    assert renamed.command(options, tmp_path) == plain.command(options, tmp_path)
+    done = {compare.cells.Cell("uda", 10, 0): result(0.2, 0.9), renamed: result(0.2, 0.8)}
+    text = tables.markdown(options, options.methods, done, {}, "command")
+    assert "| my own | 80.00 ± 0.00 |" in text and "Difference to `my own` on" in text
+    assert definition not in text
+    tables.write_csv(tmp_path / "table.csv", done)
+    assert "my own,10,0," in (tmp_path / "table.csv").read_text()
+
+
+def test_of_many_methods_meta_pseudo_labels_has_a_color_of_its_own(compare):
+    methods = ["mpl", "x=mpl:feedback=none", *(f"m{k}" for k in range(9))]
+    colors = [compare.pictures._color(method, methods) for method in methods]
+    assert {*colors[:2]} == {"C3"} and {*colors[2:]} == {"C0"}
+    assert compare.pictures._color("m3", methods[:10]) == "C5"
+
+
 def test_the_table_says_where_cells_were_run_by_different_software(compare, tables):
     options = compare.parse(["--seeds=2", "--num_labeled=10", "--methods=supervised,mpl"])
     cell = compare.cells.Cell
@@ -239,7 +260,9 @@ def test_heads_alone_are_finetuned_as_their_recipe_says(compare):
 
 
 @pytest.mark.parametrize(
-    "wrong", ["--seeds=0", "--num_labeled=ten", "--steps=-5", "--what=1", "--methods=mpl,mpm"]
+    "wrong",
+    ["--seeds=0", "--num_labeled=ten", "--steps=-5", "--what=1", "--methods=mpl,mpm"]
+    + ["--methods=my=mpm", "--methods=my=mpl,my=uda", "--methods=uda=mpl,uda"],
 )
 def test_bad_arguments_end_with_status_2(compare, wrong):
     with pytest.raises(SystemExit) as error:

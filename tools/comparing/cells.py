@@ -34,12 +34,28 @@ class CellError(RuntimeError):
     """A run ended with a status other than 0, or is there with other settings."""
 
 
+def parts(method: str) -> tuple[str, str]:
+    """(what a method is called in tables and pictures, what it is).
+
+    >>> parts("uda:uda_weight=1")
+    ('uda:uda_weight=1', 'uda:uda_weight=1')
+    >>> parts("my own=uda:uda_weight=1")
+    ('my own', 'uda:uda_weight=1')
+
+    Args:
+      method: as in `--methods`: a method's name, then `:flag=value` any number of times; another
+        name and `=` may stand before.
+    """
+    name, equals, rest = method.partition("=")
+    return (name, rest) if equals and ":" not in name else (method, method)
+
+
 @dataclasses.dataclass(frozen=True)
 class Cell:
     """One run.
 
     Attributes:
-      method: as in `--methods`: a method's name, then `:flag=value` any number of times.
+      method: as `parts` takes it.
       num_labeled, seed: flags of the run.
     """
 
@@ -49,7 +65,8 @@ class Cell:
 
     def name(self) -> str:
         """A folder name."""
-        method = "".join(c if c.isalnum() or c in "._-" else "-" for c in self.method)
+        method = parts(self.method)[1]
+        method = "".join(c if c.isalnum() or c in "._-" else "-" for c in method)
         return f"{method}-{self.num_labeled}-{self.seed}"
 
     def flags(self, options: argparse.Namespace) -> list[str]:
@@ -65,7 +82,7 @@ class Cell:
         Raises:
           options.ConfigError: they are no flags of mpl_tf.train, or of no use to the method.
         """
-        method, _, changes = self.method.partition(":")
+        method, _, changes = parts(self.method)[1].partition(":")
         dataset = f"--dataset={options.dataset}"
         of_method = run_flags.arguments(changes.replace(":", ","), _OF_CELL, "--methods")
         of_every_run = run_flags.arguments(options.flags, _OF_CELL)

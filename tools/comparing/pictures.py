@@ -26,6 +26,9 @@ def limits(values: Sequence[float]) -> tuple[float, float]:
     return max(min(values) - margin, 0), min(max(values) + margin, 100)
 
 
+_COLORS = 10  # of matplotlib's cycle
+
+
 def draw(
     path: str | os.PathLike,
     options: argparse.Namespace,
@@ -51,7 +54,7 @@ def _dots(
     groups = tables.by_seed(done)
     columns = tables.measured_columns(options.num_labeled, groups)
     rows = ranked(methods, groups)
-    labels = [textwrap.fill(m.replace(":", ", "), 30) for m in rows]
+    labels = [textwrap.fill(cells.parts(m)[0].replace(":", ", "), 30) for m in rows]
     heights = [0.32 + 0.14 * label.count("\n") for label in labels]
     middles = [sum(heights[:k]) + height / 2 for k, height in enumerate(heights)]
     figure = Figure(
@@ -69,7 +72,7 @@ def _dots(
             axes.plot(values, [middle + 0.1] * len(values), "o", color="gray", alpha=0.4, ms=3)
             half = tables.interval(values)
             mean, style = statistics.mean(values), {"fmt": "o", "capsize": 3, "ms": 5}
-            color = f"C{list(methods).index(method) % 10}"  # as in the curves
+            color = _color(method, methods)
             axes.errorbar(mean, middle, xerr=half, color=color, **style)
             if method == "supervised":
                 axes.axvline(mean, color="black", linestyle=":", linewidth=1)
@@ -85,6 +88,13 @@ def _dots(
     dotted = "; dotted: the mean of supervised" if "supervised" in rows else ""
     figure.supxlabel(text + dotted, fontsize=8)
     return figure
+
+
+def _color(method: str, methods: Sequence[str]) -> str:
+    """As in the curves; of more methods than there are colors, Meta Pseudo Labels has one alone."""
+    if len(methods) <= _COLORS:
+        return f"C{list(methods).index(method)}"
+    return "C3" if cells.parts(method)[1].split(":")[0] == "mpl" else "C0"
 
 
 def ranked(methods: Sequence[str], groups: tables.Groups) -> list[str]:
@@ -186,6 +196,6 @@ def _panel(axes, methods, curves, num_labeled, unit):
         if length:
             mean = [statistics.mean(v[i] for _, v in of_method) for i in range(length)]
             at = [step * unit[method] for step in of_method[0][0][:length]]
-            axes.plot(at, mean, label=method.replace(":", "\n"), **style)
+            axes.plot(at, mean, label=cells.parts(method)[0].replace(":", "\n"), **style)
     axes.set_ylabel("validation accuracy of the EMA student (%)")
     axes.grid(alpha=0.3)

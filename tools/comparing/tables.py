@@ -11,7 +11,7 @@ from typing import Any
 
 from scipy import stats
 
-from comparing.cells import Cell
+from comparing.cells import Cell, parts
 from mpl_tf.engine.roles import ROLES
 from mpl_tf.methods import METHODS
 
@@ -132,12 +132,12 @@ def best_beyond_noise(scores: Mapping[str, Mapping[int, float]]) -> str | None:
 
 def reference(methods: Sequence[str]) -> str | None:
     """The method that others are compared with: the first Meta Pseudo Labels, else None."""
-    return next((m for m in methods if m.split(":")[0] == "mpl"), None)
+    return next((m for m in methods if parts(m)[1].split(":")[0] == "mpl"), None)
 
 
 def compute(method: str) -> str:
     """What a step of a method computes, by its class."""
-    name, *changes = method.split(":")
+    name, *changes = parts(method)[1].split(":")
     return METHODS[name].passes_per_step if name in METHODS else ", ".join(changes)
 
 
@@ -183,7 +183,7 @@ def markdown(
     }
     for method in rows:
         cells = [_mean(scores.get((method, n)), best[n] == method) for n in columns]
-        lines.append(f"| {method} | " + " | ".join(cells) + " |")
+        lines.append(f"| {parts(method)[0]} | " + " | ".join(cells) + " |")
     if base and len(rows) > 1:
         lines += _against(base, rows, columns, scores)
     lines += _costs(rows, columns, groups, done, last_evaluations)
@@ -224,8 +224,8 @@ def _against(base, methods, columns, scores):
     """Differences to one method, seed by seed."""
     lines = [
         "",
-        f"Difference to `{base}` on the same seeds, and p of the paired t-test (of many such tests "
-        "some are below 0.05 by chance):",
+        f"Difference to `{parts(base)[0]}` on the same seeds, and p of the paired t-test (of many "
+        "such tests some are below 0.05 by chance):",
         "",
         "| method | " + " | ".join(map(labels, columns)) + " |",
         "|---|" + "---|" * len(columns),
@@ -240,7 +240,7 @@ def _against(base, methods, columns, scores):
             text = "" if mean is None else f"{mean:+.2f}"
             cells.append(text + (f" (p {p:.3f})" if p is not None else ""))
         if method != base:
-            lines.append(f"| {method} | " + " | ".join(cells) + " |")
+            lines.append(f"| {parts(method)[0]} | " + " | ".join(cells) + " |")
     return lines
 
 
@@ -273,7 +273,7 @@ def _costs(methods, columns, groups, done, last_evaluations):
         steps = [r["seconds_per_step"] for r in runs if r["seconds_per_step"]]
         step = f"{statistics.median(steps):.3f}" if steps else ""
         cells += [f"{seconds:.0f}", step, compute(method)]
-        lines.append(f"| {method} | " + " | ".join(cells) + " |")
+        lines.append(f"| {parts(method)[0]} | " + " | ".join(cells) + " |")
     return lines
 
 
@@ -286,6 +286,6 @@ def write_csv(path: str | os.PathLike, done: Results) -> None:
         for cell, results in done.items():
             accuracy = [accuracies(results)[name] for name in ROLES]
             rows.writerow(
-                [cell.method, cell.num_labeled, cell.seed, *accuracy]
+                [parts(cell.method)[0], cell.num_labeled, cell.seed, *accuracy]
                 + [results.get(name) for name in measured]
             )
