@@ -144,16 +144,18 @@ def _accuracy(axes, curves, accuracy, part):
     of_networks = _accuracies(curves)
     for role, curve in of_networks.items():
         drawing.line(axes, curve, NETWORK_COLORS[role], role)
+    title = "Accuracy on validation images"
     value = accuracy.get("finetuned")
     if value is not None:  # at the end: a line would look as if validation images had it
         last = max(steps[-1] for steps, _ in of_networks.values())
         label = f"finetuned, {part} images: {value:.3f}"
+        title += "" if part == "validation" else f"; \u25c6 {part}"
         axes.plot(last, value, "D", color=NETWORK_COLORS["finetuned"], label=label, clip_on=False)
     low, high = axes.get_ylim()
     if high - low < _LEAST_SPAN:  # else a flat curve would look like a wild one
         middle = (low + high) / 2
         axes.set_ylim(middle - _LEAST_SPAN / 2, middle + _LEAST_SPAN / 2)
-    _finish(axes, "Accuracy on validation images")
+    _finish(axes, title)
 
 
 def _losses(axes, curves, names):

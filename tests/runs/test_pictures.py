@@ -168,7 +168,7 @@ def test_a_flat_curve_of_accuracies_looks_flat(figure):
 
 def test_accuracy_on_test_images_is_a_point_at_the_last_step(figure):
     metrics = "phase,step,val_student_accuracy,val_ema_accuracy\ntrain,2,0.5,\ntrain,8,0.6,0.7\n"
-    axes = figure(metrics, finetuned=0.75)["Accuracy on validation images"]
+    axes = figure(metrics, finetuned=0.75)["Accuracy on validation images; \u25c6 test"]
     (point,) = (line for line in axes.lines if line.get_marker() == "D")
     assert point.get_xydata().tolist() == [[8, 0.75]]
     assert point.get_label() == "finetuned, test images: 0.750"
