@@ -11,20 +11,16 @@ import numpy as np
 
 from mpl_tf import console, files
 from mpl_tf.console import log
-from mpl_tf.data.dataset import Images, Source
+from mpl_tf.data.dataset import Images
 from mpl_tf.engine.method import Method
 from mpl_tf.engine.roles import ROLES
-from mpl_tf.features.tables import Features
 from mpl_tf.formulas import calibration as formulas
 from mpl_tf.formulas import measures
-from mpl_tf.networks import is_pretrained
 from mpl_tf.options import ConfigError
 from mpl_tf.runs import calibration, callbacks, choosing, folder, pictures
 from mpl_tf.runs.experiment import Experiment
 from mpl_tf.runs.provenance import git_revision, versions
 from mpl_tf.serving import saved_model
-
-_SMALL = 128  # pixels, of images that published networks know larger
 
 
 class Results(TypedDict):
@@ -177,80 +173,6 @@ def _accuracy(logits: Mapping[str, np.ndarray], images: Images | None) -> dict[s
         name: measures.accuracy(logits[name], images.labels) if name in logits else None
         for name in ROLES
     }
-
-
-def announce(experiment: Experiment, explicit: Mapping[str, Any] | None = None) -> None:
-    """Says what is about to run.
-
-    Args:
-      experiment: the run.
-      explicit: option name -> value, of those that somebody set; None if nobody sets any.
-    """
-    run, split, method = experiment.config.run, experiment.split, experiment.method
-    features = experiment.features
-    parts = {name: getattr(split, name) for name in ("labeled", "unlabeled", "validation", "test")}
-    sizes = ", ".join(f"{part.size} {name}" for name, part in parts.items() if part is not None)
-    height, width, channels = split.labeled.shape
-    is_small = width < _SMALL and explicit is not None and "image_size" not in explicit
-    log.info(
-        f"{type(method).__name__} on {run.dataset}: {sizes} images of {height}x{width}x{channels}, "
-        f"{len(split.class_names)} classes"
-    )
-    has_choice = explicit is not None and not explicit.keys() & {"num_validation", "split_file"}
-    if split.validation is None and has_choice:
-        log.info(_without_validation(split.source))
-    if experiment.eval_split is not None:
-        height, width, _ = experiment.eval_split.labeled.shape
-        log.info(
-            f"Networks are evaluated and exported at {height}x{width} pixels, "
-            f"and {'' if run.finetune_steps else 'not (finetune_steps=0) '}finetuned there"
-        )
-    log.info(
-        f"Network {run.network}, {method.student.count_params():,} parameters"
-        f"{'' if features is None else _beside(features)}; "
-        f"{run.steps} steps, then {run.finetune_steps} of finetuning"
-    )
-    if experiment.pretraining is not None:
-        first = experiment.pretraining
-        log.info(f"Before them {first.config.run.steps} of {type(first.method).__name__}")
-    weights = experiment.config.network.network_weights
-    pretrained = is_pretrained(run.network, weights)
-    if pretrained and is_small:
-        log.info(
-            f"If {run.network} has learned from larger images, --image_size=224 is worth many "
-            "points, also where photographs are smaller (docs/results.md)"
-        )
-    if method.classifier_only and not run.pretrain and not pretrained:
-        log.info(
-            "The encoder is untrained, and stays so: --pretrain teaches one, "
-            "--network=file:ENCODER.keras takes one that is taught"
-        )
-    if method.unlabeled_views and split.unlabeled.has_hidden_labels:
-        log.info("Hidden labels of unlabeled images: for pseudo_label_accuracy in the log alone")
-    if address := experiment.config.compute.data_service:
-        log.info(
-            f"Batches come from the data service at {address}, in the order in which its workers "
-            "make them: which one a step has is no function of (seed, step)"
-        )
-    method.warn_of_shortfall(run.steps, run.labeled_batch * run.unlabeled_ratio)
-    log.info(f"Run folder: {experiment.path}")
-
-
-def _without_validation(source: Source) -> str:
-    """That there are no validation images, why, and how there would be some."""
-    counts = np.bincount(source.train.labels, minlength=len(source.class_names))
-    smallest = int(counts.min())
-    text = "No validation images, and so no accuracy in the curves"
-    if smallest == 1:
-        return f"{text}: a class has one label alone, which training needs"
-    if smallest < 10:
-        text += f": a class has {smallest} labels, and of fewer than 10 none are set aside"
-    return f"{text}. --num_validation=N takes N of the labeled images, a multiple of {len(counts)}"
-
-
-def _beside(features: Features) -> str:
-    """What there is beside a head, in words."""
-    return f" of its head on {features.size:,} features, {features.backbone.count_params():,} fixed"
 
 
 def summarize(results: Mapping[str, Any], path: str) -> None:

@@ -20,6 +20,7 @@ from mpl_tf.engine import devices
 from mpl_tf.images.parts import check_outside
 from mpl_tf.options import ConfigError
 from mpl_tf.runs import (
+    announcement,
     cached,
     folder,
     given_predictions,
@@ -131,7 +132,7 @@ def train_and_evaluate(
         if experiment.pretraining is not None:
             views_grid.draw(os.path.join(path, folder.PRETRAIN_VIEWS), experiment.pretraining)
         metrics_log.show_setup(path, flat, picture if drawn else None)
-        results.announce(experiment, explicit)
+        announcement.announce(experiment, explicit)
         experiment.prepare()
         head_start.start(experiment)
         devices.wait_for_all(strategy)

@@ -83,6 +83,22 @@ def test_nothing_is_said_where_there_are_some_or_somebody_chose(announced, count
     assert "Network mlp" in said and NONE not in said
 
 
+@pytest.mark.parametrize(
+    ("counts", "settings", "is_said"),
+    [
+        ((3, 9, 5), {}, True),
+        ((4, 9, 11), {}, False),
+        ((3, 9, 5), {"logit_adjustment": 1.0}, False),
+        ((3, 9, 5), {"class_weight": "balanced"}, False),
+        ((3, 9, 5), {"balance_labels": True}, False),
+        ((3, 9, 5), {"num_labeled": 9}, False),
+    ],
+)
+def test_rare_labels_are_pointed_at(announced, counts, settings, is_said):
+    said = announced(counts, **settings)
+    assert said.count("Classes have 3 to 9 labels. If the rare ones count as much, --") == is_said
+
+
 def save_taught(tmp_path):
     """A network with weights in a file, as `--network` takes it."""
     images = keras.Input([None, None, 3])
