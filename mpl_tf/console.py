@@ -96,7 +96,7 @@ def shown(verbose: bool) -> Iterator[None]:
 
 @contextlib.contextmanager
 def silent() -> Iterator[None]:
-    """While this lasts, the library's log says nothing, of what is done a second time."""
+    """While this lasts, the library's log says nothing."""
     before = log.level
     log.setLevel(logging.CRITICAL + 1)
     try:

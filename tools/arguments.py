@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Iterable
 
 from mpl_tf import files, paths
+from mpl_tf.options import ConfigError
 
 
 def at_least(low: float, number: Callable[[str], float] = int) -> Callable[[str], float]:
@@ -51,6 +52,17 @@ def output_folder(text: str) -> str:
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from error
     return path
+
+
+def check_new(name: str, folder: str) -> None:
+    """Raises ConfigError if something lies at `folder`, but for an empty folder.
+
+    Args:
+      name: of the option, for the error.
+      folder: its value.
+    """
+    if os.path.exists(folder) and (not os.path.isdir(folder) or os.listdir(folder)):
+        raise ConfigError(f"{name} must be an empty or a new folder; {folder} is there already.")
 
 
 def output_file(text: str) -> str:

@@ -48,7 +48,7 @@ ALL = "all"
 
 
 def methods(text: str) -> list[str]:
-    """A comma-separated list of methods, each as `cells.parts` takes it, or "all"."""
+    """An argparse type: comma-separated methods, each as `cells.parts` takes it, or "all"."""
     names = list(dict.fromkeys(text.split(",")))
     defined = {name: cells.parts(name)[1].split(":")[0] for name in names}
     unknown = [name for name in names if defined[name] not in METHODS and name != ALL]
@@ -56,9 +56,11 @@ def methods(text: str) -> list[str]:
         raise argparse.ArgumentTypeError(
             f"methods must be all, or of {', '.join(METHODS)}; received {', '.join(unknown)}"
         )
-    called = collections.Counter(cells.parts(name)[0] for name in names)
-    if twice := [name for name, count in called.items() if count > 1]:
-        raise argparse.ArgumentTypeError(f"two methods are called {twice[0]}")
+    called = [cells.parts(name)[0] for name in names]
+    if wrong := [name for name in called if not name.strip() or "|" in name]:
+        raise argparse.ArgumentTypeError(
+            f"the name of a method must not be empty, nor have a |; received {wrong[0]!r}"
+        )
     return names
 
 
@@ -69,10 +71,20 @@ def named(options: argparse.Namespace) -> list[str]:
     learns an encoder nothing to do. Which ones are left out, and why, is said.
 
     Raises:
-      options.ConfigError: none of them can run; the words are those of the last.
+      options.ConfigError: none of them can run, in the words of the last; or two have the same name
+        or the same definition, and so the same folder.
     """
-    if ALL not in options.methods:
-        return list(options.methods)
+    names = _all_named(options) if ALL in options.methods else list(options.methods)
+    for which, words in enumerate(("name", "definition")):
+        counts = collections.Counter(cells.parts(name)[which] for name in names)
+        part, count = counts.most_common(1)[0]
+        if count > 1:
+            raise ConfigError(f"--methods has {count} methods with the {words} {part}.")
+    return names
+
+
+def _all_named(options: argparse.Namespace) -> list[str]:
+    """`named` where "all" is among the methods."""
     can_run, refused = [], {}
     for name in METHODS:
         try:
@@ -100,8 +112,8 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         type=methods,
         default="supervised,mpl:feedback=none,mpl",
         help="comma-separated; all is every method that can run with these flags; flags of "
-        "mpl_tf.train follow a name after colons, and 'MY NAME=' may stand before it, what the "
-        "table calls it [%(default)s]",
+        "mpl_tf.train follow a name after colons; 'MY NAME=' before it is another name for tables "
+        "and pictures [%(default)s]",
     )
     count = at_least(1)
     parser.add_argument(

@@ -181,12 +181,14 @@ class Ladder:
                 continue
             late = self.left <= 0 or self.short_of(rung.seconds or 0.0, rung.delivery)
             if late and not rung.always:
+                self.is_late = True
                 yield rung, self._reason(rung)
                 continue
             begin = self._clock()
             try:
                 result = attempt(rung.name)
             except TooLongError as error:
+                self.is_late = True
                 yield rung, self._reason(dataclasses.replace(rung, seconds=error.seconds))
                 continue
             except PassedOverError as error:
@@ -249,7 +251,7 @@ class Ladder:
                 self.tick()
 
     def _reason(self, rung: Rung) -> str:
-        self.is_late = True
+        """Why there is no time for a candidate."""
         left = self.left - max(0.0, rung.delivery - self._reserve)
         if not rung.seconds:
             return "no time is left"

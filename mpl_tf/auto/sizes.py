@@ -25,14 +25,17 @@ _SHARE_ALONE = 1 / 4
 def affordable(seconds: float, budget: float, least: int = SIDES[0]) -> int:
     """The largest of `SIDES` for which there is time.
 
-    That is at which a pass over the images takes a fifteenth of the time at most, or, if that is
-    below 128 pixels, a quarter. Passes take as long as images have pixels. Where none is quick
-    enough, the least side.
+    There is time where a pass over the images takes a fifteenth of the budget at most. If that
+    leaves no side of 128 pixels or more, a pass may take a quarter. Passes take as long as images
+    have pixels. Where none is quick enough, the least side.
 
     Args:
       seconds: that a pass takes at the least side.
       budget: seconds for all that is done.
-      least: one of `SIDES`; none is smaller.
+      least: side in pixels, one of `SIDES`; none smaller is taken.
+
+    Returns:
+      A side in pixels.
     """
 
     def largest(share: float) -> int:
@@ -50,11 +53,11 @@ def settle(start: Start, form: Form, options: AutoConfig, earlier: object = None
     the network is built at the side before that is settled.
 
     Args:
-      start: whose side nobody has asked for.
+      start: one whose `any_size` is true.
       form: of the images; if their number is not known, the least side is taken.
       options: the minutes, and the seed.
-      earlier: what the search in the same folder has begun with, if there is one: it goes on with
-        that, if it is one of `SIDES`.
+      earlier: the side that the search in the same folder began with, if there is one: it goes on
+        with that, if it is one of `SIDES`.
 
     Raises:
       ConfigError: the network cannot be built at any side; the error is that of the least.
@@ -86,7 +89,7 @@ def settle(start: Start, form: Form, options: AutoConfig, earlier: object = None
     takes = console.duration(seconds * (side / least) ** 2)
     note = ""
     if side < wanted:
-        note = f"; {wanted} are refused: {refused[wanted]}"
+        note = f"; {wanted} pixels are refused: {refused[wanted]}"
     elif side < SIDES[-1]:
         note = f"; larger ones, which are better, need more minutes, or --image_size={SIDES[-1]}"
     log.info(

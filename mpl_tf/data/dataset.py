@@ -218,7 +218,7 @@ class Form(NamedTuple):
       side: height and width in pixels.
       channels: 1 or 3.
       num_classes: number of classes K.
-      num_images: of all parts, as far as they are read.
+      num_images: how many images all parts have that are read.
     """
 
     side: int = 0

@@ -28,7 +28,6 @@ def announce(experiment: Experiment, explicit: Mapping[str, Any] | None = None) 
     parts = {name: getattr(split, name) for name in ("labeled", "unlabeled", "validation", "test")}
     sizes = ", ".join(f"{part.size} {name}" for name, part in parts.items() if part is not None)
     height, width, channels = split.labeled.shape
-    is_small = width < _SMALL and explicit is not None and "image_size" not in explicit
     log.info(
         f"{type(method).__name__} on {run.dataset}: {sizes} images of {height}x{width}x{channels}, "
         f"{len(split.class_names)} classes"
@@ -52,11 +51,8 @@ def announce(experiment: Experiment, explicit: Mapping[str, Any] | None = None) 
         log.info(f"Before them {first.config.run.steps} of {type(first.method).__name__}")
     weights = experiment.config.network.network_weights
     pretrained = is_pretrained(run.network, weights)
-    if pretrained and is_small:
-        log.info(
-            f"If {run.network} has learned from larger images, --image_size=224 is worth many "
-            "points, also where photographs are smaller (docs/results.md)"
-        )
+    if pretrained and (small := _small_images(experiment, explicit)):
+        log.info(small)
     if method.classifier_only and not run.pretrain and not pretrained:
         log.info(
             "The encoder is untrained, and stays so: --pretrain teaches one, "
@@ -90,6 +86,17 @@ def _without_validation(source: Source) -> str:
 def _beside(features: Features) -> str:
     """What there is beside a head, in words."""
     return f" of its head on {features.size:,} features, {features.backbone.count_params():,} fixed"
+
+
+def _small_images(experiment: Experiment, explicit: Mapping[str, Any] | None) -> str:
+    """That larger images may be worth points, if these are small by default; else ""."""
+    width = experiment.split.labeled.shape[1]
+    if width >= _SMALL or explicit is None or "image_size" in explicit:
+        return ""
+    return (
+        f"If {experiment.config.run.network} has learned from larger images, --image_size=224 is "
+        "worth many points, also where photographs are smaller (docs/results.md)"
+    )
 
 
 def _rare_labels(experiment: Experiment, explicit: Mapping[str, Any] | None) -> str:

@@ -15,6 +15,7 @@ import pytest
 
 from mpl_tf import train
 from mpl_tf.config.recipes import HEAD, RECIPES
+from mpl_tf.options import ConfigError
 from mpl_tf.runs import pictures, views_grid
 
 
@@ -159,6 +160,14 @@ def test_a_method_may_have_another_name(compare, tables, tmp_path):
     assert "my own,10,0," in (tmp_path / "table.csv").read_text()
 
 
+def test_the_dotted_line_is_of_supervised_learning_whatever_its_name(compare):
+    options = compare.parse(["--num_labeled=10", "--methods=the labels=supervised,uda"])
+    done = {compare.cells.Cell(m, 10, 0): result(0.2, 0.8) for m in options.methods}
+    figure = compare.pictures._dots(options, options.methods, done, 0)
+    assert figure.get_supxlabel().endswith("dotted: the mean of the labels")
+    assert ":" in [line.get_linestyle() for line in figure.axes[0].lines]
+
+
 def test_of_many_methods_meta_pseudo_labels_has_a_color_of_its_own(compare):
     methods = ["mpl", "x=mpl:feedback=none", *(f"m{k}" for k in range(9))]
     colors = [compare.pictures._color(method, methods) for method in methods]
@@ -262,12 +271,26 @@ def test_heads_alone_are_finetuned_as_their_recipe_says(compare):
 @pytest.mark.parametrize(
     "wrong",
     ["--seeds=0", "--num_labeled=ten", "--steps=-5", "--what=1", "--methods=mpl,mpm"]
-    + ["--methods=my=mpm", "--methods=my=mpl,my=uda", "--methods=uda=mpl,uda"],
+    + ["--methods=my=mpm", "--methods==mpl", "--methods=a|b=mpl"],
 )
 def test_bad_arguments_end_with_status_2(compare, wrong):
     with pytest.raises(SystemExit) as error:
         compare.main([wrong])
     assert error.value.code == 2
+
+
+@pytest.mark.parametrize(
+    ("methods", "twice"),
+    [
+        ("my=mpl,my=uda", "name my"),
+        ("uda=mpl,uda", "name uda"),
+        ("all,uda=mpl:student_learning_rate=9", "name uda"),
+        ("mpl,my=mpl", "definition mpl"),
+    ],
+)
+def test_methods_with_one_name_or_one_folder_are_refused(compare, methods, twice):
+    with pytest.raises(ConfigError, match=f"2 methods with the {twice}"):
+        compare.named(compare.parse([f"--methods={methods}"]))
 
 
 def test_a_cell_is_one_command(compare, tmp_path):

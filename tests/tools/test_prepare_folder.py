@@ -76,7 +76,10 @@ def test_a_seed_draws_them_and_the_size_is_any(make, tmp_path):
     ("options", "message"),
     [
         (["--train=16"], "--train must be at most 15, the images that there are; received 16"),
-        (["--train=3"], "of class .* none of the 3 images would be; --train must be greater"),
+        (
+            ["--train=3"],
+            "none of the 3 images of --train would be of class .*: --train must be greater",
+        ),
         (["--train=15", "--test=4"], "--test must be at most 3"),
     ],
 )

@@ -35,7 +35,7 @@ class CellError(RuntimeError):
 
 
 def parts(method: str) -> tuple[str, str]:
-    """(what a method is called in tables and pictures, what it is).
+    """(name of a method in tables and pictures, its definition).
 
     >>> parts("uda:uda_weight=1")
     ('uda:uda_weight=1', 'uda:uda_weight=1')
@@ -43,8 +43,8 @@ def parts(method: str) -> tuple[str, str]:
     ('my own', 'uda:uda_weight=1')
 
     Args:
-      method: as in `--methods`: a method's name, then `:flag=value` any number of times; another
-        name and `=` may stand before.
+      method: as in `--methods`: a method's name, then `:flag=value` any number of times: its
+        definition. Another name without a colon and `=` may stand before it.
     """
     name, equals, rest = method.partition("=")
     return (name, rest) if equals and ":" not in name else (method, method)

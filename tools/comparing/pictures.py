@@ -12,6 +12,7 @@ from comparing import cells, tables
 from mpl_tf.runs import drawing, metrics_log
 
 Curve = tuple[list[int], list[float]]  # steps, values in percent
+_COLORS = 10  # of matplotlib's cycle
 
 
 def read_curve(path: str | os.PathLike, column: str = "val_ema_accuracy") -> Curve:
@@ -24,9 +25,6 @@ def limits(values: Sequence[float]) -> tuple[float, float]:
     """(low, high) of an axis on which all values (percent) have room; intervals may be cut off."""
     margin = max(0.05 * (max(values) - min(values)), 0.5)
     return max(min(values) - margin, 0), min(max(values) + margin, 100)
-
-
-_COLORS = 10  # of matplotlib's cycle
 
 
 def draw(
@@ -74,7 +72,7 @@ def _dots(
             mean, style = statistics.mean(values), {"fmt": "o", "capsize": 3, "ms": 5}
             color = _color(method, methods)
             axes.errorbar(mean, middle, xerr=half, color=color, **style)
-            if method == "supervised":
+            if cells.parts(method)[1] == "supervised":
                 axes.axvline(mean, color="black", linestyle=":", linewidth=1)
         axes.set_yticks(middles, labels, fontsize=8)
         axes.set_ylim(sum(heights), 0)
@@ -85,7 +83,8 @@ def _dots(
         )
         axes.grid(axis="x", alpha=0.3)
     text = "grey: one seed; coloured: mean with 95% interval, as far as it fits"
-    dotted = "; dotted: the mean of supervised" if "supervised" in rows else ""
+    called = [name for name, definition in map(cells.parts, rows) if definition == "supervised"]
+    dotted = f"; dotted: the mean of {called[0]}" if called else ""
     figure.supxlabel(text + dotted, fontsize=8)
     return figure
 
@@ -187,7 +186,7 @@ def _panel(axes, methods, curves, num_labeled, unit):
         of_method = [v for c, v in curves.items() if (c.method, c.num_labeled) == cell]
         if not unit[method]:
             continue
-        style = {"color": f"C{k % 10}", "linestyle": "-" if k < 10 else "--"}
+        style = {"color": f"C{k % _COLORS}", "linestyle": "-" if k < _COLORS else "--"}
         for steps, values in of_method:
             at = [step * unit[method] for step in steps]
             marker = "." if len(steps) == 1 else ""

@@ -9,7 +9,7 @@ from mpl_tf.data.dataset import Form
 
 # Where no dataset is named: images of ImageNet, in the batches of CIFAR-10.
 DEFAULTS = {"dataset": "cifar10", "image_size": 224}
-_USUAL = 224, 3, 1000
+_USUAL = 224, 3, 1000  # side, channels, classes
 
 
 class Subject(NamedTuple):

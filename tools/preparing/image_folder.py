@@ -14,7 +14,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from arguments import at_least, local_path, output_folder
+from arguments import at_least, check_new, local_path, output_folder
 from mpl_tf import console, files
 from mpl_tf.options import ConfigError
 
@@ -79,8 +79,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     raw_files.check_name(arguments.name)
     out = os.path.abspath(arguments.to)
-    if os.path.exists(out) and (not os.path.isdir(out) or os.listdir(out)):
-        raise ConfigError(f"--to must be an empty or a new folder; {out} is there already.")
+    check_new("--to", out)
     counts = {"train": arguments.train, "test": arguments.test}
     write(arguments.name, arguments.source, out, counts, arguments.image_size, arguments.seed)
     for split, count in counts.items():
@@ -153,7 +152,7 @@ def _drawn(
         missing = np.setdiff1d(of_split, of_split[numbers])
         if split == "train" and missing.size:
             raise ConfigError(
-                f"of class {names[missing[0]]} none of the {count:,} images would be; --train must "
-                "be greater, or --seed another one."
+                f"none of the {count:,} images of --train would be of class {names[missing[0]]}: "
+                "--train must be greater, or --seed another one."
             )
         yield split, numbers

@@ -15,7 +15,7 @@ import shutil
 
 import numpy as np
 
-from arguments import at_least, local_path, output_folder
+from arguments import at_least, check_new, local_path, output_folder
 from mpl_tf import console, files
 from mpl_tf.options import ConfigError
 
@@ -89,8 +89,7 @@ def run(arguments: argparse.Namespace) -> int:
     from mpl_tf.images.parts import check_outside
 
     out = os.path.abspath(arguments.to)
-    if os.path.exists(out) and (not os.path.isdir(out) or os.listdir(out)):
-        raise ConfigError(f"--to must be an empty or a new folder; {out} is there already.")
+    check_new("--to", out)
     check_outside("to", out, f"folder:{arguments.folder}")
     listed = class_folders.find(arguments.folder)
     copies = chosen(listed, arguments.most, arguments.ratio, arguments.unlabeled, arguments.seed)

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from arguments import at_least, local_path, output_folder
+from arguments import at_least, check_new, local_path, output_folder
 from mpl_tf import console
 from mpl_tf.options import ConfigError
 
@@ -78,8 +78,7 @@ def run(arguments: argparse.Namespace) -> int:
     from mpl_tf.data.sources import tfrecord_format, tfrecord_info
 
     out = arguments.to
-    if os.path.exists(out) and (not os.path.isdir(out) or os.listdir(out)):
-        raise ConfigError(f"--to must be an empty or a new folder; {out} is there already.")
+    check_new("--to", out)
     readable = find(arguments.folder, arguments.skip_broken)
     os.makedirs(out, exist_ok=True)
     shards = []
