@@ -17,7 +17,7 @@ from mpl_tf.options import ConfigError
 SIDES = (96, 128, 160, 192, 224)
 # Of the minutes, for one pass over the images: so little that there is time, too, for the views
 # that heads learn from, as long as eight passes, and for heads, worth most with few labels.
-_SHARE, _LEAST_OF_HEADS = 1 / 15, 128
+_SHARE, _LEAST_SIDE_OF_HEADS = 1 / 15, 160
 # Where that would be images smaller than those, logistic regression on larger ones is better.
 _SHARE_ALONE = 1 / 4
 
@@ -26,7 +26,7 @@ def affordable(seconds: float, budget: float, least: int = SIDES[0]) -> int:
     """The largest of `SIDES` for which there is time.
 
     There is time where a pass over the images takes a fifteenth of the budget at most. If that
-    leaves no side of 128 pixels or more, a pass may take a quarter. Passes take as long as images
+    leaves no side of 160 pixels or more, a pass may take a quarter. Passes take as long as images
     have pixels. Where none is quick enough, the least side.
 
     Args:
@@ -43,7 +43,7 @@ def affordable(seconds: float, budget: float, least: int = SIDES[0]) -> int:
         return max([least, *quick])
 
     of_heads = largest(_SHARE)
-    return of_heads if of_heads >= _LEAST_OF_HEADS else largest(_SHARE_ALONE)
+    return of_heads if of_heads >= _LEAST_SIDE_OF_HEADS else largest(_SHARE_ALONE)
 
 
 def settle(start: Start, form: Form, options: AutoConfig, earlier: object = None) -> Start:

@@ -22,8 +22,8 @@ from mpl_tf.options import ConfigError
         (0.1, 224, 15),
         (7.3, 224, 15),
         (7.4, 192, 15),
-        (22.0, 128, 15),
-        (24.0, 224, 4),  # 96 pixels would do for heads, which logistic regression is better than
+        (14.0, 160, 15),
+        (15.0, 224, 4),  # 128 pixels would do for heads, which logistic regression is better than
         (40.0, 160, 4),
         (100.0, 96, 4),
         (1e9, 96, None),
@@ -36,7 +36,7 @@ def test_there_is_time_for_heads_or_for_a_regression_on_larger_images(seconds, s
 
 @pytest.mark.parametrize(
     ("minutes", "earlier", "side"),
-    [(40, None, 224), (15, None, 128), (5, None, 160), (0.1, None, 96)]
+    [(40, None, 224), (20, None, 160), (5, None, 160), (0.1, None, 96)]
     + [(0.1, 192, 192), (0.1, 64, 96)],
 )
 def test_the_minutes_decide_or_an_earlier_start(monkeypatch, caplog, minutes, earlier, side):
