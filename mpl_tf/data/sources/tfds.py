@@ -74,7 +74,7 @@ def load(name: str, options: DataConfig) -> Source:
     image_key, label_key = _keys(name, info)
     size, channels = _format(info.features[image_key].shape, options.image_size)
     splits = _splits(info, options)
-    for needed in ("train", *["extra"] * options.extra):
+    for needed in ("train", "extra") if options.extra else ("train",):
         if needed not in splits:
             has = ", ".join(info.splits)
             flag = "extra: " if needed == "extra" else ""
@@ -184,7 +184,9 @@ def _keys(name, info):
 
 def _splits(info, options: DataConfig) -> list[str]:
     """The splits of a set that are read."""
-    names = ("train", "test", "validation", *_UNLABELED, *["extra"] * options.extra)
+    names = ["train", "test", "validation", *_UNLABELED]
+    if options.extra:
+        names.append("extra")
     return [name for name in names if name in info.splits]
 
 
