@@ -134,6 +134,13 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         "--flags", default="", help="comma-separated flag=value for every run, of mpl_tf.train"
     )
+    parser.add_argument(
+        "--against",
+        type=lambda text: text.split(","),
+        default=[],
+        help="comma-separated, methods of which a table has the others' differences [the first "
+        "Meta Pseudo Labels]",
+    )
     parser.add_argument("--jobs", type=count, default=1, help="runs at a time [1]")
     parser.add_argument(
         "--out", type=output_folder, default="comparison", help="folder of the results [comparison]"
@@ -184,6 +191,7 @@ def run(options: argparse.Namespace, argv: Sequence[str]) -> int:
     for folder in ("cells", "logs"):
         files.check_folder(out / folder)
     options.methods = named(options)
+    tables.references(options.methods, options.against)  # refuses what is no row
     rows = cells.all_cells(options.methods, options.num_labeled, options.seeds, options.first_seed)
     command = shlex.join(["python", "tools/compare.py", *argv])
     for cell in (cell for cell in rows if cell.seed in (rows[0].seed, rows[-1].seed)):

@@ -91,7 +91,10 @@ def settle(start: Start, form: Form, options: AutoConfig, earlier: object = None
     if side < wanted:
         note = f"; {wanted} pixels are refused: {refused[wanted]}"
     elif side < SIDES[-1]:
-        note = f"; larger ones, which are better, need more minutes, or --image_size={SIDES[-1]}"
+        note = (
+            "; larger ones, which are better where the network takes them, need more minutes, or "
+            f"--image_size={SIDES[-1]}"
+        )
     log.info(
         f"Images are resized to {side} pixels: {form.num_images:,} of them take the network "
         f"about {takes}{note}"

@@ -29,6 +29,11 @@ def tables(compare):
     return compare.tables
 
 
+@pytest.fixture(scope="module")
+def paired(compare):
+    return compare.tables.paired
+
+
 ARGUMENTS = [
     "--methods=supervised:network=mlp:finetune_steps=2,mpl:network=mlp:finetune_steps=0",
     "--num_labeled=20,50",
@@ -127,7 +132,7 @@ def result(ema, finetuned, seconds=10):
     }
 
 
-def test_the_table_by_hand(compare, tables):
+def test_the_table_by_hand(compare, tables, paired):
     options = compare.parse(["--seeds=2", "--num_labeled=10", "--methods=supervised,mpl"])
     cell = compare.cells.Cell
     done = {
@@ -143,7 +148,7 @@ def test_the_table_by_hand(compare, tables):
     assert "| supervised | 80.00 | 11 | 0.055 | student B |" in text
     assert "`command`" in text
     # Two values: t(0.975, 1) = 12.706, times 2.828 / sqrt(2).
-    assert tables.interval([90, 94]) == pytest.approx(25.41, abs=0.01)
+    assert paired.interval([90, 94]) == pytest.approx(25.41, abs=0.01)
 
 
 def test_a_method_may_have_another_name(compare, tables, tmp_path):
@@ -192,20 +197,53 @@ def test_the_table_says_where_cells_were_run_by_different_software(compare, tabl
     assert "(3), none (1); keras 3.15.1 (3), 3.16 (1).\n\n| method |" in text()
 
 
-def test_paired_t_by_hand(tables):
+def test_paired_t_by_hand(paired):
     # Differences 1, 2, 3: t = 2 / (1 / sqrt(3)) = 3.464 with 2 degrees of freedom, p = 0.0742.
     ours, theirs = {0: 11.0, 1: 22.0, 2: 33.0, 7: 0.0}, {0: 10.0, 1: 20.0, 2: 30.0, 8: 99.0}
-    assert tables.paired_p(ours, theirs) == pytest.approx(0.0742, abs=1e-4)
-    assert tables.paired_p({0: 1.0}, {0: 2.0}) is None
-    assert tables.paired_p({0: 1.0, 1: 2.0}, {0: 1.0, 1: 2.0}) == 1.0
+    assert paired.differences(ours, theirs) == [1.0, 2.0, 3.0]
+    assert paired.p_value([1.0, 2.0, 3.0]) == pytest.approx(0.0742, abs=1e-4)
+    assert paired.p_value([-1.0]) is None and paired.p_value([]) is None
+    assert paired.p_value([0.0, 0.0]) == 1.0
+    # t(0.975, 2) = 4.303 times 1 / sqrt(3) = 2.484.
+    assert paired.difference_text([1.0, 2.0, 3.0]) == "+2.00 [-0.48, +4.48] (p 0.074)"
+    assert paired.difference_text([5.0, 5.1, 5.2]) == "+5.10 [+4.85, +5.35] (p < 0.001)"
+    assert paired.difference_text([0.5]) == "+0.50" and paired.difference_text([]) == ""
 
 
-def test_bold_is_for_differences_beyond_noise(tables):
+def test_differences_are_against_the_methods_that_are_asked_for(compare, tables, capsys):
+    flags = ["--seeds=2", "--num_labeled=10", "--methods=supervised,my own=uda,mpl"]
+    cell = compare.cells.Cell
+    accuracies = {"supervised": (0.5, 0.6), "my own=uda": (0.7, 0.9), "mpl": (0.8, 0.8)}
+    done = {
+        cell(m, 10, seed): result(0, a)
+        for m, row in accuracies.items()
+        for seed, a in enumerate(row)
+    }
+
+    def text(*more):
+        options = compare.parse([*flags, *more])
+        return tables.markdown(options, options.methods, done, {}, "command")
+
+    assert "Difference to `mpl` on" in text() and "Difference to `my own` on" not in text()
+    both = text("--against=my own,supervised")
+    assert both.index("Difference to `my own` on") < both.index("Difference to `supervised` on")
+    assert "Difference to `mpl` on" not in both
+    # Differences 30 and 20: 25 ± t(0.975, 1) = 12.706 times 7.071 / sqrt(2).
+    assert "| mpl | +25.00 [-38.53, +88.53] (p 0.126) |" in both
+    assert text("--against=uda").count("Difference to `my own` on") == 1  # by its definition, too
+    assert compare.main([*flags, "--against=vat"]) == 2
+    assert (
+        "--against must be of the methods supervised, my own, mpl; received vat"
+        in capsys.readouterr().err
+    )
+
+
+def test_bold_is_for_differences_beyond_noise(paired):
     close = {"a": {0: 90.0, 1: 92.0, 2: 91.0}, "b": {0: 92.0, 1: 90.0, 2: 90.5}}
-    assert tables.best_beyond_noise(close) is None
+    assert paired.best_beyond_noise(close) is None
     apart = {"a": {0: 90.0, 1: 92.0, 2: 91.0}, "b": {0: 80.0, 1: 82.1, 2: 81.0}}
-    assert tables.best_beyond_noise(apart) == "a"
-    assert tables.best_beyond_noise({"a": {0: 90.0}}) is None
+    assert paired.best_beyond_noise(apart) == "a"
+    assert paired.best_beyond_noise({"a": {0: 90.0}}) is None
 
 
 def test_a_failing_cell_says_its_last_words_and_the_others_run(compare, tmp_path, capsys):

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 
 from matplotlib.figure import Figure
 
-from comparing import cells, tables
+from comparing import cells, paired, tables
 from mpl_tf.runs import drawing, metrics_log
 
 Curve = tuple[list[int], list[float]]  # steps, values in percent
@@ -68,7 +68,7 @@ def _dots(
                 continue
             all_values += values
             axes.plot(values, [middle + 0.1] * len(values), "o", color="gray", alpha=0.4, ms=3)
-            half = tables.interval(values)
+            half = paired.interval(values)
             mean, style = statistics.mean(values), {"fmt": "o", "capsize": 3, "ms": 5}
             color = _color(method, methods)
             axes.errorbar(mean, middle, xerr=half, color=color, **style)
@@ -151,7 +151,12 @@ def _curves(
     classes: int,
 ) -> Figure:
     columns = [n for n in options.num_labeled if any(c.num_labeled == n for c in curves)]
-    minutes = {(m, n): _minutes_a_step(done, m, n) for m in methods for n in columns}
+    groups = tables.by_seed(done)
+    minutes = {
+        (m, n): tables.seconds_per_step(groups.get((m, n), {}).values()) / 60
+        for m in methods
+        for n in columns
+    }
     rows = 2 if any(minutes.values()) else 1
     figure = Figure(figsize=(2.5 + 5 * len(columns), 0.5 + 4 * rows), layout="constrained")
     panels = figure.subplots(rows, len(columns), squeeze=False)
@@ -167,16 +172,6 @@ def _curves(
     if handles:
         figure.legend(handles, labels, fontsize="x-small", loc="outside right center")
     return figure
-
-
-def _minutes_a_step(done, method, num_labeled):
-    """The median over runs; 0 where none says so."""
-    seconds = [
-        results["seconds_per_step"]
-        for cell, results in done.items()
-        if (cell.method, cell.num_labeled) == (method, num_labeled) and results["seconds_per_step"]
-    ]
-    return statistics.median(seconds) / 60 if seconds else 0.0
 
 
 def _panel(axes, methods, curves, num_labeled, unit):

@@ -9,18 +9,16 @@ import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from scipy import stats
-
+from comparing import paired
 from comparing.cells import Cell, parts
 from mpl_tf.engine.roles import ROLES
 from mpl_tf.methods import METHODS
+from mpl_tf.options import ConfigError
 
 Results = Mapping[Cell, Mapping[str, Any]]  # results.json of each cell
 # (method, num_labeled) -> seed -> results.json
 Groups = dict[tuple[str, int], dict[int, Mapping[str, Any]]]
 
-# A difference with a smaller p-value is called more than noise.
-LEVEL = 0.05
 _SHA = re.compile(r"\b([0-9a-f]{12})[0-9a-f]{28}\b")  # of a commit, of which the beginning will do
 # The share of a run, at its end, of whose evaluations on validation images the median is shown.
 LAST = 0.25
@@ -48,36 +46,6 @@ def last_of(steps: Sequence[int], values: Sequence[float]) -> list[float]:
     return [v for s, v in zip(steps, values, strict=True) if s > (1 - LAST) * steps[-1]]
 
 
-def spread(values: Sequence[float]) -> float:
-    """Standard deviation of a sample; 0 for a single value."""
-    return statistics.stdev(values) if len(values) > 1 else 0.0
-
-
-def interval(values: Sequence[float]) -> float:
-    """Half the width of the 95% t-interval of the mean; 0 for a single value."""
-    if len(values) < 2:
-        return 0.0
-    return stats.t.ppf(0.975, len(values) - 1) * spread(values) / len(values) ** 0.5
-
-
-def paired_p(ours: Mapping[int, float], theirs: Mapping[int, float]) -> float | None:
-    """p-value of a two-sided paired t-test.
-
-    Args:
-      ours, theirs: dict of seed -> accuracy; seeds that both have are paired.
-
-    Returns:
-      float; None with fewer than two pairs. 1 where no pair differs.
-    """
-    seeds = sorted(ours.keys() & theirs.keys())
-    if len(seeds) < 2:
-        return None
-    differences = [ours[s] - theirs[s] for s in seeds]
-    if spread(differences) == 0:
-        return 0.0 if differences[0] else 1.0
-    return float(stats.ttest_1samp(differences, 0).pvalue)
-
-
 def dataset_name(dataset: str) -> str:
     """What a dataset is called in a table: of a path its last part.
 
@@ -94,6 +62,12 @@ def by_seed(done: Results) -> Groups:
     for cell, results in sorted(done.items(), key=lambda pair: pair[0].seed):
         groups.setdefault((cell.method, cell.num_labeled), {})[cell.seed] = results
     return groups
+
+
+def seconds_per_step(runs: Iterable[Mapping[str, Any]]) -> float:
+    """The median over runs, as their results.json have it; 0 where none says so."""
+    seconds = [r["seconds_per_step"] for r in runs if r["seconds_per_step"]]
+    return statistics.median(seconds) if seconds else 0.0
 
 
 def labels(count: int, classes: int = 0) -> str:
@@ -114,25 +88,28 @@ def measured_columns(num_labeled: Iterable[int], groups: Groups) -> list[int]:
     return [n for n in num_labeled if any(count == n for _, count in groups)]
 
 
-def best_beyond_noise(scores: Mapping[str, Mapping[int, float]]) -> str | None:
-    """The method with the greatest mean, if it differs from the second by more than noise.
+def references(methods: Sequence[str], asked: Sequence[str] = ()) -> list[str]:
+    """The methods that others are compared with.
 
     Args:
-      scores: dict of method -> dict of seed -> accuracy.
+      methods: the rows.
+      asked: their names in tables or definitions; none of them: the first Meta Pseudo Labels, if
+        there is one.
 
-    Returns:
-      A key of `scores`, or None.
+    Raises:
+      options.ConfigError: one that was asked for is not among the rows.
     """
-    ranked = sorted(scores, key=lambda m: -statistics.mean(scores[m].values()))
-    if len(ranked) < 2:
-        return None
-    p = paired_p(scores[ranked[0]], scores[ranked[1]])
-    return ranked[0] if p is not None and p < LEVEL else None
-
-
-def reference(methods: Sequence[str]) -> str | None:
-    """The method that others are compared with: the first Meta Pseudo Labels, else None."""
-    return next((m for m in methods if parts(m)[1].split(":")[0] == "mpl"), None)
+    if not asked:
+        first = next((m for m in methods if parts(m)[1].split(":")[0] == "mpl"), None)
+        return [first] if first else []
+    found = []
+    for name in asked:
+        rows = [m for m in methods if name in parts(m)]
+        if not rows:
+            names = ", ".join(parts(m)[0] for m in methods)
+            raise ConfigError(f"--against must be of the methods {names}; received {name}.")
+        found.append(rows[0])
+    return found
 
 
 def compute(method: str) -> str:
@@ -163,12 +140,12 @@ def markdown(
     groups = by_seed(done)
     differences = different_software(done)
     columns, rows = measured_columns(options.num_labeled, groups), _rows(methods, groups)
-    base = reference(rows)
+    bases = references(rows, options.against)
     lines = [
         f"{measured_part(done).capitalize()} accuracy (%) on {dataset_name(options.dataset)}: mean "
         f"± standard deviation over up to {options.seeds} seeds, of the network that a run "
         "delivers after its last step; nothing is selected on test images. Bold: the best, where "
-        f"a paired t-test tells it from the second (p < {LEVEL}).",
+        f"a paired t-test tells it from the second (p < {paired.LEVEL}).",
         "",
         *([differences, ""] if differences else []),
         "| method | " + " | ".join(map(labels, columns)) + " |",
@@ -179,12 +156,13 @@ def markdown(
         for key, group in groups.items()
     }
     best = {
-        n: best_beyond_noise({m: scores[m, n] for m in rows if (m, n) in scores}) for n in columns
+        n: paired.best_beyond_noise({m: scores[m, n] for m in rows if (m, n) in scores})
+        for n in columns
     }
     for method in rows:
         cells = [_mean(scores.get((method, n)), best[n] == method) for n in columns]
         lines.append(f"| {parts(method)[0]} | " + " | ".join(cells) + " |")
-    if base and len(rows) > 1:
+    for base in bases if len(rows) > 1 else []:
         lines += _against(base, rows, columns, scores)
     lines += _costs(rows, columns, groups, done, last_evaluations)
     return "\n".join([*lines, "", f"`{command}`", ""])
@@ -216,7 +194,7 @@ def _mean(values, bold=False):
     if not values:
         return ""
     values = list(values.values())
-    text = f"{statistics.mean(values):.2f} ± {spread(values):.2f}"
+    text = f"{statistics.mean(values):.2f} ± {paired.spread(values):.2f}"
     return f"**{text}**" if bold else text
 
 
@@ -224,23 +202,19 @@ def _against(base, methods, columns, scores):
     """Differences to one method, seed by seed."""
     lines = [
         "",
-        f"Difference to `{parts(base)[0]}` on the same seeds, and p of the paired t-test (of many "
-        "such tests some are below 0.05 by chance):",
+        f"Difference to `{parts(base)[0]}` on the same seeds, its 95% interval, and p of the "
+        "paired t-test (of many such tests some are below 0.05 by chance):",
         "",
         "| method | " + " | ".join(map(labels, columns)) + " |",
         "|---|" + "---|" * len(columns),
     ]
-    for method in methods:
-        cells = []
-        for n in columns:
-            ours, theirs = scores.get((method, n), {}), scores.get((base, n), {})
-            both = ours.keys() & theirs.keys()
-            p = paired_p(ours, theirs)
-            mean = statistics.mean(ours[s] - theirs[s] for s in both) if both else None
-            text = "" if mean is None else f"{mean:+.2f}"
-            cells.append(text + (f" (p {p:.3f})" if p is not None else ""))
-        if method != base:
-            lines.append(f"| {parts(method)[0]} | " + " | ".join(cells) + " |")
+    for method in (m for m in methods if m != base):
+        differences = (
+            paired.differences(scores.get((method, n), {}), scores.get((base, n), {}))
+            for n in columns
+        )
+        cells = [paired.difference_text(values) for values in differences]
+        lines.append(f"| {parts(method)[0]} | " + " | ".join(cells) + " |")
     return lines
 
 
@@ -270,9 +244,8 @@ def _costs(methods, columns, groups, done, last_evaluations):
             cells.append(f"{statistics.median(values):.2f}" if values else "")
         runs = [r for (m, _), group in groups.items() if m == method for r in group.values()]
         seconds = statistics.median(r["seconds"] for r in runs)
-        steps = [r["seconds_per_step"] for r in runs if r["seconds_per_step"]]
-        step = f"{statistics.median(steps):.3f}" if steps else ""
-        cells += [f"{seconds:.0f}", step, compute(method)]
+        step = seconds_per_step(runs)
+        cells += [f"{seconds:.0f}", f"{step:.3f}" if step else "", compute(method)]
         lines.append(f"| {parts(method)[0]} | " + " | ".join(cells) + " |")
     return lines
 
