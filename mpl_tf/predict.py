@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import shlex
 import sys
 from collections.abc import Sequence
 
@@ -93,7 +94,11 @@ def _predict(options: Options, names: list[str]) -> int:
 def _check(options: Options, names: list[str]) -> None:
     """Refuses options that say nothing, or that have no effect."""
     if not options.model:
-        meant = f" Did you mean --model={names[0]}?" if names and os.path.isdir(names[0]) else ""
+        meant = (
+            f" Did you mean --model={shlex.quote(names[0])}?"
+            if names and os.path.isdir(names[0])
+            else ""
+        )
         raise ConfigError(
             f"--model must be an export or the folder of a run; received none.{meant}"
         )

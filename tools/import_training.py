@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import csv
 import os
+import shlex
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -87,10 +88,10 @@ def _run(arguments, training_flags):
     if not 0 <= step <= job.config.run.steps:
         raise ConfigError(f"{state_file} is no state of this training: it stands at step {step}.")
     bring(job, state, step, os.path.splitext(state_file)[0] + ".csv")
+    workdir = shlex.quote(job.launch.workdir)
     console.say(
         f"{job.launch.workdir} stands at step {step:,} of {job.config.run.steps:,}; continue: "
-        f"python -m mpl_tf.train --flagfile={job.launch.workdir}/run.flags "
-        f"--workdir={job.launch.workdir}"
+        f"python -m mpl_tf.train --flagfile={workdir}/run.flags --workdir={workdir}"
     )
     return cli.DONE
 

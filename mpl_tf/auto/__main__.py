@@ -1,6 +1,7 @@
 """`python -m mpl_tf.auto`: a classifier of a folder, and what it says of the images."""
 
 import os
+import shlex
 import sys
 import time
 from collections.abc import Sequence
@@ -55,7 +56,9 @@ def _search(options: AutoConfig, begin: float) -> int:
             raise
         raise cli.Failure(reason) from error
     console.say(f"In {outcome.path}: {', '.join(sorted(os.listdir(outcome.path)))}")
-    console.say(f"For other images: python -m mpl_tf.predict --model={outcome.path} PICTURES")
+    console.say(
+        f"For other images: python -m mpl_tf.predict --model={shlex.quote(outcome.path)} PICTURES"
+    )
     return cli.DONE
 
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import shlex
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -145,10 +146,10 @@ def refuse_files(files: Sequence[str], fields: Fields) -> None:
     name, equals, _ = first.partition("=")
     meant = ""
     if equals and name in names:
-        meant = f"--{first}"
+        meant = shlex.quote(f"--{first}")
     elif "workdir" in names and os.path.isdir(first):
-        meant = f"--workdir={first}"
+        meant = f"--workdir={shlex.quote(first)}"
     elif first.endswith(".flags"):
-        meant = f"--flagfile={first}"
+        meant = f"--flagfile={shlex.quote(first)}"
     text = f" Did you mean {meant}?" if meant else ""
     raise ConfigError(f"unexpected argument {first!r}; every setting is a --flag.{text}")

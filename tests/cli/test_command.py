@@ -101,6 +101,9 @@ def test_what_cannot_be_used_is_refused_in_words(argv, message):
 def test_a_run_folder_without_its_flag_gets_a_hint(verb, tmp_path, capsys):
     assert verb.main([str(tmp_path)]) == cli.MISUSED
     assert f"Did you mean --workdir={tmp_path}?" in capsys.readouterr().err
+    (tmp_path / "my run").mkdir()
+    assert verb.main([str(tmp_path / "my run")]) == cli.MISUSED
+    assert f"Did you mean --workdir='{tmp_path / 'my run'}'?" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import argparse
 import functools
+import shlex
 
 import numpy as np
 import PIL.Image
@@ -70,6 +71,14 @@ def test_a_seed_draws_them_and_the_size_is_any(make, tmp_path):
     assert names[0] == names[1] != names[2]
     with PIL.Image.open(one / names[0][0]) as image:
         assert image.size == (40, 40)
+
+
+def test_the_command_it_ends_with_is_one_for_a_shell(make, tmp_path, capsys):
+    write_raw(tmp_path / "raw", "cifar10", "folder")
+    out = make("cifar10", f"--train={COUNTS['train']}", "--test=1", to="my images")
+    command = capsys.readouterr().out.splitlines()[-1].partition("Train on it: ")[2]
+    program = ["python", "-m", "mpl_tf.train"]
+    assert shlex.split(command) == [*program, f"--dataset=folder:{out}"]
 
 
 @pytest.mark.parametrize(

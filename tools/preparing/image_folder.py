@@ -10,6 +10,7 @@ complete.
 
 import argparse
 import os
+import shlex
 from collections.abc import Iterator
 
 import numpy as np
@@ -84,7 +85,7 @@ def run(arguments: argparse.Namespace) -> int:
     write(arguments.name, arguments.source, out, counts, arguments.image_size, arguments.seed)
     for split, count in counts.items():
         console.say(f"{_PARTS[split]}: {count:,} images")
-    console.say(f"Train on it: python -m mpl_tf.train --dataset=folder:{out}")
+    console.say(f"Train on it: python -m mpl_tf.train --dataset={shlex.quote(f'folder:{out}')}")
     return 0
 
 

@@ -11,6 +11,7 @@ copied as they are, and FOLDER/unlabeled is not read. OUT appears when it is com
 
 import argparse
 import os
+import shlex
 import shutil
 
 import numpy as np
@@ -105,7 +106,8 @@ def run(arguments: argparse.Namespace) -> int:
     labels = counts(len(listed.class_names), arguments.most, arguments.ratio)
     pairs = zip(listed.class_names, labels, strict=True)
     console.say("labels: " + ", ".join(f"{number} {console.printable(k)}" for k, number in pairs))
-    console.say(f"Train on it: python -m mpl_tf.train --dataset=folder:{out} --num_labeled=0")
+    dataset = shlex.quote(f"folder:{out}")
+    console.say(f"Train on it: python -m mpl_tf.train --dataset={dataset} --num_labeled=0")
     return 0
 
 

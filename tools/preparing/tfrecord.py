@@ -12,6 +12,7 @@ import argparse
 import concurrent.futures
 import itertools
 import os
+import shlex
 import sys
 import time
 from collections.abc import Sequence
@@ -98,7 +99,7 @@ def run(arguments: argparse.Namespace) -> int:
             console.say(f"{part}: {len(images):,} images, {size:,.1f} MiB, files: {len(written)}")
             shards += written
     tfrecord_info.write(out, shards, readable.class_names)
-    console.say(f"Train on it: python -m mpl_tf.train --dataset=tfrecord:{out}")
+    console.say(f"Train on it: python -m mpl_tf.train --dataset={shlex.quote(f'tfrecord:{out}')}")
     return 0
 
 
