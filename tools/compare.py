@@ -148,9 +148,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def write(
-    out: pathlib.Path, options: argparse.Namespace, done: tables.Results, command: str
-) -> None:
+def write(out: pathlib.Path, options: argparse.Namespace, done: tables.Done, command: str) -> None:
     """Writes tables and pictures of what is done so far."""
     curves = {cell: _curve(out, cell) for cell in done}
     last = {cell: tables.last_of(*curve) for cell, curve in curves.items()}

@@ -89,6 +89,32 @@ def test_cells_are_run_once_and_tables_are_written(compare, tmp_path, capsys, mo
     assert "4/4" in capsys.readouterr().out
 
 
+def test_no_run_begins_once_they_are_stopped(compare):
+    processes = compare.cells.Processes()
+    sleeping = processes.begin(["sleep", "60"])
+    processes.stop()
+    assert sleeping.wait(timeout=10) == -signal.SIGTERM
+    with pytest.raises(compare.cells.CellError, match="stopped"):
+        processes.begin(["sleep", "60"])
+
+
+def test_seconds_are_those_of_runs_in_one_go(compare, tables):
+    options = compare.parse(["--seeds=3", "--num_labeled=10", "--methods=uda"])
+    whole, resumed = result(0.2, 0.9, 50), result(0.2, 0.9, 2) | {"resumed_at": "train step 9"}
+    done = {compare.cells.Cell("uda", 10, k): resumed if k else whole for k in range(3)}
+    assert "| 50 | 0.010 | student B" in tables.markdown(options, ["uda"], done, {}, "command")
+    del done[compare.cells.Cell("uda", 10, 0)]
+    assert "|  | 0.010 | student B" in tables.markdown(options, ["uda"], done, {}, "command")
+
+
+def test_accuracies_are_not_of_the_images_that_choose_the_network(compare, image_folder):
+    flags = [f"--dataset=folder:{image_folder / 'my_images'}", "--num_labeled=8"]
+    flags += ["--methods=mpl", "--flags=image_size=16,deliver=best,num_validation=4"]
+    options = compare.parse(flags)
+    with pytest.raises(ConfigError, match="has no test images, and deliver=best chooses on"):
+        compare.cells.Cell("mpl", 8, 0).check(options)
+
+
 def test_runs_under_way_are_stopped_with_the_comparison(compare, tmp_path, monkeypatch):
     """They are sent SIGTERM, and no other cell begins."""
     options = compare.parse(["--methods=supervised", "--seeds=3", "--jobs=1"])
@@ -143,7 +169,7 @@ def test_the_table_by_hand(compare, tables, paired):
     last = {cell("supervised", 10, 0): [80.0, 90.0], cell("supervised", 10, 1): [50.0]}
     text = tables.markdown(options, options.methods, done, last, "command")
     assert "| supervised | 92.00 ± 2.83 |" in text  # sample standard deviation
-    assert "| mpl | 50.00 ± 0.00 |" in text
+    assert "| mpl | 50.00 (1 seed) |" in text
     assert "| supervised | +40.00 |" in text  # the one pair there is
     assert "| supervised | 80.00 | 11 | 0.055 | student B |" in text
     assert "`command`" in text
@@ -159,7 +185,7 @@ def test_a_method_may_have_another_name(compare, tables, tmp_path):
     assert renamed.command(options, tmp_path) == plain.command(options, tmp_path)
     done = {compare.cells.Cell("uda", 10, 0): result(0.2, 0.9), renamed: result(0.2, 0.8)}
     text = tables.markdown(options, options.methods, done, {}, "command")
-    assert "| my own | 80.00 ± 0.00 |" in text and "Difference to `my own` on" in text
+    assert "| my own | 80.00 |" in text and "Difference to `my own` on" in text
     assert definition not in text
     tables.write_csv(tmp_path / "table.csv", done)
     assert "my own,10,0," in (tmp_path / "table.csv").read_text()
@@ -204,6 +230,7 @@ def test_paired_t_by_hand(paired):
     assert paired.p_value([1.0, 2.0, 3.0]) == pytest.approx(0.0742, abs=1e-4)
     assert paired.p_value([-1.0]) is None and paired.p_value([]) is None
     assert paired.p_value([0.0, 0.0]) == 1.0
+    assert paired.p_value([0.1, 0.3 - 0.2]) is None  # the same, which tells of no spread
     # t(0.975, 2) = 4.303 times 1 / sqrt(3) = 2.484.
     assert paired.difference_text([1.0, 2.0, 3.0]) == "+2.00 [-0.48, +4.48] (p 0.074)"
     assert paired.difference_text([5.0, 5.1, 5.2]) == "+5.10 [+4.85, +5.35] (p < 0.001)"
@@ -230,6 +257,10 @@ def test_differences_are_against_the_methods_that_are_asked_for(compare, tables,
     assert "Difference to `mpl` on" not in both
     # Differences 30 and 20: 25 ± t(0.975, 1) = 12.706 times 7.071 / sqrt(2).
     assert "| mpl | +25.00 [-38.53, +88.53] (p 0.126) |" in both
+    first = {cell("supervised", 10, 0): done[cell("supervised", 10, 0)]}
+    options = compare.parse([*flags, "--against=my own,mpl"])
+    early = tables.markdown(options, options.methods, first, {}, "command")
+    assert "| supervised | 50.00 (1 seed) |" in early and "Difference" not in early
     assert text("--against=uda").count("Difference to `my own` on") == 1  # by its definition, too
     assert compare.main([*flags, "--against=vat"]) == 2
     assert (
@@ -244,6 +275,8 @@ def test_bold_is_for_differences_beyond_noise(paired):
     apart = {"a": {0: 90.0, 1: 92.0, 2: 91.0}, "b": {0: 80.0, 1: 82.1, 2: 81.0}}
     assert paired.best_beyond_noise(apart) == "a"
     assert paired.best_beyond_noise({"a": {0: 90.0}}) is None
+    lucky = {"a": {0: 90.0, 1: 91.0, 2: 92.1}, "b": {0: 92.0, 1: 93.1, 2: 94.0, 3: 60.0}}
+    assert paired.best_beyond_noise(lucky) is None  # ahead on average, behind on each seed of both
 
 
 def test_a_failing_cell_says_its_last_words_and_the_others_run(compare, tmp_path, capsys):

@@ -8,6 +8,7 @@ import os
 import pathlib
 import subprocess
 import sys
+import threading
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
@@ -19,8 +20,6 @@ from mpl_tf.methods import METHODS
 from mpl_tf.options import ConfigError
 from mpl_tf.runs import folder as run_folder
 from mpl_tf.runs import results as run_results
-
-Results = dict[str, Any]  # the content of a results.json
 
 # Flags on which it depends what the recipe is.
 _OF_RECIPE = ("--data_dir=", "--network=", "--network_weights=", "--train=")
@@ -127,10 +126,17 @@ class Cell:
                 "--on=validation would measure on the images by which deliver=best chooses what is "
                 "delivered: leave deliver=best out, or measure on test images."
             )
-        if options.on == "test" or settings.data.num_validation:
+        if options.on == "test" and settings.run.deliver != "best":
+            return
+        if options.on == "validation" and settings.data.num_validation:
             return
         source = data.find(settings.run.dataset, settings.data.data_dir).load(settings.data)
-        if source.validation is None:
+        if options.on == "test" and source.test is None:
+            raise ConfigError(
+                f"{options.dataset} has no test images, and deliver=best chooses on the validation "
+                "images, which accuracies would be of: leave deliver=best out."
+            )
+        if options.on == "validation" and source.validation is None:
             raise ConfigError(
                 f"--on=validation measures on validation images, and {options.dataset} has none: "
                 "set num_validation in --flags."
@@ -163,7 +169,7 @@ def num_classes(cells: Iterable[Cell], out: pathlib.Path) -> int:
     return 0
 
 
-def results_of(cell: Cell, options: argparse.Namespace, out: pathlib.Path) -> Results | None:
+def results_of(cell: Cell, options: argparse.Namespace, out: pathlib.Path) -> dict[str, Any] | None:
     """The results.json of a cell; None if it has not finished.
 
     Raises:
@@ -189,25 +195,55 @@ def results_of(cell: Cell, options: argparse.Namespace, out: pathlib.Path) -> Re
     return results
 
 
+class Processes:
+    """The runs that are under way. Once stopped, no other begins."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._begun: list[subprocess.Popen] = []
+        self._stopped = False
+
+    def begin(self, command: Sequence[str], **options: Any) -> subprocess.Popen:
+        """Begins one; arguments as for `subprocess.Popen`.
+
+        Raises:
+          CellError: they were stopped.
+        """
+        with self._lock:
+            if self._stopped:
+                raise CellError("the comparison is stopped")
+            process = subprocess.Popen(command, **options)
+            self._begun.append(process)
+        return process
+
+    def stop(self) -> None:
+        """Sends SIGTERM to all of them."""
+        with self._lock:
+            self._stopped = True
+            for process in self._begun:
+                process.terminate()
+
+
 def run(
     cell: Cell,
     options: argparse.Namespace,
     out: pathlib.Path,
-    processes: list[subprocess.Popen],
-) -> Results | None:
+    processes: Processes,
+) -> dict[str, Any] | None:
     """Runs a cell, or what is left of it, unless it has finished.
 
     Args:
       cell: which.
       options: has `dataset`, `steps`, `flags` and `jobs`.
       out: folder of the comparison.
-      processes: gets the run's process, so that it can be stopped.
+      processes: begins the run, so that it can be stopped.
 
     Returns:
       Its results.json.
 
     Raises:
-      CellError: the run ended with another status than 0, or is there with other settings.
+      CellError: the run ended with another status than 0, is there with other settings, or did not
+        begin, because all are stopped.
     """
     results = results_of(cell, options, out)
     if results:
@@ -218,13 +254,12 @@ def run(
     threads = max(1, (os.cpu_count() or 1) // options.jobs)
     environment = {**os.environ, "TF_NUM_INTRAOP_THREADS": str(threads)}
     with open(log, "a", encoding="utf-8") as file:
-        process = subprocess.Popen(
+        process = processes.begin(
             cell.command(options, out / "cells" / cell.name()),
             stdout=file,
             stderr=subprocess.STDOUT,
             env=environment if options.jobs > 1 else None,
         )
-        processes.append(process)
         status = process.wait()
     if status:
         words = "\n".join(log.read_text(encoding="utf-8").strip().splitlines()[-3:])
@@ -234,7 +269,7 @@ def run(
 
 def run_all(
     cells: Sequence[Cell], options: argparse.Namespace, out: pathlib.Path
-) -> Iterator[tuple[Cell, Results | None, CellError | None]]:
+) -> Iterator[tuple[Cell, dict[str, Any] | None, CellError | None]]:
     """Runs all cells, `options.jobs` at a time.
 
     If it is left early, runs under way are sent SIGTERM: they save their step and end.
@@ -246,7 +281,7 @@ def run_all(
     Yields:
       (cell, its results, None) or (cell, None, what went wrong), as they finish.
     """
-    processes: list[subprocess.Popen] = []
+    processes = Processes()
     with concurrent.futures.ThreadPoolExecutor(options.jobs) as pool:
         futures = {pool.submit(run, cell, options, out, processes): cell for cell in cells}
         try:
@@ -261,5 +296,4 @@ def run_all(
         finally:
             for future in futures:
                 future.cancel()
-            for process in processes:
-                process.terminate()
+            processes.stop()

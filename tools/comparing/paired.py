@@ -7,6 +7,7 @@ from scipy import stats
 
 # A difference with a smaller p-value is called more than noise.
 LEVEL = 0.05
+_SAME = 1e-9  # percent, below which accuracies differ by rounding alone
 
 
 def spread(values: Sequence[float]) -> float:
@@ -34,12 +35,13 @@ def p_value(values: Sequence[float]) -> float | None:
     """p-value of a two-sided t-test of the mean of differences against 0.
 
     Returns:
-      float; None with fewer than two. 1 where none differs from 0, 0 where all are the same.
+      float; None with fewer than two, and where all are the same, which tells nothing of their
+      spread. 1 where none differs from 0.
     """
     if len(values) < 2:
         return None
-    if spread(values) == 0:
-        return 0.0 if values[0] else 1.0
+    if spread(values) < _SAME:
+        return 1.0 if abs(values[0]) < _SAME else None
     return float(stats.ttest_1samp(values, 0).pvalue)
 
 
@@ -61,7 +63,9 @@ def difference_text(values: Sequence[float]) -> str:
 
 
 def best_beyond_noise(scores: Mapping[str, Mapping[int, float]]) -> str | None:
-    """The method with the greatest mean, if it differs from the second by more than noise.
+    """The method with the greatest mean, if it is better than the second by more than noise.
+
+    Seeds that both have are paired.
 
     Args:
       scores: dict of method -> dict of seed -> accuracy.
@@ -72,5 +76,7 @@ def best_beyond_noise(scores: Mapping[str, Mapping[int, float]]) -> str | None:
     ranked = sorted(scores, key=lambda m: -statistics.mean(scores[m].values()))
     if len(ranked) < 2:
         return None
-    p = p_value(differences(scores[ranked[0]], scores[ranked[1]]))
-    return ranked[0] if p is not None and p < LEVEL else None
+    better_by = differences(scores[ranked[0]], scores[ranked[1]])
+    p = p_value(better_by)
+    is_better = p is not None and p < LEVEL and statistics.mean(better_by) > 0
+    return ranked[0] if is_better else None

@@ -31,7 +31,7 @@ def draw(
     path: str | os.PathLike,
     options: argparse.Namespace,
     methods: Sequence[str],
-    done: tables.Results,
+    done: tables.Done,
     classes: int = 0,
 ) -> None:
     """A dot a run, the mean of each method, and its 95% interval.
@@ -47,7 +47,7 @@ def draw(
 
 
 def _dots(
-    options: argparse.Namespace, methods: Sequence[str], done: tables.Results, classes: int
+    options: argparse.Namespace, methods: Sequence[str], done: tables.Done, classes: int
 ) -> Figure:
     groups = tables.by_seed(done)
     columns = tables.measured_columns(options.num_labeled, groups)
@@ -125,7 +125,7 @@ def draw_curves(
     options: argparse.Namespace,
     methods: Sequence[str],
     curves: Mapping[cells.Cell, Curve],
-    done: tables.Results,
+    done: tables.Done,
     classes: int = 0,
 ) -> None:
     """Validation accuracy of the EMA student: a thin line a run, a thick one their mean.
@@ -147,7 +147,7 @@ def _curves(
     options: argparse.Namespace,
     methods: Sequence[str],
     curves: Mapping[cells.Cell, Curve],
-    done: tables.Results,
+    done: tables.Done,
     classes: int,
 ) -> Figure:
     columns = [n for n in options.num_labeled if any(c.num_labeled == n for c in curves)]

@@ -2,7 +2,6 @@
 
 import argparse
 import collections
-import csv
 import os
 import re
 import statistics
@@ -11,11 +10,12 @@ from typing import Any
 
 from comparing import paired
 from comparing.cells import Cell, parts
+from mpl_tf import files
 from mpl_tf.engine.roles import ROLES
 from mpl_tf.methods import METHODS
 from mpl_tf.options import ConfigError
 
-Results = Mapping[Cell, Mapping[str, Any]]  # results.json of each cell
+Done = Mapping[Cell, Mapping[str, Any]]  # results.json of each cell that is done
 # (method, num_labeled) -> seed -> results.json
 Groups = dict[tuple[str, int], dict[int, Mapping[str, Any]]]
 
@@ -29,7 +29,7 @@ def accuracies(results: Mapping[str, Any]) -> dict[str, float | None]:
     return results.get("test_accuracy") or results["validation_accuracy"]
 
 
-def measured_part(done: Results) -> str:
+def measured_part(done: Done) -> str:
     """Which images accuracies are of: "test", or "validation" where there are no test images."""
     return "test" if all(r.get("test_accuracy") for r in done.values()) else "validation"
 
@@ -56,7 +56,7 @@ def dataset_name(dataset: str) -> str:
     return source + colon + os.path.basename(os.path.normpath(path)) if colon else dataset
 
 
-def by_seed(done: Results) -> Groups:
+def by_seed(done: Done) -> Groups:
     """dict of (method, num_labeled) -> dict of seed -> results."""
     groups: Groups = {}
     for cell, results in sorted(done.items(), key=lambda pair: pair[0].seed):
@@ -114,21 +114,20 @@ def references(methods: Sequence[str], asked: Sequence[str] = ()) -> list[str]:
 
 def compute(method: str) -> str:
     """What a step of a method computes, by its class."""
-    name, *changes = parts(method)[1].split(":")
-    return METHODS[name].passes_per_step if name in METHODS else ", ".join(changes)
+    return METHODS[parts(method)[1].split(":")[0]].passes_per_step
 
 
 def markdown(
     options: argparse.Namespace,
     methods: Sequence[str],
-    done: Results,
+    done: Done,
     last_evaluations: Mapping[Cell, Sequence[float]],
     command: str,
 ) -> str:
     """The table as text.
 
     Args:
-      options: namespace with `dataset`, `num_labeled` and `seeds`.
+      options: namespace with `dataset`, `num_labeled`, `seeds` and `against`.
       methods: sequence of str, the rows.
       done: dict of cells.Cell -> results.
       last_evaluations: dict of cells.Cell -> list of the last validation accuracies, in percent.
@@ -140,12 +139,12 @@ def markdown(
     groups = by_seed(done)
     differences = different_software(done)
     columns, rows = measured_columns(options.num_labeled, groups), _rows(methods, groups)
-    bases = references(rows, options.against)
+    bases = references(methods if options.against else rows, options.against)
     lines = [
         f"{measured_part(done).capitalize()} accuracy (%) on {dataset_name(options.dataset)}: mean "
-        f"± standard deviation over up to {options.seeds} seeds, of the network that a run "
-        "delivers after its last step; nothing is selected on test images. Bold: the best, where "
-        f"a paired t-test tells it from the second (p < {paired.LEVEL}).",
+        f"± standard deviation over {options.seeds} seeds, or as many as it says, of the network "
+        "that a run delivers after its last step; nothing is selected on test images. Bold: the "
+        f"best, where a paired t-test tells it from the second (p < {paired.LEVEL}).",
         "",
         *([differences, ""] if differences else []),
         "| method | " + " | ".join(map(labels, columns)) + " |",
@@ -160,15 +159,15 @@ def markdown(
         for n in columns
     }
     for method in rows:
-        cells = [_mean(scores.get((method, n)), best[n] == method) for n in columns]
+        cells = [_mean(scores.get((method, n)), options.seeds, best[n] == method) for n in columns]
         lines.append(f"| {parts(method)[0]} | " + " | ".join(cells) + " |")
-    for base in bases if len(rows) > 1 else []:
+    for base in (m for m in bases if m in rows and len(rows) > 1):
         lines += _against(base, rows, columns, scores)
     lines += _costs(rows, columns, groups, done, last_evaluations)
     return "\n".join([*lines, "", f"`{command}`", ""])
 
 
-def different_software(done: Results) -> str:
+def different_software(done: Done) -> str:
     """Which cells were run by which code, in a sentence; "" if all were run by the same."""
     revisions = [r.get("git_revision") or "none" for r in done.values()]
     values_by_name = {"git revision": [_SHA.sub(r"\1", revision) for revision in revisions]}
@@ -190,11 +189,16 @@ def _rows(methods, groups):
     return [m for m in methods if any(method == m for method, _ in groups)]
 
 
-def _mean(values, bold=False):
-    if not values:
+def _mean(by_seed, seeds, bold=False):
+    """Mean and standard deviation; how many seeds they are of, where some are not there."""
+    if not by_seed:
         return ""
-    values = list(values.values())
-    text = f"{statistics.mean(values):.2f} ± {paired.spread(values):.2f}"
+    values = list(by_seed.values())
+    text = f"{statistics.mean(values):.2f}"
+    if len(values) > 1:
+        text += f" ± {paired.spread(values):.2f}"
+    if len(values) < seeds:
+        text += f" ({len(values)} {'seed' if len(values) == 1 else 'seeds'})"
     return f"**{text}**" if bold else text
 
 
@@ -223,9 +227,8 @@ def _costs(methods, columns, groups, done, last_evaluations):
     lines = [
         "",
         "Validation: median of the EMA student's evaluations in the last quarter of the steps, "
-        "over all seeds. "
-        "Time: medians of a whole run, and of a training step. B labeled and U unlabeled images a "
-        "step, forward and backward if not said otherwise.",
+        "over all seeds. Time: medians of a whole run in one go, and of a training step. B labeled "
+        "and U unlabeled images a step, forward and backward if not said otherwise.",
         "",
         "| method | "
         + " | ".join(f"validation, {labels(n)}" for n in columns)
@@ -243,22 +246,26 @@ def _costs(methods, columns, groups, done, last_evaluations):
             ]
             cells.append(f"{statistics.median(values):.2f}" if values else "")
         runs = [r for (m, _), group in groups.items() if m == method for r in group.values()]
-        seconds = statistics.median(r["seconds"] for r in runs)
+        # Seconds are those since the last start: of a run that was interrupted they say little.
+        whole = [r["seconds"] for r in runs if not r.get("resumed_at")]
+        seconds = f"{statistics.median(whole):.0f}" if whole else ""
         step = seconds_per_step(runs)
-        cells += [f"{seconds:.0f}", f"{step:.3f}" if step else "", compute(method)]
+        cells += [seconds, f"{step:.3f}" if step else "", compute(method)]
         lines.append(f"| {parts(method)[0]} | " + " | ".join(cells) + " |")
     return lines
 
 
-def write_csv(path: str | os.PathLike, done: Results) -> None:
-    """Every cell's accuracies, a row a cell."""
-    with open(path, "w", newline="", encoding="utf-8") as file:
-        rows = csv.writer(file)
-        measured = ("seconds", "seconds_per_step", "weights_digest", "git_revision")
-        rows.writerow(["method", "num_labeled", "seed", *ROLES, *measured])
-        for cell, results in done.items():
-            accuracy = [accuracies(results)[name] for name in ROLES]
-            rows.writerow(
-                [parts(cell.method)[0], cell.num_labeled, cell.seed, *accuracy]
-                + [results.get(name) for name in measured]
-            )
+def write_csv(path: str | os.PathLike, done: Done) -> None:
+    """Every cell's accuracies, a row a cell.
+
+    Raises:
+      OSError: it cannot be written; what was there stays.
+    """
+    measured = ("seconds", "seconds_per_step", "weights_digest", "git_revision")
+    rows: list[Sequence[object]] = [("method", "num_labeled", "seed", *ROLES, *measured)]
+    for cell, results in done.items():
+        accuracy = [accuracies(results)[name] for name in ROLES]
+        values = [*accuracy, *(results.get(name) for name in measured)]
+        cells = ["" if value is None else value for value in values]
+        rows.append((parts(cell.method)[0], cell.num_labeled, cell.seed, *cells))
+    files.write_text(os.fspath(path), "".join(f"{files.csv_line(row)}\n" for row in rows))
