@@ -63,8 +63,9 @@ class Pipeline:
         """Raises ConfigError unless a network, which `trainer` trains, is placed."""
         if not self.holds(network):
             raise ConfigError(
-                f"{trainer} trains {network.name}, a network around its student, which stages do "
-                "not divide. Leave stages out, or take accumulate_steps and recompute."
+                f"{trainer} trains {network.name}, which is neither the teacher nor the student of "
+                "its steps, and stages divide these alone. Leave stages out, or take "
+                "accumulate_steps and recompute."
             )
 
     def __call__(

@@ -246,10 +246,14 @@ def test_what_cannot_be_divided_is_refused(compute, message):
     assert {device(v) for v in model.student.variables} == {"CPU:0"}
 
 
-def test_a_network_around_the_student_is_refused():
+def test_a_network_that_is_neither_teacher_nor_student_is_refused():
+    message = "ReMixMatch trains student_with_rotation, which is neither the teacher nor the stud"
     model = mpl_tf.ReMixMatch(network(0, noise=False))
-    with pytest.raises(ValueError, match="ReMixMatch trains student_with_rotation, a network aro"):
+    with pytest.raises(ValueError, match=message):
         model.compile("sgd", stages=2)
+    reduced = mpl_tf.ReducedMPL(None, network(0, noise=False), num_unlabeled=8)
+    with pytest.raises(ValueError, match="ReducedMPL trains adjuster, which is neither the teach"):
+        reduced.compile(student_optimizer="sgd", teacher_optimizer=None, stages=2)
 
 
 def test_several_replicas_are_refused():
