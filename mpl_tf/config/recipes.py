@@ -3,7 +3,10 @@
 from collections.abc import Mapping
 from typing import Any
 
+from mpl_tf.config.config import fields
+from mpl_tf.config.groups import RunConfig
 from mpl_tf.data.dataset import Dataset
+from mpl_tf.methods import METHODS
 
 # This project's own: minutes on one core.
 _DIGITS = {
@@ -183,6 +186,9 @@ def recipe(
 ) -> dict[str, Any]:
     """Option name -> value, what is better for a run than the options' own defaults.
 
+    Networks that start from learned weights have fewer steps than the dataset's recipe: ramps and
+    waits that it counts keep their share of the run.
+
     Args:
       name: of the dataset, as `--dataset` takes it.
       dataset: which it is; its `sizes` count too.
@@ -196,4 +202,10 @@ def recipe(
         start = {**HEAD, **HEAD_OF.get(method, {})}
         if head != "linear":
             start = {**start, **DEEPER_HEAD_OF.get(method, {})}
-    return {**dataset.sizes, **RECIPES.get(name, {}), **start}
+    of_dataset = dict(RECIPES.get(name, {}))
+    if "steps" in start:
+        length = start["steps"] / of_dataset.get("steps", RunConfig.steps)
+        for field in fields(METHODS[method]):
+            if field.metadata["share_of_steps"] and field.name in of_dataset:
+                of_dataset[field.name] = int(of_dataset[field.name] * length)
+    return {**dataset.sizes, **of_dataset, **start}

@@ -5,6 +5,7 @@ import dataclasses
 import pytest
 
 from mpl_tf import config
+from mpl_tf.config.config import fields
 from mpl_tf.config.recipes import DEEPER_HEAD_OF, HEAD, HEAD_OF, PRETRAINED, RECIPES
 from mpl_tf.data import DATASETS
 from mpl_tf.methods import METHODS, SELF_SUPERVISED
@@ -50,6 +51,31 @@ def test_pretrained_networks_have_recipes_of_their_own(method):
     random = {"network": "keras:MobileNetV3Small", "image_size": 32}
     made = config.make({"dataset": "fashion_mnist", "method": method, **random})
     assert made.run.steps == RECIPES["fashion_mnist"]["steps"]
+
+
+@pytest.mark.parametrize("dataset", sorted(RECIPES))
+def test_no_ramp_is_longer_than_the_run(dataset):
+    """Not even that of a dataset's recipe where pretrained networks have fewer steps."""
+    pretrained = {"network": "keras:MobileNetV3Small", "network_weights": __file__}
+    starts = ({}, {**pretrained, "train": "head"}, {**pretrained, "train": "all"})
+    for method in METHODS.keys() - set(SELF_SUPERVISED):
+        counted = {f.name for f in fields(METHODS[method]) if f.metadata["share_of_steps"]}
+        for start in starts:
+            made = config.make({"dataset": dataset, "method": method, **start}).flat()
+            longer = {name for name in counted & made.keys() if made[name] > made["steps"]}
+            assert not longer, (method, start)
+
+
+@pytest.mark.parametrize(
+    ("method", "name", "share"),
+    [("mean_teacher", "ramp_steps", 1.0), ("mpl", "uda_ramp_steps", 600 / 1600)],
+)
+def test_ramps_of_a_dataset_keep_their_share_with_pretrained_networks(method, name, share):
+    network = {"network": "keras:MobileNetV3Small", "network_weights": __file__}
+    for settings in ({"train": "head"}, {"train": "all"}, {"train": "head", "steps": 40}):
+        settings |= {"dataset": "fashion_mnist", "method": method, **network}
+        made = config.make(settings).flat()
+        assert made[name] == share * made["steps"]
 
 
 @pytest.mark.parametrize("head", ["mlp_128", "spinal"])
