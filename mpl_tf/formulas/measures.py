@@ -16,14 +16,20 @@ def accuracy(probs: np.ndarray, labels: np.ndarray) -> float:
 
 
 def top_k_accuracy(probs: np.ndarray, labels: np.ndarray, k: int) -> float:
-    """Share of rows of `probs` [N, K] with less than `k` entries above that at `labels` [N].
+    """Share of rows of `probs` [N, K] that have `labels` [N] among the `k` largest entries.
+
+    Of equal entries the first counts as the larger one, as for `accuracy`. A row with NaN has no
+    order, and is wrong.
 
     >>> probs = np.array([[0.5, 0.3, 0.2]])
     >>> top_k_accuracy(probs, np.array([1]), 1), top_k_accuracy(probs, np.array([1]), 2)
     (0.0, 1.0)
     """
-    of_truth = probs[np.arange(len(labels)), labels]
-    return float(np.mean(np.sum(probs > of_truth[:, None], axis=-1) < k))
+    of_truth = probs[np.arange(len(labels)), labels][:, None]
+    is_before = np.arange(probs.shape[-1]) < labels[:, None]
+    ahead = (probs > of_truth) | (is_before & (probs == of_truth))
+    has_order = ~np.any(np.isnan(probs), axis=-1)
+    return float(np.mean(has_order & (np.sum(ahead, axis=-1) < k)))
 
 
 def class_accuracy(probs: np.ndarray, labels: np.ndarray) -> np.ndarray:

@@ -16,6 +16,9 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
+# Of types of 16 bits: the least normal value above 0, at least 1e-30, and the greatest below 1.
+_ENDS = {tf.float16: (2.0**-14, 1 - 2.0**-11), tf.bfloat16: (1e-30, 1 - 2.0**-8)}
+
 
 def key(seed: int, stream: int, step: tf.Tensor | int) -> tf.Tensor:
     """The key of one step of one random stream of a run.
@@ -63,6 +66,8 @@ def uniform(
 ) -> tf.Tensor:
     """Uniform draws in (0, 1): multiples of 2^-23, and 1e-30 in place of 0.
 
+    In 16 bits they are these, rounded, and no nearer to 0 and 1 than the type can tell.
+
     >>> draws = uniform(tf.constant([3, 4]), [1000])
     >>> bool(tf.reduce_all((draws > 0) & (draws < 1)))
     True
@@ -76,7 +81,11 @@ def uniform(
       Tensor of `shape` and `dtype`.
     """
     bits = tf.random.stateless_uniform(shape, seed, None, None, tf.uint32, alg="philox")
-    return tf.maximum(tf.cast(bits & 0x7FFFFF, dtype) * 2.0**-23, 1e-30)
+    drawn = tf.maximum(tf.cast(bits & 0x7FFFFF, _wide(dtype)) * 2.0**-23, 1e-30)
+    if dtype not in _ENDS:
+        return drawn
+    least, greatest = _ENDS[dtype]
+    return tf.cast(tf.clip_by_value(drawn, least, greatest), dtype)
 
 
 def normal(
@@ -90,8 +99,8 @@ def normal(
     1.0
     """
     shape = tf.concat([[2], shape], 0) if tf.is_tensor(shape) else [2, *shape]
-    length, angle = tf.unstack(uniform(seed, shape, dtype))
-    return tf.sqrt(-2 * tf.math.log(length)) * tf.cos(2 * math.pi * angle)
+    length, angle = tf.unstack(uniform(seed, shape, _wide(dtype)))
+    return tf.cast(tf.sqrt(-2 * tf.math.log(length)) * tf.cos(2 * math.pi * angle), dtype)
 
 
 def beta(
@@ -117,10 +126,11 @@ def beta(
     Returns:
       Tensor of `shape` and `dtype`, in [0, 1].
     """
-    u = tf.unstack(uniform(seed, [4, *shape], dtype))
+    u = tf.unstack(uniform(seed, [4, *shape], _wide(dtype)))
     centred = tf.sqrt(1 - u[0] ** (2 / (2 * alpha + 1))) * tf.cos(2 * math.pi * u[1])
     logit = tf.math.log1p(centred) - tf.math.log1p(-centred)
-    return tf.sigmoid(logit + (tf.math.log(u[2]) - tf.math.log(u[3])) / alpha)
+    drawn = tf.sigmoid(logit + (tf.math.log(u[2]) - tf.math.log(u[3])) / alpha)
+    return tf.cast(drawn, dtype)
 
 
 def permutation(seed: tf.Tensor, count: int) -> tf.Tensor:
@@ -130,3 +140,8 @@ def permutation(seed: tf.Tensor, count: int) -> tf.Tensor:
     [0, 1, 2, 3, 4]
     """
     return tf.argsort(uniform(seed, [count]), stable=True)
+
+
+def _wide(dtype: tf.DType) -> tf.DType:
+    """The type in which draws are computed: 16 bits hold too few numbers."""
+    return tf.float32 if dtype in _ENDS else dtype

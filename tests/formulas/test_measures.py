@@ -28,6 +28,15 @@ def test_top_k_counts_how_many_are_above_the_truth():
     assert shares == [0.5, 0.75, 1.0]
 
 
+def test_an_answer_without_an_order_has_the_truth_nowhere_in_its_top():
+    constant, labels = np.full((6, 6), 1 / 6), np.arange(6)
+    assert measures.top_k_accuracy(constant, labels, 5) == 5 / 6
+    assert measures.top_k_accuracy(constant, labels, 1) == measures.accuracy(constant, labels)
+    assert measures.top_k_accuracy(np.full((6, 6), np.nan), labels, 5) == 0
+    saturated = np.eye(6)[[0, 0, 0]]  # the truth, if another class, has 0 as all the others
+    assert measures.top_k_accuracy(saturated, np.array([0, 1, 5]), 3) == 2 / 3
+
+
 def test_class_accuracy_knows_what_is_not_there():
     np.testing.assert_array_equal(measures.class_accuracy(PROBS, LABELS), [0.5, np.nan, 0.5])
 

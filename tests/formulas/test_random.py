@@ -37,6 +37,17 @@ def test_normal_is_normal_in_any_shape():
     np.testing.assert_array_equal(again, drawn)
 
 
+@pytest.mark.parametrize("dtype", [tf.float16, tf.bfloat16])
+def test_sixteen_bits_hold_what_more_bits_draw(dtype):
+    for draw in (random.uniform, random.normal, lambda *args: random.beta(*args[:2], 0.5, args[2])):
+        narrow = draw(SEED, [20_000], dtype)
+        assert narrow.dtype == dtype
+        wide = draw(SEED, [20_000], tf.float32)
+        np.testing.assert_allclose(tf.cast(narrow, tf.float32), wide, rtol=2**-8, atol=2**-13)
+    drawn = tf.cast(random.uniform(SEED, [20_000], dtype), tf.float32)
+    assert tf.reduce_min(drawn) > 0 and tf.reduce_max(drawn) < 1
+
+
 def test_a_permutation_has_every_number_once():
     orders = [random.permutation(SEED + [0, i], 5).numpy() for i in range(200)]
     assert all(sorted(order) == [0, 1, 2, 3, 4] for order in orders)
