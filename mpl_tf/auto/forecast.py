@@ -69,7 +69,7 @@ def of_steps(settings: config.Config, trainings: int, pace: float) -> float:
       pace: `seconds_per_image` of the network.
     """
     steps = settings.run.steps + settings.run.finetune_steps
-    return _OF_TRACE + trainings * steps * recipes.images_a_step(settings) * _OF_STEP * pace
+    return _OF_TRACE + trainings * steps * recipes.passes_a_step(settings) * _OF_STEP * pace
 
 
 def of_delivery(

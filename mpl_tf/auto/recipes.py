@@ -3,7 +3,7 @@
 import dataclasses
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from mpl_tf import config
@@ -11,6 +11,7 @@ from mpl_tf.config.recipes import HEAD, HEAD_OF, PRETRAINED
 from mpl_tf.data import pairing
 from mpl_tf.data.dataset import Dataset
 from mpl_tf.methods import METHODS
+from mpl_tf.runs import footprint
 
 # Method -> settings, in the order in which they are tried.
 # Heads on cached features of a network with learned weights: as the recipe of heads says, whose
@@ -168,13 +169,10 @@ def weight(settings: config.Config) -> float:
     return settings.run.steps * networks * (1 + bool(method.unlabeled_views))
 
 
-def images_a_step(settings: config.Config) -> int:
-    """Images that go through a network forward and backward in a step.
+def passes_a_step(settings: config.Config) -> int:
+    """Images that go through a network forward and backward in a step, once for each that learns.
 
     Args:
       settings: of the candidate.
     """
-    run, method = settings.run, METHODS[settings.run.method]
-    views: Sequence[str] = [name for name in method.unlabeled_views if name != "index"]
-    images = run.labeled_batch * (1 + run.unlabeled_ratio * len(views))
-    return images * len(method.optimizers)
+    return footprint.images_a_step(settings) * len(METHODS[settings.run.method].optimizers)

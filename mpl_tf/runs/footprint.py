@@ -28,7 +28,7 @@ def check_images(settings: config.Config, image_shape: tuple[int, int, int]) -> 
     Raises:
       ConfigError: they are more than there is.
     """
-    _compare(settings, image_shape, _num_images(settings) * math.prod(image_shape))
+    _compare(settings, image_shape, images_a_step(settings) * math.prod(image_shape))
 
 
 def check_layers(
@@ -51,8 +51,19 @@ def check_layers(
     if compute.strategy.startswith("tpu") or tf.config.get_visible_devices("GPU"):
         return  # which say so themselves
     size = 4 if compute.precision == "float32" else 2
-    values = sum(values_of_layers(network)) * _num_images(settings) / compute.accumulate_steps
+    values = sum(values_of_layers(network)) * images_a_step(settings) / compute.accumulate_steps
     _compare(settings, image_shape, int(_SHARE * size * values))
+
+
+def images_a_step(settings: config.Config) -> int:
+    """Images of a step: the labeled ones, and each view of the unlabeled ones.
+
+    Args:
+      settings: of a run.
+    """
+    run = settings.run
+    views = [name for name in METHODS[run.method].unlabeled_views if name != "index"]  # numbers
+    return run.labeled_batch * (1 + run.unlabeled_ratio * len(views))
 
 
 @contextlib.contextmanager
@@ -93,18 +104,12 @@ def weights_fit(name: str) -> Iterator[None]:
         yield
 
 
-def _num_images(settings):
-    run = settings.run
-    views = METHODS[run.method].unlabeled_views
-    return run.labeled_batch * (1 + run.unlabeled_ratio * len(views))
-
-
 def _compare(settings, image_shape, least):
     available = memory.available()
     if least > available:
         shape = "x".join(map(str, image_shape))
         raise ConfigError(
-            f"a step of {_num_images(settings):,} images of {shape} needs at "
+            f"a step of {images_a_step(settings):,} images of {shape} needs at "
             f"least {least / 2**30:,.1f} GiB of memory, and {available / 2**30:,.1f} are there. "
             "Take a smaller image_size, labeled_batch or unlabeled_ratio, or more accumulate_steps."
         )

@@ -33,6 +33,15 @@ def test_the_images_of_a_step_must_fit(there):
         footprint.check_images(views, (8, 8, 1))
 
 
+def test_the_places_of_images_are_no_images(there):
+    made = config.make(SETTINGS | {"method": "flexmatch", "labeled_batch": 4, "unlabeled_ratio": 2})
+    there(4 * (1 + 2 * 2) * 64)  # weak and strong; its third view is "index"
+    footprint.check_images(made, (8, 8, 1))
+    there(4 * (1 + 2 * 2) * 64 - 1)
+    with pytest.raises(ConfigError, match="20 images"):
+        footprint.check_images(made, (8, 8, 1))
+
+
 def test_what_layers_give_must_fit(there):
     network = mpl_tf.NETWORKS["mlp"](10, (8, 8, 1))
     # input, scaled, flat; two layers and their activations; dropout; logits
