@@ -12,6 +12,7 @@ from mpl_tf import files
 from mpl_tf.auto.early import RUN
 from mpl_tf.options import ConfigError
 from mpl_tf.runs import folder
+from mpl_tf.serving import saved_model
 
 RESULTS = "results.json"
 # Where the run of another candidate is trained while one is delivered, and that one in the end.
@@ -81,8 +82,9 @@ def finish(path: str) -> None:
     _move_exports(os.path.join(ready, folder.EXPORT), os.path.join(path, folder.EXPORT))
     _move_run(path)
     for name in sorted(os.listdir(ready), key=lambda name: (name == RESULTS, name)):
-        picture = f"{os.path.splitext(name)[0]}.png"  # it is moved after its table
-        if picture != name and not os.path.exists(os.path.join(ready, picture)):
+        table, ending = os.path.splitext(name)
+        picture = f"{table}.png"  # it is moved after its table
+        if ending == ".csv" and not os.path.exists(os.path.join(ready, picture)):
             files.remove(os.path.join(path, picture))  # which could not be drawn this time
         os.replace(os.path.join(ready, name), os.path.join(path, name))
     files.sync(path)
@@ -113,12 +115,12 @@ def _move_run(path: str) -> None:
 
 
 def _remove_old(path: str) -> None:
-    """Removes exports, and a run, that results.json does not name."""
+    """Removes versions of the export, and a run, that results.json does not name."""
     there = delivered(path)
     exports = os.path.join(path, folder.EXPORT)
     hidden = files.partial_name(exports)
     files.remove(hidden)
-    for version in os.listdir(exports):
+    for version in map(str, saved_model.versions(exports)):
         if version != os.path.basename(there["export"]):
             files.vanish(os.path.join(exports, version), hidden)
     if not there["run"]:

@@ -109,6 +109,17 @@ def test_a_kill_at_any_moment_leaves_a_delivery_that_the_next_start_makes_whole(
     assert moments > 12
 
 
+def test_what_somebody_has_put_beside_a_delivery_stays(tmp_path):
+    deliver(tmp_path, "old", 1, False)
+    mine = ["results.png", "export/notes.txt", "export/mine/model", "export/1.old/model"]
+    for name in mine:
+        write(tmp_path / name, "mine")
+    deliver(tmp_path, "new", 2, False)
+    there = files_of(tmp_path)
+    assert [there.pop(name, "") for name in mine] == ["mine"] * len(mine)
+    assert "export/1/model" not in there and there["export/2/model"] == "new"
+
+
 def test_the_run_of_another_winner_is_trained_beside_the_one_that_counts(tmp_path):
     path = str(tmp_path)
     assert staging.run_folder(path, "old").endswith("run")
