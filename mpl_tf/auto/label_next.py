@@ -63,5 +63,6 @@ def choose(
         )
     drawn = list(dict.fromkeys(drawn.tolist()))
     # Where there are too few different images, equal ones fill up, the most uncertain first.
-    drawn += [i for i in range(len(order)) if i not in set(drawn)][: count - len(drawn)]
+    left = np.setdiff1d(np.arange(len(order)), drawn)
+    drawn += left[: count - len(drawn)].tolist()
     return order[np.array(drawn, np.int64)]

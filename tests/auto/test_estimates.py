@@ -32,7 +32,9 @@ def test_folds_that_differ_make_the_error_greater():
     alike, apart = np.arange(40) % 2, np.repeat([0, 1], 20)
     of_images = estimates.estimate(right).error
     assert estimates.estimate(right, alike).error == of_images
-    assert estimates.estimate(right, apart).error == pytest.approx(0.5)
+    of_folds = estimates.estimate(right, apart)
+    assert of_folds.error == pytest.approx(0.5)
+    assert of_folds.errors == pytest.approx(12.706, abs=1e-3)  # t of one degree of freedom
     assert estimates.estimate(right, np.zeros(40)).error == of_images
 
 
@@ -42,6 +44,17 @@ def test_the_interval_covers_the_truth(rng):
         for low, high in (estimates.estimate(rng.random(40) < 0.8).interval for _ in range(1000))
     ]
     assert 0.92 < np.mean(covered) < 0.99
+
+
+@pytest.mark.parametrize("spread", [0.0, 0.1])
+def test_the_interval_covers_the_truth_where_networks_of_folds_differ(rng, spread):
+    """Two standard errors would be there 90 times of 100 at this spread."""
+    folds, covered = np.repeat(np.arange(5), 40), []
+    for _ in range(1000):
+        right = rng.random(200) < rng.normal(0.7, spread, 5)[folds]
+        low, high = estimates.estimate(right, folds).interval
+        covered.append(low <= 0.7 <= high)
+    assert 0.93 < np.mean(covered) < 0.985
 
 
 @pytest.mark.parametrize(
