@@ -14,7 +14,8 @@ the feedback; no feedback, but labels whose classes are made equally frequent; a
 labels that nothing else uses.
 
 `--out` holds `runs.csv`, a row a run, `table.md` and `picture.png`. Every run is kept as it is
-done: start the same command again after an interruption and it continues.
+done: start the same command again after an interruption and it continues. A run in which a number
+becomes NaN or infinite has failed: it is kept as such, and its options are not chosen.
 """
 
 import argparse
@@ -29,32 +30,35 @@ from mpl_tf import cli, console
 if __name__ == "__main__":
     console.start(sys.argv)  # first, because it imports TensorFlow without its messages
 
-import tqdm
 
 import run_flags
 from arguments import at_least, integers, output_folder
 from comparing.tables import dataset_name
-from mpl_tf import data, files
+from mpl_tf import files
 from mpl_tf.config import flags
 from mpl_tf.images.parts import check_outside
 from mpl_tf.options import ConfigError
 from mpl_tf.runs import folder as run_folder
 from searching import choosing, conditions, ledger, pictures, tables
 from searching.choosing import FIRST_SEED
-from searching.trials import Runner, Trial
+from searching.search import RUNS, SETTINGS, Search
+from searching.trials import Trial
 from searching.variants import FEEDBACK, NONE, VARIANTS
 
 COMMAND = cli.Command(
-    "python tools/feedback_search.py", __doc__, after_stop="The same command continues."
+    "python tools/feedback_search.py",
+    __doc__,
+    failed="there is nothing to choose: of each combination, or weight, a run failed",
+    after_stop="The same command continues.",
 )
 
-RUNS, TABLE, PICTURE, SETTINGS = "runs.csv", "table.md", "picture.png", "settings.json"
+TABLE, PICTURE = "table.md", "picture.png"
 GRID = "uda_weight=0:0.5:2,label_temperature=1:0.1"
 FEW = 5  # labels a class up to which there are controls, and with which conditions are damaged
 
 # What a search sets itself, or leaves as it is: all runs are on one device.
 SET = ("dataset", "method", "num_labeled", "seed", "split_file", "deliver", "strategy", "replicas")
-SET += ("deterministic", "feedback", "feedback_weight", "feedback_scale")
+SET += ("stages", "deterministic", "feedback", "feedback_weight", "feedback_scale")
 # Images are read once, and those that options are chosen on are the same for all of them.
 OF_IMAGES = ("data_dir", "image_size", "extra", "skip_broken", "num_validation")
 
@@ -89,7 +93,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         "feedback is taken [%(default)s]",
     )
     parser.add_argument(
-        "--weights", type=_numbers, default=[0.3, 1, 3, 10, 30], help="of feedback [0.3,1,3,10,30]"
+        "--weights", type=_numbers, default="0.3,1,3,10,30", help="of feedback [%(default)s]"
     )
     parser.add_argument(
         "--search_seeds",
@@ -119,7 +123,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs what is missing and writes table and picture.
 
     Returns:
-      The exit status: 0 done, 2 bad input, 130 stopped by Ctrl-C, 143 by SIGTERM.
+      The exit status: 0 done, 1 there is nothing to choose, 2 bad input, 130 stopped by Ctrl-C,
+      143 by SIGTERM.
     """
     return cli.run(COMMAND, argv, lambda argv: (parse(argv), argv), run)
 
@@ -138,9 +143,10 @@ def run(options: argparse.Namespace, argv: Sequence[str]) -> int:
     by_labels = conditions.of_labels(per_class)
     faults = conditions.of_faults(FEW, search.source) if FEW in per_class else []
     weights = list(dict.fromkeys(options.weights))
-    search.check(choosing.trials_without(grid, by_labels, 1))
+    for each in grid:
+        weighted = {**each, "feedback_weight": weights[0]}
+        search.check(Trial(c, v, weighted, 0) for c in [*by_labels, *faults] for v in VARIANTS)
     search.check(choosing.trials_with(grid[0], weights, by_labels, 1))
-    search.check(Trial(c, v, grid[0], 0) for c in [*by_labels, *faults] for v in VARIANTS)
     with run_folder.lock(str(out), "out"):
         search.start()
         rows, choice = _rows(search, options, grid, weights, by_labels, faults)
@@ -155,7 +161,7 @@ def run(options: argparse.Namespace, argv: Sequence[str]) -> int:
 
 
 def _rows(
-    search: "Search",
+    search: Search,
     options: argparse.Namespace,
     grid: Sequence[choosing.Options],
     weights: Sequence[float],
@@ -202,79 +208,6 @@ def _values(grid: str, of_run: Sequence[str]) -> dict[str, list[Any]]:
         jobs = [flags.parse([*of_run, f"--{name}={text}"]) for text in texts.split(":")]
         values[name] = list(dict.fromkeys(job.settings[name] for job in jobs))
     return values
-
-
-class Search:
-    """The runs of a search, those that are done and those that are left.
-
-    Args:
-      out: its folder.
-      job: what all runs have.
-
-    Attributes:
-      source: the images.
-    """
-
-    def __init__(self, out: pathlib.Path, job: flags.Job):
-        self._out, self._settings = out, job.settings
-        run = job.config.run
-        self.source = data.find(run.dataset, job.config.data.data_dir).load(job.config.data)
-        self._runner = Runner(job.settings, self.source)
-        self._rows: dict[tuple[str, ...], ledger.Row] = {}
-
-    def check(self, trials: Iterable[Trial]) -> None:
-        """Raises ConfigError if a run cannot have its options."""
-        for trial in trials:
-            try:
-                self._runner.config(trial)
-            except ConfigError as error:
-                name = f"{trial.condition.name}, {trial.variant.name}"
-                raise ConfigError(f"{name}: {error}") from error
-
-    def start(self) -> None:
-        """Reads the runs in the folder, which nobody else may write to, and keeps the settings.
-
-        Raises:
-          ConfigError: it has runs of other settings or images, or damaged ones.
-        """
-        file = self._out / SETTINGS
-        rows = ledger.read(self._out / RUNS)
-        text = {name: str(value) for name, value in sorted(self._settings.items())}
-        images = {part: held.digest() for part, held in self.source.contents().items()}
-        if file.exists():
-            there = files.read_json(file, dict)
-            if there.pop("images", images) != images:
-                raise ConfigError(f"{self._out} has runs on other images; choose another --out.")
-            if there != text:
-                raise ConfigError(f"{self._out} has runs of other settings; choose another --out.")
-        if rows and not file.exists():
-            raise ConfigError(
-                f"{self._out} has runs, but no {SETTINGS}, which says of what settings; choose "
-                "another --out."
-            )
-        files.write_json(str(file), text | {"images": images})
-        self._rows = {ledger.key(row): row for row in rows}
-
-    def run(self, name: str, trials: Iterable[Trial], part: str = "validation") -> list[ledger.Row]:
-        """Runs what is not done.
-
-        Args:
-          name: what the bar shows.
-          trials: all runs.
-          part: of whose images accuracies are.
-
-        Returns:
-          Their rows, and none of runs that other arguments have left.
-        """
-        keys = {ledger.key_of(trial, part): trial for trial in trials}
-        with tqdm.tqdm(total=len(keys), desc=name, unit="run", file=sys.stdout) as bar:
-            for key, trial in keys.items():
-                if key not in self._rows:
-                    values = self._runner.run(trial, part)
-                    self._rows[key] = ledger.row_of(trial, part, values)
-                    ledger.write(self._out / RUNS, list(self._rows.values()))
-                bar.update()
-        return [self._rows[key] for key in keys]
 
 
 if __name__ == "__main__":

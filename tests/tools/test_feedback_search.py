@@ -2,11 +2,13 @@
 
 import csv
 import json
+import math
 import re
 
 import pytest
 
 from mpl_tf.options import ConfigError
+from mpl_tf.runs import callbacks, provenance
 from mpl_tf.runs import folder as run_folder
 from searching import choosing, conditions, ledger, pictures, tables, trials, variants
 from searching.pairs import paired
@@ -67,7 +69,7 @@ def test_the_table_is_paired(rows, tmp_path):
     assert (tmp_path / "p.png").stat().st_size > 10_000
 
 
-def test_a_single_pair_and_options_that_are_words(rows, tmp_path):
+def test_a_single_pair_beside_one_of_which_a_run_failed(rows, tmp_path):
     grid = choosing.combinations({"label_view": ["weak", "strong"], "joint_views": [True]})
     made = []
     for part, seed in (("validation", 100), ("test", 0)):
@@ -76,8 +78,12 @@ def test_a_single_pair_and_options_that_are_words(rows, tmp_path):
         made += [
             row(part, v, seed, 0.52, options) for v in (variants.FEEDBACK, variants.VARIANTS[2])
         ]
+    made.append(row("test", variants.NONE, 1, 0.9, grid[0]))
+    other = trials.Trial(conditions.of_labels([1])[0], variants.FEEDBACK, options, 1)
+    made.append(ledger.row_of(other, "test", {}, failed="finetune step 1: loss = inf"))
     choice = choosing.choose(made, grid, [3.0])
     text = tables.markdown(made, conditions.of_labels([1]), choice, "digits", "command")
+    assert "1 of 10 runs failed" in text and "1 label a class, exact, test images (1)" in text
     assert "**label_view weak, joint_views True** | 50.00" in text
     assert "| 1 label a class | 1 | 50.00 | 52.00 | +2.00 | +0.00 | +0.00 |" in text
     assert "| 1 label a class | +2.00 | +2.00 |" in text and "nan" not in text
@@ -92,7 +98,8 @@ def test_pairs_that_do_not_differ_count_in_no_sign_test():
     assert (result.better, result.differ) == (3, 4)
     assert result.sign_p == pytest.approx(0.625)  # twice (1 + 4) / 16
     assert paired([1.0, 2.0], [1.0, 2.0]).p == 1.0
-    assert paired([2.0, 3.0], [1.0, 2.0]).p == 0.0
+    assert math.isnan(paired([2.0], [1.0]).half)
+    assert paired([2.0, 3.0], [1.0, 2.0]).p is None  # which tells nothing of their spread
 
 
 def test_runs_are_kept_and_the_same_command_continues(search, tmp_path, monkeypatch, capsys):
@@ -146,6 +153,49 @@ def test_runs_are_kept_and_the_same_command_continues(search, tmp_path, monkeypa
     assert status == 2 and "has runs, but no settings.json" in said.err and rows() == whole
 
 
+FEW = ["--labels=1", "--grid=uda_weight=0:2", "--weights=1", "--search_seeds=1", "--seeds=1"]
+
+
+@pytest.mark.parametrize("variant", ["none", "exact", "dot"])
+def test_each_form_of_each_combination_is_checked_before_any_runs(
+    search, tmp_path, monkeypatch, capsys, variant
+):
+    right = trials.Runner.config
+
+    def config(self, each):
+        if (each.variant.name, each.options["uda_weight"]) == (variant, 2):
+            raise ConfigError("no run can have them")
+        return right(self, each)
+
+    monkeypatch.setattr(trials.Runner, "config", config)
+    monkeypatch.setattr(trials.Runner, "run", lambda *_: pytest.fail("it was begun"))
+    assert search.main([*FEW, f"--out={tmp_path / 'a'}"]) == 2
+    assert f"1 label a class, {variant}: no run can have them" in capsys.readouterr().err
+
+
+def test_settings_that_nothing_was_run_with_bind_nobody(search, tmp_path, monkeypatch):
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(trials.Runner, "run", stop)
+    for flags in ("network=mlp", "network=small_4"):
+        assert search.main([*FEW, f"--flags={flags}", f"--out={tmp_path}"]) == 130
+        assert json.loads((tmp_path / "settings.json").read_text())["network"] in flags
+
+
+def test_weights_are_the_same_whether_they_have_a_point_or_not(search, tmp_path):
+    weights = search.parse([]).weights
+    assert weights == search.parse(["--weights=0.3,1,3.0,10,30"]).weights
+    assert all(isinstance(weight, float) for weight in weights)
+    options = {"feedback_weight": 1, "labeled_batch": 10, "joint_views": True, "weak": "flip"}
+    alike = options | {"feedback_weight": 1.0, "labeled_batch": 10.0}
+    assert ledger.options_text(options) == ledger.options_text(alike)
+    assert json.loads(ledger.options_text(options)) == options
+    made = row("validation", variants.FEEDBACK, 100, 0.5, options)
+    ledger.write(tmp_path / "runs.csv", [made | {"options": json.dumps(options, sort_keys=True)}])
+    assert ledger.read(tmp_path / "runs.csv") == [made]
+
+
 @pytest.mark.parametrize(
     ("grid", "values"),
     [
@@ -173,19 +223,79 @@ def test_a_kill_while_runs_are_written_loses_none(rows, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("accuracies", "message"),
+    ("seed", "rest", "message"),
     [
-        (",.1,.1,.1,,,,", "a row has no accuracies"),  # of the teacher
-        (".1,.1,nan,.1,,,,", "a row has no accuracies"),
-        (".1,.1,.1,.1,,,1e,", "could not convert string to float: '1e'"),
-        (".1,.1,.1,.1,,", "a row has 13 columns"),  # cut off
-        (".1,.1,.1,.1,,,,,9", "a row has 13 columns"),
+        ("0", ",.1,.1,.1,,,,,,", "column teacher: it is empty"),
+        ("0", ".1,.1,nan,.1,,,,,,", "column ema: 'nan' is no finite number"),
+        ("0", ".1,.1,.1,.1,,,1e,,,", "column true_cosine: '1e' is no finite number"),
+        ("0.5", ".1,.1,.1,.1,,,,,,", "column seed: '0.5' is no whole number"),
+        ("0", ".1,.1,.1,.1,,", "it must have 15 columns"),  # cut off
+        ("0", ".1,.1,.1,.1,,,,,,,9", "it must have 15 columns"),
     ],
 )
-def test_a_row_that_no_table_can_be_made_of_is_refused(rows, tmp_path, accuracies, message):
+def test_a_row_that_no_table_can_be_made_of_is_named(rows, tmp_path, seed, rest, message):
     file = tmp_path / "runs.csv"
     ledger.write(file, rows)
     assert ledger.read(file) == rows
-    file.write_text(file.read_text() + f"test,x,none,{{}},0,{accuracies}\n")
-    with pytest.raises(ConfigError, match=re.escape(f"runs.csv is damaged: {message}. Move it")):
+    line = f"line {len(rows) + 2}"
+    file.write_text(file.read_text() + f"test,x,none,{{}},{seed},{rest}\n")
+    with pytest.raises(ConfigError, match=re.escape(f"runs.csv is damaged: {line}, {message}. ")):
         ledger.read(file)
+    file.write_text(file.read_text().replace(f"{{}},{seed},{rest}", "[1],0,.1,.1,.1,.1,,,,,,"))
+    with pytest.raises(ConfigError, match=rf"{line}, column options: '\[1\]' has no options\. Rem"):
+        ledger.read(file)
+
+
+def test_runs_of_a_search_that_named_no_code_are_read(rows, tmp_path):
+    file, columns = tmp_path / "runs.csv", ledger.COLUMNS[:-2]
+    with open(file, "w", newline="") as opened:
+        writer = csv.DictWriter(opened, columns, extrasaction="ignore")
+        writer.writeheader()
+        writer.writerows(rows)
+    assert "revision" not in file.read_text()
+    assert ledger.read(file) == [each | {"git_revision": "", "failed": ""} for each in rows]
+
+
+def test_runs_of_different_code_are_told_in_the_table(rows):
+    choice, of = choosing.choose(rows, GRID, [1.0, 3.0]), conditions.of_labels([1])
+    assert "different software" not in tables.markdown(rows, of, choice, "digits", "command")
+    mixed = [{**each, "git_revision": "a" * 40 if k else ""} for k, each in enumerate(rows)]
+    text = tables.markdown(mixed, of, choice, "digits", "command")
+    assert f"git revision none (1), {'a' * 12} ({len(rows) - 1})" in text
+
+
+def a_trial(each):
+    """The trial of a row."""
+    of = next(c for c in conditions.of_labels([1, 5]) if c.name == each["condition"])
+    variant = next(v for v in variants.VARIANTS if v.name == each["variant"])
+    return trials.Trial(of, variant, json.loads(each["options"]), int(each["seed"]))
+
+
+def test_a_combination_of_which_a_run_failed_is_not_chosen(rows, tmp_path):
+    reason = "train step 3: supervised = nan"
+    better = rows.index(next(r for r in rows if r["options"] == ledger.options_text(GRID[1])))
+    rows[better] = ledger.row_of(a_trial(rows[better]), "validation", {}, failed=reason)
+    ledger.write(tmp_path / "runs.csv", rows)
+    rows = ledger.read(tmp_path / "runs.csv")
+    assert rows[better]["failed"] == reason
+    choice = choosing.choose(rows, GRID, [1.0])
+    assert choice.options == GRID[0] and choice.without == [(GRID[0], 50.0), (GRID[1], None)]
+    text = tables.markdown(rows, conditions.of_labels([1]), choice, "digits", "command")
+    assert "| uda_weight 2, label_temperature 1 | a run failed |" in text
+    assert "1 of 14 runs failed" in text and "1 label a class, none, validation images (1)" in text
+
+
+def test_without_a_combination_that_can_be_trained_the_search_ends(
+    search, tmp_path, monkeypatch, capsys
+):
+    def run(self, each, part):
+        raise callbacks.NonFiniteError("train step 3: supervised = nan")
+
+    monkeypatch.setattr(trials.Runner, "run", run)
+    for _ in range(2):  # which reads the runs, and repeats none
+        assert search.main([*FEW, f"--out={tmp_path}"]) == 1
+        said = capsys.readouterr()
+        assert "none of --grid can be chosen" in said.err and "column failed" in said.err
+    rows = ledger.read(tmp_path / "runs.csv")
+    assert [each["failed"] for each in rows] == ["train step 3: supervised = nan"] * 2
+    assert {each["git_revision"] for each in rows} == {provenance.git_revision() or ""}

@@ -8,14 +8,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from mpl_tf import config, data
+from mpl_tf import config, data, networks
 from mpl_tf.data.dataset import Images
 from mpl_tf.data.stores import ArrayStore
 from mpl_tf.formulas import measures
 from mpl_tf.options import ConfigError
-from mpl_tf.runs import building, calibration, experiment, phases
+from mpl_tf.runs import building, calibration, callbacks, experiment, phases
 from searching import conditions, trials, variants
-
 
 SMALL = {"dataset": "digits", "network": "small_4", "steps": 4, "finetune_steps": 2, "dropout": 0.2}
 SMALL |= {"labeled_batch": 10, "unlabeled_ratio": 2, "eval_every": 4, "log_every": 4}
@@ -99,6 +98,23 @@ def test_images_to_choose_on_and_to_measure_on_must_be_there(source, part):
         runner.config(trial(variants.NONE, 0))
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"pretrain": "simclr:steps=5"},
+        {"eval_image_size": 12},
+        {"optimizer": "lars"},
+        {"network_weights": "imagenet", "network": "keras:MobileNetV2", "head_init": "probe"},
+    ],
+)
+def test_what_trials_do_not_follow_is_refused(source, monkeypatch, change):
+    monkeypatch.setattr(networks, "check", lambda *_: None)  # of weights that lie nowhere
+    runner = trials.Runner(SMALL | {"image_size": 32} | change, source)
+    name, value = list(change.items())[-1]
+    with pytest.raises(ConfigError, match=f"leave {name}={value} out"):
+        runner.config(trial(variants.NONE, 0))
+
+
 def test_batches_are_no_larger_than_the_labels_of_a_condition(source):
     runner = trials.Runner(SMALL | {"labeled_batch": 30, "finetune_batch": 50}, source)
     for name, sizes in (("1 label", (10, 10)), ("5 labels", (30, 50))):
@@ -142,6 +158,51 @@ def test_a_trial_is_the_run_of_its_settings_whichever_came_before(source, tmp_pa
     accuracy = {name: measures.accuracy(z, split.test.labels) for name, z in logits.items()}
     assert accuracy.items() <= results[1].items()
     assert 0 <= results[1]["true_credited"] <= 1 and abs(results[1]["true_cosine"]) <= 1
+
+
+class Diverging:
+    """A trainer whose loss is finite in its first step alone."""
+
+    unlabeled_views, has_averaged_statistics = (), False
+
+    def fit(self, batches, steps_per_epoch, callbacks, **_):
+        self.steps = 0
+        for callback in callbacks:
+            callback.set_model(self)
+            callback.on_epoch_begin(0)
+        while self.steps < steps_per_epoch:
+            self.steps += 1
+            for callback in callbacks:
+                callback.on_train_batch_end(
+                    self.steps - 1, {"loss": 1.0 if self.steps == 1 else np.inf}
+                )
+
+
+def test_a_trial_stops_where_a_number_is_not_finite():
+    trainer = Diverging()
+    run = types.SimpleNamespace(batches=lambda *_: None)
+    with pytest.raises(callbacks.NonFiniteError, match="train step 2: loss = inf"):
+        trials._fit(run, trainer, "train", 9)
+    logits = {"teacher": np.eye(2), "ema": np.array([[0.0, 1.0], [np.nan, 0.0]])}
+    with pytest.raises(callbacks.NonFiniteError, match="logits of ema are NaN or infinite"):
+        trials._accuracies(logits, np.arange(2))
+    assert trials._accuracies({"teacher": np.eye(2)}, np.arange(2)) == {"teacher": 1.0}
+
+
+@pytest.mark.slow
+def test_a_trial_that_fails_leaves_nothing_to_the_next(source):
+    """Its weights are huge, and in the second step of the student no number is finite."""
+    runner = trials.Runner(SMALL | {"network": "mlp"}, source)
+    each = trial(variants.FEEDBACK, 3, feedback_weight=0.1)
+    right = runner.run(each, "validation")
+    (made,) = runner._trainers.values()
+    initial = made._initial
+    made._initial = [np.full_like(v, 1e30) if v.ndim == 2 else v for v in initial]
+    starts, runner._starts = runner._starts, types.SimpleNamespace(give=lambda *_, **__: None)
+    with pytest.raises(callbacks.NonFiniteError):
+        runner.run(each, "validation")
+    made._initial, runner._starts = initial, starts
+    assert runner.run(each, "validation") == right
 
 
 class Step:

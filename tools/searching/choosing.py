@@ -2,10 +2,12 @@
 
 import dataclasses
 import itertools
+import math
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from mpl_tf import cli
 from searching import ledger
 from searching.conditions import Condition
 from searching.ledger import Row
@@ -24,13 +26,14 @@ class Choice:
     Attributes:
       options: those with which the method is best without feedback.
       weight: the feedback_weight that is best on top of them.
-      without, with_weights: (options or weight, mean accuracy in percent) of all that were tried.
+      without, with_weights: (options or weight, mean accuracy in percent) of all that were tried;
+        None in place of the mean where a run failed, which cannot be chosen.
     """
 
     options: Options
     weight: float
-    without: Sequence[tuple[Options, float]]
-    with_weights: Sequence[tuple[float, float]]
+    without: Sequence[tuple[Options, float | None]]
+    with_weights: Sequence[tuple[float, float | None]]
 
 
 def combinations(grid: Mapping[str, Sequence[Any]]) -> list[Options]:
@@ -58,10 +61,18 @@ def trials_with(
                 yield Trial(condition, FEEDBACK, {**options, "feedback_weight": weight}, seed)
 
 
-def best_without(rows: Sequence[Row], grid: Sequence[Options]) -> list[tuple[Options, float]]:
-    """Combinations of options and their mean accuracies in percent, the best first."""
+def best_without(
+    rows: Sequence[Row], grid: Sequence[Options]
+) -> list[tuple[Options, float | None]]:
+    """Combinations of options and their mean accuracies in percent, the best first.
+
+    Last come those of which a run failed, with None.
+
+    Raises:
+      cli.Failure: a run of each of them failed.
+    """
     means = [(options, _mean(rows, NONE.name, options)) for options in grid]
-    return sorted(means, key=lambda pair: -pair[1])
+    return _best_first(means, "--grid")
 
 
 def choose(rows: Sequence[Row], grid: Sequence[Options], weights: Sequence[float]) -> Choice:
@@ -70,6 +81,9 @@ def choose(rows: Sequence[Row], grid: Sequence[Options], weights: Sequence[float
     Args:
       rows: of all runs of `trials_without` and `trials_with`.
       grid, weights: what was tried.
+
+    Raises:
+      cli.Failure: a run of each combination, or of each weight, failed.
     """
     without = best_without(rows, grid)
     options = without[0][0]
@@ -77,14 +91,27 @@ def choose(rows: Sequence[Row], grid: Sequence[Options], weights: Sequence[float
         (weight, _mean(rows, FEEDBACK.name, {**options, "feedback_weight": weight}))
         for weight in weights
     ]
-    weight = max(with_weights, key=lambda pair: pair[1])[0]
+    weight = _best_first(with_weights, "--weights")[0][0]
     return Choice(options, weight, without, with_weights)
 
 
-def _mean(rows: Sequence[Row], variant: str, options: Options) -> float:
+def _best_first(means: list[tuple[Any, float | None]], name: str) -> list[tuple[Any, float | None]]:
+    """Choices and their means, the best first; `name` is the flag that they are of."""
+    if all(mean is None for _, mean in means):
+        raise cli.Failure(
+            f"none of {name} can be chosen: of each a run failed. See column failed of runs.csv."
+        )
+    return sorted(means, key=lambda pair: -math.inf if pair[1] is None else pair[1], reverse=True)
+
+
+def _mean(rows: Sequence[Row], variant: str, options: Options) -> float | None:
+    """Mean accuracy in percent of the runs of a choice; None if one of them failed."""
     text = ledger.options_text(options)
-    return statistics.mean(
-        ledger.delivered(row)
+    of_choice = [
+        row
         for row in rows
         if row["variant"] == variant and row["options"] == text and row["part"] == "validation"
-    )
+    ]
+    if len(ledger.finished(of_choice)) < len(of_choice):
+        return None
+    return statistics.mean(map(ledger.delivered, of_choice))

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 
 from scipy import stats
 
+from comparing.paired import interval, p_value
+
 
 @dataclasses.dataclass(frozen=True)
 class Paired:
@@ -14,15 +16,15 @@ class Paired:
 
     Attributes:
       mean: of the differences.
-      half: half the width of its 95% interval, by the t-distribution; NaN of a single pair.
-      p: of the two-sided paired t-test; 1 where no pair differs, NaN of a single pair.
+      half: half the width of its 95% interval, by the t-distribution; NaN where there is no p.
+      p: of the two-sided paired t-test; None where it tells nothing (see `p_value`).
       better, differ: pairs whose difference is above 0; other than 0.
       sign_p: of the two-sided sign test, in which pairs that do not differ do not count.
     """
 
     mean: float
     half: float
-    p: float
+    p: float | None
     better: int
     differ: int
     sign_p: float
@@ -35,14 +37,8 @@ def paired(ours: Sequence[float], theirs: Sequence[float]) -> Paired:
       ours, theirs: at least one value each, of which those at the same place are a pair.
     """
     gains = [a - b for a, b in zip(ours, theirs, strict=True)]
-    mean, better = statistics.mean(gains), sum(gain > 0 for gain in gains)
-    differ = sum(gain != 0 for gain in gains)
-    if len(gains) == 1:
-        half = p = math.nan
-    elif statistics.stdev(gains) > 0:
-        half = float(stats.t.ppf(0.975, len(gains) - 1) * stats.sem(gains))
-        p = float(stats.ttest_1samp(gains, 0).pvalue)
-    else:
-        half, p = 0.0, 0.0 if mean else 1.0
+    better, differ = sum(gain > 0 for gain in gains), sum(gain != 0 for gain in gains)
     sign_p = float(stats.binomtest(better, differ).pvalue) if differ else 1.0
-    return Paired(mean, half, p, better, differ, sign_p)
+    p = p_value(gains)
+    half = math.nan if p is None else float(interval(gains))  # of which a picture draws none
+    return Paired(statistics.mean(gains), half, p, better, differ, sign_p)

@@ -26,7 +26,8 @@ def draw(
     dataset: str,
 ) -> None:
     """Draws what a search found; arguments as of `tables.markdown`."""
-    drawing.save(os.fspath(path), lambda: _figure(rows, conditions, choice, dataset), dpi=110)
+    done = ledger.finished(rows)
+    drawing.save(os.fspath(path), lambda: _figure(done, conditions, choice, dataset), dpi=110)
 
 
 def _figure(

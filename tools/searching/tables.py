@@ -1,10 +1,11 @@
 """The tables of a search, as Markdown."""
 
-import math
+import collections
 import statistics
 from collections.abc import Sequence
 from typing import Any
 
+from comparing.tables import different_software
 from searching import ledger
 from searching.choosing import FIRST_SEED, Choice
 from searching.conditions import Condition
@@ -51,10 +52,29 @@ def markdown(
       dataset: its name.
       command: that makes it again.
     """
-    names = [c.name for c in conditions if pairs(rows, c.name, FEEDBACK.name)[0]]
-    parts = [_of_choice(choice), _of_feedback(rows, names, dataset), _of_controls(rows, names)]
-    parts += [_of_directions(rows, names), f"`{command}`"]
+    done = ledger.finished(rows)
+    names = [c.name for c in conditions if pairs(done, c.name, FEEDBACK.name)[0]]
+    parts = [different_software(dict(enumerate(rows))), _of_failures(rows), _of_choice(choice)]
+    parts += [_of_feedback(done, names, dataset), _of_controls(done, names)]
+    parts += [_of_directions(done, names), f"`{command}`"]
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _of_failures(rows: Sequence[Row]) -> str:
+    """Which runs failed, in a sentence; "" if none did."""
+    counts = collections.Counter(
+        f"{row['condition']}, {row['variant']}, {row['part']} images"
+        for row in rows
+        if row["failed"]
+    )
+    if not counts:
+        return ""
+    texts = "; ".join(f"{text} ({count})" for text, count in counts.items())
+    return (
+        f"{sum(counts.values())} of {len(rows)} runs failed, because a number became NaN or "
+        "infinite. They are in no mean and no pair, and options of which a run failed are not "
+        f"chosen: {texts}."
+    )
 
 
 def _of_choice(choice: Choice) -> str:
@@ -70,10 +90,11 @@ def _of_choice(choice: Choice) -> str:
             ", ".join(f"{name} {_text(value)}" for name, value in options.items())
             or "as the recipe is"
         )
-        lines.append(f"| {_bold(text, options == choice.options)} | {mean:.2f} |")
+        lines.append(f"| {_bold(text, options == choice.options)} | {_chosen_by(mean)} |")
     lines += ["", "| and with exact feedback of weight | |", "|---|---|"]
     for weight, mean in choice.with_weights:
-        lines.append(f"| {_bold(f'{weight:g}', weight == choice.weight)} | {mean:.2f} |")
+        text = _bold(f"{weight:g}", weight == choice.weight)
+        lines.append(f"| {text} | {_chosen_by(mean)} |")
     return "\n".join(lines)
 
 
@@ -144,7 +165,7 @@ def _of_directions(rows: Sequence[Row], conditions: Sequence[str]) -> str:
 
 
 def _full(result: Paired) -> str:
-    if math.isnan(result.p):
+    if result.p is None:
         return _brief(result)
     low, high = result.mean - result.half, result.mean + result.half
     return (
@@ -154,13 +175,17 @@ def _full(result: Paired) -> str:
 
 
 def _brief(result: Paired) -> str:
-    p = "" if math.isnan(result.p) else f" (p {result.p:.3f})"
+    p = "" if result.p is None else f" (p {result.p:.3f})"
     return f"{result.mean:+.2f}{p}"
 
 
 def _mean(values: Sequence[float]) -> str:
     spread = f" ± {statistics.stdev(values):.2f}" if len(values) > 1 else ""
     return f"{statistics.mean(values):.2f}{spread}"
+
+
+def _chosen_by(mean: float | None) -> str:
+    return "a run failed" if mean is None else f"{mean:.2f}"
 
 
 def _text(value: Any) -> str:

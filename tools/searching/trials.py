@@ -23,6 +23,14 @@ from searching.variants import Variant
 # Of each run, beside the accuracy of each network: means over its steps, empty where there is none.
 MEASURED = ("pseudo_label_accuracy", "feedback_share", "true_cosine", "true_credited")
 
+# Option -> the one value that trials can have, and why.
+_NOT_FOLLOWED = {
+    "head_init": ("seed", "a search starts networks anew"),
+    "pretrain": ("", "a search has no phase before training"),
+    "eval_image_size": (0, "a search measures on images of the size that it trains on"),
+    "optimizer": ("sgd", "exact feedback differentiates the student's step, which must be SGD"),
+}
+
 
 @dataclasses.dataclass(frozen=True)
 class Trial:
@@ -78,8 +86,10 @@ class Runner:
             )
         if self._source.test is None:
             raise ConfigError("a search measures on test images, and there are none.")
-        if settings.network.head_init == "probe":
-            raise ConfigError("a search starts networks anew; leave head_init=probe out.")
+        flat = settings.flat()
+        for name, (value, reason) in _NOT_FOLLOWED.items():
+            if flat[name] != value:
+                raise ConfigError(f"{reason}; leave {name}={flat[name]} out.")
         return settings
 
     def run(self, trial: Trial, part: str) -> dict[str, float]:
@@ -91,6 +101,9 @@ class Runner:
 
         Returns:
           Name of a network -> accuracy, a share; and those of `MEASURED` that there are.
+
+        Raises:
+          callbacks.NonFiniteError: a number became NaN or infinite.
         """
         settings = self.config(trial)
         split = experiment.make_split(settings, self._source)
@@ -152,8 +165,7 @@ class _Trainer:
             _fit(run, self._tuner, folder.FINETUNE, settings.run.finetune_steps)
             networks["finetuned"] = self._tuner.network
         images = getattr(split, part)
-        logits = calibration.logits(networks, run.seen(images))
-        result = {name: measures.accuracy(z, images.labels) for name, z in logits.items()}
+        result = _accuracies(calibration.logits(networks, run.seen(images)), images.labels)
         return result | {name: logs[name] for name in MEASURED if name in logs}
 
     def _keep_others(self, images: Images) -> None:
@@ -206,9 +218,16 @@ def _fit(run: experiment.Experiment, trainer: Trainer, phase: str, steps: int) -
         steps_per_epoch=steps,
         renew_statistics=False,
         verbose=0,
-        callbacks=[callbacks.RenewStatistics(later, steps)],
+        callbacks=[callbacks.StopOnNonFinite(phase), callbacks.RenewStatistics(later, steps)],
     )
     return {name: float(values[-1]) for name, values in history.history.items()}
+
+
+def _accuracies(logits: Mapping[str, np.ndarray], labels: np.ndarray) -> dict[str, float]:
+    """Name of a network -> accuracy, a share; raises NonFiniteError if a logit is not finite."""
+    if bad := [name for name, values in logits.items() if not np.isfinite(values).all()]:
+        raise callbacks.NonFiniteError(f"logits of {', '.join(bad)} are NaN or infinite")
+    return {name: measures.accuracy(values, labels) for name, values in logits.items()}
 
 
 def _assign(network: keras.Model, values: Iterable[Any]) -> None:
