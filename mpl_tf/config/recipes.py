@@ -19,6 +19,7 @@ _DIGITS = {
     "strong": "affine",
     "ramp_steps": 400,  # half of the steps, chosen on validation images (docs/settings.md)
     "strong_views": 2,  # ReMixMatch's eight would cost four times as much
+    "divergence_weight": 0.1,  # at its authors' 1 EnAET gives all images one class
     "cutout": 0.0,
     "labeled_batch": 32,
     "unlabeled_ratio": 7,
