@@ -113,7 +113,8 @@ class Estimator:
         """Logs the feedback of a step.
 
         Args:
-          value: scalar, above 0 if the lesson helped.
+          value: scalar, above 0 if the student's step helped, with all that is in it: the L2 term
+            and labels that it learns beside the lesson, and for `sampled` momentum.
           baseline: scalar that is subtracted from it.
           positive: bool, which unlabeled images are credited, of any shape.
           labeled_loss: scalar, the student's after the step.
@@ -256,7 +257,7 @@ def _step_factor(step: StudentStep, dtype: tf.DType) -> tf.Tensor:
 
 
 def _first_order(step: StudentStep, gradient: list[tf.Tensor]) -> tf.Tensor:
-    """The fall of the labeled loss to first order, a scalar."""
+    """The fall of the labeled loss by the step's whole gradient, to first order, a scalar."""
     factor = _step_factor(step, gradient[0].dtype)
     return feedback.dot_product(gradient, step.applied, factor)
 

@@ -66,7 +66,7 @@ class FeedbackConfig(MethodConfig):
 FEEDBACK_PANELS = (
     Panel(
         "Feedback",
-        {"feedback": "mean (above 0: the lesson helped)", "baseline": "baseline"},
+        {"feedback": "mean (above 0: the step helped)", "baseline": "baseline"},
         band="feedback_std",
     ),
     Panel(
@@ -87,6 +87,9 @@ class FeedbackMethod(Method):
 
         S <- optimizer_S(S, grad_S [ mean CE(smooth(pseudo_label), S(strong))
                      + student_supervised_weight * mean CE(smooth(label), S(labeled)) ])
+
+    With `student_supervised_weight` the labeled images share the student's batch, and so its batch
+    statistics. In the authors' code they do so without a loss on them, too.
 
     A concrete method makes the pseudo labels, by `self.estimator.label`, and has whoever made them
     step along `self.estimator.loss`; see `estimators` and `mpl_tf.formulas.feedback`.

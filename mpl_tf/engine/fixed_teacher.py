@@ -109,10 +109,7 @@ class FixedTeacherMethod(StudentMethod):
         Returns:
           Phase name -> history.
         """
-        return {
-            phase: trainer.fit(x, steps_per_epoch=steps, epochs=1, **kwargs)
-            for phase, trainer in self.pretraining_phases().items()
-        }
+        return fit_phases(self, x, steps, **kwargs)
 
     def fit(self, x: Any = None, *args: Any, **kwargs: Any) -> keras.callbacks.History:
         """As Trainer.fit.
@@ -120,17 +117,18 @@ class FixedTeacherMethod(StudentMethod):
         Raises:
           ValueError: what comes before was never trained.
         """
-        untrained = [name for name, each in self.earlier_rounds().items() if not _count(each.step)]
+        rounds = self.earlier_rounds().items()
+        untrained = [name for name, each in rounds if not count_of(each.step)]
         optimizer = self.teacher_optimizer
-        if optimizer is not None and not _count(optimizer.iterations):
+        if optimizer is not None and not count_of(optimizer.iterations):
             untrained.insert(0, "teacher")
-        if untrained and not _count(self.step):  # a restored method goes on
+        if untrained and not count_of(self.step):  # a restored method goes on
             raise ValueError(
                 f"{type(self).__name__} has a phase before this one that has learned nothing yet, "
                 f"{untrained[0]}: call pretrain(data, steps=...) before fit, or, if the teacher "
                 "comes trained, compile with teacher_optimizer=None."
             )
-        if self._starts_from_teacher and not _count(self.step):
+        if self._starts_from_teacher and not count_of(self.step):
             for network in (self.student, self.ema):
                 network.set_weights(self.teacher.get_weights())
         return super().fit(x, *args, **kwargs)
@@ -170,6 +168,16 @@ def teacher_training(method: Method, teacher: keras.Model, optimizer: Any) -> La
     return training
 
 
-def _count(variable):
+def fit_phases(
+    method: Method, x: tf.data.Dataset, steps: int, **kwargs: Any
+) -> dict[str, keras.callbacks.History]:
+    """Fits each of the phases before a method, of so many steps; phase name -> history."""
+    return {
+        phase: trainer.fit(x, steps_per_epoch=steps, epochs=1, **kwargs)
+        for phase, trainer in method.pretraining_phases().items()
+    }
+
+
+def count_of(counter: keras.Variable) -> int:
     """The value of a counter, on one replica or several."""
-    return int(tf.convert_to_tensor(variable))
+    return int(tf.convert_to_tensor(counter))

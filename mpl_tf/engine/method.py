@@ -36,7 +36,6 @@ class MethodConfig:
     ema_decay: float = option(
         0.999, "Decay of the moving average of the student's weights, in [0, 1).", low=0, below=1
     )
-
     class_weight: str = option(
         "",
         "Weights of the losses on labels by class. balanced: all classes count alike. 0:1,3:2.5: "
@@ -242,18 +241,24 @@ class Method(LabelLosses):
         """A weight that rises from 0 to 1 over the first steps.
 
         Args:
-          schedule: `schedules.linear_ramp` or `schedules.gaussian_ramp`.
+          schedule: one of the ramps in `schedules`.
           steps: over which it rises; 0 is 1 from the start.
           like: floating, whose dtype it has.
         """
         return tf.cast(schedule(self.step, steps), like.dtype)
 
     def update_ema(self) -> None:
-        """ema <- d * ema + (1 - d) * student for all weights, batch statistics included."""
+        """ema <- d * ema + (1 - d) * student, batch statistics too; d rises to `ema_decay`."""
         decay = schedules.ema_decay(self.step, self.config.ema_decay)
         self.average(self.ema, self.student, decay)
 
-    def average(self, averaged: keras.Model, network: keras.Model, decay: tf.Tensor) -> None:
+    def average(
+        self,
+        averaged: keras.Model,
+        network: keras.Model,
+        decay: tf.Tensor,
+        state_decay: tf.Tensor | None = None,
+    ) -> None:
         """averaged <- decay * averaged + (1 - decay) * network for all weights.
 
         Frozen weights are those of the network, to the last bit.
@@ -262,10 +267,12 @@ class Method(LabelLosses):
           averaged: a copy of the network.
           network: which learns.
           decay: floating scalar in [0, 1].
+          state_decay: likewise, of what is not trained, such as batch statistics; None is `decay`.
         """
         frozen = {id(weight) for weight in frozen_weights(network)}
+        state_decay = decay if state_decay is None else state_decay
         for average, value in zip(averaged.weights, network.weights, strict=True):
-            d = tf.cast(decay, value.dtype)
+            d = tf.cast(decay if value.trainable else state_decay, value.dtype)
             with self.forward.beside(average):
                 new = value if id(value) in frozen else averages.moving_average(average, value, d)
                 average.assign(new)

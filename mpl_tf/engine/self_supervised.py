@@ -111,7 +111,8 @@ class MomentumMethod(SelfSupervisedMethod):
 
         target <- m * target + (1 - m) * (S, projector),  m by `momentum`
 
-    That average is another one than `ema`: it is made for targets, `ema` for use.
+    That average is another one than `ema`: it is made for targets, `ema` for use. Its batch
+    statistics are plain means of the student's in the first steps, without Keras's 0 and 1.
 
     Attributes:
       target: keras.Model, images -> [N, K + D], the averages of the student and the projector.
@@ -135,10 +136,13 @@ class MomentumMethod(SelfSupervisedMethod):
         raise NotImplementedError
 
     def update_ema(self) -> None:
-        """As Method.update_ema; the target moves, too."""
+        """As Method.update_ema; the target moves, too, unless its momentum is 1."""
         super().update_ema()
+        momentum = tf.convert_to_tensor(self.momentum())
+        mean = averages.mean_decay(self.step, 1.0, momentum.dtype)
+        of_state = tf.where(momentum < 1, tf.minimum(momentum, mean), momentum)
         for average, network in zip(self._averages, (self.student, self.projector), strict=True):
-            self.average(average, network, self.momentum())
+            self.average(average, network, momentum, of_state)
 
     def keys(self, images: tf.Tensor) -> tf.Tensor:
         """Representations [U, D] of length 1 by the averages, without noise and gradient.

@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from mpl_tf.engine.arguments import check_num_unlabeled
 from mpl_tf.engine.feedback_method import FeedbackMethod
-from mpl_tf.engine.fixed_teacher import teacher_training
+from mpl_tf.engine.fixed_teacher import count_of, fit_phases, teacher_training
 from mpl_tf.engine.label_training import LabelTraining
 from mpl_tf.engine.pool_predictions import DTYPE, ArrayPredictions, Predictions, predict
 from mpl_tf.engine.trainer import Trainer
@@ -143,10 +143,7 @@ class StoredTeacherMethod(FeedbackMethod):
         Returns:
           Phase name -> history.
         """
-        return {
-            phase: trainer.fit(x, steps_per_epoch=steps, epochs=1, **kwargs)
-            for phase, trainer in self.pretraining_phases().items()
-        }
+        return fit_phases(self, x, steps, **kwargs)
 
     def store_predictions(self, pool: Iterable[tuple[tf.Tensor, tf.Tensor]]) -> None:
         """Computes the teacher's predictions, keeps them in memory, and lets go of the teacher.
@@ -195,7 +192,7 @@ class StoredTeacherMethod(FeedbackMethod):
             folder `mpl_tf.pools.predictions.Predictions` reads them.
         """
         first = self._first
-        if self._starts_from_teacher and first.teacher is not None and not _count(self.step):
+        if self._starts_from_teacher and first.teacher is not None and not count_of(self.step):
             for network in (self.student, self.ema):
                 network.set_weights(first.teacher.get_weights())
         first.predictions, first.teacher, first.training = predictions, None, None
@@ -212,7 +209,7 @@ class StoredTeacherMethod(FeedbackMethod):
             raise ValueError(
                 f"{type(self).__name__} has let go of its teacher, whose predictions are stored."
             )
-        if first.training is not None and not _count(first.training.network_optimizer.iterations):
+        if first.training is not None and not count_of(first.training.network_optimizer.iterations):
             raise ValueError(
                 f"{type(self).__name__} has a phase before this one that has learned nothing yet, "
                 "teacher: call pretrain(data, steps=...) before fit, or, if the teacher comes "
@@ -255,8 +252,3 @@ class StoredTeacherMethod(FeedbackMethod):
 
         rows = tf.numpy_function(read, [batch["index"]], DTYPE)
         return batch | {"prediction": tf.ensure_shape(rows, [batch["index"].shape[0], num_classes])}
-
-
-def _count(variable):
-    """The value of a counter, on one replica or several."""
-    return int(tf.convert_to_tensor(variable))

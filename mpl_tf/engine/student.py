@@ -1,4 +1,4 @@
-"""The step that all methods but Meta Pseudo Labels share: one loss, one optimizer, the student."""
+"""The step that all methods without feedback share: one loss, one optimizer, the student."""
 
 from collections.abc import Callable
 from typing import Any

@@ -6,7 +6,7 @@ The student has just taken one step on pseudo labels q of U unlabeled images,
 
 and the teacher is to make L_l(theta_S'), the student's loss on labeled images, small. Two kinds of
 estimators are here. The scalar ones (`sampled`, `dot`) measure one number h, positive when the
-lesson helped, and make the sampled pseudo labels more likely in proportion to it. The `exact` one
+step helped, and make the sampled pseudo labels more likely in proportion to it. The `exact` one
 gives every image and every class its own credit, which is the true gradient for soft labels.
 
 Scale: the scalar forms average over the U images a credit that is shared by all of them, so in
@@ -42,7 +42,7 @@ def step_factor(
 
 
 def loss_difference(before: tf.Tensor, after: tf.Tensor) -> tf.Tensor:
-    """Feedback of the `sampled` form: `before - after`, positive when the lesson helped.
+    """Feedback of the `sampled` form: `before - after`, positive when the step helped.
 
     >>> loss_difference(before=1.5, after=1.25)
     0.25
@@ -73,8 +73,8 @@ def dot_product(
 ) -> tf.Tensor:
     """Feedback of the `dot` form: `step * <grad L_l(theta_S'), g>` (appendix A).
 
-    The first-order part of `loss_difference` that this lesson caused; with momentum the movement
-    that older lessons left in the velocity is not in it.
+    The first-order part of `loss_difference` that this step's gradient caused; with momentum the
+    movement that older lessons left in the velocity is not in it.
 
     >>> float(dot_product([tf.constant([1.0, 2.0])], [tf.constant([3.0, 4.0])], step=0.5))
     5.5

@@ -62,6 +62,12 @@ class AdaMatch(StudentMethod):
     a weak and a strong view; here they have one, the weak one. Batch statistics that tests use
     follow the batch of all images.
 
+    What differs from the authors' code: there the class shares of `align` are averages over steps,
+    from 1 / K on, exponential ones of labeled images and over 128 steps of unlabeled ones, and the
+    aligned q_i teaches its most probable class alone. With the shares of one step, a class that the
+    labeled batch has no image of is taught less in that step: take batches of many images a class,
+    or of all labeled images.
+
     Defaults of a run that are not theirs: those that FixMatch says, and 7 unlabeled images a
     labeled one.
 

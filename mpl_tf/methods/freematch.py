@@ -117,6 +117,16 @@ class FreeMatch(StudentMethod):
             self.class_probs = self.add_weight(name="class_probs", shape=[classes], **uniform)
             self.class_shares = self.add_weight(name="class_shares", shape=[classes], **uniform)
 
+    def shortfall(self, steps: int, unlabeled_batch: int) -> str:
+        left, classes = self.config.threshold_decay**steps, self.student.output_shape[-1]
+        if left <= 0.5:
+            return ""
+        return (
+            f"after {steps} steps the averages that its thresholds are made of are still "
+            f"{left:.0%} of their start, 1/{classes}: thresholds stay low, and most unlabeled "
+            "images are taught. Take more steps, or a smaller threshold_decay."
+        )
+
     def objective(self, batch: Batch) -> tuple[tf.Tensor, tf.Tensor]:
         c = self.config
         labeled, weak, strong = self.forward(

@@ -52,7 +52,8 @@ class ICT(StudentMethod):
     a ramp of 46,000 steps or a tenth of the run, theirs a quarter; weight decay of 5e-4, theirs
     1e-4; dropout of 0.2 before the head, theirs none; images that are not ZCA-whitened; 300,000
     steps of 128 labeled images, where they take 400 epochs by 100. One unlabeled image a labeled
-    one, as they have, is 7 in the recipes of digits, Fashion-MNIST and MNIST.
+    one, as they have, is 7 in the recipes of digits, Fashion-MNIST and MNIST, and 15 in that of
+    ImageNet.
 
     Args:
       student: built keras.Model of logits [N, K].

@@ -78,7 +78,8 @@ class MetaPseudoLabels(FeedbackMethod):
 
     One default is not the paper's: `feedback` is "exact", where the paper draws labels and has one
     number for them all, which is "sampled" (its derivation is "dot"). The weak views share the
-    teacher's batch (`joint_views`), of which the paper says nothing.
+    teacher's batch (`joint_views`), of which the paper says nothing. The student's batch has strong
+    views alone, where the authors' code has labeled images in it, too, without a loss on them.
 
     Args:
       teacher: built keras.Model of logits [N, K].

@@ -18,7 +18,7 @@ from mpl_tf.options import option, redefault
 
 @dataclasses.dataclass(frozen=True)
 class NoisyStudentConfig(MethodConfig):
-    """Hyperparameters of NoisyStudent; the defaults are the paper's for ImageNet."""
+    """Hyperparameters of NoisyStudent; most defaults are the paper's for ImageNet."""
 
     rounds: int = option(
         3,
@@ -64,12 +64,15 @@ class NoisyStudent(FixedTeacherMethod):
     classes. There, images of the pool are stored with their labels, and those of rare classes
     repeated; here they are labeled when they come, and weighted by the frequency of their class so
     far. The student's noise is dropout and the strong view; networks here have no stochastic depth,
-    and labeled images come in the weak view, there with noise.
+    and labeled images come in the weak view, there with noise. The losses on labels and pseudo
+    labels weigh alike, as in algorithm 1; in the authors' code all images do, which is an
+    `unlabeled_weight` of `unlabeled_ratio`. There hard pseudo labels are smoothed like labels.
 
     Defaults of a run that are not theirs: a rate that falls along half a cosine, theirs by 3% every
     2.4 epochs; dropout of 0.2 before the head, theirs 0.5; RandAugment of magnitude 16, theirs 27;
     7 unlabeled images a labeled one, theirs up to 28; students of the teacher's size, where theirs
-    grow; a moving average of weights that becomes the teacher.
+    grow; a decay of 0.995 of the average of weights that becomes the teacher, theirs 0.9999; an L2
+    term of 5e-4, theirs 1e-5.
 
     Args:
       teacher: built keras.Model of logits [N, K].

@@ -68,11 +68,13 @@ class PCL(MomentumMethod):
     Li et al. 2021, equations 11 and 12 and algorithm 1. Keys and queue are those of MoCoV2, here.
 
     What differs: clusters are of the keys as they were when each image was seen last, where the
-    authors compute those of the whole pool anew in each epoch; k-means has 20 iterations and one
-    start, there five; every other prototype is a negative, there 16,000 are drawn.
+    authors compute those of the whole pool anew in each epoch, of center crops; k-means has 20
+    iterations and one start, there five; every other prototype is a negative once, where the
+    authors draw 16,000 and take those of the batch's other images once for each image.
 
     Defaults of a run that are not theirs: 0.1 of the steps without clusters, theirs 20 of 200
-    epochs; a rate of 0.1 per 256 labeled images, theirs 0.03 per 256 unlabeled ones.
+    epochs; a rate of 0.1 per 256 labeled images, theirs 0.03 per 256 unlabeled ones; an L2 term of
+    5e-4, theirs 1e-4.
 
     Args:
       student: built keras.Model of logits [N, K].

@@ -61,7 +61,8 @@ class PIRL(SelfSupervisedMethod):
     A student of features [N, F] has no patches: it compares with the second view as it is.
 
     Defaults of a run that are not theirs: SGD with Nesterov momentum and a rate of 0.1 per 256
-    labeled images, theirs 0.12 per 1,024; 896 unlabeled images a step, theirs 1,024.
+    labeled images, theirs 0.12 per 1,024; an L2 term of 5e-4, theirs 1e-4; 896 unlabeled images a
+    step, theirs 1,024.
 
     Args:
       student: built keras.Model of logits [N, K].

@@ -91,7 +91,8 @@ class ReMixMatch(StudentMethod):
     term, where they have Adam at 0.002 throughout and shrink kernels by 4e-5 a step; dropout of 0.2
     before the head, also while labels are guessed, theirs none; 300,000 steps of 128 labeled
     images, where they take 2^20 of 64. One unlabeled image a labeled one and 8 strong views, as
-    they have, are 7 and 2 in the recipes of digits, Fashion-MNIST and MNIST.
+    they have, are 7 and 2 in the recipes of digits, Fashion-MNIST and MNIST, and 15 and 8 in that
+    of ImageNet.
 
     Args:
       student: built keras.Model of logits [N, K]; with `rotation_weight` a functional or Sequential

@@ -43,7 +43,8 @@ class SimCLR(SelfSupervisedMethod):
     loss teaches the classifier alone.
 
     Defaults of a run that are not theirs: SGD with Nesterov momentum, theirs LARS, which is
-    `--optimizer=lars`; 896 images a step, theirs 512 on CIFAR-10 and 4,096 on ImageNet.
+    `--optimizer=lars`; an L2 term of 5e-4, theirs at most 1e-4; 896 images a step, theirs 512 on
+    CIFAR-10 and 4,096 on ImageNet.
 
     Args:
       student: built keras.Model of logits [N, K].

@@ -105,6 +105,16 @@ class SoftMatch(StudentMethod):
                 name="variance", shape=(), trainable=False, initializer="ones"
             )
 
+    def shortfall(self, steps: int, unlabeled_batch: int) -> str:
+        left, classes = self.config.average_decay**steps, self.student.output_shape[-1]
+        if left <= 0.5:
+            return ""
+        return (
+            f"after {steps} steps the mean and the variance that its weights are made of are still "
+            f"{left:.0%} of their start, 1/{classes} and 1: all unlabeled images count almost "
+            "alike. Take more steps, or a smaller average_decay."
+        )
+
     def objective(self, batch: Batch) -> tuple[tf.Tensor, tf.Tensor]:
         c = self.config
         labeled, weak, strong = self.forward(

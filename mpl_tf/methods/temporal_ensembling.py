@@ -60,7 +60,8 @@ class TemporalEnsembling(StudentMethod):
     not have; SGD with Nesterov momentum on half a cosine, where they have Adam at 0.003 that rises
     over 80 epochs and falls over the last 50 of 300; 128 labeled and 896 unlabeled images a step,
     theirs 100 in all; dropout of 0.2 before the head, theirs 0.5, Gaussian noise and ZCA-whitened
-    images; 300,000 steps, theirs 150,000.
+    images; 300,000 steps, theirs 150,000; a weight that rises in a tenth of the steps, theirs in 80
+    of 300 epochs.
 
     Args:
       student: built keras.Model of logits [N, K].

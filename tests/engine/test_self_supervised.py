@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 import mpl_tf
-from mpl_tf.engine import projections, self_supervised
+from mpl_tf.engine import batch_statistics, projections, self_supervised
 from mpl_tf.methods import METHODS, SELF_SUPERVISED
 from mpl_tf.networks.parts import join
 from mpl_tf.options import ConfigError
@@ -142,6 +142,22 @@ def test_batch_norm_is_before_each_relu_but_not_at_the_end():
     kinds = [type(layer).__name__ for layer in made.layers[1:]]
     assert kinds == [*["Dense", "BatchNormalization", "ReLU"] * 2, "Dense"]
     assert [layer.use_bias for layer in made.layers if hasattr(layer, "units")] == [0, 0, 1]
+
+
+@pytest.mark.parametrize("momentum", [0.999, 0.5])
+def test_the_target_forgets_where_batch_statistics_start(momentum, batch, endless):
+    """They are the mean of the student's, up to the target's own momentum."""
+    model = mpl_tf.MoCoV2(small_network(), queue=9, projection=4, target_momentum=momentum)
+    model.compile(keras.optimizers.SGD(0.1), run_eagerly=True)
+    students, expected = [], 0.0
+    for step in range(3):
+        model.fit(endless(batch), steps_per_epoch=1, verbose=0, renew_statistics=False)
+        students.append(model.student.layers[2].moving_variance.numpy())
+        decay = min(momentum, step / (step + 1))
+        expected = decay * expected + (1 - decay) * students[-1]
+    (norm,) = batch_statistics.normalisations(model.target)
+    np.testing.assert_allclose(norm.moving_variance, expected, rtol=1e-5)
+    assert (momentum == 0.5) != np.allclose(expected, np.mean(students, axis=0))
 
 
 def test_memory_has_the_mean_of_an_image_that_comes_twice(linear):

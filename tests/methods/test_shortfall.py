@@ -52,6 +52,30 @@ def test_too_few_steps_are_told_of_with_what_helps(
     assert bool(text) == bool(sentence)
 
 
+@pytest.mark.parametrize(
+    ("method", "decay", "average"),
+    [
+        (mpl_tf.FreeMatch, "threshold_decay", "confidence"),
+        (mpl_tf.SoftMatch, "average_decay", "variance"),
+    ],
+)
+@pytest.mark.parametrize("steps", [2, 3])
+def test_averages_that_are_mostly_their_start_are_told_of(
+    method, decay, average, steps, linear, random_batch, endless
+):
+    """Of 0.75 decay 56% is left after two steps, and 42% after three."""
+    student = linear(5, 3)
+    student.set_weights([np.zeros((5, 3)), np.array([90.0, 0.0, 0.0])])  # sure, and of no variance
+    model = method(student, **{decay: 0.75})
+    model.compile(keras.optimizers.SGD(0.0))
+    text = model.shortfall(steps, 6)
+    model.fit(endless(random_batch((5,))), steps_per_epoch=steps, verbose=0)
+    value = float(getattr(model, average))
+    left = (1 - value) / (1 - 1 / 3) if average == "confidence" else value
+    np.testing.assert_allclose(left, 0.75**steps, atol=1e-6)
+    assert (f"{left:.0%} of their start" in text) == bool(text) == (steps == 2)
+
+
 @pytest.fixture
 def pool_of_numbers(rng):
     """Batches of 4 labeled and 6 of 60 unlabeled images, with the attributes of data of `pair`."""
