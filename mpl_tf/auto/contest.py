@@ -3,7 +3,6 @@
 import contextlib
 import dataclasses
 import os
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -13,6 +12,7 @@ import tensorflow as tf
 import tqdm
 
 from mpl_tf import config, console, data, files
+from mpl_tf.auto import answers as of_candidates
 from mpl_tf.auto import estimates, forecast, recipes, regression, trial
 from mpl_tf.auto.ladder import Ladder, PassedOverError, Rung, TooLongError
 from mpl_tf.auto.material import Material
@@ -58,7 +58,8 @@ class Contest:
 
     def __init__(self, material: Material, plan: Plan, ladder: Ladder, path: str, run: str):
         self._material, self._plan, self._ladder = material, plan, ladder
-        self._path, self._run = path, run
+        self._run = run
+        self._files = of_candidates.Answers(os.path.join(path, ANSWERS), material)
         self._recipes: dict[str, Recipe] = {}
         self._settings: dict[str, config.Config] = {}
         self._pace: dict[str, float] = {}
@@ -75,8 +76,9 @@ class Contest:
           ConfigError: the journal is damaged.
           OSError: the folder cannot be written.
         """
-        os.makedirs(os.path.join(self._path, ANSWERS), exist_ok=True)
         for rung, words in self._ladder.climb(self._rungs(), self._attempt):
+            if rung.name in self._ladder.results:
+                self._files.drop_folds(rung.name)
             log.info(f"{rung.name}: {self._ending(rung.name, words)}")
         if self._ladder.is_late:
             log.info("The same command with more --minutes tries what there was no time for")
@@ -109,20 +111,22 @@ class Contest:
         return {name: logits for name, logits in answers.items() if logits is not None}
 
     def _read(self, name: str) -> np.ndarray | None:
-        logits = trial.read(self._file(name) + ".npy")
-        held_out = self._material.held_out()
-        shape = (0 if held_out is None else len(held_out), self._material.num_classes)
-        if logits is None or logits.shape != shape:
-            if name != regression.NAME:
-                log.warning(f"{self._file(name)}.npy is gone or damaged: {name} is left out")
-                return None
+        file, logits = self._files.file(name), self._files.read(name)
+        if logits is None and name == regression.NAME:
             logits = regression.answers(self._material)
-            trial.write(self._file(name) + ".npy", logits)
+            of_candidates.write(file, logits)
+        elif logits is None:
+            log.warning(f"{file} is gone or damaged: {name} is left out")
         return logits
 
-    def _file(self, name: str) -> str:
-        """The path of a candidate's answers, without its ending."""
-        return os.path.join(self._path, ANSWERS, re.sub(r"[^a-z0-9_]+", "-", name))
+    def _forget_if_lost(self, name: str) -> None:
+        """Has a candidate count as not done whose answers are lost, and needed."""
+        result = self._ladder.results.get(name)
+        if result is None or _FAILED in result or _NOT_TRAINED in result:
+            return
+        if self._files.read(name) is None:
+            log.warning(f"{self._files.file(name)} is gone or damaged: {name} is not done")
+            self._ladder.forget(name)
 
     def _rungs(self) -> Iterator[Rung]:
         # It takes seconds, and is tried whatever the time: something is delivered.
@@ -166,6 +170,7 @@ class Contest:
         """The rung of a candidate; none, with a line, if it cannot be trained."""
         name = recipe.name
         self._recipes[name] = recipe
+        self._forget_if_lost(name)
         if self._ladder.left <= 0 and name not in self._ladder.results:
             yield Rung(name)
             return
@@ -242,13 +247,13 @@ class Contest:
         if not self._ladder.left:
             left = "no time is left, and it is tried all the same: it takes seconds"
         log.info(f"{name}: {about}{left}")
-        file = self._file(name)
+        file, stem = self._files.file(name), self._files.stem(name)
         if name == regression.NAME:
-            trial.write(f"{file}.npy", regression.answers(self._material))
+            of_candidates.write(file, regression.answers(self._material))
             return {}
         try:
             with self._paced(name) as pace:
-                result = trial.answer(self._settings[name], self._material, file, pace)
+                result = trial.answer(self._settings[name], self._material, stem, pace)
         except ConfigError as error:  # such as no room for features: another start may have some
             raise PassedOverError(str(error)) from error
         except callbacks.NonFiniteError as error:
@@ -258,7 +263,7 @@ class Contest:
                 raise
             reason = f"there is not enough memory ({files.reason(error)})"
             raise PassedOverError(reason) from error
-        trial.write(f"{file}.npy", result.logits)
+        of_candidates.write(file, result.logits)
         return {"seconds_a_fold": result.seconds_a_fold}
 
     @contextlib.contextmanager

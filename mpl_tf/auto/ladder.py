@@ -211,6 +211,11 @@ class Ladder:
         self._content["done"] = {**self._content["done"], name: changed}
         self.tick()
 
+    def forget(self, name: str) -> None:
+        """Has a candidate that is done count as not done; the time that it took stays spent."""
+        done = self._content["done"]
+        self._content["done"] = {other: done[other] for other in done if other != name}
+
     def short_of(self, seconds: float, delivery: float) -> bool:
         """Whether there is not enough time for so many seconds and for delivering afterwards.
 

@@ -15,7 +15,8 @@ from collections.abc import Callable, Iterator
 import keras
 import numpy as np
 
-from mpl_tf import config, files
+from mpl_tf import config
+from mpl_tf.auto import answers
 from mpl_tf.auto.material import Material
 from mpl_tf.console import log
 from mpl_tf.data import splits
@@ -44,18 +45,19 @@ class Trial:
 def answer(
     settings: config.Config,
     material: Material,
-    file: str,
+    stem: str,
     pace: Callable[[float], None] = lambda seconds: None,
 ) -> Trial:
     """Trains a candidate without held-out images, and has it answer them.
 
     What a fold's network answers is written as soon as it is there, so that a candidate that was
-    interrupted goes on with the folds that are left.
+    interrupted goes on with the folds that are left. These files stay: who has written the whole
+    removes them.
 
     Args:
       settings: of the candidate.
       material: the images.
-      file: how the files of folds begin.
+      stem: how the paths of the files of folds begin.
       pace: is told, now and then, how many seconds the rest is going to take, and may raise.
 
     Raises:
@@ -64,24 +66,22 @@ def answer(
       OSError: a file cannot be written.
     """
     parts = splits_of(settings, material)
-    names = [f"{file}-fold-{number}.npy" for number in range(len(parts))]
+    names = answers.of_folds(stem, len(parts))
     logits, repeated = {}, None
     durations: list[float] = []
     for number, (split, held_out) in enumerate(parts):
-        if (saved := read(names[number])) is not None:
+        if (saved := answers.read(names[number])) is not None:
             logits[number] = saved
             continue
         if repeated is None:
-            repeated = _Repeated(settings, split, f"{file}-run")
+            repeated = _Repeated(settings, split, f"{stem}-run")
             repeated.prepare(material)
         todo = sum(not os.path.exists(name) for name in names[number:])
         start = time.perf_counter()
         logits[number] = repeated.answer(split, held_out, _Pace(pace, settings, todo))
         durations.append(time.perf_counter() - start)
-        write(names[number], logits[number])
+        answers.write(names[number], logits[number])
     whole = _in_order(material, [logits[number] for number in range(len(parts))])
-    for name in names:
-        files.remove(name)
     return Trial(whole, float(np.mean(durations)) if durations else None)
 
 
@@ -112,14 +112,14 @@ def splits_of(settings: config.Config, material: Material) -> list[tuple[Split, 
     return parts
 
 
-def _in_order(material: Material, logits: list[np.ndarray]) -> np.ndarray:
+def _in_order(material: Material, parts: list[np.ndarray]) -> np.ndarray:
     """The logits of all networks, in the order of `Material.held_out`."""
     folds = material.folds_of_held_out()
     if folds is None:
-        return logits[0]
+        return parts[0]
     whole = np.zeros([len(folds), material.num_classes], np.float32)
-    for number, answers in enumerate(logits):
-        whole[folds == number] = answers
+    for number, logits in enumerate(parts):
+        whole[folds == number] = logits
     return whole
 
 
@@ -240,21 +240,3 @@ class _Pace(keras.callbacks.Callback):
         elif self._done > self._FIRST and (self._done - self._FIRST) % self._EVERY == 0:
             seconds = (time.perf_counter() - self._start) / (self._done - self._FIRST)
             self._tell(seconds * max(0, self._steps - self._done))
-
-
-def read(path: str) -> np.ndarray | None:
-    """Logits that `write` has written; None if there are none that can be read."""
-    try:
-        return np.load(path)
-    except (OSError, ValueError, EOFError):
-        return None
-
-
-def write(path: str, logits: np.ndarray) -> None:
-    """Writes logits as a file that is whole or not there.
-
-    Raises:
-      OSError: it cannot be written.
-    """
-    with files.whole(path) as partial:
-        np.save(partial, logits)

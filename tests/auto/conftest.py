@@ -76,7 +76,7 @@ def trained(images, clock, monkeypatch):
     calls_about = {"cost": {}, "right": {}}
     labels = images.held_out().labels
 
-    def answer(settings, material, file, pace):
+    def answer(settings, material, stem, pace):
         name = f"{settings.run.method}, {settings.network.train}"
         calls.append(name)
         cost = calls_about["cost"].get(name, 1.0)

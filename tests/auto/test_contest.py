@@ -4,10 +4,12 @@ import dataclasses
 import json
 import shutil
 
+import numpy as np
 import pytest
 import tensorflow as tf
 
-from mpl_tf.auto import contest, recipes, regression
+from mpl_tf.auto import contest, recipes, regression, trial
+from mpl_tf.auto.answers import of_folds, write
 from mpl_tf.auto.contest import Contest, Plan
 from mpl_tf.auto.ladder import JOURNAL, Ladder
 from mpl_tf.auto.recipes import Recipe
@@ -160,16 +162,58 @@ def test_more_layers_stay_candidates_when_another_head_becomes_the_best(
     assert held.settings_of("fixmatch, last layer").run.method == "fixmatch"
 
 
-def test_answers_that_are_gone_leave_their_candidate_out(
+def test_a_candidate_whose_answers_are_gone_is_not_done(
     images, common, tmp_path, clock, trained, messages
 ):
     hold(images, common, tmp_path, clock, 1e6)
     for path in (tmp_path / contest.ANSWERS).iterdir():
         path.write_bytes(b"")
-    _, answers, _ = hold(images, common, tmp_path, clock, 1e6)
-    assert list(answers) == [regression.NAME]
+    spent = clock.now
+    _, answers, ladder = hold(images, common, tmp_path, clock, spent)
+    assert list(answers) == [regression.NAME] == list(ladder.results)
     assert answers[regression.NAME].shape == (9, 3)
-    assert "mpl-head.npy is gone or damaged: mpl, head is left out" in messages(30)
+    assert "mpl-head.npy is gone or damaged: mpl, head is not done" in messages(30)
+    _, answers, ladder = hold(images, common, tmp_path, clock, 1e6)
+    assert list(answers) == [regression.NAME, *(recipe.name for recipe in RECIPES)]
+    assert len(trained["calls"]) == 6 and ladder.spent == 2 * spent
+
+
+def test_what_cannot_be_delivered_or_has_failed_is_not_tried_again_for_its_answers(
+    images, common, tmp_path, clock, trained, messages
+):
+    trained["cost"] = {"mpl, head": NonFiniteError("train step 3: loss = nan")}
+    held, _, _ = hold(images, common, tmp_path, clock, 1e6)
+    held.note_failure("fixmatch, head", "why")
+    (tmp_path / contest.ANSWERS / "fixmatch-head.npy").unlink()
+    _, answers, _ = hold(images, common, tmp_path, clock, 1e6)
+    assert list(answers) == [regression.NAME, "supervised, head"]
+    assert len(trained["calls"]) == 3
+    assert "fixmatch-head.npy is gone or damaged: fixmatch, head is left out" in messages(30)
+
+
+def test_folds_are_kept_until_their_candidate_is_in_the_journal(
+    images, common, tmp_path, clock, trained, monkeypatch
+):
+    made, tick = trial.answer, Ladder.tick
+
+    def answer(settings, material, stem, pace):
+        for name in of_folds(stem, material.trainings):
+            write(name, np.zeros([3, 3]))
+        return made(settings, material, stem, pace)
+
+    def full(ladder):
+        if "supervised, head" in ladder.results:
+            raise OSError("no space")
+        tick(ladder)
+
+    monkeypatch.setattr(trial, "answer", answer)
+    with monkeypatch.context() as patch, pytest.raises(OSError, match="no space"):
+        patch.setattr(Ladder, "tick", full)
+        hold(images, common, tmp_path, clock, 1e6)
+    folds = [*(tmp_path / contest.ANSWERS).glob("supervised-head-fold-*")]
+    assert len(folds) == images.trainings
+    hold(images, common, tmp_path, clock, 1e6)
+    assert not [*(tmp_path / contest.ANSWERS).glob("*-fold-*")]
 
 
 @pytest.mark.parametrize("pretrained", [True, False])
