@@ -1,6 +1,7 @@
 """What candidates are made of: a dataset's images as features, and how they are held out."""
 
 import dataclasses
+import functools
 import hashlib
 from collections.abc import Mapping
 
@@ -54,6 +55,12 @@ class Material:
     def pool_size(self) -> int:
         """Unlabeled images that no part has with a label: those that candidates are trained on."""
         return int(np.sum(~self.source.copies))
+
+    @functools.cached_property
+    def strength(self) -> float:
+        """Of the penalty of logistic regression, chosen on all labels."""
+        features, labels = self.features["train"], self.source.train.labels
+        return probe.choose_strength(features, labels, self.num_classes, self.seed, self.standard)
 
     def held_out(self) -> Images | None:
         """The images on which candidates are compared; None if there are none.

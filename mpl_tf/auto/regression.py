@@ -24,22 +24,15 @@ def out_of_fold(material: Material) -> np.ndarray:
     Rows of images that are in no fold are NaN.
     """
     labels = material.source.train.labels
-    chosen, standard = strength(material), material.standard
+    chosen, standard = material.strength, material.standard
     features, folds = material.features["train"], material.folds
     return probe.out_of_fold(features, labels, material.num_classes, folds, chosen, standard)
-
-
-def strength(material: Material) -> float:
-    """Of the penalty, chosen on all labels."""
-    labels, seed = material.source.train.labels, material.seed
-    features, standard = material.features["train"], material.standard
-    return probe.choose_strength(features, labels, material.num_classes, seed, standard)
 
 
 def head(material: Material) -> probe.Head:
     """It, fitted on all labels."""
     labels, features = material.source.train.labels, material.features["train"]
-    chosen, standard = strength(material), material.standard
+    chosen, standard = material.strength, material.standard
     return probe.fit(features, labels, material.num_classes, chosen, standard)
 
 
