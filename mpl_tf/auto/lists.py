@@ -79,7 +79,8 @@ def write(
     if len(right):
         log.info(
             f"{len(positions)} of {len(train)} labels are suspicious to a classifier that is right "
-            f"in {np.mean(right):.0%} of them: look at them in {tables.SUSPICIOUS}"
+            f"in {np.mean(right):.0%} of the {len(right)} that were held out: look at them in "
+            f"{tables.SUSPICIOUS}"
         )
     return chosen, positions
 

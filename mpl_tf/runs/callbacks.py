@@ -182,7 +182,8 @@ class SaveCheckpoint(StepCallback):
     Weights are checked before they are saved: an update can break them in a step whose losses,
     computed before it, were still good.
 
-    Must be the last callback: the log row of this step has to be written first.
+    Must come after the callbacks that write the log row of this step. Where it ends the run, those
+    after it are not called.
 
     Args:
       checkpoints: of this phase.

@@ -229,15 +229,15 @@ def with_eval_split(
     options = cached.data_options(experiment.config, experiment.path)
     source = load(dataclasses.replace(options, image_size=side))
     for part in ("train", "validation", "test"):
-        read, again = (getattr(each, part) for each in (split.source, source))
-        if read is not None and not (
-            np.array_equal(read.ids, again.ids) and np.array_equal(read.labels, again.labels)
+        before, now = (getattr(each, part) for each in (split.source, source))
+        if before is not None and not (
+            np.array_equal(before.ids, now.ids) and np.array_equal(before.labels, now.labels)
         ):
             raise ConfigError(f"the {part} images have changed since they were read. Start again.")
-    again, first = make_split(experiment.config, source), experiment.pretraining
+    eval_split, first = make_split(experiment.config, source), experiment.pretraining
     if first is not None:
-        first = dataclasses.replace(first, eval_split=again)
-    return dataclasses.replace(experiment, eval_split=again, pretraining=first)
+        first = dataclasses.replace(first, eval_split=eval_split)
+    return dataclasses.replace(experiment, eval_split=eval_split, pretraining=first)
 
 
 def make_split(settings: config.Config, source: dataset.Source) -> splits.Split:

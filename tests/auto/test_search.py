@@ -65,6 +65,7 @@ def test_what_is_delivered(source, backbone, tmp_path, messages):
     said = messages(logging.INFO)
     assert f"On 60 test images it is right in {summary['test_accuracy']:.1%}." in said
     assert "labels are suspicious to a classifier that is right in" in said
+    assert "% of the 30 that were held out: look" in said
     assert "longer than --minutes" not in said
     assert (
         repr(outcome)
