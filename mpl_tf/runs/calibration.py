@@ -7,7 +7,6 @@ from typing import NotRequired, TypedDict
 import keras
 import numpy as np
 
-from mpl_tf import files
 from mpl_tf.console import log
 from mpl_tf.data import pipeline
 from mpl_tf.data.dataset import Images
@@ -15,7 +14,7 @@ from mpl_tf.engine import calibration
 from mpl_tf.formulas import calibration as formulas
 from mpl_tf.formulas import measures
 from mpl_tf.options import ConfigError
-from mpl_tf.runs import folder
+from mpl_tf.runs import folder, results_file
 
 
 class Calibration(TypedDict):
@@ -130,14 +129,13 @@ def of_run(path: str, role: str) -> float:
     if not os.path.lexists(file):
         log.info(f"{path} has no {folder.RESULTS} yet: the temperature of {role} is 1")
         return 1.0
-    try:
-        results = files.read_json(file, _Results)
-        temperatures = results["calibration"]["temperatures"] if "calibration" in results else {}
-        temperature = temperatures.get(role, 1.0)
-        if not 0 < temperature < float("inf"):
-            raise ConfigError(f"{file} is damaged: a temperature of {temperature}.")
-    except ConfigError as error:
-        raise ConfigError(
-            f"{error} Remove it, and the command of the run writes it again from the checkpoints."
-        ) from error
-    return temperature
+
+    def temperature(results: _Results) -> float:
+        there = results["calibration"]["temperatures"] if "calibration" in results else {}
+        return there.get(role, 1.0)
+
+    def check(file: str, results: _Results) -> None:
+        if not 0 < temperature(results) < float("inf"):
+            raise ConfigError(f"{file} is damaged: a temperature of {temperature(results)}.")
+
+    return temperature(results_file.read(path, _Results, check))

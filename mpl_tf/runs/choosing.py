@@ -7,14 +7,13 @@ from typing import TypedDict
 
 import numpy as np
 
-from mpl_tf import files
 from mpl_tf.console import log
 from mpl_tf.data.splits import Split
 from mpl_tf.engine.method import Method
 from mpl_tf.engine.roles import ROLES
 from mpl_tf.formulas import measures
 from mpl_tf.options import ConfigError
-from mpl_tf.runs import folder
+from mpl_tf.runs import folder, results_file
 
 # Of equals the first. The student itself is left out: its moving average is there.
 _CANDIDATES = ("finetuned", "ema", "teacher")
@@ -41,14 +40,11 @@ def delivered(path: str) -> str:
             f"{path} is not finished: what it delivers is chosen at its end. Continue it, or "
             "take --which=ema."
         )
-    try:
-        role = files.read_json(file, _Results)["delivered"]
-        check_role(file, role)
-    except ConfigError as error:
-        raise ConfigError(
-            f"{error} Remove it, and the command of the run writes it again from the checkpoints."
-        ) from error
-    return role
+    return results_file.read(path, _Results, _check)["delivered"]
+
+
+def _check(file: str, results: _Results) -> None:
+    check_role(file, results["delivered"])
 
 
 def check_role(file: str, role: str) -> None:

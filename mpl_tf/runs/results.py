@@ -9,7 +9,7 @@ from typing import Any, NotRequired, TypedDict
 import keras
 import numpy as np
 
-from mpl_tf import console, files
+from mpl_tf import console
 from mpl_tf.console import log
 from mpl_tf.data.dataset import Images
 from mpl_tf.engine.method import Method
@@ -17,7 +17,7 @@ from mpl_tf.engine.roles import ROLES
 from mpl_tf.formulas import calibration as formulas
 from mpl_tf.formulas import measures
 from mpl_tf.options import ConfigError
-from mpl_tf.runs import calibration, callbacks, choosing, folder, pictures
+from mpl_tf.runs import calibration, callbacks, choosing, folder, pictures, results_file
 from mpl_tf.runs.experiment import Experiment
 from mpl_tf.runs.provenance import git_revision, versions
 from mpl_tf.serving import saved_model
@@ -46,14 +46,11 @@ def read(path: str) -> dict[str, Any]:
     Raises:
       ConfigError: the file cannot be read or holds something else.
     """
-    file = os.path.join(path, folder.RESULTS)
-    try:
-        results = files.read_json(file, Results)
-        choosing.check_role(file, results.get("delivered", ROLES[0]))
-    except ConfigError as error:
-        raise ConfigError(
-            f"{error} Remove it, and the command of the run writes it again from the checkpoints."
-        ) from error
+    return results_file.read(path, Results, _check)
+
+
+def _check(file: str, results: Any) -> None:
+    choosing.check_role(file, results.get("delivered", ROLES[0]))
     accuracies = [results.get(f"{part}_accuracy") or {} for part in ("test", "validation")]
     if any(accuracy and not {*ROLES} <= accuracy.keys() for accuracy in accuracies):
         raise ConfigError(
@@ -62,7 +59,6 @@ def read(path: str) -> dict[str, Any]:
     role = results.get("delivered")
     if role and any(accuracy and accuracy[role] is None for accuracy in accuracies):
         raise ConfigError(f"{file} is damaged: {role} is delivered and has no accuracy.")
-    return results
 
 
 def check_facts(method: Method) -> None:
