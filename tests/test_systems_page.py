@@ -135,4 +135,4 @@ def test_measured_figures_are_those_of_the_results():
         name = re.search(r"--method=(\w+)", here)
         row = re.search(rf"\n\| {name[1] if name else 'mpl'} \| ([\d.]+) [^|]*\| ([\d.]+) ", digits)
         assert figures == f"{row[1]}, {row[2]}"
-    assert len(measured) == 9
+    assert len(measured) == 11
