@@ -21,6 +21,14 @@ from mpl_tf.runs.experiment import build, make_split
 OF = tf.data.experimental.service
 COUNT = 24
 
+WORKER = """
+import sys, time
+import tensorflow as tf
+of = tf.data.experimental.service
+worker = of.WorkerServer(of.WorkerConfig(sys.argv[1]))
+time.sleep(600)
+"""
+
 
 # They are killed in the end: a server that stops waits for each of its tasks, half a minute in all.
 SERVERS = """
@@ -165,9 +173,12 @@ def test_a_dispatcher_without_workers_is_named(monkeypatch):
     with pytest.raises(ConfigError, match=r"no worker of it answers within"):
         service.check_answers(address)
     monkeypatch.undo()
-    worker = OF.WorkerServer(OF.WorkerConfig(address))  # ends the first question, too
-    service.check_answers(address)
-    del worker
+    # In another process, which is killed: a server that stops waits for the first question's task.
+    with subprocess.Popen([sys.executable, "-c", WORKER, address]) as worker:
+        try:
+            service.check_answers(address)
+        finally:
+            worker.kill()
 
 
 @pytest.mark.parametrize(
