@@ -90,7 +90,7 @@ def read(file: pathlib.Path) -> list[Row]:
     try:
         reader = csv.DictReader(files.read_text(file).splitlines())
         header = tuple(reader.fieldnames or ())
-        if header not in (COLUMNS, COLUMNS[: -len(_OF_RUN)]):  # which searches once had
+        if header not in (COLUMNS, COLUMNS[: -len(_OF_RUN)]):  # the latter is read, too
             raise ValueError(f"its columns must be {', '.join(COLUMNS)}")
         for row in reader:
             if fault := _fault(row, len(header)):
