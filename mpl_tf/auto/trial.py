@@ -22,11 +22,17 @@ from mpl_tf.console import log
 from mpl_tf.data import splits
 from mpl_tf.data.dataset import Images
 from mpl_tf.data.splits import Split
-from mpl_tf.engine.trainer import Trainer
 from mpl_tf.features import folds as folding
 from mpl_tf.features.views import PLAIN
-from mpl_tf.runs import building, calibration, callbacks, experiment, folder, head_start
-from mpl_tf.runs.experiment import Experiment
+from mpl_tf.runs import (
+    building,
+    calibration,
+    callbacks,
+    experiment,
+    folder,
+    head_start,
+    repeating,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -135,7 +141,7 @@ class _Repeated:
     def __init__(self, settings: config.Config, split: Split, path: str):
         self._settings, self._path = settings, path
         self._experiment = experiment.build(settings, split, path)
-        self._start = [(v, keras.ops.convert_to_numpy(v)) for v in self._variables()]
+        self._start = repeating.Start(self._variables())
         self._begun, self._is_reset = False, True
 
     def _variables(self) -> Iterator[keras.Variable]:
@@ -166,10 +172,10 @@ class _Repeated:
         earlier = method.pretraining_phases()
         self._is_reset = not earlier  # they keep networks of their own
         for phase, trainer in {**earlier, folder.TRAIN: method}.items():
-            _fit(trained, trainer, phase, run.steps, pace)
+            repeating.fit(trained, trainer, phase, run.steps, [pace])
         if run.finetune_steps:
             tuning = building.finetuning_phase(self._settings, method)
-            _fit(trained, tuning, folder.FINETUNE, run.finetune_steps, pace)
+            repeating.fit(trained, tuning, folder.FINETUNE, run.finetune_steps, [pace])
         networks = {method.delivered: method.network()}
         (logits,) = calibration.logits(networks, trained.seen(images)).values()
         if not np.all(np.isfinite(logits)):
@@ -180,8 +186,7 @@ class _Repeated:
         """Puts the split in place, and all weights where they were at first."""
         if self._begun and self._is_reset:
             self._experiment.method.drop_finetuned()
-            for variable, value in self._start:
-                variable.assign(value)
+            self._start.restore()
         elif self._begun:
             self._experiment = experiment.build(self._settings, split, self._path)
         self._experiment = dataclasses.replace(self._experiment, split=split)
@@ -197,23 +202,6 @@ def _quiet() -> Iterator[None]:
         yield
     finally:
         log.setLevel(level)
-
-
-def _fit(trained: Experiment, trainer: Trainer, phase: str, steps: int, pace: "_Pace") -> None:
-    """All steps of a phase, as a run would take them."""
-    trainer.fit(
-        trained.batches(phase, 0, trainer.unlabeled_views),
-        steps_per_epoch=steps,
-        renew_statistics=False,
-        verbose=0,
-        callbacks=[
-            callbacks.StopOnNonFinite(phase),
-            callbacks.RenewStatistics(
-                lambda: trained.batches(phase, steps, trainer.unlabeled_views), steps
-            ),
-            pace,
-        ],
-    )
 
 
 class _Pace(keras.callbacks.Callback):

@@ -12,7 +12,7 @@ from mpl_tf.auto.answers import Answers
 from mpl_tf.auto.recipes import Recipe
 from mpl_tf.data.dataset import Source
 from mpl_tf.features import fingerprint
-from mpl_tf.runs import head_start, phases
+from mpl_tf.runs import head_start, phases, repeating
 from mpl_tf.runs.experiment import build
 
 STEPS = {
@@ -146,7 +146,7 @@ def test_an_interrupted_candidate_goes_on_with_the_folds_that_are_left(
         answers(images, settings, tmp_path, pace=stop)
     assert sorted(os.listdir(tmp_path)) == ["a-fold-0.npy", "a-fold-1.npy"]
     trained = []
-    fit = trial._fit
-    monkeypatch.setattr(trial, "_fit", lambda *args: trained.append(1) or fit(*args))
+    fit = repeating.fit
+    monkeypatch.setattr(repeating, "fit", lambda *args: trained.append(1) or fit(*args))
     np.testing.assert_array_equal(answers(images, settings, tmp_path).logits, whole)
     assert len(trained) == images.trainings - 2

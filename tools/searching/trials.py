@@ -12,11 +12,10 @@ from mpl_tf import config
 from mpl_tf.data import pipeline
 from mpl_tf.data.dataset import Images, Source
 from mpl_tf.data.splits import Split
-from mpl_tf.engine.trainer import Trainer
 from mpl_tf.formulas import measures
 from mpl_tf.networks import parts
 from mpl_tf.options import ConfigError
-from mpl_tf.runs import building, calibration, callbacks, experiment, folder
+from mpl_tf.runs import building, calibration, callbacks, experiment, folder, repeating
 from searching.conditions import Condition
 from searching.variants import Variant
 
@@ -140,16 +139,15 @@ class _Trainer:
             method.teacher_optimizer,
             self._tuner.network_optimizer,
         )
-        self._variables = [*method.variables, *self._tuner.variables]
-        self._variables += [v for optimizer in optimizers for v in optimizer.variables]
-        self._initial = [v.numpy() for v in self._variables]
+        # Counters, momenta, states of dropout, too.
+        owners = method, self._tuner, *optimizers
+        self._start = repeating.Start(v for owner in owners for v in owner.variables)
 
     def run(
         self, settings: config.Config, split: Split, starts: "_Starts", part: str
     ) -> dict[str, float]:
         """As `Runner.run`, of a split with whatever is done to it."""
-        for variable, value in zip(self._variables, self._initial, strict=True):
-            variable.assign(value)  # counters, momentum, states of dropout
+        self._start.restore()
         run = dataclasses.replace(self._experiment, config=settings, split=split)
         if run.features is not None and run.features.missing(run.requests()):
             run.prepare()
@@ -158,11 +156,11 @@ class _Trainer:
         starts.give(settings, split, method.networks, is_head=settings.is_cached)
         if split.validation is not None:
             self._keep_others(run.seen(split.validation))
-        logs = _fit(run, method, folder.TRAIN, settings.run.steps)
+        logs = repeating.fit(run, method, folder.TRAIN, settings.run.steps)
         networks = dict(method.networks)
         if settings.run.finetune_steps:
             _assign(self._tuner.network, method.ema.variables)
-            _fit(run, self._tuner, folder.FINETUNE, settings.run.finetune_steps)
+            repeating.fit(run, self._tuner, folder.FINETUNE, settings.run.finetune_steps)
             networks["finetuned"] = self._tuner.network
         images = getattr(split, part)
         result = _accuracies(calibration.logits(networks, run.seen(images)), images.labels)
@@ -201,26 +199,6 @@ class _Starts:
         if settings.network.student_init == "teacher":
             networks["student"].set_weights(networks["teacher"].get_weights())
         _assign(networks["ema"], networks["student"].variables)
-
-
-def _fit(run: experiment.Experiment, trainer: Trainer, phase: str, steps: int) -> dict[str, float]:
-    """A phase as of `runs.phases`, without checkpoints and files; returns means over its steps."""
-
-    def batches() -> tf.data.Dataset:
-        return run.batches(phase, 0, trainer.unlabeled_views)
-
-    # Batch statistics as of a run: of batches that are those after its last step.
-    def later() -> tf.data.Dataset:
-        return run.batches(phase, steps, trainer.unlabeled_views)
-
-    history = trainer.fit(
-        batches(),
-        steps_per_epoch=steps,
-        renew_statistics=False,
-        verbose=0,
-        callbacks=[callbacks.StopOnNonFinite(phase), callbacks.RenewStatistics(later, steps)],
-    )
-    return {name: float(values[-1]) for name, values in history.history.items()}
 
 
 def _accuracies(logits: Mapping[str, np.ndarray], labels: np.ndarray) -> dict[str, float]:
