@@ -5,6 +5,7 @@ import inspect
 import json
 import os
 import pathlib
+import shlex
 import subprocess
 import sys
 import time
@@ -76,12 +77,14 @@ def test_a_method_that_wins_leaves_its_run(
 
     deliver("fixmatch, last layer")
     flags = [f"--dataset=folder:{colored_folder}", f"--network={tiny_network}", "--image_size=12"]
-    flags += [f"--workdir={tmp_path / 'auto'}", "--label_next=3", "--minutes=100"]
+    flags += [f"--workdir={tmp_path / 'my auto'}", "--label_next=3", "--minutes=100"]
     assert auto.main(flags) == 0
     output = capsys.readouterr().out
     assert "fixmatch, last layer is delivered" in output
+    command = shlex.split(output.splitlines()[-1].partition("For other images: ")[2])
+    assert command[1:] == ["-m", "mpl_tf.predict", f"--model={tmp_path / 'my auto'}", "PICTURES"]
     assert "supervised, head: " in output and "expected calibration error" in output
-    folder = tmp_path / "auto"
+    folder = tmp_path / "my auto"
     summary = json.loads((folder / "results.json").read_text())
     assert summary["delivered"] == "fixmatch, last layer" and summary["run"] == "run"
     for name in ("report.png", "metrics.csv", "checkpoints", "results.json", "run.flags", "export"):

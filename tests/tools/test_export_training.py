@@ -4,6 +4,7 @@ import csv
 import dataclasses
 import io
 import json
+import shlex
 import sys
 import types
 
@@ -74,14 +75,17 @@ def trip(tools, tmp_path_factory):
     """The folder of an exported training, of which JAX has taken some steps, and its programs."""
     place = tmp_path_factory.mktemp("trip")
     to = [f"--to={place / 'training'}", f"--images={place / 'images'}"]
-    assert tools["export_training"].main([*to, *FLAGS, f"--workdir={place / 'run'}"]) == 0
+    assert tools["export_training"].main([*to, *FLAGS, f"--workdir={place / 'my run'}"]) == 0
     runner, saved = tools["run_training"], place / "training" / "saved.npz"
     training = tools["jax_training"].Training(place / "training")
     training.load()
     for file, steps in (("state.npz", STEPS - 3), ("saved.npz", 3)):
         runner.run(training, training.read_state(place / "training" / file), steps, saved)
     return types.SimpleNamespace(
-        training=place / "training", images=place / "images", run=place / "run", programs=training
+        training=place / "training",
+        images=place / "images",
+        run=place / "my run",
+        programs=training,
     )
 
 
@@ -121,7 +125,10 @@ def test_ten_steps_in_jax_equal_ten_in_tensorflow(tools, trip):
 def test_the_run_goes_on_in_tensorflow(tools, trip, capsys, no_pictures):
     workdir = f"--workdir={trip.run}"
     assert tools["import_training"].main([f"--from={trip.training}", workdir]) == 0
-    assert "stands at step 10 of 12" in capsys.readouterr().out
+    said, _, command = capsys.readouterr().out.strip().partition("; continue: ")
+    assert "stands at step 10 of 12" in said
+    program = ["python", "-m", "mpl_tf.train"]
+    assert shlex.split(command) == [*program, f"--flagfile={trip.run / 'run.flags'}", workdir]
     again = tools["export_training"].start(flags.parse([*FLAGS, workdir])).method
     variables = tools["step_program"].named_variables(again)
     state = np.load(trip.training / "saved.npz")

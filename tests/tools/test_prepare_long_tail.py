@@ -2,6 +2,7 @@
 
 import argparse
 import collections
+import shlex
 
 import numpy as np
 import PIL.Image
@@ -45,6 +46,13 @@ def images(tmp_path):
     folder.mkdir()
     PIL.Image.fromarray(np.full((2, 2), 255, np.uint8)).save(folder / "x.png")
     return tmp_path / "images"
+
+
+def test_the_command_it_ends_with_is_one_for_a_shell(make, images, capsys):
+    out = make("--most=8", "--ratio=4", "--unlabeled=1", to="my images")
+    command = capsys.readouterr().out.splitlines()[-1].partition("Train on it: ")[2]
+    program = ["python", "-m", "mpl_tf.train"]
+    assert shlex.split(command) == [*program, f"--dataset=folder:{out}", "--num_labeled=0"]
 
 
 def contents(root, pattern="**/*.png"):

@@ -5,6 +5,7 @@ import concurrent.futures
 import io
 import itertools
 import os
+import shlex
 import shutil
 
 import numpy as np
@@ -26,12 +27,12 @@ def convert(tool, tmp_path, monkeypatch):
     """convert(*options): runs the command on the folder `images`; returns the folder it wrote."""
     monkeypatch.setattr(tool.console, "start", lambda argv: None)  # TensorFlow is imported already
 
-    def run(*options):
+    def run(*options, to="out"):
         parser = argparse.ArgumentParser()
         tool.define(parser)
-        arguments = [str(tmp_path / "images"), f"--to={tmp_path / 'out'}", *options]
+        arguments = [str(tmp_path / "images"), f"--to={tmp_path / to}", *options]
         assert tool.run(parser.parse_args(arguments)) == 0
-        return tmp_path / "out"
+        return tmp_path / to
 
     return run
 
@@ -54,6 +55,12 @@ def images(tmp_path):
     save(root / "validation" / "dog" / "a.bmp", 20)
     save(root / "test" / "cat" / "a.JPEG", 21)
     return root
+
+
+def test_the_command_it_ends_with_is_one_for_a_shell(convert, images, capsys):
+    out = convert(to="my shards")
+    command = capsys.readouterr().out.splitlines()[-1].partition("Train on it: ")[2]
+    assert shlex.split(command) == ["python", "-m", "mpl_tf.train", f"--dataset=tfrecord:{out}"]
 
 
 def contents(root, pattern):
