@@ -180,6 +180,9 @@ def probabilities(subject: Subject, images: Images, batch: int) -> np.ndarray:
 
     Returns:
       float32 [N, K].
+
+    Raises:
+      ConfigError: some are NaN or infinite, of which no accuracy can be measured.
     """
     channels, probs = subject.image_shape[2], []
     with tqdm.tqdm(total=len(images), unit="image", disable=None, leave=False) as bar:
@@ -188,4 +191,10 @@ def probabilities(subject: Subject, images: Images, batch: int) -> np.ndarray:
                 pixels = tf.map_fn(lambda image: decode.convert(image, channels), pixels)
             probs.append(subject.classify(pixels).numpy())
             bar.update(len(pixels))
-    return np.concatenate(probs)
+    rows = np.concatenate(probs)
+    if count := int(np.sum(~np.isfinite(rows).all(axis=1))):
+        raise ConfigError(
+            f"{subject.name} gives probabilities that are NaN or infinite for {count:,} of "
+            f"{len(rows):,} images: it cannot be measured. Check its weights."
+        )
+    return rows

@@ -9,10 +9,12 @@ import numpy as np
 def accuracy(probs: np.ndarray, labels: np.ndarray) -> float:
     """Share of rows of `probs` [N, K] whose largest entry is at `labels` [N].
 
+    A row with NaN has no largest entry, and is wrong.
+
     >>> accuracy(np.array([[0.9, 0.1], [0.6, 0.4]]), np.array([0, 1]))
     0.5
     """
-    return float(np.mean(np.argmax(probs, axis=-1) == labels))
+    return float(np.mean(_has_order(probs) & (np.argmax(probs, axis=-1) == labels)))
 
 
 def top_k_accuracy(probs: np.ndarray, labels: np.ndarray, k: int) -> float:
@@ -28,8 +30,11 @@ def top_k_accuracy(probs: np.ndarray, labels: np.ndarray, k: int) -> float:
     of_truth = probs[np.arange(len(labels)), labels][:, None]
     is_before = np.arange(probs.shape[-1]) < labels[:, None]
     ahead = (probs > of_truth) | (is_before & (probs == of_truth))
-    has_order = ~np.any(np.isnan(probs), axis=-1)
-    return float(np.mean(has_order & (np.sum(ahead, axis=-1) < k)))
+    return float(np.mean(_has_order(probs) & (np.sum(ahead, axis=-1) < k)))
+
+
+def _has_order(probs: np.ndarray) -> np.ndarray:
+    return ~np.any(np.isnan(probs), axis=-1)
 
 
 def class_accuracy(probs: np.ndarray, labels: np.ndarray) -> np.ndarray:
@@ -113,7 +118,7 @@ def measure(probs: np.ndarray, labels: np.ndarray, class_names: Sequence[str]) -
     (0.5, {'cat': 1.0, 'dog': 0.0}, [[1, 0], [1, 0]])
 
     Args:
-      probs: floating [N, K].
+      probs: floating [N, K], finite.
       labels: integer [N].
       class_names: K names.
 

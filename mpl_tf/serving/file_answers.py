@@ -54,6 +54,9 @@ def classify(
                 rows |= answers([file])
             except tf.errors.InvalidArgumentError:
                 reasons[file] = "is refused by this export; a newer one may take it"
+    for file in [file for file, probs in rows.items() if not np.isfinite(probs).all()]:
+        reasons[file] = "has probabilities that are NaN or infinite: check the weights of the model"
+        del rows[file]
     for file in files:
         yield file, rows.get(file), reasons.get(file, "")
 

@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 import PIL.Image
 import pytest
+import tensorflow as tf
 
 from mpl_tf import config
 from mpl_tf.data.arrays import arrays
@@ -24,6 +25,22 @@ def source(rng):
 def split_of_run(source):
     settings = {"network": "mlp", "num_labeled": 10, "num_validation": 4, "steps": 3}
     return experiment.make_split(config.make(settings | {"labeled_batch": 4}), source)
+
+
+def test_answers_that_are_no_numbers_are_not_measured(source):
+    def classify(images):
+        bright = tf.reduce_any(images > 200, [1, 2, 3])
+        return tf.where(bright[:, None], np.float32(np.nan), tf.constant([[0.5, 0.5]]))
+
+    def measured(pixels):
+        subject = subjects.Subject("the model", source.class_names, (8, 8, 1), classify, None)
+        return subjects.probabilities(subject, arrays(pixels, np.zeros(3, int)), 2)
+
+    dark = np.zeros((3, 8, 8, 1), np.uint8)
+    assert measured(dark).tolist() == [[0.5, 0.5]] * 3
+    dark[2, 4, 4] = 201
+    with pytest.raises(ConfigError, match=r"the model gives .* for 1 of 3 images"):
+        measured(dark)
 
 
 def test_validation_images_of_a_run_are_those_that_it_was_not_trained_on(

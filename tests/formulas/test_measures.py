@@ -32,7 +32,8 @@ def test_an_answer_without_an_order_has_the_truth_nowhere_in_its_top():
     constant, labels = np.full((6, 6), 1 / 6), np.arange(6)
     assert measures.top_k_accuracy(constant, labels, 5) == 5 / 6
     assert measures.top_k_accuracy(constant, labels, 1) == measures.accuracy(constant, labels)
-    assert measures.top_k_accuracy(np.full((6, 6), np.nan), labels, 5) == 0
+    nan = np.full((6, 6), np.nan)
+    assert measures.top_k_accuracy(nan, labels, 5) == measures.accuracy(nan, labels) == 0
     saturated = np.eye(6)[[0, 0, 0]]  # the truth, if another class, has 0 as all the others
     assert measures.top_k_accuracy(saturated, np.array([0, 1, 5]), 3) == 2 / 3
 

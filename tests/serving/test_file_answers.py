@@ -59,6 +59,20 @@ def test_files_that_the_export_alone_refuses_do_not_stop_the_others(put):
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="Windows has none of them")
+def test_an_answer_that_is_no_number_is_a_reason_and_no_class(put):
+    paths = put(PNG, PNG + b"bright")
+
+    def overflow(image_bytes):
+        values = [
+            [np.nan, 1] if file.endswith(b"bright") else [0, 1] for file in image_bytes.numpy()
+        ]
+        return {"probabilities": tf.constant(values, tf.float32)}
+
+    (_, probs, reason), (_, nothing, why) = file_answers.classify(overflow, paths)
+    assert probs.tolist() == [0, 1] and not reason
+    assert nothing is None and why.startswith("has probabilities that are NaN or infinite")
+
+
 def test_what_never_ends_is_named(put, tmp_path):
     os.mkfifo(tmp_path / "pipe.png")
     rows = list(
