@@ -104,7 +104,9 @@ def _all_named(options: argparse.Namespace) -> list[str]:
 def parse(argv: Sequence[str]) -> argparse.Namespace:
     """The command line as a namespace."""
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
     )
     parser.add_argument("--dataset", default="digits", help="as in mpl_tf.train [digits]")
     parser.add_argument(
@@ -145,7 +147,9 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         "--out", type=output_folder, default="comparison", help="folder of the results [comparison]"
     )
-    return parser.parse_args(argv)
+    options = parser.parse_args(argv)
+    options.num_labeled = list(dict.fromkeys(options.num_labeled))
+    return options
 
 
 def write(out: pathlib.Path, options: argparse.Namespace, done: tables.Done, command: str) -> None:

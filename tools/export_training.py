@@ -37,7 +37,7 @@ import jax_training
 import step_program
 import training_files
 from arguments import output_folder
-from mpl_tf import cli, console
+from mpl_tf import cli, console, files
 from mpl_tf.options import ConfigError
 
 if TYPE_CHECKING:  # imported when they are needed: TensorFlow takes seconds
@@ -48,6 +48,7 @@ if TYPE_CHECKING:  # imported when they are needed: TensorFlow takes seconds
 
 COMMAND = cli.Command("python tools/export_training.py", __doc__ or "")
 _EVALUATION_BATCH = 500
+_NOT_WRITTEN = ("balance_labels", "select")  # options of the data
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -91,11 +92,14 @@ def _run(arguments, training_flags):
     from mpl_tf.config import flags
 
     experiment = start(flags.parse(training_flags, with_devices=True))
+    if arguments.images:  # refused before programs are traced
+        training_files.write_images(arguments.images, experiment.split.source)
     step, state = lower_step(experiment)
     evaluation, evaluated = lower_evaluation(experiment)
-    os.makedirs(arguments.to)
-    images = arguments.images or os.path.join(arguments.to, "images")
-    training_files.write(arguments.to, images, experiment, step, evaluation, state | evaluated)
+    with files.whole(arguments.to) as partial:
+        os.makedirs(partial)
+        images = arguments.images or os.path.join(partial, "images")
+        training_files.write(partial, images, experiment, step, evaluation, state | evaluated)
     size = sum(value.nbytes for value in state.values()) / 2**20
     console.say(
         f"{arguments.to}: {len(state)} arrays of state ({size:.1f} MiB), "
@@ -108,9 +112,10 @@ def start(job: Job) -> Experiment:
     """The run of a command line, as far as it has come.
 
     Raises:
-      ConfigError: the run is finished, needs several devices, or has something that is not written:
-        cached features, stored predictions, phases before training, views that draw their own
-        numbers, images without positions.
+      ConfigError: the run is finished, is to be replaced, needs several devices, or has something
+        that is not written: cached features, stored predictions, phases before training, labeled
+        images that are drawn or chosen, views that draw their own numbers, images without
+        positions.
     """
     import keras
 
@@ -133,6 +138,14 @@ def start(job: Job) -> Experiment:
         raise ConfigError("evaluation at another size is not written: leave out --eval_image_size.")
     if settings.data.strong == "keras_cv":
         raise ConfigError("strong=keras_cv draws numbers of its own: choose another view.")
+    for name, values in (("pretrain", settings.run), *((n, settings.data) for n in _NOT_WRITTEN)):
+        if value := getattr(values, name):
+            raise ConfigError(f"{name}={value} is not written: leave it out, or train here.")
+    if job.launch.overwrite:
+        raise ConfigError(
+            f"a fresh start belongs in another folder than {path}: leave out --overwrite, and "
+            "choose another --workdir."
+        )
     config.check_replicas(settings, 1)
     if folder.state(path, settings.flat(), job.launch.overwrite) == "finished":
         raise ConfigError(f"workdir {path} holds a finished run; choose another --workdir.")
@@ -233,7 +246,8 @@ def lower_evaluation(
         sums = {}
         for name, network in method.networks.items():
             logits = method.forward.evaluated(network, images)
-            correct = tf.cast(tf.argmax(logits, axis=-1) == label, tf.float32)
+            has_order = ~tf.reduce_any(tf.math.is_nan(logits), axis=-1)  # or there is no greatest
+            correct = tf.cast(has_order & (tf.argmax(logits, axis=-1) == label), tf.float32)
             log_probs = tf.nn.log_softmax(tf.cast(logits, tf.float32))
             entropy = -tf.gather(log_probs, label, axis=1, batch_dims=1)
             for measure, values in (("accuracy", correct), ("cross_entropy", entropy)):

@@ -8,7 +8,8 @@ which is made, or is that of the run whose checkpoint was exported.
 after any interruption: it takes the steps that are left, finetunes, tests and exports.
 
 The recipe's flags are in the folder. Further ones may say where things lie here, such as
---data_dir. The state is saved.npz in the folder, or what --state names.
+--data_dir: images, labels and their split must be those that were exported. The state is saved.npz
+in the folder, or what --state names.
 """
 
 from __future__ import annotations
@@ -18,13 +19,14 @@ import csv
 import os
 import shlex
 import sys
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 import jax_training
 import step_program
+import training_files
 from arguments import local_path
 from mpl_tf import cli, console, files
 from mpl_tf.options import ConfigError
@@ -76,18 +78,26 @@ def _run(arguments, training_flags):
             f"--from={arguments.folder} must be a folder of tools/export_training.py; it has no "
             f"{jax_training.RECIPE}."
         )
+    with open(recipe_file, "rb") as opened:
+        digest = jax_training.digest(opened.read())
     recipe = files.read_json(recipe_file)
     state_file = arguments.state or os.path.join(arguments.folder, jax_training.SAVED)
     if not os.path.isfile(state_file):
         raise ConfigError(f"{state_file} is missing: run.py saves it, or name it with --state.")
     state = files.read_arrays(state_file)
+    if str(state.pop(jax_training.OF_RECIPE, digest)) != digest:
+        raise ConfigError(f"{state_file} is the state of another recipe than {recipe_file}.")
+    check_arrays(state, files.read_arrays(os.path.join(arguments.folder, jax_training.STATE)))
     from mpl_tf.config import flags
 
     job = flags.parse([*recipe["flags"], *training_flags])
-    step = int(state.get(recipe["counter"], -1))
+    check_flags(flags.parse(recipe["flags"]).config.flat(), job.config.flat())
+    step = int(state[recipe["counter"]])
     if not 0 <= step <= job.config.run.steps:
         raise ConfigError(f"{state_file} is no state of this training: it stands at step {step}.")
-    bring(job, state, step, os.path.splitext(state_file)[0] + ".csv")
+    rows = read_table(os.path.splitext(state_file)[0] + ".csv")
+    there = files.read_arrays(os.path.join(arguments.folder, jax_training.DATA))
+    bring(job, state, step, rows, there | recipe["images"]["digests"])
     workdir = shlex.quote(job.launch.workdir)
     console.say(
         f"{job.launch.workdir} stands at step {step:,} of {job.config.run.steps:,}; continue: "
@@ -96,18 +106,98 @@ def _run(arguments, training_flags):
     return cli.DONE
 
 
-def bring(job: Job, state: step_program.Arrays, step: int, table: str) -> None:
+def check_arrays(state: step_program.Arrays, first: step_program.Arrays) -> None:
+    """Raises ConfigError if a state has other arrays than the first one, or one that is not finite.
+
+    Args:
+      state: name -> array.
+      first: that which was exported.
+    """
+    for name in sorted(state.keys() | first.keys()):
+        here, there = (
+            f"{of[name].dtype} {of[name].shape}" if name in of else "none" for of in (state, first)
+        )
+        if here != there:
+            raise ConfigError(f"the state is of another training: {name} is {here}, not {there}.")
+        if not np.isfinite(state[name]).all():
+            raise ConfigError(f"{name} of the state holds NaN or infinite values.")
+
+
+def check_flags(recipe: dict[str, Any], here: dict[str, Any]) -> None:
+    """Raises ConfigError if options differ in more than where things lie.
+
+    Args:
+      recipe: option name -> value, of what was exported.
+      here: with further flags.
+    """
+    from mpl_tf.runs import folder
+
+    there, here = (folder.without_places(each, is_finished=False) for each in (recipe, here))
+    if changed := sorted(name for name in there if there[name] != here.get(name)):
+        raise ConfigError(
+            f"{', '.join(changed)} cannot be changed: the training was exported with "
+            f"{', '.join(f'{name}={there[name]}' for name in changed)}."
+        )
+
+
+def read_table(path: str) -> list[dict[str, float]]:
+    """The rows of the csv that run.py wrote, by column; none if the file is missing.
+
+    Raises:
+      ConfigError: it is no such table.
+    """
+    if not os.path.isfile(path):
+        return []
+    try:
+        with open(path, newline="", encoding="utf-8") as file:
+            rows = [{n: float(v) for n, v in row.items() if v} for row in csv.DictReader(file)]
+        return sorted(rows, key=lambda row: row["step"])
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise ConfigError(f"{path} is no table of a training, or is damaged: {error}.") from error
+
+
+def check_images(experiment: Experiment, recipe: Mapping[str, Any]) -> None:
+    """Raises ConfigError if images, labels or their split are others than those exported.
+
+    Args:
+      experiment: with what lies here.
+      recipe: name -> array, as `training_files.data` has them, and name of a file of images ->
+        its digest.
+    """
+    shards = training_files.image_shards(experiment.split.source)
+    here: dict[str, Any] = training_files.data(experiment)
+    here |= {name: jax_training.digest(content) for name, content in shards.items()}
+    others = [
+        name
+        for name in sorted(here.keys() | recipe.keys())
+        if not np.array_equal(here.get(name, ()), recipe.get(name, ()))
+    ]
+    if others:
+        raise ConfigError(
+            "the images here, their labels or their split are others than those that were "
+            f"exported: {', '.join(others)} differ."
+        )
+
+
+def bring(
+    job: Job,
+    state: step_program.Arrays,
+    step: int,
+    rows: Sequence[Mapping[str, float]],
+    images: Mapping[str, Any],
+) -> None:
     """Writes a state as a checkpoint of a run.
 
     Args:
       job: of the recipe, with the run folder.
-      state: name -> array, as run.py saves it.
+      state: name -> array, as run.py saves it; see `check_arrays`.
       step: steps of training that are done.
-      table: the csv that run.py wrote; it may be missing.
+      rows: of the csv that run.py wrote.
+      images: as for `check_images`.
 
     Raises:
-      ConfigError: the run folder holds another run, or one that has come further, or the state is
-        of other networks.
+      ConfigError: the run folder holds another run, or one that has come further, or the images are
+        others.
     """
     import keras
 
@@ -123,14 +213,17 @@ def bring(job: Job, state: step_program.Arrays, step: int, table: str) -> None:
     config.check_data(settings, source)
     keras.utils.clear_session(free_memory=False)  # names of layers count from the start
     experiment = experiments.build(settings, experiments.make_split(settings, source), path)
-    images = source.contents()
+    check_images(experiment, images)
+    contents = source.contents()
     with folder.lock(path):
         if not job.launch.overwrite:
-            provenance.check_images(path, images, experiment.split)
+            provenance.check_images(path, contents, experiment.split)
         folder.prepare(path, settings.flat(), flags.to_lines(settings), job.launch.overwrite)
-        provenance.keep_images(path, images, experiment.split)
+        provenance.keep_images(path, contents, experiment.split)
         checkpoints = checkpoint.Checkpoints(
-            experiment.method, experiment.file(folder.CHECKPOINTS, folder.TRAIN)
+            experiment.method,
+            experiment.file(folder.CHECKPOINTS, folder.TRAIN),
+            keep=settings.run.keep_checkpoints,
         )
         before = checkpoints.restore(settings.run.steps)
         if before > step:
@@ -140,7 +233,7 @@ def bring(job: Job, state: step_program.Arrays, step: int, table: str) -> None:
         assign(experiment.method, state)
         if step == settings.run.steps:
             renew_statistics(experiment)
-        _write_rows(experiment, table, before, step)
+        _write_rows(experiment, rows, before, step)
         checkpoints.save(step)
 
 
@@ -150,7 +243,7 @@ def assign(method: Method, state: step_program.Arrays) -> None:
     What sums up logs is left as it is.
 
     Raises:
-      ConfigError: a name is unknown, or an array has another shape or type.
+      ConfigError: a name is unknown here, or an array has another shape.
     """
     variables = step_program.named_variables(method)
     sums = {id(v) for metric in method.window_metrics for v in metric.variables}
@@ -161,8 +254,6 @@ def assign(method: Method, state: step_program.Arrays) -> None:
             raise ConfigError(
                 f"the state is of other networks: {name} has shape {value.shape}, here {there}."
             )
-        if not np.isfinite(value).all():
-            raise ConfigError(f"{name} of the state holds NaN or infinite values.")
         if id(variable) not in sums:
             variable.assign(value)
 
@@ -178,24 +269,32 @@ def renew_statistics(experiment: Experiment) -> None:
         method.renew_statistics(batches, steps=min(total, STATISTICS_BATCHES))
 
 
-def _write_rows(experiment: Experiment, table: str, first: int, last: int) -> None:
-    """The rows of steps after `first`, up to `last`, as training would have logged them."""
+def _write_rows(
+    experiment: Experiment, rows: Sequence[Mapping[str, float]], first: int, last: int
+) -> None:
+    """The rows of steps after `first`, up to `last`: what run.py logged and measured.
+
+    Where batch statistics are renewed after the last step, what was measured there before is left
+    out: training measures anew.
+    """
     from mpl_tf.runs import folder, metrics_log
 
-    names = experiment.split.class_names if experiment.method.unlabeled_views else None
+    method, total = experiment.method, experiment.config.run.steps
+    names = experiment.split.class_names if method.unlabeled_views else None
     metrics = metrics_log.MetricsLog(experiment.output_path, names)
     metrics.rewind(folder.TRAIN, first)
-    rows = []
-    if os.path.isfile(table):
-        with open(table, newline="", encoding="utf-8") as file:
-            rows = [row for row in csv.DictReader(file) if first < int(row["step"]) <= last]
     try:
         for row in rows:
-            numbers = {n: float(v) for n, v in row.items() if v and n not in ("step", "seconds")}
+            step = int(row["step"])
+            if not first < step <= last:
+                continue
+            numbers = {n: v for n, v in row.items() if n not in ("step", "seconds")}
             of_log = {n: v for n, v in numbers.items() if not n.startswith(("val_", "test_"))}
             of_validation = {n: v for n, v in numbers.items() if n.startswith("val_")}
+            if step == total and method.has_averaged_statistics:
+                of_validation = {}
             for values in filter(None, (of_log, of_validation)):
-                metrics.write(folder.TRAIN, int(row["step"]), values)
+                metrics.write(folder.TRAIN, step, values)
     finally:
         metrics.close()
 

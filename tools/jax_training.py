@@ -13,7 +13,9 @@ import numpy as np
 
 Arrays = dict[str, Any]  # by name
 RECIPE, STATE, SAVED = "training.json", "state.npz", "saved.npz"
+DATA = "data.npz"  # rows and labels
 PROGRAMS = {"step": "step.jax", "evaluation": "evaluation.jax"}
+OF_RECIPE = "recipe"  # name of an array of a saved state: the digest of the recipe
 WEIGHT = " weight"  # ends the names of the weights that logged numbers have in means over steps
 
 
@@ -48,7 +50,8 @@ class Training:
         self.folder = pathlib.Path(folder)
         check_folder(folder)
         try:
-            self.recipe = json.loads((self.folder / RECIPE).read_text(encoding="utf-8"))
+            content = (self.folder / RECIPE).read_bytes()
+            self.recipe, self.digest = json.loads(content), digest(content)
             self._compile()
         except Exception as error:  # readers and JAX raise whatever they stumble over
             reason = (str(error).strip() or type(error).__name__).splitlines()[0]
@@ -123,15 +126,12 @@ class Training:
         images = self.recipe["images"]
         folder = self.folder / images["folder"]
         parts = []
-        for name, digest in images["digests"].items():
-            if not (folder / name).is_file():
-                raise TrainingError(f"{folder} must hold {name}, images of the training.")
-            content = (folder / name).read_bytes()
-            if hashlib.sha256(content).hexdigest() != digest:
-                raise TrainingError(f"{folder / name} is damaged, or of other images.")
-            del content
+        for name, of_file in images["digests"].items():
+            check_file(folder / name, of_file)
             parts.append(np.load(folder / name))
-        small = dict(np.load(self.folder / "data.npz"))
+        for name, of_file in self.recipe["files"].items():
+            check_file(self.folder / name, of_file)
+        small = dict(np.load(self.folder / DATA))
         arrays = {"images": np.concatenate(parts), **small}
         self.data = {name: jax.device_put(arrays[name]) for name in self._of_data}
         self.turns = {
@@ -155,11 +155,17 @@ class Training:
                 state = {name: archive[name] for name in archive.files}
         except Exception as error:
             raise TrainingError(f"{path} cannot be read as a state: {error}") from error
+        if str(state.pop(OF_RECIPE, self.digest)) != self.digest:
+            raise TrainingError(f"{path} is the state of another recipe; name another --save.")
         there = {name: (value.shape, value.dtype) for name, value in state.items()}
         here = {name: (value.shape, value.dtype) for name, value in self._specs.items()}
         if there != here:
             other = sorted({name for name, _ in there.items() ^ here.items()})
             raise TrainingError(f"{path} is the state of another training: see {other[0]}.")
+        if not 0 <= state[self.counter] <= self.recipe["steps"]:
+            raise TrainingError(
+                f"{path} stands at step {state[self.counter]}, of {self.recipe['steps']}."
+            )
         return state
 
     def evaluate(self, state: Arrays) -> dict[str, float]:
@@ -179,6 +185,19 @@ class Training:
             name: float(sum(np.asarray(sums[name], np.float64) for sums in batches)) / len(rows)
             for name in self.measures
         }
+
+
+def digest(content: bytes) -> str:
+    """SHA-256, in hexadecimal digits."""
+    return hashlib.sha256(content).hexdigest()
+
+
+def check_file(path: pathlib.Path, of_file: str) -> None:
+    """Raises TrainingError if a file of a training is missing, or has another digest."""
+    if not path.is_file():
+        raise TrainingError(f"{path.parent} must hold {path.name}, of the training.")
+    if digest(path.read_bytes()) != of_file:
+        raise TrainingError(f"{path} is damaged, or of another training.")
 
 
 def _spec(value):

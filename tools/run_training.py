@@ -10,7 +10,9 @@ The state is saved, whole or not at all, at each evaluation and at the end, to -
 file is there, training continues from it. Beside it lies a table, --save with the ending .csv: at
 each step that the recipe logs, the mean of what the steps since the last row logged and, where it
 evaluates, accuracy and cross entropy of each network on validation and test images; `seconds` are
-those of the steps alone, without compiling and evaluating.
+those of the steps alone, without compiling and evaluating. Networks are tested with the moving
+batch statistics that they have: those of the averaged network are renewed after the last step only
+where the run goes on, by tools/import_training.py.
 """
 
 from __future__ import annotations
@@ -26,14 +28,35 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from jax_training import SAVED, STATE, WEIGHT, Arrays, Training, TrainingError, check_folder
+from jax_training import (
+    OF_RECIPE,
+    SAVED,
+    STATE,
+    WEIGHT,
+    Arrays,
+    Training,
+    TrainingError,
+    check_folder,
+)
 
 
-def save(path: str | os.PathLike, state: Arrays) -> None:
-    """Writes a state to an npz file that appears whole, or not at all."""
+def save(path: str | os.PathLike, state: Arrays, recipe: str) -> None:
+    """Writes a state to an npz file that appears whole, or not at all.
+
+    Args:
+      path: the file.
+      state: dict of name -> array.
+      recipe: the digest of the recipe that it is of.
+
+    Raises:
+      TrainingError: an array has a NaN or an infinite number; what was there before stays.
+    """
+    arrays = {name: np.asarray(value) for name, value in state.items()}
+    if bad := [name for name, value in arrays.items() if not np.isfinite(value).all()]:
+        raise TrainingError(f"{bad[0]} is NaN or infinite: training has diverged.")
     partial = f"{path}.partial"
     with open(partial, "wb") as file:
-        np.savez(file, **{name: np.asarray(value) for name, value in state.items()})
+        np.savez(file, **arrays, **{OF_RECIPE: np.array(recipe)})
         file.flush()
         os.fsync(file.fileno())
     os.replace(partial, path)
@@ -56,7 +79,7 @@ class Table:
                 with open(path, newline="", encoding="utf-8") as file:
                     rows = [row for row in csv.DictReader(file) if int(row["step"]) <= step]
                 self.seconds = float(rows[-1]["seconds"]) if rows else 0.0
-            except (KeyError, ValueError, TypeError) as error:
+            except (KeyError, ValueError, TypeError, OSError) as error:
                 raise TrainingError(f"{path} is no table of a training: {error}.") from error
         partial = f"{path}.partial"
         with open(partial, "w", newline="", encoding="utf-8") as file:
@@ -123,8 +146,9 @@ def run(training: Training, state: Arrays, steps: int, save_to: str | os.PathLik
             measured = training.evaluate(state)
             values |= measured
             shown |= {name: v for name, v in measured.items() if name.endswith("accuracy")}
-            save(save_to, state)
-        table.add(step, values)
+        table.add(step, values)  # first: rows of later steps than the state's are removed
+        if step % recipe["eval_every"] == 0 or step == last:
+            save(save_to, state, training.digest)
         numbers = ", ".join(f"{name} {value:.4g}" for name, value in shown.items())
         print(
             f"step {step} of {recipe['steps']}: {numbers}; {rate * images:,.0f} images/s, "
@@ -137,7 +161,7 @@ def run(training: Training, state: Arrays, steps: int, save_to: str | os.PathLik
 def main(argv: Sequence[str] | None = None) -> None:
     """Runs the command line."""
     style = argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=style)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=style, allow_abbrev=False)
     here = os.path.dirname(os.path.abspath(__file__))
     parser.add_argument("folder", nargs="?", default=here, help="the training [beside this file]")
     parser.add_argument("--steps", type=int, help="how many to take [all that are left]")

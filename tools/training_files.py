@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 import json
 import os
@@ -90,7 +89,7 @@ def write(
     from mpl_tf.runs.building import derived_seed
 
     run, split, method = experiment.config.run, experiment.split, experiment.method
-    digests = write_images(images_folder, split.source)
+    digests, written = write_images(images_folder, split.source), {}
     sizes = {"labeled": run.labeled_batch, "unlabeled": run.labeled_batch * run.unlabeled_ratio}
     pools = {"labeled": (split.labeled, pipeline.LABELED)}
     if method.unlabeled_views:
@@ -101,15 +100,12 @@ def write(
         table = shuffle.table(len(pool), sizes[name], seed, stream, run.steps)
         turns[name] = table.dtype.name
         for number, content in contents(table):
-            _save(folder, f"turns_{name}-{number:03d}.npy", content)
-    parts = {name: pool for name, (pool, _) in pools.items()}
-    parts |= {"validation": split.validation, "test": split.test}
-    data = {}
-    for part, images in parts.items():
-        if images is not None and len(images):
-            data[f"{part}_rows"] = rows(split.source, images)
-            data[f"{part}_labels"] = images.labels
-    np.savez(os.path.join(folder, "data.npz"), **data)
+            file = f"turns_{name}-{number:03d}.npy"
+            _save(folder, file, content)
+            written[file] = jax_training.digest(content)
+    np.savez(os.path.join(folder, jax_training.DATA), **data(experiment))
+    with open(os.path.join(folder, jax_training.DATA), "rb") as opened:
+        written[jax_training.DATA] = jax_training.digest(opened.read())
     np.savez(os.path.join(folder, jax_training.STATE), **state)
     for name, program in (("step", step), ("evaluation", evaluation)):
         _save(folder, jax_training.PROGRAMS[name], program.serialize())
@@ -124,12 +120,33 @@ def write(
         "unlabeled_batch": sizes["unlabeled"] if method.unlabeled_views else 0,
         "counter": counter,
         "turns": turns,
+        "files": written,
         "images": {"folder": os.path.relpath(images_folder, folder), "digests": digests},
         "flags": flags.to_lines(experiment.config),
     }
     _save(folder, jax_training.RECIPE, json.dumps(recipe, indent=1).encode())
     for tool, name in _RUNNERS.items():
         shutil.copyfile(os.path.join(_TOOLS, tool), os.path.join(folder, name))
+
+
+def data(experiment: Experiment) -> dict[str, np.ndarray]:
+    """Where the images of each part lie in the files, int32, and their labels: name -> array."""
+    split = experiment.split
+    parts = {"labeled": split.labeled, "validation": split.validation, "test": split.test}
+    if experiment.method.unlabeled_views:
+        parts["unlabeled"] = split.unlabeled
+    arrays = {}
+    for part, images in parts.items():
+        if images is not None and len(images):
+            arrays[f"{part}_rows"] = rows(split.source, images)
+            arrays[f"{part}_labels"] = images.labels
+    return arrays
+
+
+def image_shards(source: Source) -> dict[str, bytes]:
+    """The files of all images of a source: name -> content."""
+    parts = np.concatenate([part.images for part in image_parts(source)])
+    return {f"images-{number:03d}.npy": content for number, content in contents(parts)}
 
 
 def write_images(folder: str, source: Source) -> dict[str, str]:
@@ -145,9 +162,8 @@ def write_images(folder: str, source: Source) -> dict[str, str]:
     Raises:
       ConfigError: the folder has images of another dataset, or is damaged.
     """
-    parts = np.concatenate([part.images for part in image_parts(source)])
-    shards = {f"images-{number:03d}.npy": content for number, content in contents(parts)}
-    digests = {name: hashlib.sha256(content).hexdigest() for name, content in shards.items()}
+    shards = image_shards(source)
+    digests = {name: jax_training.digest(content) for name, content in shards.items()}
     if os.path.lexists(folder):
         if not os.path.isfile(os.path.join(folder, _DIGESTS)):
             raise ConfigError(f"--images={folder} exists and has no {_DIGESTS}; choose another.")

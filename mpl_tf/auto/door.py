@@ -90,10 +90,14 @@ def run(chosen: AutoConfig, start: float) -> "Outcome":
     from mpl_tf.config import places
     from mpl_tf.data.options import DataConfig
     from mpl_tf.features import fingerprint
+    from mpl_tf.options import ConfigError
     from mpl_tf.runs import folder, provenance
 
     name = early.dataset(chosen.dataset)
-    dataset = data.find(name, chosen.data_dir)
+    try:
+        dataset = data.find(name, chosen.data_dir)
+    except ConfigError as error:
+        raise ConfigError(f"{early.no_folder(name)}{error}") from error
     path = early.workdir(chosen)
     first = starts.choose(chosen, dataset.side)
     if first.note:

@@ -47,6 +47,17 @@ def dataset(name: str) -> str:
     return f"folder:{name}"
 
 
+def no_folder(name: str) -> str:
+    """What to say of a name that is neither a folder's nor a known dataset's; "" for others.
+
+    >>> no_folder("digits"), no_folder("folder:cats")
+    ('', '')
+    """
+    if ":" in name or name in NAMED or os.path.isdir(name):
+        return ""
+    return f"there is no folder {os.path.abspath(name)}, and no dataset of that name either: "
+
+
 def as_text(images: str | os.PathLike[str]) -> str:
     """A dataset as `dataset` takes it.
 

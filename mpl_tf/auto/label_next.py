@@ -5,6 +5,7 @@ import threadpoolctl
 from sklearn.cluster import kmeans_plusplus
 
 _POOL = 10  # uncertain images among which one is chosen
+_MOST = 0.5  # of all images, that are among these: the others are the surer half
 _LEAST_WEIGHT = 1e-6
 
 
@@ -30,10 +31,10 @@ def choose(
 ) -> np.ndarray:
     """Images that are uncertain and different from one another: a function of its arguments.
 
-    Of the most uncertain images, ten times as many as are wanted, those are drawn that k-means++
-    (Arthur & Vassilvitskii 2007) would start from: one after the other, with a probability that
-    grows with an image's uncertainty and with its squared distance from those drawn before. So the
-    first n of the choice are different from one another, too, for any n.
+    Of the most uncertain images, ten times as many as are wanted but at most half of all, those are
+    drawn that k-means++ (Arthur & Vassilvitskii 2007) would start from: one after the other, with a
+    probability that grows with an image's uncertainty and with its squared distance from those
+    drawn before. So the first n of the choice are different from one another, too, for any n.
 
     Features are compared by their direction. No more than the features of the most uncertain images
     are in memory at once, and no table of all distances.
@@ -53,7 +54,8 @@ def choose(
     if not count:
         return np.zeros(0, np.int64)
     uncertain = uncertainty(probs)
-    order = among[np.argsort(-uncertain[among], kind="stable")[: _POOL * count]]
+    size = max(count, min(_POOL * count, int(_MOST * len(among))))
+    order = among[np.argsort(-uncertain[among], kind="stable")[:size]]
     rows = np.asarray(features[np.sort(order)], np.float32)[np.argsort(np.argsort(order))]
     rows /= np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), np.finfo(np.float32).tiny)
     weight = np.maximum(uncertain[order], _LEAST_WEIGHT)

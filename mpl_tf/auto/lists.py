@@ -77,10 +77,10 @@ def write(
     answered = np.all(np.isfinite(out_of_fold), axis=-1)
     right = np.argmax(out_of_fold[answered], axis=-1) == train.labels[answered]
     if len(right):
+        look = f": look at them in {tables.SUSPICIOUS}" if len(positions) else ""
         log.info(
             f"{len(positions)} of {len(train)} labels are suspicious to a classifier that is right "
-            f"in {np.mean(right):.0%} of the {len(right)} that were held out: look at them in "
-            f"{tables.SUSPICIOUS}"
+            f"in {np.mean(right):.0%} of the {len(right)} that were held out{look}"
         )
     return chosen, positions
 

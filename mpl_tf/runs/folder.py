@@ -128,7 +128,7 @@ def _state(path, config, overwrite, unsettled=()):
             there = _without(unsettled, read_json(os.path.join(path, CONFIG)))
             config = _without(unsettled, config)
             is_finished = RESULTS in present
-            there, config = (_without_places(each, is_finished) for each in (there, config))
+            there, config = (without_places(each, is_finished) for each in (there, config))
             check_same(path, there, config)
             if is_finished:
                 return "finished"
@@ -260,7 +260,7 @@ def _holder(path):
     return "one that has just started"
 
 
-def _without_places(config: dict[str, Any], is_finished: bool) -> dict[str, Any]:
+def without_places(config: dict[str, Any], is_finished: bool) -> dict[str, Any]:
     """A configuration that does not say where images and cached features lie.
 
     Args:

@@ -21,6 +21,7 @@ from mpl_tf.runs import checkpoint, folder
     [
         ([], "--dataset must say which images, such as folder:my_images, or my_images alone"),
         (["--dataset=folder:nowhere"], "nowhere"),
+        (["my_imagez"], "my_imagez, and no dataset of that name either: dataset must be one of"),
         (
             ["--dataset=folder:my_images", "--minutes=0"],
             "minutes must be at most 10,000 and greater than 0",

@@ -36,6 +36,13 @@ def test_one_of_each_group_of_like_images_is_chosen_and_none_that_is_sure(rng, s
     assert sorted(chosen // 50) == list(range(6))
 
 
+@pytest.mark.parametrize(("count", "pool"), [(40, 150), (200, 200)])
+def test_the_surer_half_is_left_out_where_many_are_wanted(rng, count, pool):
+    probs, features = rng.dirichlet(np.ones(3), 300), rng.normal(size=(300, 4))
+    most = np.argsort(-label_next.uncertainty(probs))[:pool]
+    assert set(label_next.choose(probs, features, count, 0)) <= set(most)
+
+
 def test_it_is_a_function_of_the_seed(rng):
     probs, features = rng.dirichlet(np.ones(3), 400), rng.normal(size=(400, 5))
     first = label_next.choose(probs, features, 9, 1)
@@ -54,7 +61,7 @@ def test_there_may_be_fewer_images_than_wanted(rng, count, total):
 
 
 def test_equal_images_fill_up():
-    probs, features = np.full((8, 2), 0.5), np.zeros((8, 3))
+    probs, features = np.full((16, 2), 0.5), np.zeros((16, 3))
     features[5] = [1, 0, 0]
     chosen = label_next.choose(probs, features, 4, 0)
     assert len(set(chosen)) == 4 and 5 in chosen

@@ -58,7 +58,6 @@ def test_files_that_the_export_alone_refuses_do_not_stop_the_others(put):
     assert export.asked == [3, 1, 1, 1]
 
 
-@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="Windows has none of them")
 def test_an_answer_that_is_no_number_is_a_reason_and_no_class(put):
     paths = put(PNG, PNG + b"bright")
 
@@ -73,6 +72,7 @@ def test_an_answer_that_is_no_number_is_a_reason_and_no_class(put):
     assert nothing is None and why.startswith("has probabilities that are NaN or infinite")
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="Windows has none of them")
 def test_what_never_ends_is_named(put, tmp_path):
     os.mkfifo(tmp_path / "pipe.png")
     rows = list(

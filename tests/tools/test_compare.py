@@ -296,6 +296,11 @@ def test_a_failing_cell_says_its_last_words_and_the_others_run(compare, tmp_path
     [
         (["--methods=supervised,mpl:feedback=up"], "feedback must be one of"),
         (["--methods=supervised,mpl", "--flags=uda_weight=1"], "no use for uda_weight"),
+        (
+            ["--methods=mpl:feedback=none", "--flags=feedback=exact"],
+            "mpl:feedback=none has feedback=none, and every run has feedback=exact",
+        ),
+        (["--methods=supervised:steps=5", "--steps=10"], "has steps=5, and every run has steps=10"),
         (["--methods=noisy_student", "--steps=2"], "noisy_student, 50 labels: steps must be"),
     ],
 )

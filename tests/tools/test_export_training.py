@@ -70,6 +70,38 @@ def test_a_method_that_reads_what_is_stored_is_refused(load_tool, monkeypatch, t
     assert not (tmp_path / "to").exists()
 
 
+@pytest.mark.parametrize(
+    ("flag", "message"),
+    [
+        ("--pretrain=simclr", "pretrain=simclr is not written"),
+        ("--balance_labels", "balance_labels=True is not written"),
+        ("--select=chosen", "chosen is not written: leave it out"),
+        ("--overwrite", "leave out --overwrite"),
+    ],
+)
+def test_what_the_program_would_leave_out_is_refused(
+    load_tool, monkeypatch, tmp_path, capsys, flag, message
+):
+    monkeypatch.setitem(sys.modules, "jax", sys)  # is not got to
+    run = ["--dataset=digits", "--method=supervised", f"--workdir={tmp_path / 'run'}", flag]
+    assert load_tool("export_training").main([f"--to={tmp_path / 'to'}", *run]) == 2
+    assert message in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+def test_images_of_another_dataset_are_refused_before_programs_are_traced(
+    load_tool, monkeypatch, tmp_path, capsys
+):
+    monkeypatch.setitem(sys.modules, "jax", sys)  # is not got to
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images" / "images.json").write_text('{"images-000.npy": "0"}')
+    to = [f"--to={tmp_path / 'to'}", f"--images={tmp_path / 'images'}"]
+    tool = load_tool("export_training")
+    assert tool.main([*to, *FLAGS, f"--workdir={tmp_path / 'run'}"]) == 2
+    assert "has other images than the dataset" in capsys.readouterr().err
+    assert not (tmp_path / "to").exists()
+
+
 @pytest.fixture(scope="module")
 def trip(tools, tmp_path_factory):
     """The folder of an exported training, of which JAX has taken some steps, and its programs."""
@@ -132,7 +164,7 @@ def test_the_run_goes_on_in_tensorflow(tools, trip, capsys, no_pictures):
     again = tools["export_training"].start(flags.parse([*FLAGS, workdir])).method
     variables = tools["step_program"].named_variables(again)
     state = np.load(trip.training / "saved.npz")
-    assert all(np.array_equal(variables[n], state[n]) for n in state if "shares" not in n)
+    assert all(np.array_equal(variables[n], state[n]) for n in state if "shares" not in n and n != "recipe")
     early = f"--state={trip.training / 'state.npz'}"
     assert tools["import_training"].main([f"--from={trip.training}", workdir, early]) == 2
     assert "has come to step 10, and the state stands at step 0" in capsys.readouterr().err
@@ -164,14 +196,101 @@ def test_the_averaged_network_gets_its_batch_statistics_after_the_last_step(tool
     assert calls == [(("train", 12), 12), (("train", 80), 50)]
 
 
+def test_what_comes_back_is_the_training_that_went_out(tools, trip, tmp_path, capsys):
+    """Flags, arrays, recipe, images, labels and split; nothing is written before they are seen."""
+    state = dict(np.load(trip.training / "saved.npz"))
+    counter = trip.programs.counter
+    table = trip.training / "saved.csv"
+    for name, changes, rows, flag, message in (
+        ("seed", {}, table.read_text(), "--seed=7", "seed cannot be changed"),
+        ("recipe", {"recipe": np.array("another")}, "", "", "is the state of another recipe"),
+        ("half", {next(iter(state)): None}, "", "", "the state is of another training: "),
+        ("type", {counter: state[counter].astype(np.int32)}, "", "", f"{counter} is int32 ()"),
+        ("shape", {counter: state[counter][None]}, "", "", f"{counter} is int64 (1,), not int64"),
+        ("beyond", {counter: state[counter] + 3}, "", "", "it stands at step 13"),
+        ("table", {}, "step,loss\n5,x\n", "", "table.csv is no table of a training"),
+    ):
+        arrays = {n: v for n, v in (state | changes).items() if v is not None}
+        np.savez(tmp_path / f"{name}.npz", **arrays)
+        (tmp_path / f"{name}.csv").write_text(rows)
+        flags_here = [f"--workdir={tmp_path / 'back'}", *filter(None, [flag])]
+        here = [f"--from={trip.training}", f"--state={tmp_path / f'{name}.npz'}"]
+        assert tools["import_training"].main([*here, *flags_here]) == 2, name
+        assert message in capsys.readouterr().err, name
+        assert not (tmp_path / "back").exists()
+    job = flags.parse([*FLAGS, f"--workdir={tmp_path / 'other'}"])
+    experiment = tools["export_training"].start(job)
+    there = dict(np.load(trip.training / "data.npz")) | trip.programs.recipe["images"]["digests"]
+    tools["import_training"].check_images(experiment, there)
+    for changed in (
+        {"labeled_labels": (there["labeled_labels"] + 1) % 10},
+        {"validation_rows": there["validation_rows"][:-1]},
+        {"images-000.npy": "another"},
+        {"images-001.npy": "one more"},
+    ):
+        with pytest.raises(ConfigError, match=f"that were exported: {next(iter(changed))} differ"):
+            tools["import_training"].check_images(experiment, there | changed)
+
+
+def test_what_was_measured_before_batch_statistics_are_renewed_is_left_out(tools, tmp_path):
+    method = types.SimpleNamespace(unlabeled_views=(), has_averaged_statistics=True)
+    run = types.SimpleNamespace(
+        method=method,
+        output_path=str(tmp_path),
+        split=types.SimpleNamespace(class_names=("a", "b")),
+        config=types.SimpleNamespace(run=types.SimpleNamespace(steps=4)),
+    )
+    rows = [{"step": 2.0 * k, "loss": 1.0, "val_ema_accuracy": 0.5} for k in (1, 2)]
+    tools["import_training"]._write_rows(run, rows, 0, 4)
+    with open(tmp_path / "metrics.csv", newline="", encoding="utf-8") as file:
+        written = [(row["step"], row.get("val_ema_accuracy")) for row in csv.DictReader(file)]
+    assert [step for step, value in written if value] == ["2"]
+    assert [step for step, value in written if not value] == ["2", "4"]
+
+
+class Diverging:
+    """A training of one weight, which is NaN from step 4 on, and nothing that it logs."""
+
+    counter, sums, logs, measures, parts = "step", [], [], [], {}
+    data = turns = None
+    digest = "of the recipe"
+    recipe = {"steps": 6, "log_every": 2, "eval_every": 2, "labeled_batch": 1}  # noqa: RUF012
+    recipe |= {"unlabeled_batch": 0}
+
+    def step(self, state, totals, data, turns):
+        step = np.asarray(state["step"]) + 1
+        return {"step": step, "w": np.float32(np.nan if step >= 4 else step)}, totals
+
+    def evaluate(self, state):
+        return {}
+
+
+def test_a_state_that_diverged_replaces_no_good_one(tools, tmp_path):
+    runner, saved = tools["run_training"], tmp_path / "saved.npz"
+    start = {"step": np.int64(0), "w": np.float32(0)}
+    with pytest.raises(tools["jax_training"].TrainingError, match="w is NaN or infinite"):
+        runner.run(Diverging(), start, 6, saved)
+    with np.load(saved) as state:
+        assert int(state["step"]) == state["w"] == 2
+        assert str(state["recipe"]) == "of the recipe"
+    assert saved.with_suffix(".csv").read_text().splitlines()[1].startswith("2,")
+
+
 def test_states_of_other_trainings_and_other_images_are_refused(tools, trip, tmp_path):
     error = tools["jax_training"].TrainingError
     state = dict(np.load(trip.training / "state.npz"))
     first = sorted(state)[0]
     np.savez(tmp_path / "other.npz", **state | {first: state[first][None]})
+    np.savez(tmp_path / "recipe.npz", **state, recipe=np.array("another"))
+    for name, step in (("late", 13), ("early", -1)):
+        counter = {trip.programs.counter: np.int64(step)}
+        np.savez(tmp_path / f"{name}.npz", **state | counter)
     (tmp_path / "text.npz").write_text("no archive")
     for name, message in (
         ("other.npz", f"other.npz is the state of another training: see {first}"),
+        ("recipe.npz", "recipe.npz is the state of another recipe"),
+        ("late.npz", "late.npz stands at step 13, of 12"),
+        ("early.npz", "early.npz stands at step -1, of 12"),
         ("text.npz", "text.npz cannot be read as a state"),
         ("none.npz", "none.npz cannot be read as a state"),
     ):
@@ -180,14 +299,18 @@ def test_states_of_other_trainings_and_other_images_are_refused(tools, trip, tmp
     (tmp_path / "table.csv").write_text("step\nnone\n")
     with pytest.raises(error, match=r"table\.csv is no table of a training"):
         tools["run_training"].Table(tmp_path / "table.csv", ["loss"], 1)
-    images = trip.images / "images-000.npy"
-    content = images.read_bytes()
-    images.write_bytes(content[:-1] + b"?")
-    try:
-        with pytest.raises(error, match=r"images-000\.npy is damaged, or of other images"):
-            trip.programs.load()
-    finally:
-        images.write_bytes(content)
+    (tmp_path / "folder.csv").mkdir()
+    with pytest.raises(error, match=r"folder\.csv is no table of a training"):
+        tools["run_training"].Table(tmp_path / "folder.csv", ["loss"], 1)
+    files = (trip.images / "images-000.npy", *trip.training.glob("turns_*.npy"))
+    for file in (*files, trip.training / "data.npz"):
+        content = file.read_bytes()
+        file.write_bytes(content[:-1] + b"?")
+        try:
+            with pytest.raises(error, match=f"{file.name} is damaged, or of another training"):
+                trip.programs.load()
+        finally:
+            file.write_bytes(content)
 
 
 @pytest.mark.parametrize(

@@ -29,6 +29,21 @@ _OF_RECIPE = ("--data_dir=", "--network=", "--network_weights=", "--train=")
 _OF_CELL = ("dataset", "method", "num_labeled", "seed")
 
 
+def _steps(options: argparse.Namespace) -> list[str]:
+    return [f"--steps={options.steps}"] if options.steps else []
+
+
+def _check_once(method: str, own: Sequence[str], of_every_run: Sequence[str]) -> None:
+    """Raises ConfigError if every run has a flag that a method is defined by: which one counts?"""
+    every = {flag.partition("=")[0].removeprefix("--"): flag for flag in of_every_run}
+    for flag in own:
+        if (name := flag.partition("=")[0].removeprefix("--")) in every:
+            raise ConfigError(
+                f"{method} has {flag.removeprefix('--')}, and every run has "
+                f"{every[name].removeprefix('--')}: leave one of them out."
+            )
+
+
 class CellError(RuntimeError):
     """A run ended with a status other than 0, or is there with other settings."""
 
@@ -79,12 +94,14 @@ class Cell:
           options: has `dataset`, `steps` and `flags`.
 
         Raises:
-          options.ConfigError: they are no flags of mpl_tf.train, or of no use to the method.
+          options.ConfigError: they are no flags of mpl_tf.train, or of no use to the method, or a
+            flag is both the method's own and one of every run.
         """
         method, _, changes = parts(self.method)[1].partition(":")
         dataset = f"--dataset={options.dataset}"
         of_method = run_flags.arguments(changes.replace(":", ","), _OF_CELL, "--methods")
         of_every_run = run_flags.arguments(options.flags, _OF_CELL)
+        _check_once(self.method, of_method, [*of_every_run, *_steps(options)])
         arguments = [dataset, f"--method={method}"]
         of_recipe = [flag for flag in of_method + of_every_run if flag.startswith(_OF_RECIPE)]
         recipe = flags.parse([dataset, *of_recipe]).config.run
@@ -93,7 +110,7 @@ class Cell:
                 arguments.append(f"--{name}={getattr(recipe, name)}")
         arguments += of_method
         arguments += [f"--num_labeled={self.num_labeled}", f"--seed={self.seed}"]
-        arguments += [f"--steps={options.steps}"] if options.steps else []
+        arguments += _steps(options)
         arguments += of_every_run
         config = flags.parse(arguments).config
         students = METHODS[config.run.method].students(config.method)
