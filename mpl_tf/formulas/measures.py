@@ -1,4 +1,7 @@
-"""What a classifier gets right and wrong, by its probabilities."""
+"""What a classifier gets right and wrong, by its probabilities.
+
+They are finite, where a function does not say what NaN counts for.
+"""
 
 from collections.abc import Sequence
 from typing import Any

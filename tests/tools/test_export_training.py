@@ -164,7 +164,9 @@ def test_the_run_goes_on_in_tensorflow(tools, trip, capsys, no_pictures):
     again = tools["export_training"].start(flags.parse([*FLAGS, workdir])).method
     variables = tools["step_program"].named_variables(again)
     state = np.load(trip.training / "saved.npz")
-    assert all(np.array_equal(variables[n], state[n]) for n in state if "shares" not in n and n != "recipe")
+    assert all(
+        np.array_equal(variables[n], state[n]) for n in state if "shares" not in n and n != "recipe"
+    )
     early = f"--state={trip.training / 'state.npz'}"
     assert tools["import_training"].main([f"--from={trip.training}", workdir, early]) == 2
     assert "has come to step 10, and the state stands at step 0" in capsys.readouterr().err

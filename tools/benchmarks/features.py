@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 import tqdm
 
+from arguments import at_least
 from mpl_tf import networks
 from mpl_tf.augment import policies, randaugment
 from mpl_tf.data import arrays, pipeline
@@ -26,11 +27,13 @@ HELP = "caching against the backbone's bare passes, in images a second; a batch 
 def define(parser: argparse.ArgumentParser) -> None:
     """Adds this benchmark's arguments to an argparse parser."""
     parser.add_argument("--network", default="keras:MobileNetV2", help="of two parts [%(default)s]")
-    parser.add_argument("--image_size", type=int, default=96, help="pixels [%(default)s]")
+    parser.add_argument("--image_size", type=at_least(1), default=96, help="pixels [%(default)s]")
     parser.add_argument(
-        "--chunks", type=int, default=16, help=f"times {CHUNK} images [%(default)s]"
+        "--chunks", type=at_least(1), default=16, help=f"times {CHUNK} images [%(default)s]"
     )
-    parser.add_argument("--repeats", type=int, default=7, help="timings of each sort [%(default)s]")
+    parser.add_argument(
+        "--repeats", type=at_least(1), default=7, help="timings of each sort [%(default)s]"
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -11,6 +11,7 @@ import time
 import numpy as np
 import tensorflow as tf
 
+from arguments import at_least
 from mpl_tf import config, data
 from mpl_tf.data import pipeline, views
 from mpl_tf.runs.experiment import build, make_split
@@ -22,8 +23,10 @@ HELP = "batches a second against the step's appetite, at 32 and 224 pixels; memo
 
 def define(parser: argparse.ArgumentParser) -> None:
     """Adds this benchmark's arguments to an argparse parser."""
-    parser.add_argument("--repeats", type=int, default=7, help="timings of each kind [7]")
-    parser.add_argument("--memory_steps", type=int, default=5000, help="steps watched [5000]")
+    parser.add_argument("--repeats", type=at_least(1), default=7, help="timings of each kind [7]")
+    parser.add_argument(
+        "--memory_steps", type=at_least(1), default=5000, help="steps watched [5000]"
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
