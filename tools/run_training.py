@@ -18,13 +18,14 @@ where the run goes on, by tools/import_training.py.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import csv
 import math
 import os
 import pathlib
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -38,6 +39,28 @@ from jax_training import (
     TrainingError,
     check_folder,
 )
+
+
+@contextlib.contextmanager
+def locked(path: str | os.PathLike) -> Iterator[None]:
+    """Keeps other processes from a state and its table, where the system has locks of files.
+
+    Raises:
+      TrainingError: another process has it.
+    """
+    try:
+        import fcntl
+    except ImportError:
+        yield
+        return
+    with open(f"{path}.lock", "w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise TrainingError(
+                f"another run.py is busy with {path}; name another --save."
+            ) from error
+        yield
 
 
 def save(path: str | os.PathLike, state: Arrays, recipe: str) -> None:
@@ -187,12 +210,13 @@ def main(argv: Sequence[str] | None = None) -> None:
         print(f"{device.platform} {device.device_kind}, compiled in {seconds:.1f} s", flush=True)
         if arguments.steps == 0:
             return
-        training.load()
-        state = training.read_state(save_to if os.path.exists(save_to) else training.folder / STATE)
-        steps = training.recipe["steps"] if arguments.steps is None else arguments.steps
-        if int(state[training.counter]) == training.recipe["steps"]:
-            print(f"all {training.recipe['steps']} steps are taken: {save_to}")
-        run(training, state, steps, save_to)
+        with locked(save_to):
+            training.load()
+            start = save_to if os.path.exists(save_to) else training.folder / STATE
+            state, total = training.read_state(start), training.recipe["steps"]
+            if int(state[training.counter]) == total:
+                print(f"all {total} steps are taken: {save_to}")
+            run(training, state, total if arguments.steps is None else arguments.steps, save_to)
     except TrainingError as error:
         parser.error(str(error))
     except KeyboardInterrupt:

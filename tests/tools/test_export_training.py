@@ -329,6 +329,15 @@ def test_arguments_of_a_run_are_checked_before_it_compiles(tools, trip, capsys, 
     assert message in capsys.readouterr().err
 
 
+def test_two_processes_do_not_take_the_same_steps(tools, trip, tmp_path, capsys):
+    pytest.importorskip("fcntl", reason="Windows has none")
+    saved = tmp_path / "saved.npz"
+    with tools["run_training"].locked(saved), pytest.raises(SystemExit):
+        tools["run_training"].main([str(trip.training), f"--save={saved}"])
+    assert f"another run.py is busy with {saved}" in capsys.readouterr().err
+    assert not saved.exists()
+
+
 def test_the_images_of_a_dataset_are_written_once(tools, trip):
     files, source = tools["training_files"], data.find("digits", "").load(DataConfig())
     before = {path: path.stat().st_mtime_ns for path in trip.images.iterdir()}
