@@ -1,5 +1,6 @@
 """tools/data_service.py: a dispatcher and a worker, and what is refused."""
 
+import contextlib
 import signal
 import subprocess
 import sys
@@ -14,23 +15,33 @@ def tool(load_tool):
     return load_tool("data_service")
 
 
-def test_a_dispatcher_and_a_worker_answer(tool):
-    dispatcher = tool.start(tool.parse(["dispatcher"]))
-    address = f"localhost:{tool.port_of(dispatcher)}"
-    worker = tool.start(tool.parse(["worker", f"--dispatcher={address}", "--host=localhost"]))
-    service.check_answers(address)
-    assert tool.port_of(worker) != tool.port_of(dispatcher)
+@contextlib.contextmanager
+def serving(tool, role, *arguments):
+    """A server in a process of its own: (process, port that it prints).
 
-
-def test_a_signal_ends_it(tool):
-    command = [sys.executable, tool.__file__, "dispatcher"]
+    In the process of the tests a worker that goes waits for the task of a question that nobody
+    reads any more, which can last for ever.
+    """
+    command = [sys.executable, tool.__file__, role, *arguments]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
-            assert process.stdout.readline().startswith("dispatcher at port ")
-            process.send_signal(signal.SIGTERM)
-            assert process.wait(timeout=60) == 143
+            said, _, port = process.stdout.readline().rpartition(" ")
+            assert said == f"{role} at port"
+            yield process, int(port)
         finally:
             process.kill()
+
+
+def test_a_dispatcher_and_a_worker_answer_until_a_signal_ends_them(tool):
+    with serving(tool, "dispatcher") as (dispatcher, port):
+        address = f"localhost:{port}"
+        of_worker = f"--dispatcher={address}", "--host=localhost"
+        with serving(tool, "worker", *of_worker) as (worker, own_port):
+            service.check_answers(address)
+            assert own_port != port
+            for process in (worker, dispatcher):
+                process.send_signal(signal.SIGTERM)
+                assert process.wait(timeout=60) == 143
 
 
 @pytest.mark.parametrize(
